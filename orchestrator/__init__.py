@@ -1,0 +1,1 @@
+"""ecm: breaking PostgreSQL schema changes through expand and contract, branch by branch."""
