@@ -1,0 +1,200 @@
+"""Give a column another name.
+
+The original column is kept. The new name is a scaffolding column while both versions run; contract
+drops the scaffolding and renames the original. PostgreSQL binds indexes, constraints, foreign keys,
+views, policies, generated columns, grants, comments and publications by column number, so all of
+them follow by themselves, and the end schema is that of a plain RENAME COLUMN.
+"""
+
+from typing import Annotated, Literal
+
+from psycopg import sql
+from pydantic import Field, field_validator, model_validator
+from typing_extensions import override
+
+from orchestrator.errors import EcmError, PreconditionError
+from orchestrator.operations.base import Operation
+from orchestrator.sql.facts import Column, Dependent, Grant, Table
+from orchestrator.sql.identifiers import NAME_BYTES, TableName, bounded, verbatim
+from orchestrator.sql.mapping import Mapping
+from orchestrator.sql.steps import ConcurrentIndex, Statement, Step
+from orchestrator.sql.sync import Ddl
+from orchestrator.words import did_you_mean, kebab
+
+Name = Annotated[str, Field(min_length=1)]
+
+
+class RenameColumn(Operation):
+    """A column gets another name; both names work until contract."""
+
+    kind: Literal["rename_column"] = "rename_column"  # pyright: ignore[reportIncompatibleVariableOverride] - frozen
+    table: Annotated[Name, Field(description="The table, as table or schema.table")]
+    column: Annotated[Name, Field(description="The column's name now")]
+    to: Annotated[Name, Field(description="The column's name in the end")]
+
+    @field_validator("table")
+    @classmethod
+    def _table_is_a_name(cls, value: str) -> str:
+        TableName.parse(value)
+        return value
+
+    @field_validator("to")
+    @classmethod
+    def _fits_a_name(cls, value: str) -> str:
+        if (size := len(value.encode())) > NAME_BYTES:
+            raise ValueError(f"{value!r} is {size} bytes long; PostgreSQL keeps {NAME_BYTES} and would cut the rest")
+        return value
+
+    @model_validator(mode="after")
+    def _really_renames(self) -> "RenameColumn":
+        if self.column == self.to:
+            raise ValueError(f"column and to are both {self.to!r}; there is nothing to rename")
+        return self
+
+    @property
+    @override
+    def target(self) -> TableName:
+        return TableName.parse(self.table)
+
+    @property
+    @override
+    def summary(self) -> str:
+        return f"{self.target}.{self.column} becomes {self.to}"
+
+    @property
+    @override
+    def slug(self) -> str:
+        return f"rename-{kebab(self.column)}"
+
+    @override
+    def claims(self) -> frozenset[tuple[str, str]]:
+        table = str(self.target)
+        return frozenset({(table, self.column), (table, self.to)})
+
+    @override
+    def renames(self) -> tuple[tuple[str, str], ...]:
+        return ((self.column, self.to),)
+
+    @override
+    def problems(self, facts: Table) -> tuple[EcmError, ...]:
+        column = facts.column(self.column)
+        where = f"{self.target}.{self.column}"
+        if column is None:
+            return (
+                PreconditionError(
+                    f"column {self.column} of {self.target} does not exist",
+                    details=[did_you_mean(self.column, (column.name for column in facts.columns))],
+                    hint="correct `column` in the plan",
+                ),
+            )
+        found: list[EcmError] = []
+        if facts.column(self.to):
+            found.append(
+                PreconditionError(
+                    f"{self.target} already has a column {self.to}",
+                    details=["the new name must be free: while both versions run, it is a column of its own"],
+                    hint="choose another name, or drop that column first",
+                )
+            )
+        if column.generated:
+            found.append(
+                PreconditionError(
+                    f"{where} is a generated column",
+                    details=["nobody writes it, so there are no two sides to keep in step"],
+                    hint="rename it directly when no reader uses the old name any more",
+                )
+            )
+        if column.partition_key:
+            found.append(
+                PreconditionError(
+                    f"{where} is part of the partition key",
+                    details=["PostgreSQL does not move a row to another partition from within a BEFORE trigger"],
+                    hint="rename it directly, in a maintenance window",
+                )
+            )
+        return tuple(found)
+
+    @override
+    def unfollowed(self, facts: Table) -> tuple[Dependent, ...]:
+        return facts.untracked.get(self.column, ())
+
+    @override
+    def mappings(self, facts: Table) -> tuple[Mapping, ...]:
+        column = self._column(facts)
+        default = column.default if column.default_is_constant else None
+        return (Mapping(old=self.column, new=self.to, type=column.plain_type, default=default),)
+
+    @override
+    def expand(self, facts: Table) -> Ddl:
+        column, table, new = self._column(facts), self.target.identifier, sql.Identifier(self.to)
+        (mapping,) = self.mappings(facts)
+        added = sql.SQL("ALTER TABLE {} ADD COLUMN {} {}{}").format(
+            table,
+            new,
+            verbatim(column.plain_type),
+            verbatim(f" COLLATE {column.collation}" if column.collation else ""),
+        )
+        statements: list[Statement] = [added]
+        if column.default is not None:
+            # Apart from ADD COLUMN, which would show the default in every row that is there already;
+            # and NULL where each row has its own default, because a domain would bring one along.
+            statements.append(
+                sql.SQL("ALTER TABLE {} ALTER COLUMN {} SET DEFAULT {}").format(table, new, mapping.default_value)
+            )
+        statements.extend(self._grant(grant) for grant in column.grants)
+        return Ddl(
+            statements=tuple(statements),
+            inverse=(sql.SQL("ALTER TABLE {} DROP COLUMN IF EXISTS {}").format(table, new),),
+        )
+
+    @override
+    def migrate_reads(self, facts: Table) -> tuple[Step, ...]:
+        return tuple(
+            ConcurrentIndex(
+                key=f"index {index.name}",
+                title=f"index for readers of {self.to}, like {index.name}",
+                table=self.target,
+                name=bounded(index.name, self.to, "ecm"),
+                unique=index.unique,
+                tail=facts.twins[index.name, self.column, self.to],
+                note=f"goes with the scaffolding at contract, when {index.name} serves {self.to}",
+            )
+            for index in facts.indexes
+            if self.column in index.columns and index.valid and (index.name, self.column, self.to) in facts.twins
+        )
+
+    @override
+    def standing_on(self, facts: Table) -> tuple[Dependent, ...]:
+        ours = {step.name for step in self.migrate_reads(facts) if isinstance(step, ConcurrentIndex)}
+        return tuple(
+            dependent
+            for dependent in facts.tracked.get(self.to, ())
+            if not (dependent.kind == "index" and dependent.name.rpartition(".")[2] in ours)
+        )
+
+    @override
+    def contract(self, facts: Table) -> tuple[Statement, ...]:
+        table, new = self.target.identifier, sql.Identifier(self.to)
+        return (
+            sql.SQL("ALTER TABLE {} DROP COLUMN {}").format(table, new),
+            sql.SQL("ALTER TABLE {} RENAME COLUMN {} TO {}").format(table, sql.Identifier(self.column), new),
+        )
+
+    def _column(self, facts: Table) -> Column:
+        column = facts.column(self.column)
+        if column is None:
+            raise PreconditionError(
+                f"column {self.column} of {self.target} does not exist any more",
+                details=["it was there when the plan began"],
+                hint="ecm history",
+            )
+        return column
+
+    def _grant(self, grant: Grant) -> sql.Composed:
+        return sql.SQL("GRANT {privilege} ({column}) ON {table} TO {role}{option}").format(
+            privilege=verbatim(grant.privilege),
+            column=sql.Identifier(self.to),
+            table=self.target.identifier,
+            role=sql.SQL("PUBLIC") if grant.grantee is None else sql.Identifier(grant.grantee),
+            option=sql.SQL(" WITH GRANT OPTION" if grant.grantable else ""),
+        )

@@ -1,0 +1,1 @@
+"""Plans: the model, its text, its lifecycle, its gates. Pure; files and databases are elsewhere."""

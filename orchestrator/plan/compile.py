@@ -1,0 +1,297 @@
+"""Turn a plan's phase into steps, given the facts of its tables.
+
+Operations say what is their own; what all of them share is added here, once per table: the sync
+trigger, the sweep, the proof, the switch of truth. The facts are always the branch's of this
+moment, so the same phase compiled before and after it ran gives the same inverses.
+"""
+
+from collections.abc import Iterable
+from collections.abc import Mapping as Dictionary
+from itertools import chain
+
+from psycopg import sql
+
+from orchestrator.errors import EcmError, PreconditionError, PrivilegeError
+from orchestrator.operations import Operation
+from orchestrator.plan.lifecycle import Phase
+from orchestrator.plan.model import Plan
+from orchestrator.sql import sync
+from orchestrator.sql.facts import Dependent, Table, Trigger
+from orchestrator.sql.identifiers import TableName
+from orchestrator.sql.mapping import Mapping
+from orchestrator.sql.steps import LockMode, Proof, Statement, Step, Sweep, Transaction
+from orchestrator.sql.sync import Ddl, Truth
+
+Facts = Dictionary[TableName, Table]
+
+
+def tables(plan: Plan) -> tuple[TableName, ...]:
+    """Return the tables a plan changes, each once, in the plan's order."""
+    return tuple(dict.fromkeys(change.target for change in plan.changes))
+
+
+def mappings(plan: Plan, facts: Table) -> tuple[Mapping, ...]:
+    """Return every mapping of a plan on one table."""
+    return tuple(chain.from_iterable(change.mappings(facts) for change in _on(plan, facts.name)))
+
+
+def steps(plan: Plan, phase: Phase, facts: Facts) -> tuple[Step, ...]:
+    """Return the steps of a phase, in order. What changes the catalog for good is one transaction for all tables."""
+    compilers = {
+        Phase.EXPAND: _expand,
+        Phase.BACKFILL: _backfill,
+        Phase.MIGRATE_READS: _migrate_reads,
+        Phase.CONTRACT: _contract,
+    }
+    return compilers[phase](plan, facts)
+
+
+def undo(plan: Plan, phase: Phase, facts: Facts, *, filled: bool) -> tuple[Step, ...]:
+    """Return the steps that take a phase back.
+
+    Args:
+        plan: the plan as it was begun.
+        phase: the phase.
+        facts: of its tables, now.
+        filled: whether the backfill was completed; then it is proven once more, before the side that
+            new writers wrote goes, that the old side has all of it.
+    """
+    backward = tuple(step for step in reversed(steps(plan, phase, facts)) if step.inverse)
+    if phase is Phase.BACKFILL and filled:
+        return (*proofs(plan, facts, "nothing is lost: find no row whose two sides differ"), *backward)
+    return backward
+
+
+def problems(plan: Plan, phase: Phase, facts: Facts) -> tuple[EcmError, ...]:
+    """Return everything in a branch's catalog that stands in the way of beginning a phase there."""
+    match phase:
+        case Phase.EXPAND:
+            own = (
+                error
+                for table in tables(plan)
+                for error in (*_privileges(facts[table]), *_unfollowed(plan, facts[table]))
+            )
+            return (*unfit(plan, facts), *own)
+        case Phase.CONTRACT:
+            return tuple(
+                _in_the_way(plan, dependent)
+                for change in plan.changes
+                for dependent in change.standing_on(facts[change.target])
+            )
+        case _:
+            return ()
+
+
+def unfit(plan: Plan, facts: Facts) -> tuple[EcmError, ...]:
+    """Return why a plan's changes cannot be made to these tables at all."""
+    return tuple(
+        problem
+        for table in tables(plan)
+        for problem in (
+            *_unsuitable(facts[table]),
+            *(error for change in _on(plan, table) for error in change.problems(facts[table])),
+        )
+    )
+
+
+def beware(plan: Plan, facts: Facts) -> tuple[str, ...]:
+    """Return what a person should know before the plan begins, a line each."""
+    return tuple(line for table in tables(plan) for line in _warnings(facts[table]))
+
+
+def _warnings(facts: Table) -> Iterable[str]:
+    for trigger in facts.triggers:
+        if "UPDATE" in trigger.events and not trigger.update_of and trigger.enabled != "D" and not _is_ours(trigger):
+            yield f"trigger {trigger.name} fires on every row the backfill writes"
+    for publication in facts.publications:
+        yield f"publication {publication} sends whole rows of {facts.name}: add the new column on its subscribers first"
+    yield f"COPY {facts.name} FROM without a column list, and SELECT *, see one more column until contract"
+
+
+def _is_ours(trigger: Trigger) -> bool:
+    return trigger.name.startswith(sync.TRIGGER_PREFIX)
+
+
+def _in_the_way(plan: Plan, dependent: Dependent) -> EcmError:
+    return PreconditionError(
+        f"{dependent.kind} {dependent.name} was made on the new column while both versions ran",
+        details=["contract drops that column and renames the original, and this would go with it"],
+        hint=f"drop it, advance {plan.plan}, and make it again",
+    )
+
+
+def _unsuitable(facts: Table) -> Iterable[EcmError]:
+    """What ecm does not change, and why."""
+    reasons = {
+        "a view": facts.kind == "v",
+        "a materialized view": facts.kind == "m",
+        "a foreign table": facts.kind == "f",
+        "a partitioned table": facts.kind == "p",
+        "a partition: change the table it belongs to": facts.is_partition,
+        "part of an inheritance tree: a write to a parent does not fire a child's trigger": facts.inherits,
+        "a typed table: its columns belong to its type": facts.of_type,
+    }
+    for reason, applies in reasons.items():
+        if applies:
+            yield PreconditionError(f"{facts.name} is {reason}", hint="ecm changes ordinary tables")
+    last = sync.trigger_name("", facts.name).encode()
+    for trigger in facts.triggers:
+        if trigger.per_row and trigger.timing == "BEFORE" and trigger.name.encode() > last and not _is_ours(trigger):
+            yield PreconditionError(
+                f"trigger {trigger.name} on {facts.name} would fire after ecm's own",
+                details=["BEFORE triggers fire in the order of their names, and the sync trigger has to be the last"],
+                hint=f"give it a name that sorts before {sync.TRIGGER_PREFIX}",
+            )
+
+
+def _privileges(facts: Table) -> Iterable[EcmError]:
+    if not facts.may_alter:
+        yield PrivilegeError(
+            f"the connected role does not own {facts.name}, and only the owner may alter it",
+            hint=f"GRANT {sql.Identifier(facts.owner).as_string(None)} TO <the role of the URL>",
+        )
+    if not facts.may_create_in_schema:
+        schema = sql.Identifier(facts.name.schema).as_string(None)
+        yield PrivilegeError(
+            f"the connected role may not create indexes in schema {facts.name.schema}",
+            hint=f"GRANT CREATE ON SCHEMA {schema} TO <the role of the URL>",
+        )
+    if facts.row_security:
+        yield PrivilegeError(
+            f"row-level security of {facts.name} applies to the connected role, and would hide rows from the backfill",
+            hint="connect as the owner (without FORCE ROW LEVEL SECURITY) or as a role with BYPASSRLS",
+        )
+
+
+def _unfollowed(plan: Plan, facts: Table) -> Iterable[EcmError]:
+    known = {name.partition("(")[0] for name in plan.expand.acknowledge}
+    for dependent in dict.fromkeys(d for change in _on(plan, facts.name) for d in change.unfollowed(facts)):
+        if dependent.name not in known:
+            yield PreconditionError(
+                f"{dependent.kind} {dependent.name} cannot follow: {dependent.why}",
+                details=["PostgreSQL does not track names inside such text, so ecm cannot rewrite them"],
+                hint=(
+                    "see to it yourself when contract comes, and say so in the plan:"
+                    f" expand: {{acknowledge: [{dependent.name}]}}"
+                ),
+            )
+
+
+def _on(plan: Plan, table: TableName) -> tuple[Operation, ...]:
+    return tuple(change for change in plan.changes if change.target == table)
+
+
+def _trigger(plan: Plan, facts: Table) -> Ddl:
+    return sync.install(plan.plan, facts, mappings(plan, facts))
+
+
+def _expand(plan: Plan, facts: Facts) -> tuple[Step, ...]:
+    parts = [
+        part
+        for table in tables(plan)
+        for part in (
+            *(change.expand(facts[table]) for change in _on(plan, table)),
+            _trigger(plan, facts[table]),
+        )
+    ]
+    return (
+        Transaction(
+            key="expand",
+            title="add the new column, and the trigger that keeps both sides in step",
+            tables=tables(plan),
+            lock=LockMode.ACCESS_EXCLUSIVE,
+            statements=tuple(chain.from_iterable(part.statements for part in parts)),
+            inverse=tuple(chain.from_iterable(part.inverse for part in reversed(parts))),
+            note="catalog only: nothing is rewritten, whatever the table's size",
+        ),
+    )
+
+
+def _backfill(plan: Plan, facts: Facts) -> tuple[Step, ...]:
+    return tuple(
+        Sweep(
+            key=f"sweep {table}",
+            title=f"fill {' and '.join(pair.new for pair in mappings(plan, facts[table]))} in every row of {table}",
+            table=table,
+            mappings=mappings(plan, facts[table]),
+            guarded=not _meddled(facts[table]),
+            note="in batches of pages; each batch commits with its own checkpoint",
+        )
+        for table in tables(plan)
+    )
+
+
+def _meddled(facts: Table) -> bool:
+    """Whether a trigger of the user's may change what the sweep writes; then the sync trigger has the last word."""
+    return any(
+        trigger.per_row and trigger.timing == "BEFORE" and "UPDATE" in trigger.events and trigger.enabled != "D"
+        for trigger in facts.triggers
+        if not _is_ours(trigger)
+    )
+
+
+def _migrate_reads(plan: Plan, facts: Facts) -> tuple[Step, ...]:
+    own = chain.from_iterable(change.migrate_reads(facts[change.target]) for change in plan.changes)
+    statistics = tuple(
+        Transaction(
+            key=f"analyze {table}",
+            title="statistics on the new column, for the planner",
+            tables=(table,),
+            lock=LockMode.SHARE_UPDATE_EXCLUSIVE,
+            statements=(
+                sql.SQL("ANALYZE {} ({})").format(
+                    table.identifier,
+                    sql.SQL(", ").join(sql.Identifier(pair.new) for pair in mappings(plan, facts[table])),
+                ),
+            ),
+            inverse=(),
+        )
+        for table in tables(plan)
+    )
+    switch = Transaction(
+        key="switch",
+        title="the new side wins from now on where a statement writes both",
+        tables=tables(plan),
+        lock=None,
+        statements=_functions(plan, facts, Truth.NEW),
+        inverse=_functions(plan, facts, Truth.OLD),
+        note="replaces the trigger's function; no table is locked",
+    )
+    return (*own, *statistics, *proofs(plan, facts, "before readers come: find no row whose two sides differ"), switch)
+
+
+def _functions(plan: Plan, facts: Facts, truth: Truth) -> tuple[Statement, ...]:
+    return tuple(
+        sync.function_definition(plan.plan, table, mappings(plan, facts[table]), truth) for table in tables(plan)
+    )
+
+
+def _contract(plan: Plan, facts: Facts) -> tuple[Step, ...]:
+    statements = chain.from_iterable(
+        (
+            *_trigger(plan, facts[table]).inverse,
+            *chain.from_iterable(change.contract(facts[table]) for change in _on(plan, table)),
+        )
+        for table in tables(plan)
+    )
+    return (
+        *proofs(plan, facts, "for the last time: find no row whose two sides differ"),
+        Transaction(
+            key="contract",
+            title="take the scaffolding away and give the column its final name",
+            tables=tables(plan),
+            lock=LockMode.ACCESS_EXCLUSIVE,
+            statements=tuple(statements),
+            inverse=(),
+            note="catalog only; this cannot be rolled back",
+            reversible=False,
+        ),
+    )
+
+
+def proofs(plan: Plan, facts: Facts, title: str) -> tuple[Proof, ...]:
+    """Return the scan of each table that says whether the two sides follow from one another."""
+    return tuple(
+        Proof(key=f"proof {table}", title=title, table=table, mappings=mappings(plan, facts[table]))
+        for table in tables(plan)
+    )

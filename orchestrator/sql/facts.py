@@ -1,0 +1,136 @@
+"""What a branch's catalog says about a table, as values.
+
+The engine reads them (`orchestrator.engine.catalog`); operations decide by them. Text that
+PostgreSQL wrote (`definition`, `tail`, `default`) is qualified, because it is read with an
+empty search_path.
+"""
+
+from dataclasses import dataclass, field
+from typing import Literal
+
+from orchestrator.sql.identifiers import TableName
+
+
+@dataclass(frozen=True, kw_only=True)
+class Grant:
+    """One privilege on a column, as in pg_attribute.attacl."""
+
+    grantee: str | None
+    """The role, or None for PUBLIC."""
+    privilege: str
+    grantable: bool
+
+
+@dataclass(frozen=True, kw_only=True)
+class Column:
+    """A column of a table."""
+
+    name: str
+    type: str
+    """The type with its modifier, as format_type gives it."""
+    plain_type: str
+    """The same, or the type beneath it where `type` is a domain with constraints.
+
+    Adding a column of such a domain rewrites the table ("ALTER TABLE", ADD COLUMN), and a domain
+    that is NOT NULL could not be added at all.
+    """
+    collation: str | None
+    """The collation, qualified and quoted, where it is not the type's own."""
+    not_null: bool
+    default: str | None
+    """The default expression: the column's own, or its domain's."""
+    default_is_constant: bool
+    """Whether the default gives the same value for every row (only immutable functions in it)."""
+    identity: bool
+    generated: bool
+    partition_key: bool
+    grants: tuple[Grant, ...]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Index:
+    """An index of a table."""
+
+    name: str
+    unique: bool
+    valid: bool
+    columns: frozenset[str]
+    """Every column it depends on: keys, included ones, in expressions and in the predicate."""
+    tail: str
+    """Its definition from ` USING` on."""
+    size: int
+    """Bytes."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Trigger:
+    """A trigger of a table that is not PostgreSQL's own."""
+
+    name: str
+    function: str
+    timing: Literal["BEFORE", "AFTER", "INSTEAD OF"]
+    per_row: bool
+    constraint: bool
+    events: tuple[str, ...]
+    """Among INSERT, DELETE, UPDATE, TRUNCATE, in the order pg_get_triggerdef writes them."""
+    update_of: tuple[str, ...]
+    """The columns of UPDATE OF; empty when any column fires it."""
+    tail: str
+    """Its definition from ` ON` on."""
+    enabled: Literal["O", "D", "R", "A"]
+    arguments: tuple[str, ...]
+    comment: str | None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Dependent:
+    """Something that names a column where PostgreSQL does not track it, or that stands on it."""
+
+    kind: str
+    """function, trigger, view, index, constraint …"""
+    name: str
+    """schema.object, as `expand.acknowledge` takes it."""
+    why: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class Table:
+    """A table as a branch has it."""
+
+    name: TableName
+    oid: int
+    kind: str
+    """pg_class.relkind: r an ordinary table, p a partitioned one."""
+    owner: str
+    rows: int
+    """PostgreSQL's estimate (reltuples), 0 where it was never analyzed."""
+    bytes: int
+    """Heap, TOAST and indexes, partitions included."""
+    inherits: bool
+    """Whether it is a parent or child by inheritance other than partitioning."""
+    of_type: bool
+    is_partition: bool
+    row_security: bool
+    """Whether row-level security applies to the connected role, so that it would not see every row."""
+    columns: tuple[Column, ...]
+    indexes: tuple[Index, ...]
+    triggers: tuple[Trigger, ...]
+    publications: tuple[str, ...]
+    """Publications that send all columns of this table."""
+    may_alter: bool
+    """Whether the connected role is (a member of) the owner."""
+    may_create_in_schema: bool
+    untracked: dict[str, tuple[Dependent, ...]] = field(default_factory=dict[str, tuple[Dependent, ...]])
+    """By column: what names it where PostgreSQL does not track it (PL/pgSQL and string bodies, trigger arguments)."""
+    tracked: dict[str, tuple[Dependent, ...]] = field(default_factory=dict[str, tuple[Dependent, ...]])
+    """By column: objects that depend on it in pg_depend."""
+    twins: dict[tuple[str, str, str], str] = field(default_factory=dict[tuple[str, str, str], str])
+    """By (index, old column, new column): the index's tail as it reads with the column renamed."""
+
+    def column(self, name: str) -> Column | None:
+        """Return the column of that name, or None."""
+        return next((column for column in self.columns if column.name == name), None)
+
+    def index(self, name: str) -> Index | None:
+        """Return the index of that name, or None."""
+        return next((index for index in self.indexes if index.name == name), None)

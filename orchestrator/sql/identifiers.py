@@ -1,0 +1,97 @@
+"""Names as PostgreSQL has them: exact, quoted when composed, at most 63 bytes.
+
+A name in a plan is taken to the letter, never folded to lower case, because that is how the
+catalog keeps it ("Identifiers and Key Words", PostgreSQL manual, section 4.1.1).
+"""
+
+import hashlib
+from dataclasses import dataclass
+from typing import LiteralString, Self, cast
+
+from psycopg import sql
+
+NAME_BYTES = 63
+"""NAMEDATALEN - 1: PostgreSQL cuts a longer name in silence."""
+
+JOURNAL_SCHEMA = "ecm"
+"""The schema in each branch that holds the journal and the sync functions."""
+
+
+@dataclass(frozen=True, order=True)
+class TableName:
+    """A table's schema and name."""
+
+    schema: str
+    name: str
+
+    @classmethod
+    def parse(cls, text: str) -> Self:
+        """Read `table`, `schema.table` or `"any.name"."any name"`; without a schema it is public.
+
+        Raises:
+            ValueError: the text is not one or two names.
+        """
+        parts: list[str] = []
+        rest = text
+        while True:
+            if rest.startswith('"'):
+                name, rest = _quoted(rest, text)
+            else:
+                name, dot, after = rest.partition(".")
+                rest = dot + after
+            if not name:
+                raise ValueError(f"{text!r} is not a table name: write table or schema.table")
+            parts.append(name)
+            if not rest:
+                break
+            if not rest.startswith("."):
+                raise ValueError(f"{text!r} is not a table name: a dot is missing after the quoted part")
+            rest = rest[1:]
+        match parts:
+            case [name]:
+                return cls("public", name)
+            case [schema, name]:
+                return cls(schema, name)
+            case _:
+                raise ValueError(f"{text!r} is not a table name: write table or schema.table")
+
+    @property
+    def identifier(self) -> sql.Identifier:
+        """The name, qualified and quoted."""
+        return sql.Identifier(self.schema, self.name)
+
+    def __str__(self) -> str:
+        """Return the name for a person: the schema only where it is not public."""
+        return self.name if self.schema == "public" else f"{self.schema}.{self.name}"
+
+
+def _quoted(rest: str, text: str) -> tuple[str, str]:
+    """Split a quoted name off the front (a quote in it is doubled); return the name and what follows."""
+    position, name = 1, ""
+    while True:
+        end = rest.find('"', position)
+        if end < 0:
+            raise ValueError(f"{text!r} is not a table name: a quote is not closed")
+        name += rest[position:end]
+        if rest[end + 1 : end + 2] != '"':
+            return name, rest[end + 1 :]
+        name += '"'
+        position = end + 2
+
+
+def verbatim(text: str) -> sql.SQL:
+    """Return SQL text that comes from PostgreSQL itself (pg_get_…def) or from the plan's author.
+
+    Neither is data: it is meant to be executed as it stands, and it is never assembled from values.
+    """
+    return sql.SQL(cast("LiteralString", text))
+
+
+def bounded(*parts: str) -> str:
+    """Join parts with `_` into a name of at most 63 bytes; a longer one ends in a digest, so that it stays unique."""
+    name = "_".join(parts)
+    encoded = name.encode()
+    if len(encoded) <= NAME_BYTES:
+        return name
+    digest = hashlib.sha256(encoded).hexdigest()[:8]
+    return encoded[: NAME_BYTES - 9].decode(errors="ignore") + "_" + digest

@@ -1,0 +1,187 @@
+"""Steps: what a phase does, as data.
+
+A step is a unit that commits together. It carries its statements, the lock they take, its
+inverse, and what a person should know. Operations make steps; the engine is the only one that
+runs them. A step is a value: the same plan and the same facts give equal steps.
+"""
+
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import ClassVar
+
+from psycopg import sql
+from typing_extensions import override
+
+from orchestrator.sql.identifiers import TableName, verbatim
+from orchestrator.sql.mapping import Mapping
+
+Statement = sql.SQL | sql.Composed
+
+
+class LockMode(StrEnum):
+    """The table-level locks ecm takes ("Explicit Locking", table 13.2), with what each makes wait."""
+
+    ACCESS_EXCLUSIVE = "ACCESS EXCLUSIVE"
+    SHARE_ROW_EXCLUSIVE = "SHARE ROW EXCLUSIVE"
+    SHARE_UPDATE_EXCLUSIVE = "SHARE UPDATE EXCLUSIVE"
+    ROW_EXCLUSIVE = "ROW EXCLUSIVE"
+    ACCESS_SHARE = "ACCESS SHARE"
+
+    @property
+    def waits_for(self) -> str:
+        """What the request waits for, in words."""
+        return _WAITS[self]
+
+
+_WAITS = {
+    LockMode.ACCESS_EXCLUSIVE: "waits for every reader and writer under way",
+    LockMode.SHARE_ROW_EXCLUSIVE: "waits for writers under way",
+    LockMode.SHARE_UPDATE_EXCLUSIVE: "reads and writes go on",
+    LockMode.ROW_EXCLUSIVE: "reads and writes go on; a row for the length of a batch",
+    LockMode.ACCESS_SHARE: "reads and writes go on",
+}
+
+
+@dataclass(frozen=True, kw_only=True)
+class Transaction:
+    """Catalog changes that commit together with their record, under locks taken first.
+
+    The locks on `tables` are taken by a statement of their own before anything else, within one
+    budget, so that ecm never waits for a second lock while it holds what the application wants.
+    """
+
+    key: str
+    title: str
+    tables: tuple[TableName, ...]
+    lock: LockMode | None
+    statements: tuple[Statement, ...]
+    """What is sent, in order; shown to the person to the letter."""
+    inverse: tuple[Statement, ...]
+    """What takes it back; empty where nothing does or nothing needs to."""
+    note: str = ""
+    reversible: bool = True
+    """False where nothing takes it back."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class OnTable:
+    """What the steps share that work on one table outside of a transaction of the catalog's."""
+
+    key: str
+    title: str
+    table: TableName
+    note: str = ""
+    reversible: bool = True
+
+    @property
+    def tables(self) -> tuple[TableName, ...]:
+        """The table, as the tables of any step."""
+        return (self.table,)
+
+    @property
+    def inverse(self) -> tuple[Statement, ...]:
+        """Nothing to take back."""
+        return ()
+
+
+@dataclass(frozen=True, kw_only=True)
+class ConcurrentIndex(OnTable):
+    """An index built without holding writers back; PostgreSQL will not run it in a transaction.
+
+    It is judged by the catalog (pg_index.indisvalid), never by whether the command was sent: a
+    build that was interrupted leaves an invalid index, which is dropped and built anew.
+    """
+
+    name: str
+    unique: bool
+    tail: str
+    """The definition from ` USING` on."""
+    lock: ClassVar[LockMode] = LockMode.SHARE_UPDATE_EXCLUSIVE
+
+    @property
+    def statements(self) -> tuple[Statement, ...]:
+        """What builds it."""
+        return (
+            sql.SQL("CREATE {unique}INDEX CONCURRENTLY {name} ON {table}{tail}").format(
+                unique=sql.SQL("UNIQUE " if self.unique else ""),
+                name=sql.Identifier(self.name),
+                table=self.table.identifier,
+                tail=verbatim(self.tail),
+            ),
+        )
+
+    @property
+    @override
+    def inverse(self) -> tuple[Statement, ...]:
+        return (sql.SQL("DROP INDEX CONCURRENTLY IF EXISTS {}").format(sql.Identifier(self.table.schema, self.name)),)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Proof(OnTable):
+    """A fresh scan that must find no row whose two sides do not follow from one another."""
+
+    mappings: tuple[Mapping, ...]
+    lock: ClassVar[LockMode] = LockMode.ACCESS_SHARE
+
+    @property
+    def mismatch(self) -> sql.Composed:
+        """The condition: at least one mapping of the row does not hold."""
+        return sql.SQL(" OR ").join(mapping.mismatch for mapping in self.mappings)
+
+    def count(self, region: sql.Composable) -> sql.Composed:
+        """Return the query for the number of a region's rows, and of the wrong ones among them."""
+        return sql.SQL("SELECT count(*), count(*) FILTER (WHERE {}) FROM ONLY {} WHERE {}").format(
+            self.mismatch, self.table.identifier, region
+        )
+
+    @property
+    def statements(self) -> tuple[Statement, ...]:
+        """One of the reads, as a person is shown it."""
+        return (self.count(_SHOWN),)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Sweep(OnTable):
+    """Fill the new columns of every row that no write has filled yet, then prove it."""
+
+    mappings: tuple[Mapping, ...]
+    guarded: bool
+    """Whether the sweep spares itself the sync trigger: only where no other trigger can change what it writes."""
+    lock: ClassVar[LockMode] = LockMode.ROW_EXCLUSIVE
+
+    @property
+    def proof(self) -> Proof:
+        """The scan that says whether the sweep is over."""
+        return Proof(key=self.key, title=self.title, table=self.table, mappings=self.mappings)
+
+    def update(self, region: sql.Composable) -> sql.Composed:
+        """Return the statement that fills a region's rows."""
+        return sql.SQL("UPDATE ONLY {} SET {} WHERE {} AND ({})").format(
+            self.table.identifier,
+            sql.SQL(", ").join(mapping.assignment for mapping in self.mappings),
+            region,
+            self.proof.mismatch,
+        )
+
+    @property
+    def statements(self) -> tuple[Statement, ...]:
+        """One batch and one of the proof's reads, as a person is shown them."""
+        return (self.update(_SHOWN), *self.proof.statements)
+
+
+Step = Transaction | ConcurrentIndex | Sweep | Proof
+
+
+def region(first: int, end: int | None) -> sql.Composed:
+    """Return the condition for the rows on pages first to end, end not included; without an end, to the last.
+
+    A range of ctid is read page by page without an index (TID Range Scan, PostgreSQL 14).
+    """
+    lower = sql.SQL("ctid >= {}::pg_catalog.tid").format(sql.Literal(f"({first},0)"))
+    if end is None:
+        return sql.Composed([lower])
+    return sql.SQL("{} AND ctid < {}::pg_catalog.tid").format(lower, sql.Literal(f"({end},0)"))
+
+
+_SHOWN = sql.SQL("ctid >= '(first,0)' AND ctid < '(end,0)'")
+"""A region as a person is shown it."""
