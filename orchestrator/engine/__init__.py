@@ -1,0 +1,1 @@
+"""Effects on a branch's database. Nothing else in ecm executes SQL there."""

@@ -1,0 +1,340 @@
+"""Read a table's facts from the system catalogs.
+
+Everything is looked up by the plan's exact names and printed with an empty search_path, so what
+PostgreSQL writes here means the same in any session. Reading takes no lock that an application
+could notice: catalog rows only, except for `twins`, which uses a temporary table of its own.
+"""
+
+from collections.abc import Iterable
+from dataclasses import replace
+from typing import Any
+
+from psycopg import errors, sql
+from psycopg.rows import dict_row
+
+from orchestrator.engine.connection import Connection
+from orchestrator.errors import PreconditionError, PrivilegeError
+from orchestrator.sql.facts import Column, Dependent, Grant, Index, Table, Trigger
+from orchestrator.sql.identifiers import TableName, verbatim
+from orchestrator.words import did_you_mean
+
+
+def read_table(connection: Connection, name: TableName, *, renames: Iterable[tuple[str, str]] = ()) -> Table:
+    """Return a table's facts.
+
+    Args:
+        connection: a session with the branch, in autocommit.
+        name: the table.
+        renames: (old, new) columns for which to find out how the indexes would read.
+
+    Raises:
+        PreconditionError: there is no such table, or it is not one.
+    """
+    head = _one(connection, _TABLE, [name.schema, name.name])
+    if head is None:
+        raise _no_table(connection, name)
+    oid = head["oid"]
+    columns = tuple(_column(row) for row in _rows(connection, _COLUMNS, [oid]))
+    names = {number: row["name"] for row in _rows(connection, _COLUMN_NUMBERS, [oid]) for number in [row["number"]]}
+    table = Table(
+        name=name,
+        columns=columns,
+        indexes=tuple(_index(row, names) for row in _rows(connection, _INDEXES, [oid])),
+        triggers=tuple(_trigger(row) for row in _rows(connection, _TRIGGERS, [oid])),
+        publications=tuple(row["name"] for row in _rows(connection, _publications(connection), [oid])),
+        **head,
+    )
+    wanted = {column for pair in renames for column in pair}
+    return replace(
+        table,
+        untracked={column: _untracked(connection, table, column) for column in wanted},
+        tracked={column: _tracked(connection, oid, column) for column in wanted},
+        twins=_twins(connection, table, tuple(renames)),
+    )
+
+
+def _rows(connection: Connection, query: str, values: list[Any]) -> list[dict[str, Any]]:
+    with connection.cursor(row_factory=dict_row) as cursor:
+        return cursor.execute(verbatim(query), values).fetchall()
+
+
+def _one(connection: Connection, query: str, values: list[Any]) -> dict[str, Any] | None:
+    return next(iter(_rows(connection, query, values)), None)
+
+
+_TABLE = """
+SELECT c.oid::bigint, c.relkind::text AS kind, pg_catalog.pg_get_userbyid(c.relowner) AS owner,
+  greatest(c.reltuples, 0)::bigint AS rows, pg_catalog.pg_total_relation_size(c.oid) AS bytes,
+  EXISTS (SELECT FROM pg_catalog.pg_inherits i JOIN pg_catalog.pg_class p ON p.oid = i.inhparent
+          WHERE (i.inhrelid = c.oid OR i.inhparent = c.oid) AND p.relkind <> 'p') AS inherits,
+  c.reloftype <> 0 AS of_type, c.relispartition AS is_partition,
+  c.relrowsecurity AND (c.relforcerowsecurity OR NOT pg_catalog.pg_has_role(c.relowner, 'USAGE')) AS row_security,
+  pg_catalog.pg_has_role(c.relowner, 'USAGE') AS may_alter,
+  pg_catalog.has_schema_privilege(n.oid, 'CREATE') AS may_create_in_schema
+FROM pg_catalog.pg_class c JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace
+WHERE n.nspname = %s AND c.relname = %s AND c.relkind IN ('r', 'p', 'v', 'm', 'f')
+"""
+
+# A default is constant when no function in its stored expression is anything but immutable. The
+# expression is read as PostgreSQL keeps it (pg_node_tree), where functions are oids: nothing to misread.
+_COLUMNS = r"""
+SELECT a.attname AS name, a.attnotnull AS not_null, a.attidentity <> '' AS identity, a.attgenerated <> '' AS generated,
+  pg_catalog.format_type(a.atttypid, a.atttypmod) AS type,
+  CASE WHEN t.typtype = 'd'
+      AND (t.typnotnull OR EXISTS (SELECT FROM pg_catalog.pg_constraint k WHERE k.contypid = t.oid))
+    THEN pg_catalog.format_type(t.typbasetype, t.typtypmod) ELSE pg_catalog.format_type(a.atttypid, a.atttypmod)
+    END AS plain_type,
+  CASE WHEN a.attcollation <> t.typcollation
+    THEN (SELECT pg_catalog.format('%%I.%%I', n.nspname, l.collname) FROM pg_catalog.pg_collation l
+          JOIN pg_catalog.pg_namespace n ON n.oid = l.collnamespace WHERE l.oid = a.attcollation) END AS collation,
+  CASE WHEN a.attgenerated = '' THEN coalesce(pg_catalog.pg_get_expr(d.adbin, d.adrelid),
+    CASE WHEN t.typdefaultbin IS NOT NULL THEN pg_catalog.pg_get_expr(t.typdefaultbin, 0) END) END AS "default",
+  coalesce(tree.tree !~ '\{(SQLVALUEFUNCTION|NEXTVALUEEXPR|COERCEVIAIO|CURRENTOFEXPR|PARAM|XMLEXPR|MINMAXEXPR)'
+    AND NOT EXISTS (SELECT FROM pg_catalog.regexp_matches(tree.tree, ':(?:op)?funcid (\d+)', 'g') f
+                    LEFT JOIN pg_catalog.pg_proc p ON p.oid = f[1]::pg_catalog.oid
+                    WHERE p.provolatile IS DISTINCT FROM 'i'), false) AS default_is_constant,
+  EXISTS (SELECT FROM pg_catalog.pg_partitioned_table q
+          WHERE q.partrelid = a.attrelid AND (a.attnum = ANY (q.partattrs::int2[]) OR q.partexprs::text ~
+            (':varattno ' || a.attnum || '[ }]'))) AS partition_key,
+  coalesce((SELECT pg_catalog.json_agg(pg_catalog.json_build_object('grantee',
+      CASE WHEN g.grantee <> 0 THEN pg_catalog.pg_get_userbyid(g.grantee) END,
+      'privilege', g.privilege_type, 'grantable', g.is_grantable))
+    FROM pg_catalog.aclexplode(a.attacl) g), '[]') AS grants
+FROM pg_catalog.pg_attribute a JOIN pg_catalog.pg_type t ON t.oid = a.atttypid
+LEFT JOIN pg_catalog.pg_attrdef d ON d.adrelid = a.attrelid AND d.adnum = a.attnum
+CROSS JOIN LATERAL (SELECT coalesce(d.adbin, t.typdefaultbin)::text AS tree) tree
+WHERE a.attrelid = %s AND a.attnum > 0 AND NOT a.attisdropped ORDER BY a.attnum
+"""
+
+_COLUMN_NUMBERS = """
+SELECT attnum AS number, attname AS name FROM pg_catalog.pg_attribute
+WHERE attrelid = %s AND attnum > 0 AND NOT attisdropped
+"""
+
+# The definition's beginning is known to the letter, so it is cut off by its length.
+_INDEX_TAIL = """pg_catalog.substr(pg_catalog.pg_get_indexdef(i.indexrelid), 1 + pg_catalog.length(pg_catalog.format(
+  'CREATE %%sINDEX %%I ON %%s%%I.%%I', CASE WHEN i.indisunique THEN 'UNIQUE ' END, x.relname,
+  CASE WHEN x.relkind = 'I' THEN 'ONLY ' END,
+  CASE WHEN c.relpersistence = 't' THEN 'pg_temp' ELSE n.nspname END, c.relname)))"""
+
+# Columns in expressions and predicates are found by the dependencies PostgreSQL keeps of them.
+_INDEXES = f"""
+SELECT x.relname AS name, i.indisunique AS unique, i.indisvalid AND i.indisready AS valid,
+  pg_catalog.pg_relation_size(x.oid) AS size, {_INDEX_TAIL} AS tail,
+  array(SELECT unnest FROM pg_catalog.unnest(i.indkey::int2[]) WHERE unnest > 0
+        UNION SELECT d.refobjsubid::int2 FROM pg_catalog.pg_depend d WHERE d.classid = 'pg_catalog.pg_class'::regclass
+          AND d.objid = x.oid AND d.refobjid = c.oid AND d.refobjsubid > 0) AS numbers
+FROM pg_catalog.pg_index i JOIN pg_catalog.pg_class x ON x.oid = i.indexrelid
+JOIN pg_catalog.pg_class c ON c.oid = i.indrelid JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace
+WHERE i.indrelid = %s ORDER BY x.relname
+"""  # noqa: S608 - a constant in a constant
+
+# pg_trigger.tgtype is a bit map (catalog/pg_trigger.h):
+# 1 row, 2 before, 4 insert, 8 delete, 16 update, 32 truncate, 64 instead of.
+_TRIGGERS = """
+SELECT t.tgname AS name, p.proname AS function, t.tgenabled::text AS enabled, t.tgconstraint <> 0 AS "constraint",
+  t.tgtype & 1 = 1 AS per_row,
+  CASE WHEN t.tgtype & 2 = 2 THEN 'BEFORE' WHEN t.tgtype & 64 = 64 THEN 'INSTEAD OF' ELSE 'AFTER' END AS timing,
+  array_remove(ARRAY[CASE WHEN t.tgtype & 4 = 4 THEN 'INSERT' END, CASE WHEN t.tgtype & 8 = 8 THEN 'DELETE' END,
+    CASE WHEN t.tgtype & 16 = 16 THEN 'UPDATE' END, CASE WHEN t.tgtype & 32 = 32 THEN 'TRUNCATE' END], NULL) AS events,
+  array(SELECT a.attname::text FROM pg_catalog.unnest(t.tgattr::int2[]) WITH ORDINALITY u (number, place)
+        JOIN pg_catalog.pg_attribute a ON a.attrelid = t.tgrelid AND a.attnum = u.number ORDER BY u.place) AS update_of,
+  pg_catalog.pg_get_triggerdef(t.oid) AS definition, pg_catalog.quote_ident(t.tgname) AS quoted,
+  (SELECT pg_catalog.string_agg(pg_catalog.quote_ident(a.attname), ', ' ORDER BY u.place)
+   FROM pg_catalog.unnest(t.tgattr::int2[]) WITH ORDINALITY u (number, place)
+   JOIN pg_catalog.pg_attribute a ON a.attrelid = t.tgrelid AND a.attnum = u.number) AS quoted_columns,
+  -- Each argument ends in a zero byte, so the last piece is empty.
+  array(SELECT pg_catalog.convert_from(pg_catalog.decode(piece, 'hex'), pg_catalog.getdatabaseencoding())
+        FROM pg_catalog.regexp_split_to_table(pg_catalog.regexp_replace(
+          pg_catalog.encode(t.tgargs, 'hex'), '(..)', '\\1 ', 'g'), '00 ') WITH ORDINALITY s (spaced, place)
+        CROSS JOIN LATERAL (SELECT pg_catalog.replace(spaced, ' ', '') AS piece) q
+        WHERE place <= t.tgnargs ORDER BY place) AS arguments,
+  pg_catalog.obj_description(t.oid, 'pg_trigger') AS comment
+FROM pg_catalog.pg_trigger t JOIN pg_catalog.pg_proc p ON p.oid = t.tgfoid
+WHERE t.tgrelid = %s AND NOT t.tgisinternal ORDER BY t.tgname
+"""
+
+
+def _publications(connection: Connection) -> str:
+    """Publications that send the whole row: a subscriber without the new column stops replicating."""
+    listed = "AND r.prattrs IS NULL" if connection.info.server_version >= 150000 else ""  # noqa: PLR2004 - column lists
+    return f"""
+SELECT p.pubname AS name FROM pg_catalog.pg_publication p LEFT JOIN pg_catalog.pg_publication_rel r ON r.prpubid = p.oid
+WHERE p.puballtables OR (r.prrelid = %s {listed}) GROUP BY p.pubname ORDER BY p.pubname
+"""  # noqa: S608 - constants
+
+
+def _column(row: dict[str, Any]) -> Column:
+    return Column(grants=tuple(Grant(**grant) for grant in row.pop("grants")), **row)
+
+
+def _index(row: dict[str, Any], names: dict[int, str]) -> Index:
+    numbers = row.pop("numbers")
+    return Index(columns=frozenset(names[number] for number in numbers if number in names), **row)
+
+
+def _trigger(row: dict[str, Any]) -> Trigger:
+    definition, quoted, columns = row.pop("definition"), row.pop("quoted"), row.pop("quoted_columns")
+    events = " OR ".join(f"UPDATE OF {columns}" if event == "UPDATE" and columns else event for event in row["events"])
+    kind = "CONSTRAINT TRIGGER" if row["constraint"] else "TRIGGER"
+    head = f"CREATE {kind} {quoted} {row['timing']} {events}"
+    if not definition.startswith(head + " ON "):
+        raise AssertionError(f"PostgreSQL writes this trigger otherwise than expected: {definition}")
+    for field in ("events", "update_of", "arguments"):
+        row[field] = tuple(row[field])
+    return Trigger(tail=definition.removeprefix(head), **row)
+
+
+# ---------------------------------------------------------------- what hangs on a column
+
+_UNTRACKED = r"""
+WITH wanted AS (
+  -- A column or table named as a word of its own, in any case, since unquoted names fold.
+  SELECT '(?i)(^|[^[:alnum:]_$])' || escaped[1] || '($|[^[:alnum:]_$])' AS name,
+         '(?i)(^|[^[:alnum:]_$])' || escaped[2] || '($|[^[:alnum:]_$])' AS owner
+  FROM (SELECT array_agg(regexp_replace(word, '([^[:alnum:]_])', '\\\1', 'g') ORDER BY place) AS escaped
+        FROM unnest(ARRAY[%(column)s, %(table)s]) WITH ORDINALITY w (word, place)) e)
+SELECT 'function' AS kind, n.nspname || '.' || f.proname AS name,
+  'its ' || l.lanname || ' body names ' || %(column)s AS why
+FROM pg_catalog.pg_proc f JOIN pg_catalog.pg_namespace n ON n.oid = f.pronamespace
+JOIN pg_catalog.pg_language l ON l.oid = f.prolang CROSS JOIN wanted
+WHERE n.nspname NOT IN ('pg_catalog', 'information_schema', 'ecm') AND n.nspname NOT LIKE 'pg\_temp%%'
+  AND l.lanname NOT IN ('internal', 'c') AND f.prosqlbody IS NULL
+  AND NOT EXISTS (SELECT FROM pg_catalog.pg_depend x
+                  WHERE x.classid = 'pg_catalog.pg_proc'::regclass AND x.objid = f.oid AND x.deptype = 'e')
+  AND f.prosrc ~ wanted.name
+  AND (f.prosrc ~ wanted.owner
+       OR EXISTS (SELECT FROM pg_catalog.pg_trigger t WHERE t.tgfoid = f.oid AND t.tgrelid = %(oid)s)
+       OR (SELECT reltype FROM pg_catalog.pg_class WHERE oid = %(oid)s)
+          = ANY (f.proargtypes::oid[] || f.prorettype || coalesce(f.proallargtypes, '{}'))
+       -- dynamic SQL may put the table's name together from pieces
+       OR f.prosrc ~* '\mexecute\M')
+GROUP BY 1, 2, 3 ORDER BY 2
+"""
+
+_TRACKED = """
+SELECT DISTINCT CASE d.classid WHEN 'pg_catalog.pg_class'::regclass THEN
+    CASE c.relkind WHEN 'i' THEN 'index' WHEN 'I' THEN 'index' WHEN 'S' THEN 'sequence' ELSE 'table' END
+  WHEN 'pg_catalog.pg_constraint'::regclass THEN 'constraint' WHEN 'pg_catalog.pg_rewrite'::regclass THEN 'view'
+  WHEN 'pg_catalog.pg_policy'::regclass THEN 'policy' WHEN 'pg_catalog.pg_trigger'::regclass THEN 'trigger'
+  WHEN 'pg_catalog.pg_proc'::regclass THEN 'function' WHEN 'pg_catalog.pg_statistic_ext'::regclass THEN 'statistics'
+  WHEN 'pg_catalog.pg_attrdef'::regclass THEN 'generated column' ELSE 'object' END AS kind,
+  coalesce(v.owner, i.identity) AS name, i.identity AS why
+FROM pg_catalog.pg_depend d
+LEFT JOIN pg_catalog.pg_class c ON d.classid = 'pg_catalog.pg_class'::regclass AND c.oid = d.objid
+LEFT JOIN LATERAL (SELECT (pg_catalog.pg_identify_object(d.classid, d.objid, d.objsubid)).identity) i ON true
+LEFT JOIN LATERAL (SELECT r.ev_class::regclass::text AS owner FROM pg_catalog.pg_rewrite r
+                   WHERE d.classid = 'pg_catalog.pg_rewrite'::regclass AND r.oid = d.objid) v ON true
+WHERE d.refclassid = 'pg_catalog.pg_class'::regclass AND d.refobjid = %(oid)s
+  AND d.refobjsubid = (SELECT attnum FROM pg_catalog.pg_attribute
+                       WHERE attrelid = %(oid)s AND attname = %(column)s AND NOT attisdropped)
+  -- A column's own default is not something else that stands on it.
+  AND NOT (d.classid = 'pg_catalog.pg_attrdef'::regclass AND EXISTS (
+    SELECT FROM pg_catalog.pg_attrdef f WHERE f.oid = d.objid AND f.adrelid = %(oid)s AND f.adnum = d.refobjsubid))
+  AND NOT (d.classid = 'pg_catalog.pg_trigger'::regclass AND EXISTS (
+    SELECT FROM pg_catalog.pg_trigger t WHERE t.oid = d.objid AND t.tgattr::int2[] @> ARRAY[d.refobjsubid::int2]))
+ORDER BY 2
+"""
+
+
+def _untracked(connection: Connection, table: Table, column: str) -> tuple[Dependent, ...]:
+    values = {"column": column, "table": table.name.name, "oid": table.oid}
+    with connection.cursor(row_factory=dict_row) as cursor:
+        functions = [Dependent(**row) for row in cursor.execute(verbatim(_UNTRACKED), values).fetchall()]
+    by_argument = [
+        Dependent(kind="trigger", name=f"{table.name.schema}.{trigger.name}", why=f"its arguments name {column}")
+        for trigger in table.triggers
+        if column in trigger.arguments
+    ]
+    return (*functions, *by_argument)
+
+
+def _tracked(connection: Connection, oid: int, column: str) -> tuple[Dependent, ...]:
+    with connection.cursor(row_factory=dict_row) as cursor:
+        rows = cursor.execute(verbatim(_TRACKED), {"oid": oid, "column": column}).fetchall()
+    return tuple(Dependent(**row) for row in rows)
+
+
+# ---------------------------------------------------------------- how an index would read under another name
+
+
+class _UndoError(Exception):
+    """Ends a transaction whose only purpose was to ask PostgreSQL something."""
+
+
+def _twins(
+    connection: Connection, table: Table, renames: tuple[tuple[str, str], ...]
+) -> dict[tuple[str, str, str], str]:
+    """Let PostgreSQL rewrite index definitions: on an empty temporary copy that nobody else sees.
+
+    The copy's column is renamed and its indexes printed again. Expressions and predicates are bound
+    by column number, so PostgreSQL prints the new name wherever the old one was meant, and nowhere else.
+    """
+    twins: dict[tuple[str, str, str], str] = {}
+    copy = sql.Identifier("pg_temp", "ecm_copy")
+    for old, new in renames:
+        indexes = [index for index in table.indexes if old in index.columns]
+        if not indexes or table.column(old) is None:
+            continue
+        try:
+            with connection.transaction():
+                connection.execute(sql.SQL("CREATE TEMPORARY TABLE ecm_copy (LIKE {})").format(table.name.identifier))
+                if table.column(new) is not None:
+                    connection.execute(sql.SQL("ALTER TABLE {} DROP COLUMN {}").format(copy, sql.Identifier(new)))
+                for number, index in enumerate(indexes):
+                    name = sql.Identifier(f"ecm_copy_{number}")
+                    connection.execute(sql.SQL("CREATE INDEX {} ON {}{}").format(name, copy, verbatim(index.tail)))
+                connection.execute(
+                    sql.SQL("ALTER TABLE {} RENAME COLUMN {} TO {}").format(
+                        copy, sql.Identifier(old), sql.Identifier(new)
+                    )
+                )
+                tails = {
+                    row["name"]: row["tail"]
+                    for row in _rows(
+                        connection, _INDEXES, [_scalar(connection, "SELECT 'pg_temp.ecm_copy'::regclass::oid::bigint")]
+                    )
+                }
+                for number, index in enumerate(indexes):
+                    twins[index.name, old, new] = tails[f"ecm_copy_{number}"]
+                raise _UndoError  # noqa: TRY301 - it ends the transaction around it
+        except _UndoError:
+            pass
+        except errors.InsufficientPrivilege as error:
+            row = connection.execute("SELECT current_user, pg_catalog.current_database()").fetchone() or ("?", "?")
+            grant = sql.SQL("GRANT TEMPORARY ON DATABASE {} TO {}").format(
+                sql.Identifier(row[1]), sql.Identifier(row[0])
+            )
+            raise PrivilegeError(
+                f"role {row[0]} may not make temporary tables in {row[1]}",
+                details=["ecm asks PostgreSQL how the indexes would read, on an empty copy of the table"],
+                hint=grant.as_string(None),
+            ) from error
+    return twins
+
+
+def _scalar(connection: Connection, query: str) -> Any:
+    row = connection.execute(verbatim(query)).fetchone()
+    return row[0] if row else None
+
+
+# ---------------------------------------------------------------- what is there instead
+
+
+def tables(connection: Connection) -> tuple[str, ...]:
+    """Return the names of all ordinary tables, as a plan writes them."""
+    rows = connection.execute(
+        "SELECT n.nspname, c.relname FROM pg_catalog.pg_class c"
+        " JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace"
+        " WHERE c.relkind IN ('r', 'p') AND n.nspname NOT IN ('pg_catalog', 'information_schema', 'ecm')"
+        " AND n.nspname NOT LIKE 'pg\\_toast%' AND n.nspname NOT LIKE 'pg\\_temp%' ORDER BY 1, 2"
+    ).fetchall()
+    return tuple(str(TableName(schema, name)) for schema, name in rows)
+
+
+def _no_table(connection: Connection, name: TableName) -> PreconditionError:
+    return PreconditionError(
+        f"table {name} does not exist in {connection.info.dbname}",
+        details=[did_you_mean(str(name), tables(connection)) or "the database has no tables"],
+        hint="correct `table` in the plan, or the branch's URL",
+    )

@@ -1,0 +1,252 @@
+"""Sessions with a branch's database: direct ones only, with settings that are ecm's own.
+
+A role's or database's settings (ALTER ROLE … SET) would apply to ecm's sessions too, so each
+setting that ecm depends on is set here.
+"""
+
+from collections.abc import Callable, Generator
+from contextlib import contextmanager, suppress
+from typing import Any, Self
+
+import psycopg
+from psycopg import conninfo, errors, sql
+from pydantic import SecretStr
+from tenacity import Retrying, retry_if_exception_type, stop_after_delay, wait_random_exponential
+
+from orchestrator.errors import ConnectionFailedError, EcmError, PrivilegeError, StatementFailedError
+
+MINIMUM_VERSION = 14
+Connection = psycopg.Connection[tuple[Any, ...]]
+
+_SETTINGS = {
+    # Names are qualified by ecm itself, and what PostgreSQL prints (pg_get_viewdef, regclass) is qualified too.
+    "search_path": "",
+    # ALTER ROLE … SET statement_timeout is made for applications, and would end a sweep or an index build.
+    "statement_timeout": "0",
+    "lock_timeout": "1s",
+    # A client that vanished in the middle of a transaction must not keep its locks.
+    "idle_in_transaction_session_timeout": "60s",
+    "default_transaction_isolation": "read committed",
+    "default_transaction_read_only": "off",
+    "default_transaction_deferrable": "off",
+    # Row-level security would hide rows from the sweep in silence; off turns that into an error.
+    "row_security": "off",
+    "TimeZone": "UTC",
+    "DateStyle": "ISO",
+    "quote_all_identifiers": "off",
+    "standard_conforming_strings": "on",
+}
+
+
+def connect(url: SecretStr, *, branch: str, purpose: str = "ecm") -> Connection:
+    """Open a direct session with a branch, in autocommit, with ecm's settings.
+
+    Args:
+        url: a libpq URL; its password appears in no error.
+        branch: for the words of errors.
+        purpose: application_name, as others see it in pg_stat_activity.
+
+    Raises:
+        ConnectionFailedError: malformed, unreachable, refused, pooled, or older than PostgreSQL 14.
+    """
+    parameters = _parse(url, branch)
+    _refuse_pooler_host(parameters, branch)
+    try:
+        connection = psycopg.connect(
+            url.get_secret_value(),
+            autocommit=True,
+            application_name=purpose,
+            connect_timeout=int(parameters.get("connect_timeout") or 10),
+            # A plan prepared before a column changed fails after it ("cached plan must not change result type").
+            prepare_threshold=None,
+            keepalives_idle=30,
+        )
+    except psycopg.Error as error:
+        raise _unreachable(error, parameters, branch) from None
+    try:
+        _check(connection, parameters, branch)
+        _settle(connection)
+    except BaseException as error:
+        connection.close()
+        if isinstance(error, psycopg.Error):
+            raise _unreachable(error, parameters, branch) from None
+        raise
+    return connection
+
+
+def _parse(url: SecretStr, branch: str) -> dict[str, Any]:
+    try:
+        return dict(conninfo.conninfo_to_dict(url.get_secret_value()))
+    except psycopg.Error:
+        # The driver's words quote parts of the URL, the password among them.
+        raise ConnectionFailedError(
+            f"the URL of {branch} cannot be read",
+            details=[
+                "it has the form postgresql://user:password@host:port/database",
+                "special characters are written %xx",
+            ],
+            hint="correct it in .env or the environment; ecm doctor",
+        ) from None
+
+
+def _refuse_pooler_host(parameters: dict[str, Any], branch: str) -> None:
+    host = str(parameters.get("host") or "")
+    label, dot, rest = host.partition(".")
+    if label.endswith("-pooler"):
+        raise ConnectionFailedError(
+            f"the URL of {branch} goes through a connection pooler ({host})",
+            details=["behind a pooler, locks and settings of one session leak to another"],
+            hint=f"use the direct host {label.removesuffix('-pooler')}{dot}{rest}",
+        )
+
+
+def _unreachable(error: psycopg.Error, parameters: dict[str, Any], branch: str) -> ConnectionFailedError:
+    password = str(parameters.get("password") or "")
+    text = " ".join(str(error).split())
+    if password:
+        text = text.replace(password, "…")
+    where = f"{parameters.get('host') or 'the local socket'}, database {parameters.get('dbname') or '(default)'}"
+    return ConnectionFailedError(
+        f"{branch} cannot be reached at {where}",
+        details=[text],
+        hint=f"check the URL of {branch} in .env or the environment, and that the server runs; ecm doctor",
+    )
+
+
+def _check(connection: Connection, parameters: dict[str, Any], branch: str) -> None:
+    version = connection.info.server_version
+    if version < MINIMUM_VERSION * 10000:
+        raise ConnectionFailedError(
+            f"{branch} runs PostgreSQL {version // 10000}; ecm needs {MINIMUM_VERSION} or newer",
+            hint="upgrade the server",
+        )
+    host = str(parameters.get("host") or "")
+    if host.endswith(".neon.tech"):
+        return  # Neon's proxy invents the number that the client is told.
+    row = connection.execute("SELECT pg_catalog.pg_backend_pid()").fetchone()
+    if row and row[0] != connection.info.backend_pid:
+        raise ConnectionFailedError(
+            f"the URL of {branch} goes through a connection pooler",
+            details=[f"{host}:{parameters.get('port') or 5432} answers for another server process than it announced"],
+            hint="use the server's own host and port",
+        )
+
+
+def _settle(connection: Connection) -> None:
+    settings = dict(_SETTINGS)
+    if connection.info.server_version >= 170000:  # noqa: PLR2004 - transaction_timeout came with PostgreSQL 17
+        settings["transaction_timeout"] = "0"
+    query = sql.SQL("SELECT {}").format(
+        sql.SQL(", ").join(
+            sql.SQL("pg_catalog.set_config({}, {}, false)").format(sql.Literal(name), sql.Literal(value))
+            for name, value in settings.items()
+        )
+    )
+    connection.execute(query)
+    # The server notices within 2 s that ecm was killed, and gives up what it was doing for it. It cannot
+    # on every platform; there it notices when it next writes to the client.
+    with suppress(errors.InvalidParameterValue):
+        connection.execute("SET client_connection_check_interval = '2s'")
+
+
+class Link:
+    """A session that comes back after it was lost.
+
+    Args:
+        opens: opens a new session.
+        patience: seconds to keep trying to come back.
+        sleep: how to wait.
+    """
+
+    def __init__(self, opens: Callable[[], Connection], *, patience: float, sleep: Callable[[float], None]) -> None:
+        self._opens = opens
+        self._patience = patience
+        self._sleep = sleep
+        self._connection: Connection | None = None
+        self.reopened: list[Callable[[Connection], None]] = []
+        """Called with every new session after the first, before it is used."""
+
+    def __enter__(self) -> Self:
+        self._connection = self._opens()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        if self._connection is not None:
+            self._connection.close()
+
+    @property
+    def connection(self) -> Connection:
+        """The session; opened anew where it was lost."""
+        if self._connection is None or self._connection.closed:
+            self._connection = self._reopen()
+        return self._connection
+
+    @property
+    def current(self) -> Connection | None:
+        """The session as it is, lost or not."""
+        return self._connection
+
+    def _reopen(self) -> Connection:
+        for attempt in Retrying(
+            retry=retry_if_exception_type(ConnectionFailedError),
+            stop=stop_after_delay(self._patience),
+            wait=wait_random_exponential(multiplier=0.2, max=5),
+            sleep=self._sleep,
+            reraise=True,
+        ):
+            with attempt:
+                connection = self._opens()
+                try:
+                    for prepare in self.reopened:
+                        prepare(connection)
+                except BaseException:
+                    connection.close()
+                    raise
+                return connection
+        raise AssertionError  # Retrying either returns or raises
+
+
+def is_lost(connection: Connection | None, error: BaseException) -> bool:
+    """Whether an error means that the session is gone, so that what it was doing may or may not have committed."""
+    if isinstance(error, errors.AdminShutdown | errors.CrashShutdown | errors.CannotConnectNow):
+        return True
+    return isinstance(error, psycopg.OperationalError) and (connection is None or connection.closed)
+
+
+_FOR_THE_CALLER = (
+    EcmError,
+    errors.LockNotAvailable,
+    errors.QueryCanceled,
+    errors.DeadlockDetected,
+    errors.AdminShutdown,
+    errors.CrashShutdown,
+    errors.CannotConnectNow,
+)
+
+
+@contextmanager
+def explained(doing: str, *, statement: str | None = None) -> Generator[None]:
+    """Turn PostgreSQL's refusal of a statement into an error with what, where and why.
+
+    Locks, lost sessions and cancelled statements pass through: they are for the caller to judge.
+    """
+    try:
+        yield
+    except _FOR_THE_CALLER:
+        raise
+    except errors.InsufficientPrivilege as error:
+        raise PrivilegeError(f"{doing}: {error.diag.message_primary}", details=_lines(error, statement)) from error
+    except psycopg.Error as error:
+        if error.sqlstate is None:
+            raise  # the session was lost before an answer came
+        raise StatementFailedError(
+            f"{doing}: {error.diag.message_primary or str(error)}",
+            details=_lines(error, statement),
+            hint="nothing of this step was kept; put right what it names, then run the same command again",
+        ) from error
+
+
+def _lines(error: psycopg.Error, statement: str | None) -> list[str]:
+    lines = [f"SQLSTATE {error.sqlstate}"] if error.sqlstate else []
+    lines += [text for text in (error.diag.message_detail, error.diag.message_hint) if text]
+    return [*lines, *([statement] if statement else [])]

@@ -1,0 +1,484 @@
+"""The journal: what was done to a branch's database, kept in that database (schema `ecm`).
+
+Whatever changes the database commits together with its record here, so the journal is the truth
+about this database and travels with it when it is copied. Every write states the fencing number
+of the lease it is made under; a holder that was replaced finds its writes refused.
+"""
+
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any, LiteralString
+from uuid import UUID, uuid4
+
+from psycopg import errors, sql
+from psycopg.rows import dict_row
+from psycopg.types.json import Jsonb
+
+from orchestrator.engine.connection import Connection
+from orchestrator.errors import ConfigurationError, LeaseError, PrivilegeError
+from orchestrator.plan.lifecycle import Direction, Move, Phase, Position, State
+
+HEAD = "0001"
+"""The newest version in `migrations/versions`; a test holds the two together."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Record:
+    """What a branch's journal says of a plan."""
+
+    plan: str
+    branch: str
+    """The branch that wrote it; another than the one it was read from after a copy or reset."""
+    checksum: str
+    recorded: dict[str, Any]
+    """The plan's text as it was begun, as `Plan.model_dump(mode="json")`."""
+    position: Position
+    state_since: datetime
+    phase_started_at: datetime | None
+    phase_error: str | None
+    verified_at: datetime | None
+    holder: str | None
+    heartbeat_at: datetime | None
+    now: datetime
+    """The database's clock when it was read."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Lease:
+    """The right to work on a plan in this database, until someone takes a higher number."""
+
+    plan: str
+    fence: int
+    holder: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class StepRecord:
+    """A step as it was run."""
+
+    phase: Phase
+    direction: Direction
+    key: str
+    title: str
+    started_at: datetime
+    finished_at: datetime | None
+    lock_wait: float | None
+
+
+@dataclass(frozen=True, kw_only=True)
+class SweepRecord:
+    """How far a sweep is. Pages from `next_page` up to `pages` are still to be visited."""
+
+    relation: str
+    filenode: int
+    pages: int
+    next_page: int
+    rows: int
+    round: int
+    started_at: datetime
+    updated_at: datetime
+
+
+@dataclass(frozen=True, kw_only=True)
+class CompletedMove:
+    """A move that was completed here, to be copied to the ledger."""
+
+    id: UUID
+    plan: str
+    branch: str
+    checksum: str
+    direction: Direction
+    phases: tuple[Phase, ...]
+    origin: State
+    target: State
+    actor: str
+    happened_at: datetime
+    data: dict[str, Any]
+
+
+# ---------------------------------------------------------------- the schema
+
+
+def version(connection: Connection) -> str | None:
+    """Return the version of the journal in this database, or None where there is none."""
+    if not _has(connection, "ecm.alembic_version"):
+        return None
+    row = connection.execute("SELECT version_num FROM ecm.alembic_version").fetchone()
+    return str(row[0]) if row else None
+
+
+def prepare(connection: Connection) -> None:
+    """Make the journal, or bring it up to this ecm's version, in one transaction.
+
+    Raises:
+        PrivilegeError: the role may not create a schema here.
+        ConfigurationError: a newer ecm wrote the journal.
+    """
+    found = version(connection)
+    if found == HEAD:
+        return
+    if found is not None and found > HEAD:
+        raise ConfigurationError(
+            f"the journal in this database was written by a newer ecm (version {found}; this one knows {HEAD})",
+            hint="upgrade ecm",
+        )
+    try:
+        with connection.transaction():
+            # Two that open a fresh branch at once: the second waits here and finds the work done.
+            connection.execute("SELECT pg_catalog.pg_advisory_xact_lock(pg_catalog.hashtextextended('ecm.journal', 0))")
+            # Looked up first, because IF NOT EXISTS asks for the right to create even where there is nothing to do.
+            if not connection.execute("SELECT FROM pg_catalog.pg_namespace WHERE nspname = 'ecm'").fetchone():
+                connection.execute("CREATE SCHEMA ecm")
+                connection.execute("COMMENT ON SCHEMA ecm IS 'The journal of ecm (expand-contract): do not edit'")
+            _upgrade(connection)
+    except errors.InsufficientPrivilege as error:
+        raise missing_create(connection) from error
+
+
+def missing_create(connection: Connection) -> PrivilegeError:
+    """Return the error for a role that may not create schema ecm."""
+    row = connection.execute("SELECT current_user, pg_catalog.current_database()").fetchone() or ("?", "?")
+    grant = sql.SQL("GRANT CREATE ON DATABASE {} TO {}").format(sql.Identifier(row[1]), sql.Identifier(row[0]))
+    return PrivilegeError(
+        f"role {row[0]} may not create schema ecm in database {row[1]}",
+        details=["ecm keeps its journal there, in the same transactions as the change itself"],
+        hint=grant.as_string(None),
+    )
+
+
+def _upgrade(connection: Connection) -> None:
+    from alembic import command  # noqa: PLC0415 - only when there is something to upgrade
+    from alembic.config import Config  # noqa: PLC0415
+    from sqlalchemy import create_engine  # noqa: PLC0415
+    from sqlalchemy.pool import StaticPool  # noqa: PLC0415
+
+    engine = create_engine(
+        "postgresql+psycopg://",
+        creator=lambda: _Borrowed(connection),
+        poolclass=StaticPool,
+        use_native_hstore=False,
+    )
+    with engine.connect() as borrowed:
+        config = Config()
+        config.set_main_option("script_location", "orchestrator:engine/migrations")
+        config.attributes["connection"] = borrowed
+        command.upgrade(config, "head")
+
+
+class _Borrowed:
+    """A connection that SQLAlchemy may use but neither commit, roll back nor close: the transaction is ours."""
+
+    def __init__(self, connection: Connection) -> None:
+        self._connection = connection
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._connection, name)
+
+    def commit(self) -> None: ...
+
+    def rollback(self) -> None: ...
+
+    def close(self) -> None: ...
+
+
+def _has(connection: Connection, table: str) -> bool:
+    row = connection.execute("SELECT pg_catalog.to_regclass(%s) IS NOT NULL", [table]).fetchone()
+    return bool(row and row[0])
+
+
+# ---------------------------------------------------------------- reading
+
+_RECORD = """
+SELECT p.*, l.holder, l.heartbeat_at, pg_catalog.clock_timestamp() AS now
+FROM ecm.plans p LEFT JOIN ecm.leases l USING (plan)
+"""
+
+
+def read(connection: Connection, plan: str) -> Record | None:
+    """Return what the journal says of a plan; None where it was never begun."""
+    return next((record for record in read_all(connection) if record.plan == plan), None)
+
+
+def read_all(connection: Connection) -> tuple[Record, ...]:
+    """Return every plan the journal knows. Reads only: a database without a journal has none."""
+    if not _has(connection, "ecm.plans"):
+        return ()
+    with connection.cursor(row_factory=dict_row) as cursor:
+        return tuple(_record(row) for row in cursor.execute(_RECORD + " ORDER BY p.plan").fetchall())
+
+
+def _record(row: dict[str, Any]) -> Record:
+    position = Position(
+        state=State(row.pop("state")),
+        phase=Phase(phase) if (phase := row.pop("phase")) else None,
+        direction=Direction(direction) if (direction := row.pop("direction")) else None,
+    )
+    return Record(position=position, **row)
+
+
+def steps(connection: Connection, plan: str) -> tuple[StepRecord, ...]:
+    """Return the steps run for a plan's present position, oldest first."""
+    with connection.cursor(row_factory=dict_row) as cursor:
+        rows = cursor.execute(
+            "SELECT phase, direction, key, title, started_at, finished_at, lock_wait FROM ecm.steps"
+            " WHERE plan = %s ORDER BY started_at, key",
+            [plan],
+        ).fetchall()
+    return tuple(
+        StepRecord(phase=Phase(row.pop("phase")), direction=Direction(row.pop("direction")), **row) for row in rows
+    )
+
+
+def sweeps(connection: Connection, plan: str) -> tuple[SweepRecord, ...]:
+    """Return how far each sweep of a plan is."""
+    if not _has(connection, "ecm.sweeps"):
+        return ()
+    with connection.cursor(row_factory=dict_row) as cursor:
+        rows = cursor.execute(
+            "SELECT relation, filenode::bigint, pages, next_page, rows, round, started_at, updated_at"
+            " FROM ecm.sweeps WHERE plan = %s ORDER BY relation",
+            [plan],
+        ).fetchall()
+    return tuple(SweepRecord(**row) for row in rows)
+
+
+def moves(connection: Connection) -> tuple[CompletedMove, ...]:
+    """Return every move completed in this database (or in the one it was copied from), oldest first."""
+    if not _has(connection, "ecm.moves"):
+        return ()
+    with connection.cursor(row_factory=dict_row) as cursor:
+        rows = cursor.execute("SELECT * FROM ecm.moves ORDER BY seq").fetchall()
+    return tuple(
+        CompletedMove(
+            direction=Direction(row.pop("direction")),
+            phases=tuple(Phase(phase) for phase in row.pop("phases")),
+            origin=State(row.pop("origin")),
+            target=State(row.pop("target")),
+            **{key: value for key, value in row.items() if key != "seq"},
+        )
+        for row in rows
+    )
+
+
+# ---------------------------------------------------------------- the lease
+
+
+def _lock_number(plan: str) -> sql.Composed:
+    return sql.SQL("pg_catalog.hashtextextended({}, 0)").format(sql.Literal(f"ecm.lease {plan}"))
+
+
+def _try_lock(connection: Connection, plan: str) -> bool:
+    query = sql.SQL("SELECT pg_catalog.pg_try_advisory_lock({})").format(_lock_number(plan))
+    row = connection.execute(query).fetchone()
+    return bool(row and row[0])
+
+
+def try_lease(connection: Connection, plan: str, holder: str) -> Lease | None:
+    """Take the lease, or return None where a living session holds it.
+
+    The session's advisory lock tells the living from the dead: it ends with the session. The
+    fencing number tells the dead that they are: what they still try to commit is refused.
+    """
+    if not _try_lock(connection, plan):
+        return None
+    with connection.transaction():
+        # FOR UPDATE waits for a transaction of the former holder that is still committing (see `hold`).
+        connection.execute("SELECT FROM ecm.leases WHERE plan = %s FOR UPDATE", [plan])
+        row = connection.execute(
+            "INSERT INTO ecm.leases AS l (plan, fence, holder, acquired_at, heartbeat_at)"
+            " VALUES (%s, 1, %s, pg_catalog.clock_timestamp(), pg_catalog.clock_timestamp())"
+            " ON CONFLICT (plan) DO UPDATE SET fence = l.fence + 1, holder = excluded.holder,"
+            " acquired_at = excluded.acquired_at, heartbeat_at = excluded.heartbeat_at RETURNING fence",
+            [plan, holder],
+        ).fetchone()
+    return Lease(plan=plan, fence=row[0] if row else 0, holder=holder)
+
+
+def renew(connection: Connection, lease: Lease) -> None:
+    """Take the advisory lock again in a new session, and make sure that no one came between.
+
+    Raises:
+        LeaseError: someone did.
+    """
+    for _ in range(50):
+        hold(connection, lease)
+        if _try_lock(connection, lease.plan):
+            return
+        # The server has not yet noticed that our former session is gone.
+        connection.execute("SELECT pg_catalog.pg_sleep(0.1)")
+
+
+def release(connection: Connection, lease: Lease) -> None:
+    """Give the lease back."""
+    connection.execute("UPDATE ecm.leases SET holder = '' WHERE plan = %s AND fence = %s", [lease.plan, lease.fence])
+    connection.execute(sql.SQL("SELECT pg_catalog.pg_advisory_unlock({})").format(_lock_number(lease.plan)))
+
+
+def hold(connection: Connection, lease: Lease) -> None:
+    """Hold the lease for the length of this transaction.
+
+    FOR KEY SHARE lets heartbeats pass and makes a taker wait until this transaction has ended.
+
+    Raises:
+        LeaseError: someone took it.
+    """
+    row = connection.execute(
+        "SELECT FROM ecm.leases WHERE plan = %s AND fence = %s FOR KEY SHARE", [lease.plan, lease.fence]
+    ).fetchone()
+    if row is None:
+        raise lost(connection, lease)
+
+
+def lost(connection: Connection, lease: Lease) -> LeaseError:
+    """Return the error for a lease that someone else took."""
+    row = connection.execute("SELECT holder FROM ecm.leases WHERE plan = %s", [lease.plan]).fetchone()
+    return LeaseError(
+        f"another ecm took over {lease.plan} here ({row[0] if row else 'unknown'})",
+        details=["this one stopped before changing anything more"],
+        hint="ecm status",
+    )
+
+
+def beat(connection: Connection, lease: Lease) -> bool:
+    """Show that the holder lives; False where the lease is lost."""
+    found = connection.execute(
+        "UPDATE ecm.leases SET heartbeat_at = pg_catalog.clock_timestamp() WHERE plan = %s AND fence = %s",
+        [lease.plan, lease.fence],
+    )
+    return found.rowcount == 1
+
+
+# ---------------------------------------------------------------- writing
+
+
+@dataclass(frozen=True, kw_only=True)
+class Writer:
+    """Writes to the journal under a lease. Each method is to be called inside a transaction."""
+
+    connection: Connection
+    lease: Lease
+    branch: str
+
+    def begin(self, move: Move, position: Position, *, checksum: str, recorded: dict[str, Any]) -> Position:
+        """Record that a move is under way; compare-and-set on the position that was judged.
+
+        Raises:
+            LeaseError: the position is not the one that was judged.
+        """
+        hold(self.connection, self.lease)
+        phase = move.phases[0]
+        if position == Position() and move.direction is Direction.FORWARD:
+            self.connection.execute(
+                "INSERT INTO ecm.plans (plan, branch, checksum, recorded, state, state_since)"
+                " VALUES (%s, %s, %s, %s, 'planned', pg_catalog.clock_timestamp())"
+                " ON CONFLICT (plan) DO UPDATE SET branch = excluded.branch, checksum = excluded.checksum,"
+                " recorded = excluded.recorded, verified_at = NULL"
+                " WHERE plans.state = 'planned' AND plans.phase IS NULL",
+                [self.lease.plan, self.branch, checksum, Jsonb(recorded)],
+            )
+        if not move.resumes:
+            self.connection.execute(
+                "DELETE FROM ecm.steps WHERE plan = %s AND phase = ANY(%s) AND direction = %s",
+                [self.lease.plan, [p.value for p in move.phases], move.direction.value],
+            )
+        self._set(
+            position,
+            "phase = %s, direction = %s, phase_error = NULL,"
+            " phase_started_at = CASE WHEN phase IS NULL THEN pg_catalog.clock_timestamp() ELSE phase_started_at END",
+            [phase.value, move.direction.value],
+        )
+        return Position(state=position.state, phase=phase, direction=move.direction)
+
+    def intend(self, phase: Phase, direction: Direction, key: str, title: str, statements: list[str]) -> None:
+        """Record that a step is about to be run."""
+        hold(self.connection, self.lease)
+        self.connection.execute(
+            "INSERT INTO ecm.steps (plan, phase, direction, key, title, started_at, statements)"
+            " VALUES (%s, %s, %s, %s, %s, pg_catalog.clock_timestamp(), %s)"
+            " ON CONFLICT (plan, phase, direction, key) DO UPDATE SET started_at = excluded.started_at,"
+            " statements = excluded.statements",
+            [self.lease.plan, phase.value, direction.value, key, title, statements],
+        )
+
+    def done(self, phase: Phase, direction: Direction, key: str) -> bool:
+        """Whether a step has been recorded as finished."""
+        return bool(
+            self.connection.execute(
+                "SELECT FROM ecm.steps WHERE plan = %s AND phase = %s AND direction = %s AND key = %s"
+                " AND finished_at IS NOT NULL",
+                [self.lease.plan, phase.value, direction.value, key],
+            ).fetchone()
+        )
+
+    def finish(self, phase: Phase, direction: Direction, key: str, *, lock_wait: float) -> None:
+        """Record that a step was done; in the same transaction as the step, where it has one."""
+        hold(self.connection, self.lease)
+        self.connection.execute(
+            "UPDATE ecm.steps SET finished_at = pg_catalog.clock_timestamp(), lock_wait = %s"
+            " WHERE plan = %s AND phase = %s AND direction = %s AND key = %s",
+            [lock_wait, self.lease.plan, phase.value, direction.value, key],
+        )
+
+    def complete(self, move: Move, position: Position, *, checksum: str, actor: str, data: dict[str, Any]) -> None:
+        """Record that a move is complete: the state, and the move itself for the ledger."""
+        hold(self.connection, self.lease)
+        self._set(
+            position,
+            "state = %s, state_since = pg_catalog.clock_timestamp(), phase = NULL, direction = NULL,"
+            " phase_started_at = NULL, phase_error = NULL",
+            [move.target.value],
+        )
+        if move.direction is Direction.BACK:
+            undone = [phase.value for phase in move.phases]
+            self.connection.execute(
+                "DELETE FROM ecm.steps WHERE plan = %s AND phase = ANY(%s)", [self.lease.plan, undone]
+            )
+        if Phase.BACKFILL in move.phases and move.direction is Direction.BACK:
+            self.connection.execute("DELETE FROM ecm.sweeps WHERE plan = %s", [self.lease.plan])
+        self.connection.execute(
+            "INSERT INTO ecm.moves"
+            " (id, plan, branch, checksum, direction, phases, origin, target, actor, happened_at, data)"
+            " VALUES (%s, %s, %s, %s, %s, %s, %s, %s, %s, pg_catalog.clock_timestamp(), %s)",
+            [
+                uuid4(),
+                self.lease.plan,
+                self.branch,
+                checksum,
+                move.direction.value,
+                [phase.value for phase in move.phases],
+                move.origin.value,
+                move.target.value,
+                actor,
+                Jsonb(data),
+            ],
+        )
+
+    def fail(self, message: str) -> None:
+        """Keep what went wrong for `status`."""
+        hold(self.connection, self.lease)
+        self.connection.execute("UPDATE ecm.plans SET phase_error = %s WHERE plan = %s", [message, self.lease.plan])
+
+    def verified(self) -> None:
+        """Record that a fresh scan found nothing wrong."""
+        self.connection.execute(
+            "UPDATE ecm.plans SET verified_at = pg_catalog.clock_timestamp() WHERE plan = %s", [self.lease.plan]
+        )
+
+    def adopt(self) -> None:
+        """Take over the journal of the branch this database was copied from, under this branch's name."""
+        self.connection.execute("UPDATE ecm.plans SET branch = %s WHERE plan = %s", [self.branch, self.lease.plan])
+
+    def _set(self, position: Position, assignments: LiteralString, values: list[Any]) -> None:
+        where = (
+            " WHERE plan = %s AND state = %s AND phase IS NOT DISTINCT FROM %s AND direction IS NOT DISTINCT FROM %s"
+        )
+        query = "UPDATE ecm.plans SET " + assignments + where  # noqa: S608 - literals of this module
+        found = self.connection.execute(
+            query, [*values, self.lease.plan, position.state, position.phase, position.direction]
+        )
+        if found.rowcount != 1:
+            raise LeaseError(
+                f"{self.lease.plan} is not where it was when this command judged it",
+                details=["another ecm moved it in between; nothing was changed"],
+                hint="ecm status",
+            )

@@ -1,0 +1,120 @@
+"""Locks within a budget, and who stood in the way."""
+
+from collections.abc import Generator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import timedelta
+
+from psycopg import sql
+
+from orchestrator.engine.connection import Connection
+from orchestrator.errors import LockTimeoutError
+from orchestrator.sql.identifiers import TableName
+from orchestrator.sql.steps import LockMode
+
+ATTEMPTS = 8
+"""How often a lock is asked for before ecm gives up."""
+
+INDEX_LOCK_TIMEOUT = timedelta(seconds=30)
+"""The budget of CREATE and DROP INDEX CONCURRENTLY. Nobody queues behind their SHARE UPDATE EXCLUSIVE
+but other DDL and VACUUM, so they can afford to wait for old snapshots where an ALTER TABLE cannot."""
+
+_LOCK_TIMEOUT = "SELECT pg_catalog.set_config('lock_timeout', %s, false)"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Blocker:
+    """A session that holds a lock on a table."""
+
+    pid: int
+    user: str
+    application: str
+    state: str
+    seconds: float
+    """How long its transaction has been open."""
+    query: str
+
+    @property
+    def lines(self) -> tuple[str, str]:
+        """The session for a person, and what it runs or ran last."""
+        application = f', application "{self.application}"' if self.application else ""
+        age = timedelta(seconds=round(self.seconds))
+        query = " ".join(self.query.split())
+        shown = query if len(query) <= 100 else query[:99] + "…"  # noqa: PLR2004 - a line
+        return f"held by pid {self.pid}, user {self.user}{application}, {self.state} for {age}", f"  {shown}"
+
+
+def milliseconds(duration: timedelta) -> str:
+    """Return a duration as PostgreSQL's settings take it."""
+    return f"{max(1, round(duration.total_seconds() * 1000))}ms"
+
+
+def set_local(connection: Connection, **settings: str) -> None:
+    """Set settings for the rest of the transaction."""
+    for name, value in settings.items():
+        connection.execute("SELECT pg_catalog.set_config(%s, %s, true)", [name.replace("__", "."), value])
+
+
+def take(connection: Connection, tables: Sequence[TableName], mode: LockMode, budget: timedelta) -> None:
+    """Take locks in one statement that as a whole ends within the budget.
+
+    `lock_timeout` counts for each lock anew; `statement_timeout` is what bounds them together.
+    """
+    names = sql.SQL(", ").join(table.identifier for table in sorted(tables))
+    set_local(connection, lock_timeout=milliseconds(budget), statement_timeout=milliseconds(budget * 1.1))
+    connection.execute(sql.SQL("LOCK TABLE {} IN {} MODE").format(names, sql.SQL(mode.value)))
+    set_local(connection, statement_timeout="0")
+
+
+@contextmanager
+def patient(connection: Connection) -> Generator[None]:
+    """Give what runs outside of a transaction the budget of an index build, then the usual one again."""
+    connection.execute(_LOCK_TIMEOUT, [milliseconds(INDEX_LOCK_TIMEOUT)])
+    try:
+        yield
+    finally:
+        if not connection.closed:
+            connection.execute(_LOCK_TIMEOUT, ["1s"])
+
+
+def deadlock_timeout(connection: Connection) -> timedelta:
+    """Return how long PostgreSQL lets a session wait for a lock before it looks for a deadlock."""
+    row = connection.execute("SELECT setting FROM pg_catalog.pg_settings WHERE name = 'deadlock_timeout'").fetchone()
+    return timedelta(milliseconds=int(row[0])) if row else timedelta(seconds=1)
+
+
+def blockers(connection: Connection, tables: Sequence[TableName]) -> tuple[Blocker, ...]:
+    """Return the other sessions that hold a lock on the tables, the longest transaction first."""
+    names = sql.SQL(", ").join(sql.Literal(table.identifier.as_string(None)) for table in tables)
+    rows = connection.execute(
+        sql.SQL(
+            "SELECT a.pid, coalesce(a.usename, a.backend_type), coalesce(a.application_name, ''),"
+            " coalesce(a.state, 'hidden'),"
+            " coalesce(extract(epoch FROM pg_catalog.clock_timestamp() - a.xact_start), 0)::float8,"
+            " coalesce(nullif(a.query, ''), a.backend_type)"
+            " FROM pg_catalog.pg_stat_activity a WHERE a.pid <> pg_catalog.pg_backend_pid() AND EXISTS ("
+            " SELECT FROM pg_catalog.pg_locks l WHERE l.pid = a.pid AND l.granted AND l.locktype = 'relation'"
+            " AND l.database = (SELECT oid FROM pg_catalog.pg_database WHERE datname = pg_catalog.current_database())"
+            " AND l.relation = ANY (ARRAY[{}]::pg_catalog.regclass[]::pg_catalog.oid[]))"
+            " ORDER BY a.xact_start NULLS LAST LIMIT 5"
+        ).format(names)
+    ).fetchall()
+    return tuple(
+        Blocker(pid=pid, user=user, application=application, state=state, seconds=seconds, query=query)
+        for pid, user, application, state, seconds, query in rows
+    )
+
+
+def gave_up(
+    connection: Connection, tables: Sequence[TableName], *, budget: timedelta, attempts: int, seconds: float
+) -> LockTimeoutError:
+    """Return the error for a lock that was not to be had, naming who held it."""
+    found = blockers(connection, tables)
+    names = " and ".join(str(table) for table in tables)
+    lines = [line for blocker in found for line in blocker.lines]
+    return LockTimeoutError(
+        f"{names} could not be locked within {budget.total_seconds():g} s, {attempts} times over {seconds:.0f} s",
+        details=lines
+        or ["the session that held it is gone by now, or hidden from this role (GRANT pg_monitor shows it)"],
+        hint="nothing was changed; end that session or wait, then run the same command again",
+    )

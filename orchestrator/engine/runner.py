@@ -1,0 +1,330 @@
+"""Run a move's steps on a branch, recording each with what it did.
+
+Intent recorded, act, outcome recorded. A step that is a transaction commits together with its
+record, and the last one together with the new state, so there is no instant at which the database
+and the journal disagree. After a lost session the journal is asked what became of the step.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import timedelta
+from time import monotonic
+from typing import Any
+
+import psycopg
+from psycopg import errors
+from tenacity import RetryCallState, Retrying, retry_if_exception, stop_after_attempt, wait_random_exponential
+
+from orchestrator.engine import journal, locks
+from orchestrator.engine.connection import Connection, Link, explained, is_lost
+from orchestrator.engine.journal import Lease, Writer
+from orchestrator.engine.sweep import Sweeper
+from orchestrator.engine.verification import Verdict, unproven, verify
+from orchestrator.errors import StatementFailedError
+from orchestrator.events import Observer, PhaseStarted, Progress, StateReached, StepFinished, StepStarted, Waiting
+from orchestrator.plan.lifecycle import Direction, Move, Phase, Position
+from orchestrator.sql.steps import ConcurrentIndex, Proof, Statement, Step, Sweep, Transaction
+
+_LOCKS = (errors.LockNotAvailable, errors.QueryCanceled, errors.DeadlockDetected)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Task:
+    """A move with everything that is recorded with it.
+
+    Attributes:
+        steps: of each of the move's phases, in their order of execution.
+        recorded: the plan as it was begun.
+    """
+
+    move: Move
+    position: Position
+    checksum: str
+    recorded: dict[str, Any]
+    actor: str
+    steps: tuple[tuple[Phase, tuple[Step, ...]], ...]
+    lock_timeout: timedelta
+    batch_time: timedelta
+
+
+class Runner:
+    """Runs tasks on one branch under one lease.
+
+    Args:
+        link: the session with the branch.
+        lease: held by that session.
+        branch: the branch's name.
+        observer: told what happens.
+        sleep: how to wait.
+    """
+
+    def __init__(
+        self, link: Link, lease: Lease, branch: str, *, observer: Observer, sleep: Callable[[float], None]
+    ) -> None:
+        self._link = link
+        self._lease = lease
+        self._branch = branch
+        self._observer = observer
+        self._sleep = sleep
+        self._waited = 0.0
+        link.reopened.append(lambda connection: journal.renew(connection, lease))
+
+    def run(self, task: Task) -> dict[str, Any]:
+        """Do or undo what the task says; return what was measured, as it is recorded with the move.
+
+        Raises:
+            LockTimeoutError, StatementFailedError, PrivilegeError, VerificationError: a step could not be done;
+                what was done before it stays done, and the same task carries on from there.
+            LeaseError: another ecm took over.
+        """
+        move = task.move
+        plan = self._lease.plan
+        self._observer(
+            PhaseStarted(
+                plan=plan,
+                branch=self._branch,
+                phase=move.phases[0],
+                direction=move.direction,
+                resumes=move.resumes,
+            )
+        )
+        position = self._begin(task)
+        data: dict[str, Any] = {}
+        todo = [(phase, step) for phase, steps in task.steps for step in steps]
+        try:
+            for number, (phase, step) in enumerate(todo, start=1):
+                last = number == len(todo) and isinstance(step, Transaction)
+                complete = self._completion(task, position, data) if last else None
+                self._step(task, phase, step, data, complete)
+            if not (todo and isinstance(todo[-1][1], Transaction)):
+                self._settled(
+                    task, lambda connection: self._transaction(connection, self._completion(task, position, data))
+                )
+        except Exception as error:
+            self._remember(error)
+            raise
+        self._observer(StateReached(plan=plan, branch=self._branch, state=move.target))
+        return data
+
+    # ------------------------------------------------------------ the journal's side
+
+    def _writer(self, connection: Connection) -> Writer:
+        return Writer(connection=connection, lease=self._lease, branch=self._branch)
+
+    def _begin(self, task: Task) -> Position:
+        begun = Position(state=task.position.state, phase=task.move.phases[0], direction=task.move.direction)
+
+        def begin(connection: Connection) -> None:
+            record = journal.read(connection, self._lease.plan)
+            if record is not None and record.position == begun and not task.move.resumes:
+                return  # committed, but the answer was lost
+            with connection.transaction():
+                self._writer(connection).begin(task.move, task.position, checksum=task.checksum, recorded=task.recorded)
+
+        self._settled(task, begin)
+        return begun
+
+    def _completion(self, task: Task, position: Position, data: dict[str, Any]) -> Callable[[Connection], None]:
+        return lambda connection: self._writer(connection).complete(
+            task.move, position, checksum=task.checksum, actor=task.actor, data=data
+        )
+
+    def _transaction(self, connection: Connection, work: Callable[[Connection], None]) -> None:
+        with connection.transaction():
+            work(connection)
+
+    def _is_complete(self, connection: Connection, task: Task) -> bool:
+        record = journal.read(connection, self._lease.plan)
+        return record is not None and record.position == Position(state=task.move.target)
+
+    def _remember(self, error: Exception) -> None:
+        """Keep the error for `status`; the journal may be out of reach, and the error itself matters more."""
+        try:
+            self._writer(self._link.connection).fail(str(error))
+        except (psycopg.Error, Exception) as unreachable:  # noqa: BLE001 - see above
+            error.add_note(f"and the journal could not be told: {type(unreachable).__name__}")
+
+    # ------------------------------------------------------------ steps
+
+    def _step(
+        self,
+        task: Task,
+        phase: Phase,
+        step: Step,
+        data: dict[str, Any],
+        complete: Callable[[Connection], None] | None,
+    ) -> None:
+        direction = task.move.direction
+        started, self._waited = monotonic(), 0.0
+        self._observer(StepStarted(key=step.key, title=step.title))
+
+        def attempt(connection: Connection) -> bool:
+            writer = self._writer(connection)
+            if writer.done(phase, direction, step.key) or (
+                complete is not None and self._is_complete(connection, task)
+            ):
+                return True
+            writer.intend(phase, direction, step.key, step.title, [s.as_string(None) for s in _sent(step, direction)])
+            match step:
+                case Transaction():
+                    self._run_transaction(connection, task, phase, step, complete)
+                    return False
+                case ConcurrentIndex():
+                    self._run_index(connection, step, direction)
+                case Sweep():
+                    data[step.key] = self._run_sweep(task, step)
+                case Proof():
+                    data[step.key] = self._run_proof(step)
+            connection = self._link.connection
+            self._transaction(
+                connection,
+                lambda again: self._writer(again).finish(phase, direction, step.key, lock_wait=self._waited),
+            )
+            return False
+
+        already = self._settled(task, attempt, step)
+        self._observer(
+            StepFinished(
+                key=step.key,
+                title=step.title,
+                seconds=monotonic() - started,
+                lock_wait=self._waited,
+                already_done=already,
+            )
+        )
+
+    def _settled(self, task: Task, work: Callable[[Connection], Any], step: Step | None = None) -> Any:
+        """Do something until it is settled: again after a lost session, and after a lock that was not to be had."""
+        began = monotonic()
+        budget = locks.INDEX_LOCK_TIMEOUT if isinstance(step, ConcurrentIndex) else task.lock_timeout
+        attempts = 0
+        try:
+            for attempt in Retrying(
+                retry=retry_if_exception(self._passes),
+                stop=stop_after_attempt(locks.ATTEMPTS),
+                wait=wait_random_exponential(multiplier=0.5, max=8),
+                before_sleep=self._waits,
+                sleep=self._sleep,
+                reraise=True,
+            ):
+                with attempt:
+                    attempts += 1
+                    return work(self._link.connection)
+        except _LOCKS as error:
+            tables = step.tables if step else ()
+            if isinstance(step, ConcurrentIndex):
+                self._drop_remains(step)
+            raise locks.gave_up(
+                self._link.connection, tables, budget=budget, attempts=attempts, seconds=monotonic() - began
+            ) from error
+        raise AssertionError  # Retrying either returns or raises
+
+    def _passes(self, error: BaseException) -> bool:
+        return isinstance(error, _LOCKS) or (isinstance(error, psycopg.Error) and is_lost(self._link.current, error))
+
+    def _waits(self, state: RetryCallState) -> None:
+        error = state.outcome.exception() if state.outcome else None
+        why = "locked by another session" if isinstance(error, _LOCKS) else "the connection was lost"
+        seconds = state.next_action.sleep if state.next_action else 0.0
+        self._observer(Waiting(what=self._branch, why=why, attempt=state.attempt_number, seconds=seconds))
+
+    def _run_transaction(
+        self,
+        connection: Connection,
+        task: Task,
+        phase: Phase,
+        step: Transaction,
+        complete: Callable[[Connection], None] | None,
+    ) -> None:
+        direction = task.move.direction
+        with connection.transaction():
+            writer = self._writer(connection)
+            journal.hold(connection, writer.lease)
+            locks.set_local(connection, lock_timeout=locks.milliseconds(task.lock_timeout))
+            if step.lock is not None and step.tables:
+                asked = monotonic()
+                budget = task.lock_timeout
+                if len(step.tables) > 1:
+                    # Waiting for one table while holding another: end before PostgreSQL would look for a deadlock.
+                    budget = min(budget, locks.deadlock_timeout(connection) * 0.8)
+                with explained("lock on " + ", ".join(map(str, step.tables))):
+                    locks.take(connection, step.tables, step.lock, budget)
+                self._waited = monotonic() - asked
+            for statement in _sent(step, direction):
+                text = statement.as_string(None)
+                with explained(step.title, statement=text):
+                    connection.execute(statement)
+            writer.finish(phase, direction, step.key, lock_wait=self._waited)
+            if complete is not None:
+                complete(connection)
+
+    def _run_index(self, connection: Connection, step: ConcurrentIndex, direction: Direction) -> None:
+        """Build or drop an index without holding writers back, judged by what the catalog says afterwards."""
+        sent = ";\n".join(statement.as_string(None) for statement in _sent(step, direction))
+        journal.hold(connection, self._lease)
+        with locks.patient(connection), explained(step.title, statement=sent):
+            if direction is Direction.BACK:
+                self._each(connection, step.inverse)
+                return
+            valid = self._index_is_valid(connection, step)
+            if valid is False:
+                self._each(connection, step.inverse)
+            if not valid:
+                self._each(connection, step.statements)
+        if not self._index_is_valid(connection, step):
+            raise StatementFailedError(
+                f"index {step.name} is not valid after it was built", hint="run the same command again"
+            )
+
+    def _each(self, connection: Connection, statements: tuple[Statement, ...]) -> None:
+        for statement in statements:
+            connection.execute(statement)
+
+    def _drop_remains(self, step: ConcurrentIndex) -> None:
+        connection = self._link.connection
+        if self._index_is_valid(connection, step) is False:
+            with locks.patient(connection):
+                self._each(connection, step.inverse)
+
+    def _index_is_valid(self, connection: Connection, step: ConcurrentIndex) -> bool | None:
+        """Whether the index is whole; None where there is none of that name."""
+        row = connection.execute(
+            "SELECT i.indisvalid AND i.indisready FROM pg_catalog.pg_index i"
+            " JOIN pg_catalog.pg_class x ON x.oid = i.indexrelid"
+            " JOIN pg_catalog.pg_namespace n ON n.oid = x.relnamespace"
+            " WHERE n.nspname = %s AND x.relname = %s",
+            [step.table.schema, step.name],
+        ).fetchone()
+        return None if row is None else bool(row[0])
+
+    def _run_sweep(self, task: Task, step: Sweep) -> dict[str, Any]:
+        sweeper = Sweeper(
+            connection=lambda: self._link.connection,
+            writer=self._writer,
+            plan=self._lease.plan,
+            step=step,
+            batch_time=task.batch_time,
+            lock_timeout=task.lock_timeout,
+            observer=self._observer,
+            sleep=self._sleep,
+        )
+        return self._measured(sweeper.run())
+
+    def _run_proof(self, step: Proof) -> dict[str, Any]:
+        def progress(done: int, total: int, rows: int) -> None:
+            self._observer(Progress(what=step.key, done=done, total=total, rows=rows))
+
+        with explained(step.title):
+            verdict = verify(self._link.connection, step, progress=progress)
+        if verdict.mismatches:
+            raise unproven(verdict)
+        return self._measured(verdict)
+
+    def _measured(self, verdict: Verdict) -> dict[str, Any]:
+        connection = self._link.connection
+        self._transaction(connection, lambda again: self._writer(again).verified())
+        return {"table": str(verdict.table), "rows": verdict.rows, "mismatches": verdict.mismatches}
+
+
+def _sent(step: Step, direction: Direction) -> tuple[Statement, ...]:
+    return step.statements if direction is Direction.FORWARD else step.inverse

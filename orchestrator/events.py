@@ -1,0 +1,74 @@
+"""What happens while a phase runs, as values. The engine emits them; whoever looks renders them."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, kw_only=True)
+class PhaseStarted:
+    """A phase begins, or goes on where it was interrupted."""
+
+    plan: str
+    branch: str
+    phase: str
+    direction: str
+    resumes: bool
+
+
+@dataclass(frozen=True, kw_only=True)
+class StepStarted:
+    """A step is about to run."""
+
+    key: str
+    title: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class StepFinished:
+    """A step has committed. Times in seconds; `lock_wait` is how long its lock was waited for."""
+
+    key: str
+    title: str
+    seconds: float
+    lock_wait: float
+    already_done: bool = False
+
+
+@dataclass(frozen=True, kw_only=True)
+class Waiting:
+    """Something was not to be had and will be tried again in `seconds`."""
+
+    what: str
+    why: str
+    attempt: int
+    seconds: float
+
+
+@dataclass(frozen=True, kw_only=True)
+class Progress:
+    """How far a sweep or a proof is. `done` and `total` are in `unit`s; what is None is not known yet."""
+
+    what: str
+    done: int
+    total: int
+    rows: int
+    unit: str = "pages"
+    rows_per_second: float | None = None
+    eta_seconds: float | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class StateReached:
+    """A move is complete and recorded."""
+
+    plan: str
+    branch: str
+    state: str
+
+
+Event = PhaseStarted | StepStarted | StepFinished | Waiting | Progress | StateReached
+Observer = Callable[[Event], None]
+
+
+def ignore(_: Event) -> None:
+    """Observe nothing."""
