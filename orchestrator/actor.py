@@ -1,0 +1,57 @@
+"""Who does it: the CI job, else the git identity, else the user of the operating system."""
+
+import getpass
+import os
+import socket
+import subprocess
+from collections.abc import Mapping
+from pathlib import Path
+
+_CI = (
+    ("GITHUB_ACTOR", "github"),
+    ("GITLAB_USER_LOGIN", "gitlab"),
+    ("BUILDKITE_BUILD_CREATOR", "buildkite"),
+    ("CIRCLE_USERNAME", "circleci"),
+)
+
+
+def actor(environment: Mapping[str, str], folder: Path) -> str:
+    """Return the name that stands in the record for what is done now.
+
+    Args:
+        environment: variables; `ECM_ACTOR` wins over everything.
+        folder: where to ask git for its identity.
+    """
+    if named := environment.get("ECM_ACTOR"):
+        return named
+    for variable, service in _CI:
+        if name := environment.get(variable):
+            return f"{name} ({service})"
+    return _git_identity(folder) or _user()
+
+
+def holder() -> str:
+    """Return this process as others should see it in a lease."""
+    return f"{_user()} on {socket.gethostname()}, pid {os.getpid()}"
+
+
+def _git_identity(folder: Path) -> str | None:
+    try:
+        answer = subprocess.run(
+            ["git", "config", "user.email"],  # noqa: S607 - git is where the person's PATH says
+            cwd=folder,
+            capture_output=True,
+            text=True,
+            timeout=2,
+            check=False,
+        )
+    except (OSError, subprocess.TimeoutExpired):
+        return None
+    return answer.stdout.strip() or None
+
+
+def _user() -> str:
+    try:
+        return getpass.getuser()
+    except (OSError, KeyError):
+        return f"uid {os.getuid()}"  # a container without an entry for its user

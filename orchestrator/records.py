@@ -1,0 +1,82 @@
+"""Between the two records: the journal of a branch and the ledger apart from all branches.
+
+A move is written to the journal in the transaction that makes it, and copied to the ledger after.
+A crash in between leaves it to the next command; an event keeps its id, so copying twice is harmless.
+"""
+
+from importlib.metadata import PackageNotFoundError, version
+from typing import Any
+
+from orchestrator.engine import journal
+from orchestrator.engine.connection import Connection
+from orchestrator.engine.journal import CompletedMove
+from orchestrator.ledger import Entry, Event, Ledger
+from orchestrator.plan.gates import Passage
+from orchestrator.plan.lifecycle import Direction, Phase, State
+
+MOVE = "move"
+
+
+def copy_moves(connection: Connection, ledger: Ledger) -> int:
+    """Copy every move of a branch's journal that the ledger lacks; return how many there were."""
+    moves = journal.moves(connection)
+    if not moves:
+        return 0
+    known = ledger.known(move.id for move in moves)
+    missing = [_event(move) for move in moves if move.id not in known]
+    if missing:
+        ledger.append(missing)
+    return len(missing)
+
+
+def passages(entries: tuple[Entry, ...]) -> tuple[Passage, ...]:
+    """Return the moves among the ledger's entries, for the gates."""
+    return tuple(
+        Passage(
+            branch=entry.branch or "",
+            checksum=entry.checksum or "",
+            direction=Direction(str(entry.data["direction"])),
+            phases=tuple(Phase(phase) for phase in _list(entry.data["phases"])),
+            at=entry.happened_at,
+        )
+        for entry in entries
+        if entry.kind == MOVE
+    )
+
+
+def last_state(entries: tuple[Entry, ...], branch: str) -> tuple[State, Entry] | None:
+    """Return the state the ledger last saw a branch in, for when the branch itself does not answer."""
+    moves = [entry for entry in entries if entry.kind == MOVE and entry.branch == branch]
+    return (State(str(moves[-1].data["target"])), moves[-1]) if moves else None
+
+
+def ecm_version() -> str:
+    """Return the version of ecm that is running."""
+    try:
+        return version("expand-contract")
+    except PackageNotFoundError:
+        return "unknown"
+
+
+def _event(move: CompletedMove) -> Event:
+    return Event(
+        id=move.id,
+        kind=MOVE,
+        plan=move.plan,
+        branch=move.branch,
+        checksum=move.checksum,
+        actor=move.actor,
+        happened_at=move.happened_at,
+        data={
+            "direction": move.direction.value,
+            "phases": [phase.value for phase in move.phases],
+            "origin": move.origin.value,
+            "target": move.target.value,
+            "measured": move.data,
+        },
+        ecm_version=ecm_version(),
+    )
+
+
+def _list(value: Any) -> list[str]:
+    return [str(item) for item in value]

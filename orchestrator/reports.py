@@ -1,0 +1,289 @@
+"""What the conductor returns: frozen values that the command line renders and `--json` dumps.
+
+Field names are the interface for scripts; `FORMAT_VERSION` changes when one of them changes its
+meaning or goes.
+"""
+
+from datetime import datetime
+from typing import Any, Literal
+
+from pydantic import BaseModel, ConfigDict
+
+FORMAT_VERSION = 1
+
+
+class Report(BaseModel):
+    """A value for people and scripts."""
+
+    model_config = ConfigDict(frozen=True)
+
+
+class ReasonReport(Report):
+    """One unmet condition."""
+
+    code: str
+    message: str
+    remedy: str = ""
+
+
+class InProgress(Report):
+    """A phase under way, or one that was interrupted."""
+
+    phase: str
+    direction: str
+    started_at: datetime | None
+    holder: str | None
+    heartbeat_at: datetime | None
+    error: str | None
+
+
+class SweepProgress(Report):
+    """How far a backfill is."""
+
+    done: int
+    total: int
+    unit: str
+    rows: int
+    rows_per_second: float | None
+    eta_seconds: float | None
+    throttled_by: str | None = None
+    workers: int = 1
+
+
+class StepDone(Report):
+    """A step as it was run on a branch."""
+
+    phase: str
+    key: str
+    title: str
+    started_at: datetime
+    seconds: float | None
+    lock_wait: float | None
+
+
+class BranchStatus(Report):
+    """A plan on a branch."""
+
+    branch: str
+    state: str
+    state_since: datetime | None = None
+    in_progress: InProgress | None = None
+    progress: SweepProgress | None = None
+    undo_until: datetime | None = None
+    blocked_by: tuple[ReasonReport, ...] = ()
+    next_command: str | None = None
+    source: Literal["journal", "ledger", "none"]
+    as_of: datetime | None = None
+    verified_at: datetime | None = None
+    error: str | None = None
+    """Why the branch did not answer, where it did not."""
+    requires: tuple[str, ...] = ()
+    steps: tuple[StepDone, ...] = ()
+    evidence: tuple[str, ...] = ()
+    """Phases the ledger holds as completed here for this text, whatever the branch's state is now."""
+
+
+class PlanStatus(Report):
+    """A plan on every branch."""
+
+    plan: str
+    checksum: str | None
+    description: str
+    branches: tuple[BranchStatus, ...]
+    error: str | None = None
+    """What is wrong with the plan's file, where something is."""
+
+
+class StatusReport(Report):
+    """Every plan on every branch."""
+
+    project: str
+    ledger: str
+    branches: tuple[str, ...]
+    plans: tuple[PlanStatus, ...]
+
+
+class StepPreview(Report):
+    """A step as it would be run."""
+
+    key: str
+    title: str
+    sql: str
+    lock: str | None
+    waits: str
+    transactional: bool
+    reversible: bool
+    note: str
+
+
+class PhasePreview(Report):
+    """A phase as it would be run."""
+
+    phase: str
+    deploy: str
+    steps: tuple[StepPreview, ...]
+
+
+class TableFacts(Report):
+    """What a person wants to know about a table before it is touched."""
+
+    table: str
+    rows: int
+    bytes: int
+    indexes: int
+
+
+class PreviewReport(Report):
+    """A plan's phases, statement by statement, as they would run on a branch now."""
+
+    plan: str
+    branch: str
+    checksum: str
+    description: str
+    state: str
+    changes: tuple[str, ...]
+    tables: tuple[TableFacts, ...]
+    phases: tuple[PhasePreview, ...]
+    beware: tuple[str, ...]
+    obstacles: tuple[ReasonReport, ...]
+    next_command: str | None
+
+
+class MoveReport(Report):
+    """A move that was made, or would be (`dry_run`)."""
+
+    direction: str
+    origin: str
+    target: str
+    phases: tuple[str, ...]
+    resumes: bool
+    seconds: float | None = None
+    deploy: str = ""
+    measured: dict[str, Any] = {}
+    steps: tuple[StepPreview, ...] = ()
+
+
+class AdvanceReport(Report):
+    """The moves a command made on a branch."""
+
+    plan: str
+    branch: str
+    dry_run: bool
+    moves: tuple[MoveReport, ...]
+    state: str
+    next_command: str | None
+    warnings: tuple[str, ...] = ()
+
+
+class GateReport(Report):
+    """May a plan go there?"""
+
+    plan: str
+    branch: str
+    state: str
+    to: str
+    allowed: bool
+    reasons: tuple[ReasonReport, ...]
+    next_command: str | None
+
+
+class SampleReport(Report):
+    """A row whose two sides differ."""
+
+    table: str
+    key: dict[str, str | None]
+    old: dict[str, str | None]
+    new: dict[str, str | None]
+
+
+class VerifyReport(Report):
+    """What a fresh scan found."""
+
+    plan: str
+    branch: str
+    rows: int
+    mismatches: int
+    samples: tuple[SampleReport, ...]
+    not_invertible: int
+    next_command: str | None
+
+
+class HistoryEntry(Report):
+    """One entry of the ledger."""
+
+    seq: int
+    kind: str
+    plan: str | None
+    branch: str | None
+    checksum: str | None
+    actor: str
+    happened_at: datetime
+    recorded_at: datetime
+    data: dict[str, Any]
+    hash: str
+
+
+class HistoryReport(Report):
+    """The ledger's entries, oldest first."""
+
+    plan: str | None
+    entries: tuple[HistoryEntry, ...]
+
+
+class AuditProblem(Report):
+    """Something in the ledger that is not as it was written."""
+
+    seq: int
+    kind: str
+    message: str
+
+
+class AuditReport(Report):
+    """Whether the ledger's chain holds."""
+
+    ledger: str
+    entries: int
+    problems: tuple[AuditProblem, ...]
+
+
+class Finding(Report):
+    """One thing the doctor looked at."""
+
+    branch: str | None
+    subject: str
+    ok: bool
+    message: str
+    remedy: str = ""
+
+
+class DoctorReport(Report):
+    """What the doctor found."""
+
+    findings: tuple[Finding, ...]
+
+
+class PlanSummary(Report):
+    """A plan's file."""
+
+    plan: str
+    path: str
+    description: str
+    changes: tuple[str, ...]
+    checksum: str | None
+    error: str | None = None
+
+
+class PlanListReport(Report):
+    """Every plan file."""
+
+    plans: tuple[PlanSummary, ...]
+
+
+class DraftReport(Report):
+    """A plan that was written."""
+
+    plan: str
+    path: str
+    text: str
+    preview: PreviewReport | None
+    next_command: str
