@@ -1,0 +1,1 @@
+"""Alembic's home: how the ledger's tables came to be, step by step."""
