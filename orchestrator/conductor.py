@@ -430,8 +430,10 @@ class Conductor:
         )
 
     def _check(self, connection: Connection, name: str, query: str, expected: object) -> CheckResult:
-        with explained(f"check {name!r}", statement=query), connection.transaction(force_rollback=True):
-            # A check asks; what it writes, if it does, is not kept.
+        with explained(f"check {name!r}", statement=query), connection.transaction():
+            # A check asks and changes nothing; its names are looked up as its author's own session would.
+            connection.execute("SET TRANSACTION READ ONLY")
+            connection.execute("SET LOCAL search_path TO DEFAULT")
             row = connection.execute(verbatim(query)).fetchone()
         found = row[0] if row else None
         return CheckResult(name=name, expected=str(expected), found=str(found), passed=str(found) == str(expected))

@@ -1,0 +1,42 @@
+# Everything a fresh machine needs is python3 (3.11 or newer) and make.
+PYTHON ?= python3
+BIN := .venv/bin
+STAMP := .venv/.ready
+WORKERS ?= $(shell nproc 2>/dev/null || sysctl -n hw.ncpu 2>/dev/null || echo 2)
+
+.DEFAULT_GOAL := help
+.PHONY: help setup demo test check format lint types layers clean
+
+help:    ## what there is
+	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## */\t/' | expand -t 10
+
+setup: $(STAMP)    ## .venv with ecm in it
+
+$(STAMP): pyproject.toml constraints.txt
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "ecm needs Python 3.11 or newer, and this is %s; name another one: make PYTHON=python3.12 …" % sys.version.split()[0])'
+	$(PYTHON) -m venv .venv
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable '.[dev]'
+	@touch $@
+
+demo: setup    ## the whole story on an embedded PostgreSQL, no configuration
+	$(BIN)/ecm demo
+
+test: setup    ## the tests, on PostgreSQL servers of their own
+	$(BIN)/pytest --numprocesses $(WORKERS) --dist worksteal
+
+check: format lint types layers test    ## what CI runs
+
+format: setup
+	$(BIN)/ruff format --check .
+
+lint: setup
+	$(BIN)/ruff check .
+
+types: setup
+	$(BIN)/basedpyright
+
+layers: setup
+	$(BIN)/lint-imports --no-logo
+
+clean:    ## remove what was built; the embedded server of a project here is stopped first
+	rm -rf .venv .pytest_cache .ruff_cache .hypothesis .import_linter_cache build *.egg-info
