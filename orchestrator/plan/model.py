@@ -1,0 +1,94 @@
+"""The plan: what changes, and what each phase is told.
+
+A plan is a value. It is read from a file by `plan.document`, and survives a round trip through
+JSON (`plan.model_dump(mode="json")`, `Plan.model_validate`), which is how the journal keeps the
+text a branch is on.
+"""
+
+from collections.abc import Mapping
+from typing import Annotated, Self, cast
+
+from pydantic import BeforeValidator, Field, field_validator
+
+from orchestrator.operations import KINDS, AnyOperation
+from orchestrator.plan.phases import (
+    PHASE_SETTINGS,
+    Backfill,
+    Contract,
+    EmptyAsNothingSaid,
+    Expand,
+    KebabName,
+    MigrateReads,
+    PhaseSettings,
+    Settings,
+    misplaced,
+)
+from orchestrator.words import listed
+
+
+def _says_its_kind(change: object) -> object:
+    if isinstance(change, Mapping) and "kind" not in change:
+        raise ValueError(f"key 'kind' is missing; the kinds are {listed(KINDS)}")
+    return cast("object", change)
+
+
+class Plan(Settings):
+    """One or more breaking changes that move through expand, backfill, migrate reads and contract together."""
+
+    plan: KebabName
+    """The plan's name, which is also its file's."""
+    description: str = ""
+    """What it is for, in a line."""
+    changes: Annotated[tuple[Annotated[AnyOperation, BeforeValidator(_says_its_kind)], ...], Field(min_length=1)]
+    """What changes; all of them move through the phases together."""
+    expand: Annotated[Expand, EmptyAsNothingSaid] = Expand()
+    """The new structure appears beside the old one; both are written from here on."""
+    backfill: Annotated[Backfill, EmptyAsNothingSaid] = Backfill()
+    """Rows written before expand are brought to the new structure, and every row is verified."""
+    migrate_reads: Annotated[MigrateReads, EmptyAsNothingSaid] = MigrateReads()
+    """Readers move to the new structure; the old one is still written."""
+    contract: Annotated[Contract, EmptyAsNothingSaid] = Contract()
+    """The old structure goes."""
+
+    @field_validator("changes")
+    @classmethod
+    def _each_column_once(cls, changes: tuple[AnyOperation, ...]) -> tuple[AnyOperation, ...]:
+        owners: dict[tuple[str, str], int] = {}
+        problems: list[tuple[tuple[str | int, ...], str]] = []
+        for index, change in enumerate(changes):
+            for table, column in sorted(change.claims()):
+                owner = owners.setdefault((table, column), index)
+                if owner != index:
+                    message = f"changes[{index}] and changes[{owner}] both change or make column {table}.{column}"
+                    problems.append(((index,), f"{message}; put one of them in a plan of its own, for afterwards"))
+        if problems:
+            raise misplaced(problems)
+        return changes
+
+    def phase(self, name: str) -> PhaseSettings:
+        """Return a phase's settings by its key (`expand`, `backfill`, `migrate_reads`, `contract`).
+
+        Raises:
+            KeyError: there is no such phase.
+        """
+        return {
+            "expand": self.expand,
+            "backfill": self.backfill,
+            "migrate_reads": self.migrate_reads,
+            "contract": self.contract,
+        }[name]
+
+    def with_defaults(self, defaults: Settings) -> Self:
+        """Return the plan with the project's defaults wherever the file said nothing.
+
+        Args:
+            defaults: `Project.defaults`; each key that was given goes to every phase that has it.
+        """
+        given = {name: cast("object", getattr(defaults, name)) for name in defaults.model_fields_set}
+        filled = {name: _filled(self.phase(name), given) for name in PHASE_SETTINGS}
+        return self.model_copy(update=filled)
+
+
+def _filled(settings: PhaseSettings, given: Mapping[str, object]) -> PhaseSettings:
+    missing = type(settings).model_fields.keys() - settings.model_fields_set
+    return settings.model_copy(update={name: value for name, value in given.items() if name in missing})

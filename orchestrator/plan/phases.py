@@ -1,0 +1,135 @@
+"""What a plan may say about each phase, and the defaults a project may give for all of its plans."""
+
+import re
+from collections.abc import Iterable
+from datetime import timedelta
+from typing import TYPE_CHECKING, Annotated, Any, Literal
+
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, create_model
+from pydantic_core import PydanticCustomError
+
+from orchestrator.plan.durations import Duration, between
+
+_MILLISECOND = timedelta(milliseconds=1)
+"""PostgreSQL counts its timeouts in milliseconds, and takes 0 as none at all."""
+
+Scalar = bool | int | Annotated[float, Field(allow_inf_nan=False)] | str | None
+"""A single value, as a query's first column may return it."""
+
+
+class Settings(BaseModel):
+    """Values from a file: frozen, and a key that means nothing is an error."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)
+
+
+EmptyAsNothingSaid = BeforeValidator(lambda value: {} if value is None else value)
+"""In YAML a section whose lines are all commented out reads as null: it means that nothing is said."""
+
+
+def misplaced(problems: Iterable[tuple[tuple[str | int, ...], str]]) -> PydanticCustomError:
+    """Return an error for a validator to raise that says where below its own value each problem stands.
+
+    Args:
+        problems: (path from the validated value, message) pairs; `plan.document` turns the paths into
+            lines and columns.
+    """
+    found = tuple(problems)
+    return PydanticCustomError("misplaced", "{text}", {"text": "; ".join(text for _, text in found), "problems": found})
+
+
+def _kebab(name: str) -> str:
+    if not re.fullmatch(NAME_PATTERN, name):
+        raise ValueError(
+            f"expected lower-case letters, digits and hyphens, such as rename-published-year, found {name!r}"
+        )
+    return name
+
+
+NAME_PATTERN = "[a-z0-9][a-z0-9-]*"
+
+KebabName = Annotated[
+    str,
+    Field(max_length=63, json_schema_extra={"pattern": f"^{NAME_PATTERN}$"}),
+    AfterValidator(_kebab),
+]
+"""A name that is the same in a file name, a command line and a database."""
+
+
+class Check(Settings):
+    """A query whose answer decides whether a phase may be entered."""
+
+    name: Annotated[str, Field(min_length=1)]
+    """What it is called in messages."""
+    sql: Annotated[str, Field(min_length=1)]
+    """A query that returns one value."""
+    expect: Scalar
+    """The value it must return."""
+
+
+class PhaseSettings(Settings):
+    """What every phase may say."""
+
+    deploy: str = ""
+    """What the application does in this phase; shown as a person gets there."""
+    checks: tuple[Check, ...] = ()
+    """Queries that must return what they expect before the phase is entered."""
+    lock_timeout: Annotated[Duration, between(_MILLISECOND, timedelta(hours=1))] = timedelta(seconds=1)
+    """How long a statement may wait for a lock before it gives way and tries again."""
+
+
+class Expand(PhaseSettings):
+    """The new structure appears beside the old one; both are written from here on."""
+
+    strategy: Literal["copy"] = "copy"
+    """How both versions are kept: a second column that holds a copy."""
+    dual_write: Literal["trigger"] = "trigger"
+    """Who writes both sides: a trigger in the database."""
+    acknowledge: tuple[str, ...] = ()
+    """Objects (schema.object) that ecm cannot rewrite and that you take care of."""
+
+
+class Backfill(PhaseSettings):
+    """Rows written before expand are brought to the new structure, and every row is verified."""
+
+    batch_time: Annotated[Duration, between(_MILLISECOND, timedelta(minutes=1))] = timedelta(milliseconds=200)
+    """How long one batch should take; the number of rows follows from it."""
+
+
+class MigrateReads(PhaseSettings):
+    """Readers move to the new structure; the old one is still written."""
+
+    soak: Annotated[Duration, between(timedelta(0), timedelta(days=3650))] = timedelta(0)
+    """How long to stay here at least before contract."""
+
+
+class Contract(PhaseSettings):
+    """The old structure goes."""
+
+
+PHASE_SETTINGS: dict[str, type[PhaseSettings]] = {
+    "expand": Expand,
+    "backfill": Backfill,
+    "migrate_reads": MigrateReads,
+    "contract": Contract,
+}
+"""The class of each phase's settings, by its key in a plan."""
+
+
+def _defaults_model() -> type[Settings]:
+    """Return a model with every key that any phase has, none of them required."""
+    fields: dict[str, Any] = {
+        name: (field.rebuild_annotation(), Field(field.default, description=field.description))
+        for settings in PHASE_SETTINGS.values()
+        for name, field in settings.model_fields.items()
+    }
+    return create_model(
+        "Defaults", __base__=Settings, __doc__="What a project's plans say unless they say otherwise.", **fields
+    )
+
+
+if TYPE_CHECKING:
+    Defaults = Settings
+else:
+    Defaults = _defaults_model()
+"""Settings for every phase that has the key; only those that were given count (`model_fields_set`)."""
