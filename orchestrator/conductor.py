@@ -4,12 +4,14 @@ Also the Python API. Everything comes in as arguments, every answer is a value o
 `orchestrator.reports`, everything that is refused is an error of `orchestrator.errors`.
 """
 
+import os
 import time
 from collections.abc import Callable, Generator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from functools import cached_property
+from pathlib import Path
 from typing import TypeVar
 
 import psycopg
@@ -153,11 +155,11 @@ class Conductor:
                 preview = self._preview(
                     _Scene(plan=plan, branch=branch, connection=connection, record=None), facts, None
                 )
-        text = render_plan(plan)
+        text = render_plan(plan, schema=self._workspace.schema_reference)
         path = self._workspace.write_plan(text, name)
         return reports.DraftReport(
             plan=name,
-            path=str(path.relative_to(self._workspace.root)),
+            path=Path(os.path.relpath(path, self._workspace.root)).as_posix(),
             text=text,
             preview=preview,
             next_command=f"ecm advance {name} --branch {branch}",

@@ -35,8 +35,7 @@ class RenameColumn(Operation):
     @field_validator("table")
     @classmethod
     def _table_is_a_name(cls, value: str) -> str:
-        TableName.parse(value)
-        return value
+        return str(TableName.parse(value))
 
     @field_validator("to")
     @classmethod

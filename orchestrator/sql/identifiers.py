@@ -61,8 +61,14 @@ class TableName:
         return sql.Identifier(self.schema, self.name)
 
     def __str__(self) -> str:
-        """Return the name for a person: the schema only where it is not public."""
-        return self.name if self.schema == "public" else f"{self.schema}.{self.name}"
+        """Return the name as a plan writes it: the schema only where it is not public; `parse` reads it back."""
+        parts = (self.name,) if self.schema == "public" else (self.schema, self.name)
+        return ".".join(_written(part) for part in parts)
+
+
+def _written(part: str) -> str:
+    plain = part and "." not in part and not part.startswith('"')
+    return part if plain else '"' + part.replace('"', '""') + '"'
 
 
 def _quoted(rest: str, text: str) -> tuple[str, str]:
