@@ -1,0 +1,47 @@
+"""Where branches come from: URLs in the environment, or databases on a server that ecm runs itself."""
+
+from collections.abc import Callable, Mapping
+from pathlib import Path
+
+from orchestrator.branches.provider import Address, BranchSettings, Provider
+from orchestrator.branches.urls import UrlProvider
+from orchestrator.errors import ConfigurationError
+
+__all__ = ["Address", "BranchSettings", "Provider", "provider_for"]
+
+EMBEDDED_FOLDER = Path(".ecm") / "embedded"
+
+
+def provider_for(
+    kind: str, branches: Mapping[str, BranchSettings], folder: Path, environment: Mapping[str, str]
+) -> Provider:
+    """Return the provider that ecm.yaml asks for. Nothing is opened or started yet.
+
+    Args:
+        kind: `provider.kind` of ecm.yaml: `url` or `embedded`.
+        branches: name → settings, in the order of ecm.yaml.
+        folder: the project's folder, where ecm.yaml is.
+        environment: variable → value, .env merged in.
+
+    Raises:
+        ConfigurationError: there is no provider of that kind.
+    """
+
+    def urls() -> Provider:
+        return UrlProvider(branches, environment)
+
+    def embedded() -> Provider:
+        # Imported when asked for: a project with URLs of its own never loads the bundled server.
+        from orchestrator.branches.embedded import EmbeddedProvider  # noqa: PLC0415
+        from orchestrator.branches.server import EmbeddedServer  # noqa: PLC0415
+
+        return EmbeddedProvider(branches, EmbeddedServer(folder / EMBEDDED_FOLDER))
+
+    kinds: Mapping[str, Callable[[], Provider]] = {"url": urls, "embedded": embedded}
+    if kind not in kinds:
+        raise ConfigurationError(
+            f"there is no provider of kind {kind}",
+            details=(f"kinds: {', '.join(kinds)}",),
+            hint="set provider.kind in ecm.yaml to one of those",
+        )
+    return kinds[kind]()

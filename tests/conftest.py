@@ -1,0 +1,108 @@
+"""Fixtures for the whole suite: a server a worker, an empty database a test."""
+
+import os
+from collections.abc import Callable, Generator
+from contextlib import ExitStack
+from itertools import count
+from pathlib import Path
+from typing import Any, Protocol, overload
+
+import hypothesis
+import psycopg
+import pytest
+from servers import OwnServer, Server, embedded_version, scratch_folder, shared_server
+
+hypothesis.settings.register_profile("ecm", deadline=None)
+hypothesis.settings.register_profile("ci", deadline=None, derandomize=True, database=None)
+hypothesis.settings.load_profile("ci" if os.environ.get("CI") else "ecm")
+
+# A person's own settings for PostgreSQL's clients must not send a test elsewhere.
+for _name in [name for name in os.environ if name.startswith("PG")]:
+    del os.environ[_name]
+
+_numbers = count(1)
+
+
+class Databases(Protocol):
+    """Makes empty databases and gives their URLs: so many of them, or one for each name."""
+
+    @overload
+    def __call__(self, wanted: int, /) -> tuple[str, ...]: ...
+
+    @overload
+    def __call__(self, *names: str) -> dict[str, str]: ...
+
+
+class Connect(Protocol):
+    """Opens an autocommit connection that is closed at the test's end; options are psycopg's."""
+
+    def __call__(self, url: str, **options: Any) -> psycopg.Connection[Any]: ...
+
+
+@pytest.fixture(scope="session")
+def scratch() -> Generator[Path]:
+    """A folder for the worker's servers; what is in it is stopped and removed even if the worker is killed."""
+    with scratch_folder() as folder:
+        yield folder
+
+
+@pytest.fixture(scope="session")
+def server(scratch: Path) -> Generator[Server]:
+    """The server that this worker's tests share."""
+    with shared_server(scratch / "shared", os.environ) as running:
+        yield running
+
+
+@pytest.fixture
+def databases(server: Server) -> Generator[Databases]:
+    """Makes empty databases for this test: `databases(2)` or `databases("development", "production")`."""
+    with ExitStack() as stack:
+
+        def make(name: str) -> str:
+            unique = f"{name}_{next(_numbers)}"
+            server.create_database(unique)
+            stack.callback(server.drop_database, unique)
+            return server.url(unique)
+
+        def several(*wanted: Any) -> Any:
+            if wanted and isinstance(wanted[0], int):
+                return tuple(make("test") for _ in range(wanted[0]))
+            return {name: make(name) for name in wanted}
+
+        yield several
+
+
+@pytest.fixture
+def database(databases: Databases) -> str:
+    """The URL of an empty database of this test's own."""
+    return databases(1)[0]
+
+
+@pytest.fixture
+def connect() -> Generator[Connect]:
+    """Opens connections: `connect(url).execute(...)`."""
+    with ExitStack() as stack:
+
+        def open_connection(url: str, **options: Any) -> psycopg.Connection[Any]:
+            connection = psycopg.connect(url, **{"autocommit": True, **options})
+            stack.callback(connection.close)
+            return connection
+
+        yield open_connection
+
+
+@pytest.fixture
+def server_folder(scratch: Path) -> Callable[[], Path]:
+    """Names new folders for servers; none exists yet."""
+    return lambda: scratch / f"server-{next(_numbers)}"
+
+
+@pytest.fixture
+def own_server(server_folder: Callable[[], Path]) -> Generator[OwnServer]:
+    """A running server for this test alone, to stop, kill and restart. Always the embedded one."""
+    server = OwnServer(server_folder(), embedded_version(os.environ))
+    try:
+        server.start()
+        yield server
+    finally:
+        server.embedded.destroy()
