@@ -8,8 +8,9 @@ import os
 import time
 from collections.abc import Callable, Generator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import closing, contextmanager
+from contextlib import closing, contextmanager, suppress
 from dataclasses import dataclass
+from datetime import datetime
 from functools import cached_property
 from pathlib import Path
 from typing import TypeVar
@@ -21,12 +22,12 @@ from orchestrator import reports
 from orchestrator.actor import actor, holder
 from orchestrator.branches import Provider, provider_for
 from orchestrator.engine import catalog, checkup, journal
-from orchestrator.engine.connection import Connection, Link, connect, explained
+from orchestrator.engine.connection import Connection, Link, connect, explained, unforeseen
 from orchestrator.engine.heartbeat import heartbeat
 from orchestrator.engine.journal import Lease, Record
 from orchestrator.engine.runner import Runner, Task
 from orchestrator.engine.verification import verify
-from orchestrator.errors import EcmError, LeaseError, PreconditionError, RefusedError, UsageError
+from orchestrator.errors import EcmError, LeaseError, PreconditionError, RefusedError, TamperingError, UsageError
 from orchestrator.events import Observer, Waiting, ignore
 from orchestrator.ledger import Entry, Ledger
 from orchestrator.operations import Operation
@@ -51,7 +52,7 @@ from orchestrator.records import copy_moves, last_state, passages
 from orchestrator.sql.facts import Table
 from orchestrator.sql.identifiers import verbatim
 from orchestrator.sql.steps import ConcurrentIndex, Step
-from orchestrator.words import did_you_mean
+from orchestrator.words import did_you_mean, listed
 from orchestrator.workspace import Workspace
 
 Named = TypeVar("Named", State, Phase)
@@ -275,7 +276,6 @@ class Conductor:
         if dry_run:
             return proposal
         consent(proposal)
-        self._refuse_standby(scene)
         journal.prepare(scene.connection)
         link = Link(lambda: self._connect(scene.branch), patience=RECONNECT_PATIENCE, sleep=self._sleep)
         done: list[reports.MoveReport] = []
@@ -390,8 +390,13 @@ class Conductor:
 
     def _reasons(self, scene: _Scene, phases: tuple[Phase, ...]) -> tuple[reports.ReasonReport, ...]:
         """Judge every phase on the way, so that nothing is begun that could not end where it was meant to."""
-        entries = self._entries(scene.plan.plan)
         behind = self._project.required_by(scene.branch)
+        if behind and self.audit().problems:
+            raise TamperingError(
+                f"the ledger {self._ledger_name} is not as it was written, so it proves nothing about {listed(behind)}",
+                hint="ecm audit verify",
+            )
+        entries = self._entries(scene.plan.plan)
         found = _judged(self._case(scene, phase, passages(entries)) for phase in phases)
         if any(reason.code == "requires" for reason in found) and self._catch_up(behind):
             entries = self._entries(scene.plan.plan)
@@ -472,14 +477,6 @@ class Conductor:
                 *(line for o in others for line in ("", o.message, *o.details, o.hint or "")),
             )
         raise first
-
-    def _refuse_standby(self, scene: _Scene) -> None:
-        row = scene.connection.execute("SELECT pg_catalog.pg_is_in_recovery()").fetchone()
-        if row and row[0]:
-            raise PreconditionError(
-                f"{scene.branch} is a standby, and cannot be written",
-                hint=f"give {scene.branch} the URL of its primary",
-            )
 
     # ------------------------------------------------------------ looking
 
@@ -607,7 +604,9 @@ class Conductor:
         try:
             with self._open(branch) as connection:
                 records = journal.read_all(connection)
+                row = connection.execute("SELECT pg_catalog.clock_timestamp()").fetchone()
                 return _Answer(
+                    as_of=row[0] if row else None,
                     records={record.plan: record for record in records},
                     sweeps={
                         r.plan: journal.sweeps(connection, r.plan)
@@ -618,8 +617,6 @@ class Conductor:
                 )
         except EcmError as error:
             return error
-        except psycopg.Error as error:
-            return EcmError(f"{branch} cannot be read: {error.diag.message_primary or type(error).__name__}")
 
     def _branch_status(
         self, name: str, plan: Plan | None, branch: str, answer: "_Answer | EcmError", entries: tuple[Entry, ...]
@@ -649,7 +646,7 @@ class Conductor:
             blocked_by=reasons,
             next_command=self._next(name, branch, position),
             source="journal",
-            as_of=record.now if record else None,
+            as_of=answer.as_of,
             verified_at=record.verified_at if record else None,
             requires=required,
             steps=tuple(_step_done(step) for step in answer.steps.get(name, ())),
@@ -692,7 +689,10 @@ class Conductor:
     @contextmanager
     def _open(self, branch: str) -> Generator[Connection]:
         with closing(self._connect(branch)) as connection:
-            yield connection
+            try:
+                yield connection
+            except psycopg.Error as error:
+                raise unforeseen(error, branch) from error
 
     @contextmanager
     def _scene(self, name: str, branch: str, *, as_begun: bool = False) -> Generator[_Scene]:
@@ -721,6 +721,8 @@ class Conductor:
         )
 
     def _facts(self, connection: Connection, plan: Plan) -> dict[compiler.TableName, Table]:
+        """Return the facts of a plan's tables; a standby cannot be asked everything, and is of no use anyway."""
+        _refuse_standby(connection)
         renames: dict[compiler.TableName, list[tuple[str, str]]] = {}
         for change in plan.changes:
             renames.setdefault(change.target, []).extend(change.renames())
@@ -744,8 +746,10 @@ class Conductor:
             try:
                 yield lease
             finally:
-                if link.current is not None and not link.current.closed:
-                    journal.release(link.current, lease)
+                # After Ctrl-C or a lost session there may be nothing to give it back with; it ends with the session.
+                with suppress(psycopg.Error):
+                    if link.current is not None and not link.current.closed:
+                        journal.release(link.current, lease)
 
     # ------------------------------------------------------------ the ledger
 
@@ -800,6 +804,7 @@ class Conductor:
 class _Answer:
     """What a branch's journal says of all plans."""
 
+    as_of: datetime | None
     records: dict[str, Record]
     sweeps: dict[str, tuple[journal.SweepRecord, ...]]
     steps: dict[str, tuple[journal.StepRecord, ...]]
@@ -919,6 +924,15 @@ def _is_open(status: reports.BranchStatus) -> bool:
 
 def _is_missing(error: EcmError) -> bool:
     return isinstance(error, PreconditionError) and "does not exist" in error.message
+
+
+def _refuse_standby(connection: Connection) -> None:
+    row = connection.execute("SELECT pg_catalog.pg_is_in_recovery()").fetchone()
+    if row and row[0]:
+        raise PreconditionError(
+            f"{connection.info.dbname} at {connection.info.host} is a standby, and cannot be written",
+            hint="give the branch the URL of its primary",
+        )
 
 
 def _taken(connection: Connection, scene: _Scene) -> LeaseError:

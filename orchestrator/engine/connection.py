@@ -246,6 +246,17 @@ def explained(doing: str, *, statement: str | None = None) -> Generator[None]:
         ) from error
 
 
+def unforeseen(error: psycopg.Error, branch: str) -> EcmError:
+    """Return the error for a refusal or a loss that no step was prepared for."""
+    if isinstance(error, errors.InsufficientPrivilege):
+        return PrivilegeError(f"{branch}: {error.diag.message_primary}", hint="ecm doctor")
+    if error.sqlstate is None:
+        return ConnectionFailedError(f"the connection to {branch} was lost", hint="run the same command again")
+    return StatementFailedError(
+        f"{branch}: {error.diag.message_primary}", details=_lines(error, None), hint="ecm doctor"
+    )
+
+
 def _lines(error: psycopg.Error, statement: str | None) -> list[str]:
     lines = [f"SQLSTATE {error.sqlstate}"] if error.sqlstate else []
     lines += [text for text in (error.diag.message_detail, error.diag.message_hint) if text]

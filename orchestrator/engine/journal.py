@@ -189,7 +189,8 @@ def _has(connection: Connection, table: str) -> bool:
 # ---------------------------------------------------------------- reading
 
 _RECORD = """
-SELECT p.*, l.holder, l.heartbeat_at, pg_catalog.clock_timestamp() AS now
+SELECT p.plan, p.branch, p.checksum, p.recorded, p.state, p.state_since, p.phase, p.direction, p.phase_started_at,
+  p.phase_error, p.verified_at, l.holder, l.heartbeat_at, pg_catalog.clock_timestamp() AS now
 FROM ecm.plans p LEFT JOIN ecm.leases l USING (plan)
 """
 
@@ -247,14 +248,17 @@ def moves(connection: Connection) -> tuple[CompletedMove, ...]:
     if not _has(connection, "ecm.moves"):
         return ()
     with connection.cursor(row_factory=dict_row) as cursor:
-        rows = cursor.execute("SELECT * FROM ecm.moves ORDER BY seq").fetchall()
+        rows = cursor.execute(
+            "SELECT id, plan, branch, checksum, direction, phases, origin, target, actor, happened_at, data"
+            " FROM ecm.moves ORDER BY seq"
+        ).fetchall()
     return tuple(
         CompletedMove(
             direction=Direction(row.pop("direction")),
             phases=tuple(Phase(phase) for phase in row.pop("phases")),
             origin=State(row.pop("origin")),
             target=State(row.pop("target")),
-            **{key: value for key, value in row.items() if key != "seq"},
+            **row,
         )
         for row in rows
     )

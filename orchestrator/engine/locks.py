@@ -77,6 +77,21 @@ def patient(connection: Connection) -> Generator[None]:
             connection.execute(_LOCK_TIMEOUT, ["1s"])
 
 
+def budget_for(connection: Connection, tables: Sequence[TableName], budget: timedelta) -> timedelta:
+    """Return how long a lock on the tables may be waited for now.
+
+    An autovacuum of the table gives way to a lock request, but only once that has waited
+    deadlock_timeout ("Autovacuum", manual 25.1.6). Where one runs, a shorter budget would never do.
+    With several tables, the wait for one while another is held ends before that, so that the
+    application is never the victim of a deadlock.
+    """
+    deadlock = deadlock_timeout(connection)
+    if len(tables) > 1:
+        return min(budget, deadlock * 0.8)
+    worker = any(blocker.user == "autovacuum worker" for blocker in blockers(connection, tables))
+    return max(budget, deadlock * 1.2) if worker else budget
+
+
 def deadlock_timeout(connection: Connection) -> timedelta:
     """Return how long PostgreSQL lets a session wait for a lock before it looks for a deadlock."""
     row = connection.execute("SELECT setting FROM pg_catalog.pg_settings WHERE name = 'deadlock_timeout'").fetchone()

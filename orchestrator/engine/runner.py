@@ -243,10 +243,7 @@ class Runner:
             locks.set_local(connection, lock_timeout=locks.milliseconds(task.lock_timeout))
             if step.lock is not None and step.tables:
                 asked = monotonic()
-                budget = task.lock_timeout
-                if len(step.tables) > 1:
-                    # Waiting for one table while holding another: end before PostgreSQL would look for a deadlock.
-                    budget = min(budget, locks.deadlock_timeout(connection) * 0.8)
+                budget = locks.budget_for(connection, step.tables, task.lock_timeout)
                 with explained("lock on " + ", ".join(map(str, step.tables))):
                     locks.take(connection, step.tables, step.lock, budget)
                 self._waited = monotonic() - asked

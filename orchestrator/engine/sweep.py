@@ -193,7 +193,7 @@ class Sweeper:
                 synchronous_commit="off",
                 lock_timeout=locks.milliseconds(row_wait),
                 statement_timeout=timeout,
-                **({GUARD.replace(".", "__"): "on"} if self.step.guarded else {}),
+                **({GUARD.replace(".", "__"): self.step.spared} if self.step.spared else {}),
             )
             with explained(f"backfill of {self.step.table}"):
                 rows = connection.execute(self.step.update(region(record.next_page, end))).rowcount

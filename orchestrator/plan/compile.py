@@ -214,7 +214,7 @@ def _backfill(plan: Plan, facts: Facts) -> tuple[Step, ...]:
             title=f"fill {' and '.join(pair.new for pair in mappings(plan, facts[table]))} in every row of {table}",
             table=table,
             mappings=mappings(plan, facts[table]),
-            guarded=not _meddled(facts[table]),
+            spared=None if _meddled(facts[table]) else sync.trigger_name(plan.plan, table),
             note="in batches of pages; each batch commits with its own checkpoint",
         )
         for table in tables(plan)

@@ -145,8 +145,8 @@ class Sweep(OnTable):
     """Fill the new columns of every row that no write has filled yet, then prove it."""
 
     mappings: tuple[Mapping, ...]
-    guarded: bool
-    """Whether the sweep spares itself the sync trigger: only where no other trigger can change what it writes."""
+    spared: str | None
+    """The sync trigger that need not look at what the sweep writes; None where another trigger may change it."""
     lock: ClassVar[LockMode] = LockMode.ROW_EXCLUSIVE
 
     @property

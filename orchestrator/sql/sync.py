@@ -21,7 +21,10 @@ from orchestrator.sql.steps import Statement
 
 TRIGGER_PREFIX = "~ecm"
 GUARD = "ecm.backfill"
-"""The setting by which a sweep's own transaction spares itself the trigger call."""
+"""The setting by which a sweep's own transaction spares itself the call of its own plan's trigger.
+
+It holds the trigger's name: the trigger of another plan on the same table has to see the row.
+"""
 
 
 class Truth(StrEnum):
@@ -67,8 +70,14 @@ def install(plan: str, facts: Table, mappings: tuple[Mapping, ...]) -> Ddl:
             function_definition(plan, facts.name, mappings, Truth.OLD),
             sql.SQL(
                 "CREATE TRIGGER {name} BEFORE INSERT OR UPDATE ON {table} FOR EACH ROW"
-                " WHEN (pg_catalog.current_setting({guard}, true) IS DISTINCT FROM 'on') EXECUTE FUNCTION {function}()"
-            ).format(name=name, table=table, guard=sql.Literal(GUARD), function=function),
+                " WHEN (pg_catalog.current_setting({guard}, true) IS DISTINCT FROM {own}) EXECUTE FUNCTION {function}()"
+            ).format(
+                name=name,
+                table=table,
+                guard=sql.Literal(GUARD),
+                own=sql.Literal(trigger_name(plan, facts.name)),
+                function=function,
+            ),
             sql.SQL("ALTER TABLE {table} ENABLE ALWAYS TRIGGER {name}").format(table=table, name=name),
             *(statement for trigger in widened for statement in trigger),
         ),
