@@ -1,0 +1,128 @@
+"""Making moves on a branch: judge, ask, take the lease, judge again, run, record."""
+
+import time
+from collections.abc import Callable
+from functools import cached_property
+
+from orchestrator import reports
+from orchestrator.actor import actor
+from orchestrator.engine import journal
+from orchestrator.engine.connection import Link
+from orchestrator.engine.runner import Runner, Task
+from orchestrator.errors import LeaseError
+from orchestrator.plan import compile as compiler
+from orchestrator.plan.checksum import checksum
+from orchestrator.plan.lifecycle import STATES, Direction, Move, Phase, State, previous_move
+from orchestrator.plan.model import Plan
+from orchestrator.reporting import move_report, step_preview
+from orchestrator.sql.steps import Step
+from orchestrator.stage import RECONNECT_PATIENCE, Scene, Stage
+
+Consent = Callable[[reports.AdvanceReport], None]
+
+
+class Journey:
+    """Makes moves on a stage's branches."""
+
+    def __init__(self, stage: Stage) -> None:
+        self._stage = stage
+
+    def make(
+        self, scene: Scene, moves: Callable[[Scene], tuple[Move, ...]], *, dry_run: bool, consent: Consent
+    ) -> reports.AdvanceReport:
+        """Judge, ask, take the lease, judge again, and make the moves one by one."""
+        proposed = moves(scene)
+        proposal = self._proposal(scene, proposed)
+        if dry_run:
+            return proposal
+        consent(proposal)
+        journal.prepare(scene.connection)
+        link = Link(lambda: self._stage.connect(scene.branch), patience=RECONNECT_PATIENCE, sleep=self._stage.sleep)
+        done: list[reports.MoveReport] = []
+        with link, self._stage.lease(link, scene) as lease:
+            runner = Runner(link, lease, scene.branch, observer=self._stage.observer, sleep=self._stage.sleep)
+            for number in range(len(proposed)):
+                now = self._stage.now(scene, link.connection)
+                move = self._same(moves(now), proposed) if number == 0 else self._next_of(proposed, number, now, moves)
+                started = time.monotonic()
+                measured = runner.run(self._task(now, move))
+                done.append(move_report(move, scene.plan, seconds=time.monotonic() - started, measured=measured))
+            warnings = self._stage.tell_ledger(link.connection)
+            position = self._stage.now(scene, link.connection).position
+        return reports.AdvanceReport(
+            plan=scene.plan.plan,
+            branch=scene.branch,
+            dry_run=False,
+            moves=tuple(done),
+            state=position.state,
+            next_command=self._stage.next_command(scene.plan.plan, scene.branch, position),
+            warnings=warnings,
+        )
+
+    @staticmethod
+    def _same(now: tuple[Move, ...], proposed: tuple[Move, ...]) -> Move:
+        """Return the first move, if it is still the one that was judged and consented to."""
+        first, meant = now[0], proposed[0]
+        if (first.origin, first.target) != (meant.origin, meant.target):
+            raise LeaseError(
+                f"another ecm moved the plan from {meant.origin.words} to {first.origin.words} in the meantime",
+                details=["this one did nothing"],
+                hint="ecm status",
+            )
+        return first
+
+    def _next_of(
+        self, proposed: tuple[Move, ...], number: int, now: Scene, moves: Callable[[Scene], tuple[Move, ...]]
+    ) -> Move:
+        """Return the next move, judged anew from where the last one led."""
+        self._stage.tell_ledger(now.connection)
+        if proposed[number].direction is Direction.FORWARD:
+            return moves(now)[0]
+        return previous_move(now.position, plan=now.plan.plan, branch=now.branch)
+
+    def _proposal(self, scene: Scene, moves: tuple[Move, ...]) -> reports.AdvanceReport:
+        facts = self._stage.facts(scene.connection, scene.plan)
+        return reports.AdvanceReport(
+            plan=scene.plan.plan,
+            branch=scene.branch,
+            dry_run=True,
+            moves=tuple(
+                move_report(
+                    move,
+                    scene.plan,
+                    steps=tuple(
+                        step_preview(step, move.direction)
+                        for _, steps in self._steps(scene.plan, move, facts)
+                        for step in steps
+                    ),
+                )
+                for move in moves
+            ),
+            state=scene.position.state,
+            next_command=None,
+        )
+
+    def _task(self, scene: Scene, move: Move) -> Task:
+        facts = self._stage.facts(scene.connection, scene.plan)
+        forward = move.direction is Direction.FORWARD
+        recorded = scene.record.recorded if scene.record and not forward else scene.plan.model_dump(mode="json")
+        return Task(
+            move=move,
+            position=scene.position,
+            checksum=checksum(scene.plan),
+            recorded=recorded,
+            actor=self._actor,
+            steps=self._steps(scene.plan, move, facts),
+            lock_timeout=scene.plan.phase(move.phases[0]).lock_timeout,
+            batch_time=scene.plan.backfill.batch_time,
+        )
+
+    def _steps(self, plan: Plan, move: Move, facts: compiler.Facts) -> tuple[tuple[Phase, tuple[Step, ...]], ...]:
+        if move.direction is Direction.FORWARD:
+            return tuple((phase, compiler.steps(plan, phase, facts)) for phase in move.phases)
+        filled = STATES.index(move.origin) >= STATES.index(State.BACKFILLED)
+        return tuple((phase, compiler.undo(plan, phase, facts, filled=filled)) for phase in move.phases)
+
+    @cached_property
+    def _actor(self) -> str:
+        return actor(self._stage.workspace.environment, self._stage.workspace.root)

@@ -1,0 +1,167 @@
+"""May a plan go on? What the gates weigh is gathered here; the weighing itself is `plan.gates`."""
+
+from collections.abc import Iterable, Sequence
+from contextlib import closing
+
+from orchestrator import reports
+from orchestrator.engine import journal
+from orchestrator.engine.connection import Connection, explained
+from orchestrator.engine.journal import Record
+from orchestrator.errors import EcmError, RefusedError, TamperingError
+from orchestrator.plan import compile as compiler
+from orchestrator.plan.checksum import checksum
+from orchestrator.plan.gates import Case, CheckResult, Passage, judge
+from orchestrator.plan.lifecycle import PHASES, STATES, Move, Phase, Position, State
+from orchestrator.plan.model import Plan
+from orchestrator.records import copy_moves, passages
+from orchestrator.reporting import reason_report
+from orchestrator.sql.identifiers import verbatim
+from orchestrator.stage import Scene, Stage
+from orchestrator.words import listed
+
+
+class Judgement:
+    """Judges moves on a stage."""
+
+    def __init__(self, stage: Stage) -> None:
+        self._stage = stage
+
+    def refuse(self, scene: Scene, phases: tuple[Phase, ...]) -> None:
+        """Raise a RefusedError with every reason, if there are any."""
+        reasons = self.reasons(scene, phases)
+        if not reasons:
+            return
+        lines = [line for reason in reasons for line in (reason.message, *(f"  {r}" for r in [reason.remedy] if r))]
+        raise RefusedError(
+            f"{scene.plan.plan} may not enter {phases[-1].words} on {scene.branch}",
+            details=lines,
+            hint=next((reason.remedy for reason in reasons if reason.remedy.startswith("ecm ")), None),
+        )
+
+    def reasons(self, scene: Scene, phases: tuple[Phase, ...]) -> tuple[reports.ReasonReport, ...]:
+        """Judge every phase on the way, so that nothing is begun that could not end where it was meant to."""
+        behind = self._stage.project.required_by(scene.branch)
+        if behind and self._ledger_is_broken():
+            raise TamperingError(
+                f"the ledger is not as it was written, so it proves nothing about {listed(behind)}",
+                hint="ecm audit verify",
+            )
+        entries = self._stage.entries(scene.plan.plan)
+        found = _judged(self._case(scene, phase, passages(entries)) for phase in phases)
+        if any(reason.code == "requires" for reason in found) and self._catch_up(behind):
+            entries = self._stage.entries(scene.plan.plan)
+            found = _judged(self._case(scene, phase, passages(entries)) for phase in phases)
+        return found
+
+    def _catch_up(self, branches: tuple[str, ...]) -> int:
+        """Copy what other branches' journals hold and the ledger lacks, after a crash between the two."""
+        copied = 0
+        with closing(self._stage.ledger()) as ledger:
+            for branch in branches:
+                try:
+                    with self._stage.open(branch) as connection:
+                        copied += copy_moves(connection, ledger)
+                except EcmError:
+                    continue  # a branch that does not answer adds no evidence
+        return copied
+
+    def _case(self, scene: Scene, phase: Phase, history: tuple[Passage, ...]) -> Case:
+        begins_there = PHASES.index(phase) == STATES.index(scene.position.state)
+        checks = scene.plan.phase(phase).checks if begins_there else ()
+        return case(
+            scene.plan,
+            scene.branch,
+            scene.record,
+            phase,
+            required=self._stage.project.required_by(scene.branch),
+            history=history,
+            checks=tuple(self._check(scene.connection, each.name, each.sql, each.expect) for each in checks),
+            open_plans=self._neighbours(scene) if phase is Phase.EXPAND else (),
+        )
+
+    def _check(self, connection: Connection, name: str, query: str, expected: object) -> CheckResult:
+        with explained(f"check {name!r}", statement=query), connection.transaction():
+            # A check asks and changes nothing; its names are looked up as its author's own session would.
+            connection.execute("SET TRANSACTION READ ONLY")
+            connection.execute("SET LOCAL search_path TO DEFAULT")
+            row = connection.execute(verbatim(query)).fetchone()
+        found = row[0] if row else None
+        return CheckResult(name=name, expected=str(expected), found=str(found), passed=str(found) == str(expected))
+
+    def _neighbours(self, scene: Scene) -> tuple[str, ...]:
+        """Other plans under way on the branch that claim one of the same columns."""
+        claims = _claims(scene.plan)
+        others = (record for record in journal.read_all(scene.connection) if record.plan != scene.plan.plan)
+        return tuple(
+            record.plan
+            for record in others
+            if record.position != Position()
+            and record.position != Position(state=State.CONTRACTED)
+            and claims & _claims(Plan.model_validate(record.recorded))
+        )
+
+    def refuse_obstacles(self, scene: Scene, move: Move) -> None:
+        """Raise the first thing in the branch's catalog that stands in the way of a move, with all others."""
+        raise_first(self.obstacles(scene, move))
+
+    def obstacles(self, scene: Scene, move: Move) -> tuple[EcmError, ...]:
+        """Return what stands in the way of a move in the branch's catalog."""
+        if move.resumes and any(step.finished_at for step in journal.steps(scene.connection, scene.plan.plan)):
+            return ()  # what was begun is carried on
+        return compiler.problems(scene.plan, move.phases[0], self._stage.facts(scene.connection, scene.plan))
+
+    def _ledger_is_broken(self) -> bool:
+        with closing(self._stage.ledger()) as ledger:
+            return bool(ledger.verify().problems)
+
+
+def case(
+    plan: Plan,
+    branch: str,
+    record: Record | None,
+    phase: Phase,
+    *,
+    required: tuple[str, ...],
+    history: tuple[Passage, ...],
+    checks: tuple[CheckResult, ...] = (),
+    open_plans: tuple[str, ...] = (),
+) -> Case:
+    """Return what is weighed when a plan asks to enter a phase, from what a branch's journal says of it."""
+    return Case(
+        plan=plan.plan,
+        branch=branch,
+        phase=phase,
+        position=record.position if record else Position(),
+        checksum=checksum(plan),
+        recorded_checksum=record.checksum if record else None,
+        required=required,
+        passages=history,
+        checks=checks,
+        soak=plan.migrate_reads.soak,
+        state_since=record.state_since if record else None,
+        now=record.now if record else None,
+        open_plans=open_plans,
+    )
+
+
+def raise_first(problems: Sequence[EcmError]) -> None:
+    """Raise the first problem, with the others among its details."""
+    if not problems:
+        return
+    first, *others = problems
+    if others:
+        first.details = (
+            *first.details,
+            *(line for o in others for line in ("", o.message, *o.details, o.hint or "")),
+        )
+    raise first
+
+
+def _claims(plan: Plan) -> frozenset[tuple[str, str]]:
+    return frozenset(claim for change in plan.changes for claim in change.claims())
+
+
+def _judged(cases: Iterable[Case]) -> tuple[reports.ReasonReport, ...]:
+    """Return the reasons of several cases, those of the last phase for each code and message once."""
+    by_kind = {(reason.code, reason.remedy): reason_report(reason) for case in cases for reason in judge(case)}
+    return tuple(by_kind.values())

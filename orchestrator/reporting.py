@@ -1,0 +1,131 @@
+"""From the values of the layers below to the reports that leave the conductor."""
+
+from typing import TypeVar
+
+from orchestrator import reports
+from orchestrator.engine.journal import Record, StepRecord, SweepRecord
+from orchestrator.errors import EcmError, PreconditionError, UsageError
+from orchestrator.plan.gates import Reason
+from orchestrator.plan.lifecycle import Direction, Move, Phase, State
+from orchestrator.plan.model import Plan
+from orchestrator.sql.steps import ConcurrentIndex, Step
+from orchestrator.words import did_you_mean
+
+Named = TypeVar("Named", State, Phase)
+
+
+def named(kind: type[Named], word: str) -> Named:
+    """Return the state or phase of a name as a person types it.
+
+    Raises:
+        UsageError: there is none.
+    """
+    try:
+        return kind(word.replace("-", "_"))
+    except ValueError:
+        names = [each.value for each in kind]
+        raise UsageError(f"there is no {kind.__name__.lower()} {word}", details=[did_you_mean(word, names)]) from None
+
+
+def reason_report(reason: Reason) -> reports.ReasonReport:
+    """Return an unmet condition."""
+    return reports.ReasonReport(code=reason.code, message=reason.message, remedy=reason.remedy)
+
+
+def error_report(error: EcmError) -> reports.ReasonReport:
+    """Return an error as an unmet condition."""
+    return reports.ReasonReport(
+        code=error.code, message="; ".join(filter(None, (error.message, *error.details))), remedy=error.hint or ""
+    )
+
+
+def step_preview(step: Step, direction: Direction) -> reports.StepPreview:
+    """Return a step as it would be run in a direction."""
+    sent = step.statements if direction is Direction.FORWARD else step.inverse
+    return reports.StepPreview(
+        key=step.key,
+        title=step.title,
+        sql=";\n".join(statement.as_string(None) for statement in sent),
+        lock=step.lock.value if step.lock else None,
+        waits=step.lock.waits_for if step.lock else "takes no lock on a table",
+        transactional=not isinstance(step, ConcurrentIndex),
+        reversible=step.reversible,
+        note=step.note,
+    )
+
+
+def move_report(
+    move: Move,
+    plan: Plan,
+    *,
+    seconds: float | None = None,
+    measured: dict[str, object] | None = None,
+    steps: tuple[reports.StepPreview, ...] = (),
+) -> reports.MoveReport:
+    """Return a move that was made, or would be."""
+    return reports.MoveReport(
+        direction=move.direction,
+        origin=move.origin,
+        target=move.target,
+        phases=tuple(phase.value for phase in move.phases),
+        resumes=move.resumes,
+        seconds=seconds,
+        deploy=plan.phase(move.phases[0]).deploy if move.direction is Direction.FORWARD else "",
+        measured=measured or {},
+        steps=steps,
+    )
+
+
+def in_progress(record: Record | None) -> reports.InProgress | None:
+    """Return what is under way, if anything."""
+    if record is None or record.position.phase is None or record.position.direction is None:
+        return None
+    return reports.InProgress(
+        phase=record.position.phase,
+        direction=record.position.direction,
+        started_at=record.phase_started_at,
+        holder=record.holder or None,
+        heartbeat_at=record.heartbeat_at,
+        error=record.phase_error,
+    )
+
+
+def sweep_progress(sweeps: tuple[SweepRecord, ...]) -> reports.SweepProgress | None:
+    """Return how far a backfill is, if there is one."""
+    if not sweeps:
+        return None
+    current = next((sweep for sweep in sweeps if sweep.next_page < sweep.pages), sweeps[-1])
+    seconds = (current.updated_at - current.started_at).total_seconds()
+    rate = current.rows / seconds if seconds > 0 else None
+    left = (current.pages - current.next_page) * seconds / current.next_page if current.next_page else None
+    return reports.SweepProgress(
+        done=current.next_page,
+        total=current.pages,
+        unit="pages",
+        rows=current.rows,
+        rows_per_second=rate,
+        eta_seconds=left,
+    )
+
+
+def step_done(step: StepRecord) -> reports.StepDone:
+    """Return a step as it was run."""
+    seconds = (step.finished_at - step.started_at).total_seconds() if step.finished_at else None
+    return reports.StepDone(
+        phase=step.phase,
+        key=step.key,
+        title=step.title,
+        started_at=step.started_at,
+        seconds=seconds,
+        lock_wait=step.lock_wait,
+    )
+
+
+def is_open(status: reports.BranchStatus) -> bool:
+    """Whether a plan has something left to do on a branch."""
+    return status.state != State.CONTRACTED
+
+
+def is_missing(error: EcmError) -> bool:
+    """Whether an error says that a table or column is not there, so that no step can be made for it."""
+    return isinstance(error, PreconditionError) and "does not exist" in error.message

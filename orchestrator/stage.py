@@ -1,0 +1,200 @@
+"""The stage: a project's branches, plans and ledger, opened as the use cases need them."""
+
+import time
+from collections.abc import Callable, Generator
+from contextlib import closing, contextmanager, suppress
+from dataclasses import dataclass
+from functools import cached_property
+
+import psycopg
+from psycopg import sql
+
+from orchestrator.actor import holder
+from orchestrator.branches import Provider, provider_for
+from orchestrator.engine import catalog, journal
+from orchestrator.engine.connection import Connection, Link, connect, unforeseen
+from orchestrator.engine.heartbeat import heartbeat
+from orchestrator.engine.journal import Lease, Record
+from orchestrator.errors import EcmError, LeaseError, PreconditionError
+from orchestrator.events import Observer, Waiting
+from orchestrator.ledger import Entry, Ledger
+from orchestrator.plan import compile as compiler
+from orchestrator.plan.lifecycle import Direction, Position, State
+from orchestrator.plan.model import Plan
+from orchestrator.records import copy_moves
+from orchestrator.sql.facts import Table
+from orchestrator.workspace import Workspace
+
+LEASE_PATIENCE = 15.0
+"""Seconds to wait for another holder's session to end; that of a killed ecm does so within two."""
+RECONNECT_PATIENCE = 120.0
+"""Seconds to try to come back after a session was lost."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Scene:
+    """A plan on a branch, with what is known of it before anything is done."""
+
+    plan: Plan
+    branch: str
+    connection: Connection
+    record: Record | None
+
+    @property
+    def position(self) -> Position:
+        """Where the plan is on the branch."""
+        return self.record.position if self.record else Position()
+
+
+class Stage:
+    """What the use cases share.
+
+    Args:
+        workspace: the project on disk.
+        observer: told what happens.
+        sleep: how to wait.
+    """
+
+    def __init__(self, workspace: Workspace, *, observer: Observer, sleep: Callable[[float], None]) -> None:
+        self.workspace = workspace
+        self.project = workspace.project
+        self.observer = observer
+        self.sleep = sleep
+
+    @cached_property
+    def _provider(self) -> Provider:
+        return provider_for(
+            self.project.provider.kind, self.project.branches, self.workspace.root, self.workspace.environment
+        )
+
+    def connect(self, branch: str) -> Connection:
+        """Open a session with a branch, for the caller to close."""
+        self.project.branch(branch)
+        return connect(self._provider.address(branch).url, branch=branch)
+
+    @contextmanager
+    def open(self, branch: str) -> Generator[Connection]:
+        """Open a session with a branch; what PostgreSQL refuses in the block comes out as an EcmError."""
+        with closing(self.connect(branch)) as connection:
+            try:
+                yield connection
+            except psycopg.Error as error:
+                raise unforeseen(error, branch) from error
+
+    @contextmanager
+    def scene(self, name: str, branch: str, *, as_begun: bool = False) -> Generator[Scene]:
+        """Open a plan on a branch.
+
+        Args:
+            name: the plan.
+            branch: where.
+            as_begun: take the text that was begun there, whatever the file says now.
+        """
+        self.project.branch(branch)
+        plan = None if as_begun else self.workspace.plan(name)
+        with self.open(branch) as connection:
+            record = journal.read(connection, name)
+            if plan is None and record is not None and record.position != Position():
+                plan = Plan.model_validate(record.recorded)
+            yield Scene(plan=plan or self.workspace.plan(name), branch=branch, connection=connection, record=record)
+
+    def now(self, scene: Scene, connection: Connection) -> Scene:
+        """Return the scene as it is now."""
+        return Scene(
+            plan=scene.plan,
+            branch=scene.branch,
+            connection=connection,
+            record=journal.read(connection, scene.plan.plan),
+        )
+
+    def facts(self, connection: Connection, plan: Plan) -> dict[compiler.TableName, Table]:
+        """Return the facts of a plan's tables; a standby cannot be asked everything, and is of no use anyway."""
+        _refuse_standby(connection)
+        renames: dict[compiler.TableName, list[tuple[str, str]]] = {}
+        for change in plan.changes:
+            renames.setdefault(change.target, []).extend(change.renames())
+        return {table: catalog.read_table(connection, table, renames=pairs) for table, pairs in renames.items()}
+
+    @contextmanager
+    def lease(self, link: Link, scene: Scene) -> Generator[Lease]:
+        """Hold the lease on the plan in this database while the block runs."""
+        plan = scene.plan.plan
+        until, attempt = time.monotonic() + LEASE_PATIENCE, 0
+        while (lease := journal.try_lease(link.connection, plan, holder())) is None:
+            attempt += 1
+            if time.monotonic() > until:
+                raise _taken(link.connection, scene)
+            self.observer(Waiting(what=plan, why="another ecm is at work on it", attempt=attempt, seconds=0.5))
+            self.sleep(0.5)
+        with heartbeat(lambda: self.connect(scene.branch), lease):
+            writer = journal.Writer(connection=link.connection, lease=lease, branch=scene.branch)
+            if scene.record is not None and scene.record.branch != scene.branch:
+                writer.adopt()
+            try:
+                yield lease
+            finally:
+                # After Ctrl-C or a lost session there may be nothing to give it back with; it ends with the session.
+                with suppress(psycopg.Error):
+                    if link.current is not None and not link.current.closed:
+                        journal.release(link.current, lease)
+
+    def ledger(self) -> Ledger:
+        """Open the project's ledger, for the caller to close."""
+        return Ledger(self.workspace.ledger_url)
+
+    @property
+    def ledger_name(self) -> str:
+        """The ledger for a person: its file, or the variable that holds its URL."""
+        if self.project.ledger_env:
+            return f"${self.project.ledger_env}"
+        return self.project.ledger.removeprefix("sqlite:///")
+
+    def entries(self, plan: str | None) -> tuple[Entry, ...]:
+        """Return the ledger's entries of a plan, or all of them, oldest first."""
+        with closing(self.ledger()) as ledger:
+            return ledger.entries(plan=plan)
+
+    def tell_ledger(self, connection: Connection) -> tuple[str, ...]:
+        """Copy the journal's moves to the ledger; what cannot be copied now is left to the next command."""
+        try:
+            with closing(self.ledger()) as ledger:
+                copy_moves(connection, ledger)
+        except EcmError as error:
+            return (f"the ledger was not reached and will be told by the next command: {error.message}",)
+        return ()
+
+    def next_command(self, plan: str, branch: str, position: Position) -> str | None:
+        """Return what to run next for a plan; None where everything that follows is done by others."""
+        if position.direction is Direction.BACK:
+            return f"ecm rollback {plan} --branch {branch}"
+        if position.state is not State.CONTRACTED:
+            return f"ecm advance {plan} --branch {branch}"
+        following = [name for name in self.project.branches if branch in self.project.branches[name].requires]
+        return f"ecm advance {plan} --branch {following[0]}" if following else None
+
+
+def _refuse_standby(connection: Connection) -> None:
+    row = connection.execute("SELECT pg_catalog.pg_is_in_recovery()").fetchone()
+    if row and row[0]:
+        raise PreconditionError(
+            f"{connection.info.dbname} at {connection.info.host} is a standby, and cannot be written",
+            hint="give the branch the URL of its primary",
+        )
+
+
+def _taken(connection: Connection, scene: Scene) -> LeaseError:
+    record = journal.read(connection, scene.plan.plan)
+    who = record.holder if record and record.holder else "unknown"
+    since = f"last sign of life {record.heartbeat_at:%H:%M:%S}" if record and record.heartbeat_at else "no sign of life"
+    rows = connection.execute(
+        sql.SQL(
+            "SELECT a.pid FROM pg_catalog.pg_locks l JOIN pg_catalog.pg_stat_activity a USING (pid)"
+            " WHERE l.locktype = 'advisory' AND a.application_name LIKE 'ecm%' AND a.pid <> pg_catalog.pg_backend_pid()"
+        )
+    ).fetchall()
+    sessions = ", ".join(str(row[0]) for row in rows)
+    return LeaseError(
+        f"another ecm is at work on {scene.plan.plan} on {scene.branch}",
+        details=[f"{who}; {since}" + (f"; its session there has pid {sessions}" if sessions else "")],
+        hint="wait for it: ecm status; or, if it is gone for good, end that session: SELECT pg_terminate_backend(pid)",
+    )
