@@ -98,7 +98,11 @@ class Runner:
                 self._step(task, phase, step, data, complete)
             if not (todo and isinstance(todo[-1][1], Transaction)):
                 self._settled(
-                    task, lambda connection: self._transaction(connection, self._completion(task, position, data))
+                    task,
+                    lambda connection: (
+                        self._is_complete(connection, task)  # it was, and only the answer was lost
+                        or self._transaction(connection, self._completion(task, position, data))
+                    ),
                 )
         except Exception as error:
             self._remember(error)
@@ -160,7 +164,9 @@ class Runner:
 
         def attempt(connection: Connection) -> bool:
             writer = self._writer(connection)
-            if writer.done(phase, direction, step.key) or (
+            # Only what committed with its record is done for good: an index is judged by the catalog, and a
+            # proof from before an interruption proves nothing about what was written since.
+            if (isinstance(step, Transaction) and writer.done(phase, direction, step.key)) or (
                 complete is not None and self._is_complete(connection, task)
             ):
                 return True
@@ -242,8 +248,8 @@ class Runner:
             journal.hold(connection, writer.lease)
             locks.set_local(connection, lock_timeout=locks.milliseconds(task.lock_timeout))
             if step.lock is not None and step.tables:
-                asked = monotonic()
                 budget = locks.budget_for(connection, step.tables, task.lock_timeout)
+                asked = monotonic()
                 with explained("lock on " + ", ".join(map(str, step.tables))):
                     locks.take(connection, step.tables, step.lock, budget)
                 self._waited = monotonic() - asked
