@@ -1,0 +1,94 @@
+"""What the documents tell a person to do, done: every command of the README, every file in plans/."""
+
+import os
+import re
+import shlex
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[2]
+BOOKSTORE = """
+    CREATE TABLE authors (id serial PRIMARY KEY, name text NOT NULL, bio text,
+      created_at timestamp NOT NULL DEFAULT now());
+    CREATE TABLE books (id serial PRIMARY KEY, title text NOT NULL, author_id integer REFERENCES authors (id),
+      published_year integer, created_at timestamp NOT NULL DEFAULT now());
+    CREATE INDEX books_published_year_idx ON books (published_year);
+    INSERT INTO authors (name) SELECT 'Author ' || g FROM generate_series(1, 20) g;
+    INSERT INTO books (title, author_id, published_year)
+      SELECT 'Book ' || g, 1 + g % 20, 1900 + g % 120 FROM generate_series(1, 2000) g;
+"""
+ECM = Path(sys.executable).with_name("ecm")
+
+
+@pytest.fixture
+def environment(databases, connect) -> dict[str, str]:
+    """Two branches with the bookstore's tables, as a person's environment names them."""
+    urls = databases("development", "production")
+    for url in urls.values():
+        connect(url).execute(BOOKSTORE)
+    path = f"{ECM.parent}{os.pathsep}{os.environ['PATH']}"
+    names = {f"DATABASE_URL_{branch.upper()}": url for branch, url in urls.items()}
+    return {**os.environ, **names, "PATH": path, "COLUMNS": "80", "NO_COLOR": "1"}
+
+
+def blocks(document: str, language: str) -> Iterator[str]:
+    """Give the fenced blocks of a language in a document."""
+    text = (ROOT / document).read_text()
+    yield from re.findall(rf"^```{language}\n(.*?)^```", text, flags=re.MULTILINE | re.DOTALL)
+
+
+def run(command: str, folder: Path, environment: dict[str, str]) -> subprocess.CompletedProcess[str]:
+    """Run one command line of a document, without a shell."""
+    words = shlex.split(command, comments=True)
+    return subprocess.run(
+        words, cwd=folder, env=environment, text=True, capture_output=True, stdin=subprocess.DEVNULL, timeout=120
+    )
+
+
+def test_the_readme_tells_a_story_that_happens(tmp_path, environment):
+    """Every `$` line of the README runs, in order, and `ecm status` prints what is shown."""
+    folder = tmp_path / "bookstore"
+    folder.mkdir()
+    for block in blocks("README.md", "console"):
+        for part in re.split(r"^\$ ", block, flags=re.MULTILINE)[1:]:
+            command, _, shown = part.partition("\n")
+            done = run(command, folder, environment)
+            assert done.returncode == 0, f"{command}: {done.stdout}{done.stderr}"
+            if shown.strip():
+                assert done.stdout.strip() == shown.strip(), command
+
+
+@pytest.mark.parametrize("document", ["README.md", "CONTRIBUTING.md"])
+def test_every_make_target_that_is_named_exists(document):
+    """`make -n` knows each target that a document tells people to run."""
+    targets = set(re.findall(r"\bmake ([a-z-]+)", (ROOT / document).read_text()))
+    assert targets
+    for target in targets:
+        assert run(f"make --dry-run {target}", ROOT, dict(os.environ)).returncode == 0, target
+
+
+@pytest.mark.parametrize("plan", sorted((ROOT / "plans").glob("*.yaml")), ids=lambda path: path.stem)
+def test_every_example_plan_runs(plan, tmp_path, environment):
+    """Each file in plans/ goes through the full cycle on development, with a rollback on the way."""
+    assert run("ecm init", tmp_path, environment).returncode == 0
+    (tmp_path / "plans" / plan.name).write_text(plan.read_text())
+    for command in (
+        f"ecm plan validate {plan.stem}",
+        f"ecm advance {plan.stem} --branch development --to reads_migrated",
+        f"ecm rollback {plan.stem} --branch development --to planned",
+        f"ecm advance {plan.stem} --branch development --to contracted",
+        f"ecm advance {plan.stem} --branch production --to contracted --yes --confirm {plan.stem}",
+    ):
+        done = run(command, tmp_path, environment)
+        assert done.returncode == 0, f"{command}: {done.stdout}{done.stderr}"
+
+
+def test_every_link_in_the_documents_leads_somewhere():
+    """Relative links point to files that are there."""
+    for document in [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *(ROOT / "docs").rglob("*.md")]:
+        for target in re.findall(r"\]\(([^)#:]+)\)", document.read_text()):
+            assert (document.parent / target).exists(), f"{document.name}: {target}"
