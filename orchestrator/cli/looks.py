@@ -1,0 +1,99 @@
+"""Commands that look and change nothing: status, verify."""
+
+import sys
+import time
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from orchestrator.cli.commands import Branch, OnlyBranch, Plan, command
+from orchestrator.cli.desk import Desk
+from orchestrator.errors import UsageError, VerificationError
+from orchestrator.plan.lifecycle import State
+
+if TYPE_CHECKING:
+    from orchestrator.reports import StatusReport
+
+_EVERY = 2.0
+"""Seconds between two looks of `status --watch`."""
+
+_ERROR, _PENDING = 1, 3
+
+
+def register(app: typer.Typer) -> None:
+    """Add the commands."""
+    command(
+        app,
+        "status",
+        examples=["ecm status", "ecm status rename-published-year --branch production", "ecm status --watch"],
+    )(status)
+    command(app, "verify", examples=["ecm verify rename-published-year --branch development"])(verify)
+
+
+def status(
+    desk: Desk,
+    plan: Plan = None,
+    *,
+    branch: OnlyBranch = None,
+    watch: Annotated[
+        bool, typer.Option("--watch", help="Look again every 2 seconds, on a terminal, until Ctrl-C (exit code 0).")
+    ] = False,
+    exit_code: Annotated[
+        bool,
+        typer.Option("--exit-code", help="Exit 3 when something is pending, 1 when a branch or plan cannot be read."),
+    ] = False,
+) -> None:
+    """Show where every plan is, what blocks, and what is next."""
+    if watch and exit_code:
+        raise UsageError("--watch goes on until Ctrl-C and has no --exit-code", hint="ecm status --exit-code")
+    conductor, detailed = desk.conductor(), plan is not None or branch is not None
+    if watch:
+        _watch(desk, lambda: conductor.status(plan, branch), detailed=detailed)
+        return
+    report = conductor.status(plan, branch)
+    desk.show(report, detailed=detailed)
+    if exit_code and (code := _exit_code(report)):
+        raise typer.Exit(code)
+
+
+def verify(
+    desk: Desk,
+    plan: Plan = None,
+    *,
+    branch: Branch,
+) -> None:
+    """Check that every row's old and new side match.
+
+    Exit code 6 when some do not.
+    """
+    with desk.live() as live:
+        report = desk.conductor(observer=live).verify(plan, branch)
+    desk.show(report)
+    if report.mismatches:
+        raise typer.Exit(VerificationError.exit_code)
+
+
+def _watch(desk: Desk, look: Callable[[], "StatusReport"], *, detailed: bool) -> None:
+    if desk.json or not desk.animated:
+        raise UsageError(
+            "--watch redraws a terminal, and this is none", hint="ecm status, or ecm status --json --exit-code"
+        )
+    from rich.live import Live  # noqa: PLC0415 - only here
+
+    with Live(console=desk.console(sys.stdout), auto_refresh=False) as live:
+        try:
+            while True:
+                live.update(desk.screen(look(), detailed=detailed), refresh=True)
+                time.sleep(_EVERY)
+        except KeyboardInterrupt:
+            return
+
+
+def _exit_code(report: "StatusReport") -> int:
+    """Return what --exit-code says: an error before anything pending."""
+    branches = [branch for plan in report.plans for branch in plan.branches]
+    if any(plan.error for plan in report.plans) or any(branch.error for branch in branches):
+        return _ERROR
+    pending = any(branch.state != State.CONTRACTED or branch.in_progress for branch in branches)
+    return _PENDING if pending else 0

@@ -1,0 +1,111 @@
+"""Commands that take a plan forward and back: advance, rollback, gate."""
+
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from orchestrator.cli.commands import Branch, Plan, To, command
+from orchestrator.cli.consent import Consent
+from orchestrator.cli.desk import Desk
+from orchestrator.errors import RefusedError, UsageError
+from orchestrator.plan.lifecycle import STATES
+from orchestrator.words import did_you_mean, nearest
+
+if TYPE_CHECKING:
+    from orchestrator.reports import AdvanceReport
+
+DryRun = Annotated[bool, typer.Option("--dry-run", help="Show what would be run; touch nothing.")]
+Yes = Annotated[bool, typer.Option("--yes", "-y", help="Do not ask, on a protected branch either.")]
+Confirm = Annotated[
+    str | None,
+    typer.Option(
+        "--confirm", metavar="PLAN", show_default=False, help="The plan's name again, to contract a protected branch."
+    ),
+]
+
+
+def register(app: typer.Typer) -> None:
+    """Add the commands."""
+    command(
+        app,
+        "advance",
+        examples=[
+            "ecm advance rename-published-year --branch development",
+            "ecm advance rename-published-year --branch production --to backfilled",
+        ],
+    )(advance)
+    command(app, "rollback", examples=["ecm rollback rename-published-year --branch development"])(rollback)
+    command(app, "gate", examples=["ecm gate rename-published-year --branch production"])(gate)
+
+
+def advance(
+    desk: Desk,
+    plan: Plan = None,
+    *,
+    branch: Branch,
+    to: To = None,
+    dry_run: DryRun = False,
+    yes: Yes = False,
+    confirm: Confirm = None,
+) -> None:
+    """Take a plan one phase on, or as far as a state.
+
+    States: planned, expanded, backfilled, reads_migrated, contracted. When it is interrupted, the same command
+    goes on from there.
+    """
+    _move(desk, "advance", plan, branch, to=to, dry_run=dry_run, consent=Consent(yes=yes, confirm=confirm))
+
+
+def rollback(
+    desk: Desk, plan: Plan = None, *, branch: Branch, to: To = None, dry_run: DryRun = False, yes: Yes = False
+) -> None:
+    """Take a plan one step back; nothing that was written is lost.
+
+    After contract the old structure is gone and there is no way back.
+    """
+    _move(desk, "rollback", plan, branch, to=to, dry_run=dry_run, consent=Consent(yes=yes, confirm=None))
+
+
+def gate(desk: Desk, plan: Plan = None, *, branch: Branch, to: To = None) -> None:
+    """Ask whether a plan may go on; every condition that is not met.
+
+    Exit code 4 when it may not. Touches nothing.
+    """
+    report = desk.conductor().gate(plan, branch, to=_state(to))
+    desk.show(report)
+    if not report.allowed:
+        raise typer.Exit(RefusedError.exit_code)
+
+
+def _move(
+    desk: Desk, direction: str, plan: str | None, branch: str, *, to: str | None, dry_run: bool, consent: Consent
+) -> None:
+    to = _state(to)
+    workspace = desk.workspace()
+    live = desk.live()
+
+    def ask(preview: "AdvanceReport") -> None:
+        consent.give(desk, preview, protected=workspace.project.branch(preview.branch).protected)
+
+    conductor = desk.conductor(workspace, observer=live)
+    with live:
+        move = conductor.advance if direction == "advance" else conductor.rollback
+        report = move(plan, branch, to=to, dry_run=dry_run, consent=ask)
+    desk.show(report, detailed=True)
+
+
+def _state(given: str | None) -> str | None:
+    """Return a state by its name, with - or a space for _ too.
+
+    Raises:
+        UsageError: there is no such state.
+    """
+    if given is None:
+        return None
+    state = given.strip().lower().replace("-", "_").replace(" ", "_")
+    if state not in STATES:
+        raise UsageError(
+            f"there is no state {given}",
+            details=[did_you_mean(state, STATES) if nearest(state, STATES) else "", f"the states: {', '.join(STATES)}"],
+        )
+    return state

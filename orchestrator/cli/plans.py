@@ -1,0 +1,102 @@
+"""Commands about plan files: list, show, validate, schema; and a subcommand for each kind of change."""
+
+import json
+from typing import Annotated, Any
+
+import typer
+from typer.core import TyperGroup
+
+from orchestrator.cli.commands import LookAt, Plan, command, group
+from orchestrator.cli.desk import Desk
+from orchestrator.errors import EcmError, UsageError
+from orchestrator.plan.lifecycle import PHASES
+from orchestrator.words import did_you_mean, nearest
+
+
+class Kinds(TyperGroup):
+    """`ecm plan`: its own commands at once, those of the kinds of change when one is asked for."""
+
+    def get_command(self, ctx: Any, cmd_name: str) -> Any:
+        """Return a command; load the kinds only where it is none of ours."""
+        return super().get_command(ctx, cmd_name) or self._all().get(cmd_name)
+
+    def list_commands(self, ctx: Any) -> list[str]:
+        """Return every command's name, ours first."""
+        return [*dict.fromkeys([*super().list_commands(ctx), *self._all()])]
+
+    def _all(self) -> Any:
+        from orchestrator.cli.kinds import commands  # noqa: PLC0415 - brings the kinds of change along
+
+        self.commands.update(commands())
+        return self.commands
+
+
+def register(app: typer.Typer) -> None:
+    """Add the commands."""
+    plan = group("plan", "Write a plan for a kind of change, or look at plans.")
+    command(plan, "list", examples=["ecm plan list"])(list_plans)
+    command(
+        plan,
+        "show",
+        examples=[
+            "ecm plan show rename-published-year",
+            "ecm plan show rename-published-year -b production --phase expand",
+        ],
+    )(show)
+    command(plan, "validate", examples=["ecm plan validate", "ecm plan validate rename-published-year"])(validate)
+    command(plan, "schema", examples=["ecm plan schema > plan.schema.json"], reports=False, configured=False)(schema)
+    app.add_typer(plan, cls=Kinds)
+
+
+def list_plans(desk: Desk) -> None:
+    """List every plan file."""
+    desk.show(desk.conductor().plan_list())
+
+
+def show(
+    desk: Desk,
+    plan: Plan = None,
+    *,
+    branch: LookAt = None,
+    phase: Annotated[
+        str | None, typer.Option("--phase", metavar="PHASE", show_default=False, help=f"Only one: {', '.join(PHASES)}.")
+    ] = None,
+) -> None:
+    """Show every statement as it would run, and its lock."""
+    desk.show(desk.conductor().preview(plan, branch, phase=_phase(phase)))
+
+
+def validate(
+    desk: Desk,
+    plans: Annotated[
+        list[str] | None,
+        typer.Argument(metavar="PLAN...", help="Those to check; all where none is named.", show_default=False),
+    ] = None,
+) -> None:
+    """Check plan files without a database.
+
+    Exit code 1 when one cannot be read.
+    """
+    report = desk.conductor().validate(plans or ())
+    desk.show(report, detailed=True)
+    if any(plan.error for plan in report.plans):
+        raise typer.Exit(EcmError.exit_code)
+
+
+def schema(desk: Desk) -> None:
+    """Write the JSON Schema of plan files, for editors."""
+    from orchestrator.plan.schema import json_schema  # noqa: PLC0415 - brings the kinds of change along
+
+    desk.write(json.dumps(json_schema(), indent=2))
+
+
+def _phase(given: str | None) -> str | None:
+    if given is None:
+        return None
+    phase = given.strip().lower().replace("-", "_").replace(" ", "_")
+    if phase not in PHASES:
+        raise UsageError(
+            f"there is no phase {given}",
+            details=[did_you_mean(phase, PHASES) if nearest(phase, PHASES) else "", f"the phases: {', '.join(PHASES)}"],
+        )
+    return phase

@@ -1,0 +1,56 @@
+"""Commands about the project itself: init, doctor."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from orchestrator.cli.commands import OnlyBranch, command
+from orchestrator.cli.desk import Desk
+from orchestrator.errors import UsageError
+
+
+def register(app: typer.Typer) -> None:
+    """Add the commands."""
+    command(app, "init", examples=["ecm init", "ecm init --provider embedded"], configured=False)(init)
+    command(app, "doctor", examples=["ecm doctor", "ecm doctor --branch production"])(doctor)
+
+
+def init(
+    desk: Desk,
+    *,
+    provider: Annotated[
+        str,
+        typer.Option(
+            "--provider",
+            metavar="url|embedded",
+            help="Where branches are: databases you have, or on a server that ecm starts.",
+        ),
+    ] = "url",
+) -> None:
+    """Make this folder a project: ecm.yaml, plans/ and examples."""
+    from orchestrator.workspace import Workspace  # noqa: PLC0415 - brings pydantic along
+
+    if desk.config is not None:
+        raise UsageError("init writes ecm.yaml into the current folder and takes no --config", hint="ecm init")
+    here = Path.cwd()
+    written = [path.relative_to(here).as_posix() for path in Workspace.init(here, provider)]
+    steps = ["name your branches in ecm.yaml", "ecm doctor", "ecm plan rename-column TABLE COLUMN NEW_NAME"]
+    if provider == "url":
+        steps.insert(1, "copy .env.example to .env and put your databases' URLs in")
+    if desk.json:
+        desk.dump({"written": written, "next": steps})
+        return
+    desk.write("\n".join(["wrote", *(f"  {name}" for name in written), ""]))
+    desk.write("\n".join(f"{'next' if row == 1 else '':6}{row}. {step}" for row, step in enumerate(steps, 1)))
+
+
+def doctor(desk: Desk, *, branch: OnlyBranch = None) -> None:
+    """Check that every branch can be worked on.
+
+    Exit code 1 when something is not as it should be.
+    """
+    report = desk.conductor().doctor(branch)
+    desk.show(report)
+    if not all(finding.ok for finding in report.findings):
+        raise typer.Exit(1)

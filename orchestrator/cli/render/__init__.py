@@ -1,0 +1,48 @@
+"""Reports as screens. Pure: a report goes in, something rich can lay out for any width comes out."""
+
+from collections.abc import Callable, Mapping
+from typing import Any, cast
+
+from rich.console import RenderableType
+
+from orchestrator import reports
+from orchestrator.cli.render import moves, plans, records, status
+
+
+def screen(report: reports.Report, *, detailed: bool = False) -> RenderableType:
+    """Return a report's screen.
+
+    Args:
+        report: any of `orchestrator.reports` that a command returns.
+        detailed: where a report has an overview and a closer view (status, plan files, a dry run): the closer one.
+    """
+    closer = _CLOSER.get(type(report)) if detailed else None
+    return (closer or _SCREENS[type(report)])(report)
+
+
+_Screens = Mapping[type[reports.Report], Callable[[Any], RenderableType]]
+
+_SCREENS = cast(
+    "_Screens",
+    {
+        reports.AdvanceReport: moves.moved,
+        reports.AuditReport: records.audit,
+        reports.DoctorReport: records.doctor,
+        reports.DraftReport: plans.draft,
+        reports.GateReport: moves.gate,
+        reports.HistoryReport: records.history,
+        reports.PlanListReport: plans.plan_list,
+        reports.PreviewReport: plans.preview,
+        reports.StatusReport: status.status,
+        reports.VerifyReport: records.verification,
+    },
+)
+
+_CLOSER = cast(
+    "_Screens",
+    {
+        reports.AdvanceReport: moves.rehearsed,
+        reports.PlanListReport: plans.validation,
+        reports.StatusReport: status.plan_status,
+    },
+)

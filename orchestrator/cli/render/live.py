@@ -1,0 +1,135 @@
+"""What goes on while a phase runs, on stderr: redrawn on a terminal, a line now and then elsewhere."""
+
+from collections.abc import Callable
+from time import monotonic
+from types import TracebackType
+from typing import Self
+
+from rich import live as rich_live
+from rich.console import Console, RenderableType
+from rich.spinner import Spinner
+from rich.text import Text
+
+from orchestrator.cli.render import look, words
+from orchestrator.events import Event, PhaseStarted, Progress, StateReached, StepFinished, StepStarted, Waiting
+
+_EVERY = 5.0
+"""Seconds between two lines about the same thing where nothing is redrawn."""
+
+_BAR = 24
+
+
+class Live:
+    """An observer (`orchestrator.events`) that shows what it is told; a context manager.
+
+    It never fails: an observer's error would stop the phase it watches. Where nobody reads any
+    more, it says nothing.
+
+    Args:
+        console: where to show it.
+        redact: takes passwords out of a text.
+        clock: seconds, for the pace of plain lines.
+    """
+
+    def __init__(
+        self, console: Console, redact: Callable[[str], str], *, clock: Callable[[], float] = monotonic
+    ) -> None:
+        self._console = console
+        self._redact = redact
+        self._clock = clock
+        self._screen: rich_live.Live | None = None
+        self._animated = console.is_terminal and not console.is_dumb_terminal
+        self._spinner = Spinner("dots" if console.encoding.lower().startswith("utf") else "line")
+        self._title = ""
+        self._direction = ""
+        self._status: RenderableType | None = None
+        self._said: dict[str, float] = {}
+        self._gone = False
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, _: TracebackType | None) -> None:
+        if self._screen is not None:
+            self._screen.stop()
+
+    def __call__(self, event: Event) -> None:
+        """Show an event."""
+        if self._gone:
+            return
+        try:
+            self._show(event)
+        except OSError:
+            self._gone = True
+
+    def __rich__(self) -> RenderableType:
+        self._spinner.update(text=Text(self._title))
+        # Nothing is padded to the margin: the ^C that a terminal echoes there would add a line.
+        stop = Text("Ctrl-C stops; the same command goes on from here", style="dim")
+        return look.stacked(self._spinner, self._status and look.indented(self._status), look.indented(stop))
+
+    def _show(self, event: Event) -> None:
+        match event:
+            case PhaseStarted():
+                self._line(Text(self._redact(_begun(event)), style="bold"))
+                self._direction = event.direction
+                self._now(words.doing(event.phase, event.direction))
+            case StepStarted():
+                self._now(self._redact(words.step(event.key, event.title, self._direction)))
+            case StepFinished():
+                self._line(look.indented(look.item(look.DONE, self._redact(_finished(event, self._direction)))))
+            case Waiting():
+                text = self._redact(_waited(event))
+                self._status = look.item(look.PART, text)
+                self._now_and_then(f"waiting {event.what} {event.why}", text)
+            case Progress():
+                self._status = look.bar(event.done, event.total, width=_BAR, beside=_far(event))
+                self._now_and_then(event.what, _far(event))
+            case StateReached():
+                self._status = None
+
+    def _now(self, title: str) -> None:
+        self._title, self._status = title, None
+        if self._animated and self._screen is None:
+            self._screen = rich_live.Live(
+                self, console=self._console, transient=True, refresh_per_second=8, redirect_stdout=False
+            )
+            self._screen.start()
+
+    def _line(self, line: RenderableType) -> None:
+        """Write a line that stays."""
+        if self._animated:
+            self._console.print(line)
+        else:
+            self._console.out(look.rendered(self._console, line), highlight=False)
+
+    def _now_and_then(self, subject: str, text: str) -> None:
+        """Write a line about something that changes all the time, where nothing is redrawn."""
+        now = self._clock()
+        if not self._animated and now - self._said.get(subject, float("-inf")) >= _EVERY:
+            self._said[subject] = now
+            self._line(look.indented(look.item(look.PART, f"{self._title}: {text}" if self._title else text)))
+
+
+def _begun(event: PhaseStarted) -> str:
+    goes_on = ", goes on where it was interrupted" if event.resumes else ""
+    return f"{event.plan} on {event.branch}: {words.doing(event.phase, event.direction)}{goes_on}"
+
+
+def _finished(event: StepFinished, direction: str) -> str:
+    title = words.step(event.key, event.title, direction)
+    if event.already_done:
+        return f"{title}: done before"
+    waited = f", {words.lasting(event.lock_wait)} of it for the lock" if event.lock_wait >= 0.001 else ""  # noqa: PLR2004 - a millisecond
+    return f"{title}: {words.lasting(event.seconds)}{waited}"
+
+
+def _waited(event: Waiting) -> str:
+    return f"{event.what}: {event.why}; try {event.attempt + 1} in {words.lasting(event.seconds)}"
+
+
+def _far(event: Progress) -> str:
+    rate = f"{words.compact(event.rows_per_second)} rows/s" if event.rows_per_second else ""
+    eta = words.left(event.eta_seconds) if event.eta_seconds and event.done < event.total else ""
+    rows = f"{words.compact(event.rows)} rows"
+    return ", ".join(filter(None, [words.percent(event.done, event.total), rows, rate, eta]))

@@ -1,0 +1,172 @@
+"""Plans on screen: their files, and every statement they would run."""
+
+from collections.abc import Iterator, Sequence
+
+from rich.console import RenderableType
+from rich.text import Text
+
+from orchestrator.cli.render import look, words
+from orchestrator.plan.lifecycle import Direction, Phase
+from orchestrator.reports import (
+    DraftReport,
+    PhasePreview,
+    PlanListReport,
+    PreviewReport,
+    ReasonReport,
+    StepPreview,
+    TableFacts,
+)
+from orchestrator.words import counted
+
+_LABEL = 18
+_NUMBER = 5
+
+
+def plan_list(report: PlanListReport) -> RenderableType:
+    """Return every plan file with what it changes."""
+    if not report.plans:
+        return look.stacked(Text("no plans yet"), *look.onward(["ecm plan rename-column TABLE COLUMN NEW_NAME"]))
+    parts: list[RenderableType] = []
+    for plan in report.plans:
+        parts.append(Text(plan.plan, style="bold"))
+        if plan.error:
+            parts.append(look.indented(_wrong(plan.error)))
+            continue
+        said = [*plan.changes, *([plan.description] if plan.description not in ("", *plan.changes) else [])]
+        parts += [look.indented(Text(line, style="dim" if row else "")) for row, line in enumerate(said)]
+    return look.stacked(
+        *parts, *look.onward([f"ecm plan show {report.plans[0].plan}" if _one(report) else "ecm status"])
+    )
+
+
+def validation(report: PlanListReport) -> RenderableType:
+    """Return whether each plan file can be read as one."""
+    wrong = [plan for plan in report.plans if plan.error]
+    lines = [
+        _wrong(plan.error) if plan.error else look.item(look.GOOD, f"{plan.path} is a plan") for plan in report.plans
+    ]
+    if not report.plans:
+        lines = [Text("no plans yet")]
+    end = Text(f"{len(wrong)} of {counted(len(report.plans), 'plan')} cannot be read") if wrong else None
+    return look.stacked(*lines, end, *look.onward([None if wrong or not report.plans else "ecm status"]))
+
+
+def draft(report: DraftReport) -> RenderableType:
+    """Return the plan that was written, and its phases in short."""
+    if report.preview is None:
+        shown: RenderableType = look.indented(look.Code(report.text.rstrip()))
+    else:
+        shown = look.indented(_in_short(report.preview))
+    looks = [f"ecm plan show {report.plan}", report.next_command]
+    return look.stacked(look.item(look.GOOD, f"wrote {report.path}"), Text(), shown, *look.onward(looks))
+
+
+def preview(report: PreviewReport) -> RenderableType:
+    """Return every statement of a plan's phases, with its lock and what that waits for."""
+    parts: list[RenderableType] = [
+        look.heading(f"{report.plan} on {report.branch}", words.state(report.state)),
+        *(look.indented(Text(change)) for change in report.changes),
+        *(look.indented(Text(_facts(table), style="dim")) for table in report.tables),
+    ]
+    for phase in report.phases:
+        parts += [Text(), *_phase(phase)]
+    parts += [*_beware(report.beware), *_obstacles(report.obstacles)]
+    onward = () if report.obstacles else look.onward([report.next_command or "ecm status"])
+    return look.stacked(*parts, *onward)
+
+
+def steps(
+    several: Sequence[StepPreview], *, statements: bool, direction: str = Direction.FORWARD
+) -> Iterator[RenderableType]:
+    """Return steps numbered, with their locks; their statements too where wanted."""
+    for number, step in enumerate(several, 1):
+        yield look.labelled([(f"{number:3}", Text(words.step(step.key, step.title, direction)))], width=_NUMBER)
+        yield look.indented(Text(_lock(step), style="dim"), _NUMBER)
+        if statements and step.sql:
+            yield look.indented(look.Code(step.sql), _NUMBER + 2)
+        if step.note:
+            yield look.indented(Text(step.note, style="dim"), _NUMBER)
+
+
+def application(deploy: str, phase: str) -> str:
+    """Return what the application may do once a phase is through: the plan's words, else ecm's own."""
+    return deploy.strip() or words.NOW_POSSIBLE[Phase(phase).leads_to]
+
+
+def _phase(phase: PhasePreview) -> Iterator[RenderableType]:
+    yield Text(words.phase(phase.phase), style="bold")
+    yield from steps(phase.steps, statements=True)
+    if not phase.steps:
+        yield look.indented(Text("nothing to run", style="dim"))
+    undo = "ecm rollback takes it back; nothing that was written is lost"
+    if phase.phase == Phase.CONTRACT:
+        undo = "none: from here on there is no way back"
+    rows = [("your application", application(phase.deploy, phase.phase)), ("undo", undo)]
+    yield look.indented(look.labelled(rows, width=_LABEL))
+
+
+def _in_short(report: PreviewReport) -> RenderableType:
+    """Return what changes, on what table, and how many steps each phase has."""
+    rows = [
+        (words.phase(phase.phase), f"{counted(len(phase.steps), 'step')}: {_strongest(phase.steps)}")
+        for phase in report.phases
+    ]
+    return look.stacked(
+        *(Text(change) for change in report.changes),
+        *(Text(_facts(table), style="dim") for table in report.tables),
+        Text(),
+        look.labelled(rows, width=15),
+        *_beware(report.beware),
+        *_obstacles(report.obstacles),
+    )
+
+
+_BY_STRENGTH = ("ACCESS EXCLUSIVE", "SHARE ROW EXCLUSIVE", "SHARE UPDATE EXCLUSIVE", "ROW EXCLUSIVE", "ACCESS SHARE")
+
+
+def _strongest(several: Sequence[StepPreview]) -> str:
+    locks = {step.lock: step for step in several if step.lock}
+    held = next((locks[lock] for lock in _BY_STRENGTH if lock in locks), None)
+    return _lock(held) if held else "takes no lock on a table"
+
+
+def _lock(step: StepPreview) -> str:
+    lock = f"{step.lock}: {step.waits}" if step.lock else step.waits
+    return lock if step.transactional else f"{lock}; not in a transaction"
+
+
+def _facts(table: TableFacts) -> str:
+    # The planner's estimate, and 0 where the table was never analyzed.
+    rows = f"about {words.compact(table.rows)} rows" if table.rows > 0 else "rows not counted yet (ANALYZE)"
+    return f"{table.table}: {rows}, {words.size(table.bytes)}, {counted(table.indexes, 'index', 'indexes')}"
+
+
+def _beware(lines: Sequence[str]) -> Iterator[RenderableType]:
+    if lines:
+        yield Text()
+        yield look.labelled([("beware", line) for line in lines])
+
+
+def _obstacles(reasons: Sequence[ReasonReport]) -> Iterator[RenderableType]:
+    if not reasons:
+        return
+    yield Text()
+    yield Text("in the way, before anything is touched:", style="bold")
+    yield from conditions(reasons)
+
+
+def conditions(reasons: Sequence[ReasonReport]) -> Iterator[RenderableType]:
+    """Return unmet conditions, each with what would make it so."""
+    for reason in reasons:
+        yield look.indented(look.item(look.BAD, reason.message))
+        if reason.remedy:
+            yield look.indented(Text(reason.remedy, style="dim"), 4)
+
+
+def _wrong(error: str) -> RenderableType:
+    first, *rest = error.splitlines() or [""]
+    return look.stacked(look.item(look.BAD, first), *(look.indented(Text(line), 4) for line in rest))
+
+
+def _one(report: PlanListReport) -> bool:
+    return len(report.plans) == 1 and report.plans[0].error is None

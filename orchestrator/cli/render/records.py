@@ -1,0 +1,128 @@
+"""What was found and what happened, on screen: verify, history, audit, doctor."""
+
+from collections.abc import Iterator
+
+from rich.console import RenderableType
+from rich.table import Table
+from rich.text import Text
+
+from orchestrator.cli.render import look, words
+from orchestrator.plan.lifecycle import STATES, Direction
+from orchestrator.reports import (
+    AuditReport,
+    DoctorReport,
+    Finding,
+    HistoryEntry,
+    HistoryReport,
+    SampleReport,
+    VerifyReport,
+)
+from orchestrator.words import counted
+
+_LEDGER = "ledger"
+
+
+def verification(report: VerifyReport) -> RenderableType:
+    """Return what a fresh scan found."""
+    where = f"{report.plan} on {report.branch}"
+    rows = counted(report.rows, "row")
+    if report.mismatches:
+        said = f"{where}: {report.mismatches:,} of {rows} have sides that do not follow from one another"
+        verdict = look.item(look.BAD, said)
+    else:
+        verdict = look.item(look.GOOD, f"{where}: {rows}, the two sides of each follow from one another")
+    samples = _samples(report.samples) if report.samples else None
+    survive = None
+    if report.not_invertible:
+        count = counted(report.not_invertible, "row")
+        survive = look.indented(Text(f"{count} would not be the same after the way back"))
+    onward = [f"ecm status {report.plan} --branch {report.branch}" if report.mismatches else report.next_command]
+    return look.stacked(verdict, samples, survive, *look.onward(onward))
+
+
+def _samples(samples: tuple[SampleReport, ...]) -> RenderableType:
+    grid = Table.grid(padding=(0, 2, 0, 0))
+    for _ in range(3):
+        grid.add_column(overflow="fold")
+    grid.add_row(*(Text(title, style="dim") for title in ("row", "old side", "new side")))
+    for sample in samples:
+        grid.add_row(Text(f"{sample.table} {_pairs(sample.key)}"), Text(_pairs(sample.old)), Text(_pairs(sample.new)))
+    return look.indented(grid)
+
+
+def _pairs(values: dict[str, str | None]) -> str:
+    return ", ".join(f"{name}={'NULL' if value is None else value}" for name, value in values.items())
+
+
+def history(report: HistoryReport) -> RenderableType:
+    """Return the ledger's entries, two lines each."""
+    if not report.entries:
+        about = f" of {report.plan}" if report.plan else ""
+        return look.stacked(Text(f"nothing has happened yet{about}"), *look.onward(["ecm status"]))
+    latest = report.entries[-1].happened_at
+    grid = Table.grid(padding=(0, 2, 0, 0))
+    grid.add_column(justify="right", no_wrap=True)
+    grid.add_column(no_wrap=True)
+    grid.add_column()
+    for entry in report.entries:
+        what = look.stacked(Text(_what(entry)), Text(_whose(entry, report.plan), style="dim"))
+        grid.add_row(
+            Text(str(entry.seq), style="dim"),
+            Text(words.moment(entry.happened_at, latest)),
+            what,
+        )
+    return look.stacked(grid, *look.onward(["ecm status"]))
+
+
+def _what(entry: HistoryEntry) -> str:
+    where = f" on {entry.branch}" if entry.branch else ""
+    origin, target = (entry.data.get(key) for key in ("origin", "target"))
+    if origin not in STATES or target not in STATES:
+        return f"{entry.kind.replace('_', ' ')}{where}"
+    back = ", rolled back" if entry.data.get("direction") == Direction.BACK else ""
+    return f"{words.state(str(origin))} → {words.state(str(target))}{where}{back}"
+
+
+def _whose(entry: HistoryEntry, plan: str | None) -> str:
+    return ", ".join(filter(None, [entry.plan if entry.plan != plan else "", f"by {entry.actor}"]))
+
+
+def audit(report: AuditReport) -> RenderableType:
+    """Return whether the ledger is as it was written."""
+    entries = counted(report.entries, "entry", "entries")
+    if not report.problems:
+        verdict = look.item(look.GOOD, f"{report.ledger}: {entries}, the chain of hashes holds")
+        return look.stacked(verdict, *look.onward(["ecm history"]))
+    return look.stacked(
+        look.item(look.BAD, f"{report.ledger}: {entries}, {counted(len(report.problems), 'problem')}"),
+        *(look.indented(Text(f"entry {problem.seq}: {problem.message}")) for problem in report.problems),
+        *look.onward(["ecm history"]),
+    )
+
+
+def doctor(report: DoctorReport) -> RenderableType:
+    """Return what the doctor found, branch by branch."""
+    parts: list[RenderableType] = []
+    for branch in dict.fromkeys(finding.branch for finding in report.findings):
+        found = [finding for finding in report.findings if finding.branch == branch]
+        parts += [Text(branch or _LEDGER, style="bold"), *_findings(found)]
+    wrong = sum(not finding.ok for finding in report.findings)
+    end = (
+        look.marked(look.BAD, f"{counted(wrong, 'finding')} to see to")
+        if wrong
+        else look.marked(look.GOOD, "all is well")
+    )
+    return look.stacked(*parts, Text(), end, *look.onward([None if wrong else "ecm status"]))
+
+
+def _findings(found: list[Finding]) -> Iterator[RenderableType]:
+    grid = Table.grid(padding=(0, 2, 0, 0))
+    grid.add_column(no_wrap=True)
+    grid.add_column()
+    for finding in found:
+        remedy = Text(finding.remedy, style="bold", overflow="fold") if finding.remedy and not finding.ok else None
+        grid.add_row(
+            look.marked(look.GOOD if finding.ok else look.BAD, finding.subject),
+            look.stacked(Text(finding.message), remedy),
+        )
+    yield look.indented(grid)

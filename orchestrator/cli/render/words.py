@@ -1,0 +1,103 @@
+"""Numbers, sizes, times and states as a person reads them."""
+
+from datetime import datetime, timedelta
+
+from orchestrator.plan.durations import humanize
+from orchestrator.plan.lifecycle import Direction, Phase, State
+
+_THOUSAND = 1000
+_EXACT_BELOW = 10_000
+_SOON = 60
+
+
+def compact(number: float) -> str:
+    """Return `8,412`, `84k`, `12.4M`."""
+    if number < _EXACT_BELOW:
+        return f"{number:,.0f}"
+    for unit in ("k", "M", "G", "T"):
+        number /= _THOUSAND
+        if number < _THOUSAND or unit == "T":
+            return f"{number:.3g}{unit}" if number < _THOUSAND - 0.5 else f"{number:.0f}{unit}"
+    raise AssertionError
+
+
+def size(number: float) -> str:
+    """Return `8 kB`, `2.1 GB`, in powers of 1024 as PostgreSQL counts."""
+    for unit in ("bytes", "kB", "MB", "GB"):
+        if number < 1024 * 0.9995:
+            return f"{number:.3g} {unit}" if number < _THOUSAND else f"{number:.0f} {unit}"
+        number /= 1024
+    return f"{number:.3g} TB"
+
+
+def lasting(seconds: float) -> str:
+    """Return `14 ms`, `1.2 s`, `4 min 10 s`."""
+    if seconds < 0.0005:  # noqa: PLR2004 - below it a millisecond rounds to none
+        return "0 ms"
+    return humanize(timedelta(milliseconds=max(1, round(seconds * 1000))))
+
+
+def left(seconds: float) -> str:
+    """Return how long something still takes, as roughly as it is known: `3 min left`."""
+    if seconds < _SOON:
+        return f"{max(1, round(seconds))} s left"
+    if seconds < 60 * _SOON:
+        return f"{round(seconds / 60)} min left"
+    return f"{humanize(timedelta(minutes=round(seconds / 60)))} left"
+
+
+def ago(moment: datetime, now: datetime) -> str:
+    """Return `just now`, `40 min ago`, `2 days ago`."""
+    passed = max(now - moment, timedelta(0))
+    if passed < timedelta(minutes=1):
+        return "just now"
+    if passed >= timedelta(days=1):
+        return f"{passed.days} day{'s' if passed.days > 1 else ''} ago"
+    hours, minutes = divmod(passed // timedelta(minutes=1), 60)
+    return f"{hours} h ago" if hours else f"{minutes} min ago"
+
+
+def moment(when: datetime, now: datetime | None = None) -> str:
+    """Return a time on this machine's clock: `19 Nov 10:02`; with the year where it is not that of `now`."""
+    local, today = when.astimezone(), (now or when).astimezone()
+    year = f" {local.year}" if local.year != today.year else ""
+    return f"{local.day} {local:%b}{year} {local:%H:%M}"
+
+
+def percent(done: int, total: int) -> str:
+    """Return `61%`; 100% only when all is done."""
+    return f"{100 if done >= total else min(99, 100 * done // total)}%" if total else "0%"
+
+
+def state(name: str) -> str:
+    """Return a state as a person reads it."""
+    return State(name).words
+
+
+def phase(name: str) -> str:
+    """Return a phase as a person reads it."""
+    return Phase(name).words
+
+
+def doing(phase_name: str, direction: str) -> str:
+    """Return what is under way: `backfill`, `undoing expand`."""
+    return f"undoing {phase(phase_name)}" if direction == Direction.BACK else phase(phase_name)
+
+
+def step(key: str, title: str, direction: str) -> str:
+    """Return a step's title as it is done or undone; a proof is the same both ways."""
+    undone = direction == Direction.BACK and not key.startswith("proof ")
+    return f"take back: {title}" if undone else title
+
+
+NOW_POSSIBLE = {
+    State.PLANNED: "Nothing of this plan is in the database; the old version runs as ever, and only that.",
+    State.EXPANDED: "The old version runs as ever. The new one may write; rows from before read empty through it"
+    " until the backfill is done.",
+    State.BACKFILLED: "Both versions may read and write every row, side by side. Where a statement writes both"
+    " sides, the old one counts.",
+    State.READS_MIGRATED: "Both versions still work side by side; where a statement writes both sides, the new one"
+    " counts. Retire the old version before contract.",
+    State.CONTRACTED: "Only the new version works; what the old one used is gone.",
+}
+"""What the application may do in each state."""

@@ -1,0 +1,66 @@
+"""`--help`: short, with an example, and there at once."""
+
+import subprocess
+import sys
+
+import pytest
+from cli.runs import Project
+
+COMMANDS = (
+    "init", "doctor", "advance", "rollback", "gate", "status", "verify", "history", "audit verify", "demo",
+    "plan list", "plan show", "plan validate", "plan schema", "plan rename-column",
+)  # fmt: skip
+
+_HEAVY = ("rich", "pydantic", "psycopg", "sqlalchemy", "transitions", "ruamel", "orchestrator.operations")
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_every_command_explains_itself_with_an_example(nowhere: Project, command: str) -> None:
+    """Help says what the command does and shows it, in 80 columns."""
+    answer = nowhere.ecm(*command.split(), "--help")
+
+    assert (answer.code, answer.err) == (0, "")
+    assert f"Example: ecm {command}" in answer.out
+    assert max(map(len, answer.out.splitlines())) <= 80
+
+
+@pytest.mark.parametrize("arguments", [("--help",), ("-h",)])
+def test_help_lists_every_command(nowhere: Project, arguments: tuple[str, ...]) -> None:
+    """The first page names all commands with a whole sentence each."""
+    answer = nowhere.ecm(*arguments)
+
+    assert answer.code == 0
+    listed = {line.split()[0] for line in answer.out.splitlines() if line.startswith("  ") and line.split()}
+    assert {command.split()[0] for command in COMMANDS} <= listed
+    assert "..." not in answer.out.partition("\n")[2], "a sentence was cut"
+
+
+def test_help_of_plan_lists_the_kinds_of_change(nowhere: Project) -> None:
+    """A kind of change is a subcommand with its fields as arguments."""
+    assert "rename-column" in nowhere.ecm("plan", "--help").out
+    assert "{TABLE} {COLUMN} {TO}" in nowhere.ecm("plan", "rename-column", "--help").out
+
+
+@pytest.mark.parametrize("arguments", [["--help"], ["--version"]])
+def test_help_loads_nothing_that_is_slow(arguments: list[str]) -> None:
+    """What takes long to import is not imported before a command needs it."""
+    program = f"import sys; from orchestrator.cli.main import main; main({arguments}); print(*sys.modules)"
+    loaded = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True).stdout
+
+    assert set(_HEAVY).isdisjoint(loaded.splitlines()[-1].split())
+
+
+def test_version(nowhere: Project) -> None:
+    """`--version` names the program and its version."""
+    answer = nowhere.ecm("--version")
+
+    assert answer.code == 0
+    assert answer.out.startswith("ecm ")
+
+
+def test_no_command_shows_help_and_is_a_usage_error(nowhere: Project) -> None:
+    """`ecm` alone explains itself on stderr; a script that forgot the command still fails."""
+    answer = nowhere.ecm()
+
+    assert (answer.code, answer.out) == (2, "")
+    assert "Usage: ecm" in answer.err

@@ -1,0 +1,310 @@
+"""Screens: reports are values, so every screen can be looked at without a database."""
+
+from datetime import UTC, datetime, timedelta
+from io import StringIO
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from orchestrator.cli.render import screen
+from orchestrator.cli.render.failure import failure
+from orchestrator.cli.render.look import Code, Command, console, indented, rendered
+from orchestrator.plan.lifecycle import STATES
+from orchestrator.reports import (
+    AdvanceReport,
+    BranchStatus,
+    GateReport,
+    InProgress,
+    MoveReport,
+    PhasePreview,
+    PlanListReport,
+    PlanStatus,
+    PlanSummary,
+    PreviewReport,
+    ReasonReport,
+    Report,
+    SampleReport,
+    StatusReport,
+    StepDone,
+    StepPreview,
+    SweepProgress,
+    TableFacts,
+    VerifyReport,
+)
+
+NOW = datetime(2025, 11, 19, 10, 2, tzinfo=UTC)
+PLAN = "rename-published-year"
+BACKFILL = SweepProgress(done=610, total=1000, unit="pages", rows=7_600_000, rows_per_second=84_200, eta_seconds=190)
+
+names = st.from_regex(r"[a-z0-9][a-z0-9-]{0,62}", fullmatch=True)
+branches = st.from_regex(r"[a-z][a-z0-9_/-]{0,30}", fullmatch=True)
+prose = st.text(st.characters(codec="ascii", categories=["L", "N", "P", "Zs"]), max_size=200)
+
+
+def shown(report: Report, width: int = 80, *, detailed: bool = False) -> str:
+    return rendered(console(StringIO(), {"COLUMNS": str(width)}), screen(report, detailed=detailed))
+
+
+def on(branch: str, state: str = "planned", **more: object) -> BranchStatus:
+    given = {
+        "branch": branch,
+        "state": state,
+        "source": "journal",
+        "state_since": NOW - timedelta(days=2),
+        "as_of": NOW,
+    }
+    return BranchStatus.model_validate(given | more)
+
+
+def under_way(phase: str = "backfill", **more: object) -> InProgress:
+    given = {
+        "phase": phase,
+        "direction": "forward",
+        "started_at": NOW,
+        "holder": "ci",
+        "heartbeat_at": NOW,
+        "error": None,
+    }
+    return InProgress.model_validate(given | more)
+
+
+def project(*plans: PlanStatus) -> StatusReport:
+    several = dict.fromkeys(each.branch for plan in plans for each in plan.branches)
+    return StatusReport(project="bookstore", ledger=".ecm/ledger.db", branches=tuple(several), plans=plans)
+
+
+def plan(*several: BranchStatus, name: str = PLAN, error: str | None = None) -> PlanStatus:
+    return PlanStatus(plan=name, checksum="sha256:1", description="", branches=several, error=error)
+
+
+THREE = plan(
+    on("development", "contracted"),
+    on("staging", "expanded", in_progress=under_way(), progress=BACKFILL),
+    on(
+        "production",
+        requires=("development", "staging"),
+        blocked_by=(ReasonReport(code="requires", message="staging has completed 1 of 4 phases of the plan"),),
+    ),
+)
+
+
+def test_status_has_plans_down_and_branches_across() -> None:
+    """The overview fits 80 columns, with an icon and a word each, progress, and what is waited for."""
+    assert shown(project(THREE)).splitlines() == [
+        "bookstore                                                  ledger .ecm/ledger.db",
+        "",
+        "  plan                   development       staging             production",
+        "  rename-published-year  ● contracted      ◐ backfill 61%      ○ planned",
+        "                         2 days ago        ━━━━━━━━━───────    waits for staging",
+        "                                           84.2k rows/s, 3",
+        "                                           min left",
+        "",
+        "next      ecm status --watch",
+    ]
+
+
+def test_status_becomes_a_list_where_the_branches_do_not_fit() -> None:
+    """Many branches, or a long name, are listed under their plan; nothing is cut."""
+    several = [on(f"tenant-{number}", STATES[number % 5]) for number in range(7)]
+    lines = shown(project(plan(*several))).splitlines()
+
+    assert "  rename-published-year" in lines
+    assert "    tenant-1  ◐ expanded        2 days ago" in lines
+
+
+@pytest.mark.parametrize(
+    ("branch", "words"),
+    [
+        (on("b", "expanded", in_progress=under_way(holder=None), progress=BACKFILL), ["◐ backfill 61%", "interrupted"]),
+        (on("b", "expanded", in_progress=under_way(error="no space left")), ["✗ backfill", "no space left"]),
+        (on("b", "expanded", in_progress=under_way("expand", direction="back")), ["◐ undoing expand"]),
+        (on("b", source="none", error="b did not answer"), ["✗ no answer", "b did not answer", "ecm doctor"]),
+        (on("b", "backfilled", source="ledger", error="b did not answer"), ["backfilled", "from the ledger"]),
+        (
+            on("b", "reads_migrated", blocked_by=(ReasonReport(code="soak", message="40 min left"),)),
+            ["soaking", "40 min"],
+        ),
+        (
+            on("b", "planned", next_command="ecm advance p --branch b"),
+            ["○ planned", "next      ecm advance p --branch b"],
+        ),
+        (on("b", "contracted"), ["● contracted", "2 days ago"]),
+    ],
+)
+def test_status_says_what_matters_most(branch: BranchStatus, words: list[str]) -> None:
+    """Each situation a plan can be in on a branch is told in words, not by colour or place."""
+    text = shown(project(plan(branch)))
+
+    assert [word for word in words if word not in text] == []
+
+
+def test_a_plan_that_cannot_be_read_does_not_hide_the_others() -> None:
+    """A broken file has its place and its reason; the rest is as ever."""
+    text = shown(project(plan(on("b"), name="broken", error="plans/broken.yaml is not a plan"), plan(on("b"))))
+
+    assert "✗ not readable" in text
+    assert "✗ plans/broken.yaml is not a plan" in text
+    assert "○ planned" in text
+
+
+def test_many_finished_plans_share_a_line() -> None:
+    """What is over does not push aside what is under way."""
+    finished = [plan(on("b", "contracted"), name=f"old-{number}") for number in range(9)]
+    lines = shown(project(*finished, plan(on("b", "expanded")))).splitlines()
+
+    assert len(lines) < 10
+    assert any(line.startswith("  ● contracted on every branch: old-0, old-1") for line in lines)
+
+
+def test_a_branch_that_is_done_proposes_nothing() -> None:
+    """Where every branch is contracted, the next command does not point at one of them."""
+    done = [
+        on(name, "contracted", next_command=f"ecm advance {PLAN} --branch production") for name in ("a", "production")
+    ]
+
+    assert shown(project(plan(*done))).endswith("next      ecm history")
+
+
+def test_one_plan_shows_its_phases() -> None:
+    """Per phase: when, how long, the longest wait for a lock; then what blocks, the next command and the way back."""
+    steps = [
+        StepDone(phase="expand", key="expand", title="", started_at=NOW, seconds=1.2, lock_wait=0.014),
+        StepDone(phase="backfill", key="sweep books", title="", started_at=NOW, seconds=240, lock_wait=None),
+    ]
+    branch = on(
+        "production",
+        "backfilled",
+        steps=steps,
+        verified_at=NOW,
+        requires=("development",),
+        blocked_by=(ReasonReport(code="requires", message="development is behind", remedy="ecm advance p -b dev"),),
+    )
+    lines = [" ".join(line.split()) for line in shown(project(plan(branch)), detailed=True).splitlines()]
+    when = f"{NOW.astimezone():%-d %b %H:%M}"
+
+    assert f"{PLAN} on production requires development" in lines
+    assert f"● expand {when} 1.2 s, longest lock wait 14 ms" in lines
+    assert f"● backfill {when} 4 min, verified {when}" in lines
+    assert "○ migrate reads ✗ development is behind" in lines
+    assert "next ecm advance p -b dev" in lines
+    assert f"back ecm rollback {PLAN} --branch production" in lines
+
+
+@pytest.mark.parametrize("state", ["expanded", "backfilled", "reads_migrated", "contracted"])
+def test_a_move_ends_with_what_the_application_may_do(state: str) -> None:
+    """The closing lines: what was done, what the plan and ecm say of the application, undo, and the next command."""
+    origin = STATES[STATES.index(state) - 1]  # pyright: ignore[reportArgumentType]
+    move = MoveReport(
+        direction="forward",
+        origin=origin,
+        target=state,
+        phases=("backfill",),
+        resumes=False,
+        seconds=4.0,
+        deploy="deploy version 2",
+        measured={"sweep books": {"table": "books", "rows": 1204, "mismatches": 0}},
+    )
+    report = AdvanceReport(plan=PLAN, branch="b", dry_run=False, moves=(move,), state=state, next_command="ecm next")
+    text = shown(report)
+
+    assert f"{origin.words} → {state.replace('_', ' ')}" in text
+    assert "4 s, 1,204 rows of books verified, 0 differ" in text
+    assert "your application  deploy version 2" in text
+    assert ("there is no way back" in text) == (state == "contracted")
+    assert text.endswith("next      ecm next")
+
+
+def test_a_rollback_says_that_nothing_is_lost() -> None:
+    """Undone phases are named, and no rollback of a rollback is offered."""
+    move = MoveReport(
+        direction="back", origin="backfilled", target="planned", phases=("backfill", "expand"), resumes=False, seconds=1
+    )
+    text = shown(AdvanceReport(plan=PLAN, branch="b", dry_run=False, moves=(move,), state="planned", next_command=None))
+
+    assert "undid backfill and expand" in text
+    assert "lost" in text
+    assert "ecm rollback" not in text
+
+
+@given(name=names, first=branches, second=branches, words=prose, width=st.integers(80, 160))
+def test_no_line_is_wider_than_the_terminal(name: str, first: str, second: str, words: str, width: int) -> None:
+    """Whatever names and texts there are, a screen keeps to its width."""
+    reason = ReasonReport(code="check", message=words, remedy=f"ecm advance {name} --branch {first}")
+    command = f"ecm advance {name} --branch {second}"
+    status = project(
+        plan(
+            on(first, "expanded", in_progress=under_way(error=words or None), progress=BACKFILL, next_command=command),
+            on(second, blocked_by=(reason,), requires=(first,), next_command=command),
+            name=name,
+        )
+    )
+    step = StepPreview(
+        key="k",
+        title=words,
+        sql=words,
+        lock="ACCESS EXCLUSIVE",
+        waits="",
+        transactional=True,
+        reversible=True,
+        note=words,
+    )
+    preview = PreviewReport(
+        plan=name,
+        branch=first,
+        checksum="",
+        description=words,
+        state="planned",
+        changes=(words,),
+        tables=(TableFacts(table=name, rows=12_400_000, bytes=2 << 30, indexes=4),),
+        phases=(PhasePreview(phase="expand", deploy=words, steps=(step,)),),
+        beware=(words,),
+        obstacles=(reason,),
+        next_command=command,
+    )
+    sample = SampleReport(table=name, key={"id": words}, old={name: words}, new={name: None})
+    verify = VerifyReport(
+        plan=name, branch=first, rows=9, mismatches=1, samples=(sample,), not_invertible=1, next_command=command
+    )
+    gate = GateReport(
+        plan=name, branch=first, state="planned", to="expanded", allowed=False, reasons=(reason,), next_command=None
+    )
+    files = PlanListReport(
+        plans=(PlanSummary(plan=name, path=f"plans/{name}.yaml", description=words, changes=(words,), checksum=None),)
+    )
+
+    for report in (status, preview, verify, gate, files):
+        for detailed in (False, True):
+            assert max(map(len, shown(report, width, detailed=detailed).splitlines())) <= width
+    error = rendered(console(StringIO(), {"COLUMNS": str(width)}), failure(words, [words], command))
+    assert max(map(len, error.splitlines())) <= width
+
+
+@given(name=names, branch=branches, width=st.integers(100, 140))
+def test_names_are_shown_whole(name: str, branch: str, width: int) -> None:
+    """A plan's name is never cut in the overview: a script's author copies it from there."""
+    assert name in shown(project(plan(on(branch), name=name)), width)
+
+
+@given(st.text(st.characters(codec="ascii", categories=["L", "N", "P", "Zs"]), min_size=200), st.integers(40, 120))
+def test_no_character_of_a_statement_is_lost(sql: str, width: int) -> None:
+    """Statements are wrapped, never shortened."""
+    text = rendered(console(StringIO(), {"COLUMNS": str(width)}), indented(Code(sql)))
+
+    assert "".join(text.split()) == "".join(sql.split())
+
+
+def test_a_command_that_does_not_fit_stays_a_command() -> None:
+    """A shell reads a broken command line as one."""
+    command = f"ecm advance {PLAN} --branch production --to reads_migrated --confirm {PLAN}"
+    text = rendered(console(StringIO(), {"COLUMNS": "60"}), Command(command))
+
+    assert all(line.endswith(" \\") for line in text.splitlines()[:-1])
+    assert " ".join(text.replace("\\\n", " ").split()) == command
+
+
+def test_a_hint_is_not_said_twice() -> None:
+    """Where a reason's remedy is the next command, it stands once."""
+    text = rendered(console(StringIO(), {}), failure("no", ["because", "  ecm go"], "ecm go"))
+
+    assert text.splitlines() == ["error: no", "  because", "  next    ecm go"]
