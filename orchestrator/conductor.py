@@ -186,6 +186,7 @@ class Conductor:
             return found
 
         with self._stage.scene(name, branch) as scene:
+            self._stage.tell_ledger(scene.connection)
             return self._journey.make(scene, moves, dry_run=dry_run, consent=consent)
 
     def rollback(
@@ -210,6 +211,7 @@ class Conductor:
             return backward_moves(scene.position, state, plan=name, branch=branch)
 
         with self._stage.scene(name, branch, as_begun=True) as scene:
+            self._stage.tell_ledger(scene.connection)
             return self._journey.make(scene, moves, dry_run=dry_run, consent=consent)
 
     # ------------------------------------------------------------ what stands in the way

@@ -42,13 +42,13 @@ class Journey:
         with link, self._stage.lease(link, scene) as lease:
             runner = Runner(link, lease, scene.branch, observer=self._stage.observer, sleep=self._stage.sleep)
             for number in range(len(proposed)):
-                now = self._stage.now(scene, link.connection)
+                now = link.do(lambda connection: self._stage.now(scene, connection))
                 move = self._same(moves(now), proposed) if number == 0 else self._next_of(proposed, number, now, moves)
                 started = time.monotonic()
-                measured = runner.run(self._task(now, move))
+                measured = runner.run(self._task(now, move, link))
                 done.append(move_report(move, scene.plan, seconds=time.monotonic() - started, measured=measured))
-            warnings = self._stage.tell_ledger(link.connection)
-            position = self._stage.now(scene, link.connection).position
+            warnings = link.do(self._stage.tell_ledger)
+            position = link.do(lambda connection: self._stage.now(scene, connection)).position
         return reports.AdvanceReport(
             plan=scene.plan.plan,
             branch=scene.branch,
@@ -102,8 +102,8 @@ class Journey:
             next_command=None,
         )
 
-    def _task(self, scene: Scene, move: Move) -> Task:
-        facts = self._stage.facts(scene.connection, scene.plan)
+    def _task(self, scene: Scene, move: Move, link: Link) -> Task:
+        facts = link.do(lambda connection: self._stage.facts(connection, scene.plan))
         forward = move.direction is Direction.FORWARD
         recorded = scene.record.recorded if scene.record and not forward else scene.plan.model_dump(mode="json")
         return Task(

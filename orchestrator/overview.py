@@ -173,7 +173,7 @@ class Overview:
             branch=branch,
             state=position.state,
             state_since=record.state_since if record else None,
-            in_progress=in_progress(record),
+            in_progress=in_progress(record, branch),
             progress=sweep_progress(answer.sweeps.get(name, ())),
             blocked_by=reasons,
             next_command=self._stage.next_command(name, branch, position),

@@ -76,7 +76,7 @@ def move_report(
     )
 
 
-def in_progress(record: Record | None) -> reports.InProgress | None:
+def in_progress(record: Record | None, branch: str) -> reports.InProgress | None:
     """Return what is under way, if anything."""
     if record is None or record.position.phase is None or record.position.direction is None:
         return None
@@ -84,7 +84,8 @@ def in_progress(record: Record | None) -> reports.InProgress | None:
         phase=record.position.phase,
         direction=record.position.direction,
         started_at=record.phase_started_at,
-        holder=record.holder or None,
+        # A copy of another branch's database brings that branch's lease along, which nobody holds here.
+        holder=(record.holder or None) if record.branch == branch else None,
         heartbeat_at=record.heartbeat_at,
         error=record.phase_error,
     )

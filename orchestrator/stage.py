@@ -11,7 +11,7 @@ from psycopg import sql
 
 from orchestrator.actor import holder
 from orchestrator.branches import Provider, provider_for
-from orchestrator.engine import catalog, journal
+from orchestrator.engine import catalog, journal, locks
 from orchestrator.engine.connection import Connection, Link, connect, unforeseen
 from orchestrator.engine.heartbeat import heartbeat
 from orchestrator.engine.journal import Lease, Record
@@ -113,7 +113,11 @@ class Stage:
         renames: dict[compiler.TableName, list[tuple[str, str]]] = {}
         for change in plan.changes:
             renames.setdefault(change.target, []).extend(change.renames())
-        return {table: catalog.read_table(connection, table, renames=pairs) for table, pairs in renames.items()}
+
+        def read() -> dict[compiler.TableName, Table]:
+            return {table: catalog.read_table(connection, table, renames=pairs) for table, pairs in renames.items()}
+
+        return locks.insist(connection, tuple(renames), read, sleep=self.sleep, observer=self.observer)
 
     @contextmanager
     def lease(self, link: Link, scene: Scene) -> Generator[Lease]:

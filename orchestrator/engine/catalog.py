@@ -68,7 +68,7 @@ SELECT c.oid::bigint, c.relkind::text AS kind, pg_catalog.pg_get_userbyid(c.relo
   EXISTS (SELECT FROM pg_catalog.pg_inherits i JOIN pg_catalog.pg_class p ON p.oid = i.inhparent
           WHERE (i.inhrelid = c.oid OR i.inhparent = c.oid) AND p.relkind <> 'p') AS inherits,
   c.reloftype <> 0 AS of_type, c.relispartition AS is_partition,
-  c.relrowsecurity AND (c.relforcerowsecurity OR NOT pg_catalog.pg_has_role(c.relowner, 'USAGE')) AS row_security,
+  pg_catalog.row_security_active(c.oid) AS row_security,
   pg_catalog.pg_has_role(c.relowner, 'USAGE') AS may_alter,
   pg_catalog.has_schema_privilege(n.oid, 'CREATE') AS may_create_in_schema
 FROM pg_catalog.pg_class c JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace
@@ -80,10 +80,10 @@ WHERE n.nspname = %s AND c.relname = %s AND c.relkind IN ('r', 'p', 'v', 'm', 'f
 _COLUMNS = r"""
 SELECT a.attname AS name, a.attnotnull AS not_null, a.attidentity <> '' AS identity, a.attgenerated <> '' AS generated,
   pg_catalog.format_type(a.atttypid, a.atttypmod) AS type,
-  CASE WHEN t.typtype = 'd'
-      AND (t.typnotnull OR EXISTS (SELECT FROM pg_catalog.pg_constraint k WHERE k.contypid = t.oid))
-    THEN pg_catalog.format_type(t.typbasetype, t.typtypmod) ELSE pg_catalog.format_type(a.atttypid, a.atttypmod)
-    END AS plain_type,
+  (WITH RECURSIVE d (type, modifier) AS (SELECT a.atttypid, a.atttypmod UNION ALL
+     SELECT b.typbasetype, b.typtypmod FROM d JOIN pg_catalog.pg_type b ON b.oid = d.type WHERE b.typtype = 'd')
+   SELECT pg_catalog.format_type(d.type, d.modifier) FROM d JOIN pg_catalog.pg_type b ON b.oid = d.type
+   WHERE b.typtype <> 'd') AS plain_type,
   CASE WHEN a.attcollation <> t.typcollation
     THEN (SELECT pg_catalog.format('%%I.%%I', n.nspname, l.collname) FROM pg_catalog.pg_collation l
           JOIN pg_catalog.pg_namespace n ON n.oid = l.collnamespace WHERE l.oid = a.attcollation) END AS collation,
@@ -119,7 +119,7 @@ _INDEX_TAIL = """pg_catalog.substr(pg_catalog.pg_get_indexdef(i.indexrelid), 1 +
 
 # Columns in expressions and predicates are found by the dependencies PostgreSQL keeps of them.
 _INDEXES = f"""
-SELECT x.relname AS name, i.indisunique AS unique, i.indisvalid AND i.indisready AS valid,
+SELECT x.relname AS name, i.indisunique AND i.indimmediate AS unique, i.indisvalid AND i.indisready AS valid,
   pg_catalog.pg_relation_size(x.oid) AS size, {_INDEX_TAIL} AS tail,
   array(SELECT unnest FROM pg_catalog.unnest(i.indkey::int2[]) WHERE unnest > 0
         UNION SELECT d.refobjsubid::int2 FROM pg_catalog.pg_depend d WHERE d.classid = 'pg_catalog.pg_class'::regclass
@@ -157,10 +157,13 @@ WHERE t.tgrelid = %s AND NOT t.tgisinternal ORDER BY t.tgname
 
 def _publications(connection: Connection) -> str:
     """Publications that send the whole row: a subscriber without the new column stops replicating."""
-    listed = "AND r.prattrs IS NULL" if connection.info.server_version >= 150000 else ""  # noqa: PLR2004 - column lists
+    since_15 = """AND r.prattrs IS NULL OR EXISTS (
+  SELECT FROM pg_catalog.pg_publication_namespace s WHERE s.pnpubid = p.oid AND s.pnnspid = c.relnamespace)"""
+    more = since_15 if connection.info.server_version >= 150000 else ""  # noqa: PLR2004 - column lists, whole schemas
     return f"""
-SELECT p.pubname AS name FROM pg_catalog.pg_publication p LEFT JOIN pg_catalog.pg_publication_rel r ON r.prpubid = p.oid
-WHERE p.puballtables OR (r.prrelid = %s {listed}) GROUP BY p.pubname ORDER BY p.pubname
+SELECT p.pubname AS name FROM pg_catalog.pg_publication p JOIN pg_catalog.pg_class c ON c.oid = %s
+LEFT JOIN pg_catalog.pg_publication_rel r ON r.prpubid = p.oid AND r.prrelid = c.oid
+WHERE p.puballtables OR r.prrelid IS NOT NULL {more} GROUP BY p.pubname ORDER BY p.pubname
 """  # noqa: S608 - constants
 
 
@@ -273,14 +276,14 @@ def _twins(
     twins: dict[tuple[str, str, str], str] = {}
     copy = sql.Identifier("pg_temp", "ecm_copy")
     for old, new in renames:
-        indexes = [index for index in table.indexes if old in index.columns]
+        # One on both columns is someone else's: ecm's own twins are on the new one alone.
+        indexes = [index for index in table.indexes if old in index.columns and new not in index.columns]
         if not indexes or table.column(old) is None:
             continue
         try:
             with connection.transaction():
                 connection.execute(sql.SQL("CREATE TEMPORARY TABLE ecm_copy (LIKE {})").format(table.name.identifier))
-                if table.column(new) is not None:
-                    connection.execute(sql.SQL("ALTER TABLE {} DROP COLUMN {}").format(copy, sql.Identifier(new)))
+                connection.execute(sql.SQL("ALTER TABLE {} DROP COLUMN IF EXISTS {}").format(copy, sql.Identifier(new)))
                 for number, index in enumerate(indexes):
                     name = sql.Identifier(f"ecm_copy_{number}")
                     connection.execute(sql.SQL("CREATE INDEX {} ON {}{}").format(name, copy, verbatim(index.tail)))

@@ -6,17 +6,34 @@ setting that ecm depends on is set here.
 
 from collections.abc import Callable, Generator
 from contextlib import contextmanager, suppress
-from typing import Any, Self
+from typing import Any, Self, TypeVar
 
 import psycopg
 from psycopg import conninfo, errors, sql
 from pydantic import SecretStr
-from tenacity import Retrying, retry_if_exception_type, stop_after_delay, wait_random_exponential
+from tenacity import (
+    Retrying,
+    retry_if_exception,
+    retry_if_exception_type,
+    stop_after_attempt,
+    stop_after_delay,
+    wait_random_exponential,
+)
 
-from orchestrator.errors import ConnectionFailedError, EcmError, PrivilegeError, StatementFailedError
+from orchestrator.errors import (
+    ConnectionFailedError,
+    EcmError,
+    LockTimeoutError,
+    PrivilegeError,
+    StatementFailedError,
+)
 
 MINIMUM_VERSION = 14
 Connection = psycopg.Connection[tuple[Any, ...]]
+T = TypeVar("T")
+
+_TRIES = 5
+"""How often a session may be lost in the middle of one thing."""
 
 _SETTINGS = {
     # Names are qualified by ecm itself, and what PostgreSQL prints (pg_get_viewdef, regclass) is qualified too.
@@ -181,6 +198,17 @@ class Link:
             self._connection = self._reopen()
         return self._connection
 
+    def do(self, work: Callable[[Connection], T]) -> T:
+        """Do something that may be done twice; again where the session is lost in the middle of it."""
+        for attempt in Retrying(
+            retry=retry_if_exception(lambda error: is_lost(self._connection, error)),
+            stop=stop_after_attempt(_TRIES),
+            reraise=True,
+        ):
+            with attempt:
+                return work(self.connection)
+        raise AssertionError  # Retrying either returns or raises
+
     @property
     def current(self) -> Connection | None:
         """The session as it is, lost or not."""
@@ -208,9 +236,14 @@ class Link:
 
 def is_lost(connection: Connection | None, error: BaseException) -> bool:
     """Whether an error means that the session is gone, so that what it was doing may or may not have committed."""
-    if isinstance(error, errors.AdminShutdown | errors.CrashShutdown | errors.CannotConnectNow):
+    if isinstance(error, psycopg.Error) and _is_fatal(error):
         return True
     return isinstance(error, psycopg.OperationalError) and (connection is None or connection.closed)
+
+
+def _is_fatal(error: psycopg.Error) -> bool:
+    """Whether PostgreSQL closes the session after this error: a shutdown, or a session idle for too long."""
+    return error.diag.severity_nonlocalized in ("FATAL", "PANIC")
 
 
 _FOR_THE_CALLER = (
@@ -218,9 +251,6 @@ _FOR_THE_CALLER = (
     errors.LockNotAvailable,
     errors.QueryCanceled,
     errors.DeadlockDetected,
-    errors.AdminShutdown,
-    errors.CrashShutdown,
-    errors.CannotConnectNow,
 )
 
 
@@ -237,8 +267,8 @@ def explained(doing: str, *, statement: str | None = None) -> Generator[None]:
     except errors.InsufficientPrivilege as error:
         raise PrivilegeError(f"{doing}: {error.diag.message_primary}", details=_lines(error, statement)) from error
     except psycopg.Error as error:
-        if error.sqlstate is None:
-            raise  # the session was lost before an answer came
+        if error.sqlstate is None or _is_fatal(error):
+            raise  # the session was lost, perhaps before an answer came
         raise StatementFailedError(
             f"{doing}: {error.diag.message_primary or str(error)}",
             details=_lines(error, statement),
@@ -250,7 +280,9 @@ def unforeseen(error: psycopg.Error, branch: str) -> EcmError:
     """Return the error for a refusal or a loss that no step was prepared for."""
     if isinstance(error, errors.InsufficientPrivilege):
         return PrivilegeError(f"{branch}: {error.diag.message_primary}", hint="ecm doctor")
-    if error.sqlstate is None:
+    if isinstance(error, errors.LockNotAvailable):
+        return LockTimeoutError(f"{branch}: something is locked by another session", hint="run the same command again")
+    if error.sqlstate is None or _is_fatal(error):
         return ConnectionFailedError(f"the connection to {branch} was lost", hint="run the same command again")
     return StatementFailedError(
         f"{branch}: {error.diag.message_primary}", details=_lines(error, None), hint="ecm doctor"

@@ -127,7 +127,7 @@ def prepare(connection: Connection) -> None:
             # Two that open a fresh branch at once: the second waits here and finds the work done.
             connection.execute("SELECT pg_catalog.pg_advisory_xact_lock(pg_catalog.hashtextextended('ecm.journal', 0))")
             # Looked up first, because IF NOT EXISTS asks for the right to create even where there is nothing to do.
-            if not connection.execute("SELECT FROM pg_catalog.pg_namespace WHERE nspname = 'ecm'").fetchone():
+            if connection.execute("SELECT FROM pg_catalog.pg_namespace WHERE nspname = 'ecm'").fetchone() is None:
                 connection.execute("CREATE SCHEMA ecm")
                 connection.execute("COMMENT ON SCHEMA ecm IS 'The journal of ecm (expand-contract): do not edit'")
             _upgrade(connection)
@@ -150,6 +150,7 @@ def _upgrade(connection: Connection) -> None:
     from alembic import command  # noqa: PLC0415 - only when there is something to upgrade
     from alembic.config import Config  # noqa: PLC0415
     from sqlalchemy import create_engine  # noqa: PLC0415
+    from sqlalchemy.exc import DBAPIError  # noqa: PLC0415
     from sqlalchemy.pool import StaticPool  # noqa: PLC0415
 
     engine = create_engine(
@@ -158,11 +159,14 @@ def _upgrade(connection: Connection) -> None:
         poolclass=StaticPool,
         use_native_hstore=False,
     )
-    with engine.connect() as borrowed:
-        config = Config()
-        config.set_main_option("script_location", "orchestrator:engine/migrations")
-        config.attributes["connection"] = borrowed
-        command.upgrade(config, "head")
+    try:
+        with engine.connect() as borrowed:
+            config = Config()
+            config.set_main_option("script_location", "orchestrator:engine/migrations")
+            config.attributes["connection"] = borrowed
+            command.upgrade(config, "head")
+    except DBAPIError as error:
+        raise (error.orig or error) from None  # the driver's own error, which the callers know
 
 
 class _Borrowed:
@@ -406,13 +410,12 @@ class Writer:
 
     def done(self, phase: Phase, direction: Direction, key: str) -> bool:
         """Whether a step has been recorded as finished."""
-        return bool(
-            self.connection.execute(
-                "SELECT FROM ecm.steps WHERE plan = %s AND phase = %s AND direction = %s AND key = %s"
-                " AND finished_at IS NOT NULL",
-                [self.lease.plan, phase.value, direction.value, key],
-            ).fetchone()
-        )
+        row = self.connection.execute(
+            "SELECT FROM ecm.steps WHERE plan = %s AND phase = %s AND direction = %s AND key = %s"
+            " AND finished_at IS NOT NULL",
+            [self.lease.plan, phase.value, direction.value, key],
+        ).fetchone()
+        return row is not None  # a row without columns is an empty tuple, which counts as false
 
     def finish(self, phase: Phase, direction: Direction, key: str, *, lock_wait: float) -> None:
         """Record that a step was done; in the same transaction as the step, where it has one."""

@@ -1,16 +1,22 @@
 """Locks within a budget, and who stood in the way."""
 
-from collections.abc import Generator, Sequence
+from collections.abc import Callable, Generator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import timedelta
+from time import monotonic
+from typing import TypeVar
 
-from psycopg import sql
+from psycopg import errors, sql
+from tenacity import RetryCallState, Retrying, retry_if_exception, stop_after_attempt, wait_random_exponential
 
 from orchestrator.engine.connection import Connection
 from orchestrator.errors import LockTimeoutError
+from orchestrator.events import Observer, Waiting
 from orchestrator.sql.identifiers import TableName
 from orchestrator.sql.steps import LockMode
+
+T = TypeVar("T")
 
 ATTEMPTS = 8
 """How often a lock is asked for before ecm gives up."""
@@ -20,6 +26,10 @@ INDEX_LOCK_TIMEOUT = timedelta(seconds=30)
 but other DDL and VACUUM, so they can afford to wait for old snapshots where an ALTER TABLE cannot."""
 
 _LOCK_TIMEOUT = "SELECT pg_catalog.set_config('lock_timeout', %s, false)"
+
+
+REFUSED = (errors.LockNotAvailable, errors.QueryCanceled, errors.DeadlockDetected)
+"""How PostgreSQL says that a lock was not to be had."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -98,21 +108,85 @@ def deadlock_timeout(connection: Connection) -> timedelta:
     return timedelta(milliseconds=int(row[0])) if row else timedelta(seconds=1)
 
 
+def patience(
+    passes: Callable[[BaseException], bool],
+    *,
+    sleep: Callable[[float], None],
+    before_sleep: Callable[[RetryCallState], None],
+) -> Retrying:
+    """Return the way ecm tries again: a bounded number of times, with jitter, and only what may pass."""
+    return Retrying(
+        retry=retry_if_exception(passes),
+        stop=stop_after_attempt(ATTEMPTS),
+        wait=wait_random_exponential(multiplier=0.5, max=8),
+        before_sleep=before_sleep,
+        sleep=sleep,
+        reraise=True,
+    )
+
+
+def insist(
+    connection: Connection,
+    tables: Sequence[TableName],
+    work: Callable[[], T],
+    *,
+    sleep: Callable[[float], None],
+    observer: Observer,
+) -> T:
+    """Do what only needs tables not to be locked by someone else's DDL.
+
+    Raises:
+        LockTimeoutError: they stayed locked.
+    """
+    began = monotonic()
+
+    def waits(state: RetryCallState) -> None:
+        seconds = state.next_action.sleep if state.next_action else 0.0
+        what = " and ".join(str(table) for table in tables)
+        observer(Waiting(what=what, why="locked by another session", attempt=state.attempt_number, seconds=seconds))
+
+    try:
+        # A column that is gone was there a moment ago: someone else's DDL came between two looks at the catalog.
+        passes = (*REFUSED, errors.UndefinedColumn)
+        for attempt in patience(lambda error: isinstance(error, passes), sleep=sleep, before_sleep=waits):
+            with attempt:
+                return work()
+    except REFUSED as error:
+        budget, seconds = timedelta(seconds=1), monotonic() - began
+        raise gave_up(connection, tables, budget=budget, attempts=ATTEMPTS, seconds=seconds) from error
+    raise AssertionError  # Retrying either returns or raises
+
+
 def blockers(connection: Connection, tables: Sequence[TableName]) -> tuple[Blocker, ...]:
     """Return the other sessions that hold a lock on the tables, the longest transaction first."""
-    names = sql.SQL(", ").join(sql.Literal(table.identifier.as_string(None)) for table in tables)
+    # Looked up in the catalog: a cast to regclass would itself wait for the lock.
+    names = sql.SQL(", ").join(sql.SQL("({}, {})").format(table.schema, table.name) for table in tables)
+    return _sessions(
+        connection,
+        sql.SQL(
+            "EXISTS (SELECT FROM pg_catalog.pg_locks l WHERE l.pid = a.pid AND l.granted AND l.locktype = 'relation'"
+            " AND l.database = (SELECT oid FROM pg_catalog.pg_database WHERE datname = pg_catalog.current_database())"
+            " AND l.relation IN (SELECT c.oid FROM pg_catalog.pg_class c"
+            " JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace WHERE (n.nspname, c.relname) IN ({})))"
+        ).format(names),
+    )
+
+
+def snapshots(connection: Connection) -> tuple[Blocker, ...]:
+    """Return the other sessions of this database that hold a snapshot, the longest transaction first."""
+    return _sessions(connection, sql.SQL("a.datname = pg_catalog.current_database() AND a.backend_xmin IS NOT NULL"))
+
+
+def _sessions(connection: Connection, condition: sql.SQL | sql.Composed) -> tuple[Blocker, ...]:
     rows = connection.execute(
         sql.SQL(
             "SELECT a.pid, coalesce(a.usename, a.backend_type), coalesce(a.application_name, ''),"
             " coalesce(a.state, 'hidden'),"
             " coalesce(extract(epoch FROM pg_catalog.clock_timestamp() - a.xact_start), 0)::float8,"
             " coalesce(nullif(a.query, ''), a.backend_type)"
-            " FROM pg_catalog.pg_stat_activity a WHERE a.pid <> pg_catalog.pg_backend_pid() AND EXISTS ("
-            " SELECT FROM pg_catalog.pg_locks l WHERE l.pid = a.pid AND l.granted AND l.locktype = 'relation'"
-            " AND l.database = (SELECT oid FROM pg_catalog.pg_database WHERE datname = pg_catalog.current_database())"
-            " AND l.relation = ANY (ARRAY[{}]::pg_catalog.regclass[]::pg_catalog.oid[]))"
+            " FROM pg_catalog.pg_stat_activity a WHERE a.pid <> pg_catalog.pg_backend_pid() AND {}"
             " ORDER BY a.xact_start NULLS LAST LIMIT 5"
-        ).format(names)
+        ).format(condition)
     ).fetchall()
     return tuple(
         Blocker(pid=pid, user=user, application=application, state=state, seconds=seconds, query=query)
@@ -124,12 +198,30 @@ def gave_up(
     connection: Connection, tables: Sequence[TableName], *, budget: timedelta, attempts: int, seconds: float
 ) -> LockTimeoutError:
     """Return the error for a lock that was not to be had, naming who held it."""
-    found = blockers(connection, tables)
     names = " and ".join(str(table) for table in tables)
-    lines = [line for blocker in found for line in blocker.lines]
     return LockTimeoutError(
         f"{names} could not be locked within {budget.total_seconds():g} s, {attempts} times over {seconds:.0f} s",
-        details=lines
-        or ["the session that held it is gone by now, or hidden from this role (GRANT pg_monitor shows it)"],
+        details=_named(blockers(connection, tables)),
         hint="nothing was changed; end that session or wait, then run the same command again",
     )
+
+
+def held_up(
+    connection: Connection, tables: Sequence[TableName], *, index: str, attempts: int, seconds: float, left: str
+) -> LockTimeoutError:
+    """Return the error for an index that could not be built or dropped beside the application.
+
+    CREATE and DROP INDEX CONCURRENTLY wait for every transaction of the database whose snapshot is
+    older than theirs, whatever table it looked at ("Building Indexes Concurrently", CREATE INDEX).
+    """
+    found = (*blockers(connection, tables), *snapshots(connection))
+    return LockTimeoutError(
+        f"index {index} had to wait for older transactions, {attempts} times over {seconds:.0f} s",
+        details=_named(tuple({blocker.pid: blocker for blocker in found}.values())),
+        hint=f"{left}; end that session or wait, then run the same command again",
+    )
+
+
+def _named(found: tuple[Blocker, ...]) -> list[str]:
+    gone = "the session that held it is gone by now, or hidden from this role (GRANT pg_monitor shows it)"
+    return [line for blocker in found for line in blocker.lines] or [gone]

@@ -12,20 +12,18 @@ from time import monotonic
 from typing import Any
 
 import psycopg
-from psycopg import errors
-from tenacity import RetryCallState, Retrying, retry_if_exception, stop_after_attempt, wait_random_exponential
+from psycopg import sql
+from tenacity import RetryCallState
 
 from orchestrator.engine import journal, locks
 from orchestrator.engine.connection import Connection, Link, explained, is_lost
 from orchestrator.engine.journal import Lease, Writer
 from orchestrator.engine.sweep import Sweeper
 from orchestrator.engine.verification import Verdict, unproven, verify
-from orchestrator.errors import StatementFailedError
+from orchestrator.errors import LockTimeoutError, StatementFailedError
 from orchestrator.events import Observer, PhaseStarted, Progress, StateReached, StepFinished, StepStarted, Waiting
 from orchestrator.plan.lifecycle import Direction, Move, Phase, Position
 from orchestrator.sql.steps import ConcurrentIndex, Proof, Statement, Step, Sweep, Transaction
-
-_LOCKS = (errors.LockNotAvailable, errors.QueryCanceled, errors.DeadlockDetected)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -202,35 +200,30 @@ class Runner:
     def _settled(self, task: Task, work: Callable[[Connection], Any], step: Step | None = None) -> Any:
         """Do something until it is settled: again after a lost session, and after a lock that was not to be had."""
         began = monotonic()
-        budget = locks.INDEX_LOCK_TIMEOUT if isinstance(step, ConcurrentIndex) else task.lock_timeout
         attempts = 0
         try:
-            for attempt in Retrying(
-                retry=retry_if_exception(self._passes),
-                stop=stop_after_attempt(locks.ATTEMPTS),
-                wait=wait_random_exponential(multiplier=0.5, max=8),
-                before_sleep=self._waits,
-                sleep=self._sleep,
-                reraise=True,
-            ):
+            for attempt in locks.patience(self._passes, sleep=self._sleep, before_sleep=self._waits):
                 with attempt:
                     attempts += 1
                     return work(self._link.connection)
-        except _LOCKS as error:
-            tables = step.tables if step else ()
+        except locks.REFUSED as error:
+            seconds = monotonic() - began
             if isinstance(step, ConcurrentIndex):
-                self._drop_remains(step)
+                raise self._held_up(step, attempts, seconds) from error
+            tables = step.tables if step else ()
             raise locks.gave_up(
-                self._link.connection, tables, budget=budget, attempts=attempts, seconds=monotonic() - began
+                self._link.connection, tables, budget=task.lock_timeout, attempts=attempts, seconds=seconds
             ) from error
         raise AssertionError  # Retrying either returns or raises
 
     def _passes(self, error: BaseException) -> bool:
-        return isinstance(error, _LOCKS) or (isinstance(error, psycopg.Error) and is_lost(self._link.current, error))
+        return isinstance(error, locks.REFUSED) or (
+            isinstance(error, psycopg.Error) and is_lost(self._link.current, error)
+        )
 
     def _waits(self, state: RetryCallState) -> None:
         error = state.outcome.exception() if state.outcome else None
-        why = "locked by another session" if isinstance(error, _LOCKS) else "the connection was lost"
+        why = "locked by another session" if isinstance(error, locks.REFUSED) else "the connection was lost"
         seconds = state.next_action.sleep if state.next_action else 0.0
         self._observer(Waiting(what=self._branch, why=why, attempt=state.attempt_number, seconds=seconds))
 
@@ -253,7 +246,9 @@ class Runner:
                 with explained("lock on " + ", ".join(map(str, step.tables))):
                     locks.take(connection, step.tables, step.lock, budget)
                 self._waited = monotonic() - asked
-            for statement in _sent(step, direction):
+            # What never committed needs no undoing; a column of that name is someone else's by now.
+            undo_nothing = direction is Direction.BACK and not writer.done(phase, Direction.FORWARD, step.key)
+            for statement in () if undo_nothing else _sent(step, direction):
                 text = statement.as_string(None)
                 with explained(step.title, statement=text):
                     connection.execute(statement)
@@ -283,11 +278,24 @@ class Runner:
         for statement in statements:
             connection.execute(statement)
 
-    def _drop_remains(self, step: ConcurrentIndex) -> None:
+    def _held_up(self, step: ConcurrentIndex, attempts: int, seconds: float) -> LockTimeoutError:
+        """Take away what a build that gave up has left, and return the error that says so."""
         connection = self._link.connection
+        left = "nothing was changed"
         if self._index_is_valid(connection, step) is False:
-            with locks.patient(connection):
-                self._each(connection, step.inverse)
+            left = self._drop_remains(connection, step)
+        return locks.held_up(connection, step.tables, index=step.name, attempts=attempts, seconds=seconds, left=left)
+
+    def _drop_remains(self, connection: Connection, step: ConcurrentIndex) -> str:
+        """Drop an invalid index by a plain DROP INDEX: it locks the table for a moment, and waits for no snapshot."""
+        index = sql.Identifier(step.table.schema, step.name)
+        try:
+            with connection.transaction():
+                journal.hold(connection, self._lease)
+                connection.execute(sql.SQL("DROP INDEX IF EXISTS {}").format(index))
+        except locks.REFUSED:
+            return f"index {step.name} is left half built, for the next run to take away"
+        return "nothing was changed"
 
     def _index_is_valid(self, connection: Connection, step: ConcurrentIndex) -> bool | None:
         """Whether the index is whole; None where there is none of that name."""

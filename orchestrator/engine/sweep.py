@@ -30,8 +30,6 @@ ROUNDS = 3
 PATIENCE = timedelta(seconds=60)
 """How long a batch of a single page is tried while its rows stay locked."""
 
-_GIVES_WAY = (errors.LockNotAvailable, errors.QueryCanceled, errors.DeadlockDetected)
-
 
 class _MovedError(Exception):
     """The table was rewritten under the sweep (VACUUM FULL, CLUSTER): its pages are other ones now."""
@@ -131,7 +129,7 @@ class Sweeper:
         began, attempts, out_of_time = monotonic(), 0, False
         try:
             for attempt in Retrying(
-                retry=retry_if_exception_type(_GIVES_WAY),
+                retry=retry_if_exception_type(locks.REFUSED),
                 stop=stop_after_delay(PATIENCE.total_seconds()),
                 wait=wait_random_exponential(multiplier=0.05, max=2),
                 before_sleep=self._waits,
@@ -145,12 +143,12 @@ class Sweeper:
                     bounded = not (size == 1 and out_of_time)
                     try:
                         rows = self._batch(record, end, bounded=bounded)
-                    except _GIVES_WAY as met:
+                    except locks.REFUSED as met:
                         size, out_of_time = max(1, size // 2), isinstance(met, errors.QueryCanceled)
                         raise
                     done = replace(record, next_page=end, rows=record.rows + rows)
                     return done, self._next_size(size, monotonic() - started)
-        except _GIVES_WAY as met:
+        except locks.REFUSED as met:
             table = [self.step.table]
             raise locks.gave_up(
                 self.connection(), table, budget=self._row_wait(), attempts=attempts, seconds=monotonic() - began

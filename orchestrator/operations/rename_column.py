@@ -168,7 +168,7 @@ class RenameColumn(Operation):
         return tuple(
             dependent
             for dependent in facts.tracked.get(self.to, ())
-            if not (dependent.kind == "index" and dependent.name.rpartition(".")[2] in ours)
+            if not (dependent.kind == "index" and TableName.parse(dependent.name).name in ours)
         )
 
     @override

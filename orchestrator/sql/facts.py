@@ -29,10 +29,10 @@ class Column:
     type: str
     """The type with its modifier, as format_type gives it."""
     plain_type: str
-    """The same, or the type beneath it where `type` is a domain with constraints.
+    """The same, or the type at the bottom of it where `type` is a domain.
 
-    Adding a column of such a domain rewrites the table ("ALTER TABLE", ADD COLUMN), and a domain
-    that is NOT NULL could not be added at all.
+    Adding a column of a domain with constraints or a volatile default, its own or one beneath it, rewrites
+    the table ("ALTER TABLE", ADD COLUMN); a constant default would show in every row that is there already.
     """
     collation: str | None
     """The collation, qualified and quoted, where it is not the type's own."""
@@ -53,6 +53,7 @@ class Index:
 
     name: str
     unique: bool
+    """Whether a duplicate is refused at once; a deferrable constraint's index waits, and does not count."""
     valid: bool
     columns: frozenset[str]
     """Every column it depends on: keys, included ones, in expressions and in the predicate."""

@@ -97,9 +97,11 @@ def function_definition(plan: str, table: TableName, mappings: tuple[Mapping, ..
         inserts=sql.SQL("\n").join(_on_insert(mapping) for mapping in mappings),
         updates=sql.SQL("\n").join(_on_update(mapping, truth) for mapping in mappings),
     )
-    return sql.SQL("CREATE OR REPLACE FUNCTION {name}() RETURNS trigger LANGUAGE plpgsql AS {body}").format(
-        name=sql.Identifier(JOURNAL_SCHEMA, function_name(plan, table)), body=sql.Literal(body.as_string(None))
-    )
+    return sql.SQL(
+        "CREATE OR REPLACE FUNCTION {name}() RETURNS trigger LANGUAGE plpgsql"
+        # Types and operators go by name too: without it, an application's temporary table `date` would be that type.
+        " SET search_path = pg_catalog, pg_temp AS {body}"
+    ).format(name=sql.Identifier(JOURNAL_SCHEMA, function_name(plan, table)), body=sql.Literal(body.as_string(None)))
 
 
 def _on_insert(mapping: Mapping) -> sql.Composed:
