@@ -201,13 +201,21 @@ class Link:
     def do(self, work: Callable[[Connection], T]) -> T:
         """Do something that may be done twice; again where the session is lost in the middle of it."""
         for attempt in Retrying(
-            retry=retry_if_exception(lambda error: is_lost(self._connection, error)),
+            retry=retry_if_exception(self.lost),
             stop=stop_after_attempt(_TRIES),
             reraise=True,
         ):
             with attempt:
                 return work(self.connection)
         raise AssertionError  # Retrying either returns or raises
+
+    def lost(self, error: BaseException) -> bool:
+        """Whether an error means that the session is gone; it is then closed, and the next use opens another."""
+        if not is_lost(error):
+            return False
+        if self._connection is not None:
+            self._connection.close()
+        return True
 
     @property
     def current(self) -> Connection | None:
@@ -234,11 +242,12 @@ class Link:
         raise AssertionError  # Retrying either returns or raises
 
 
-def is_lost(connection: Connection | None, error: BaseException) -> bool:
+def is_lost(error: BaseException) -> bool:
     """Whether an error means that the session is gone, so that what it was doing may or may not have committed."""
-    if isinstance(error, psycopg.Error) and _is_fatal(error):
-        return True
-    return isinstance(error, psycopg.OperationalError) and (connection is None or connection.closed)
+    if not isinstance(error, psycopg.Error):
+        return False
+    # What the driver says by itself, without an answer of the server's, it says of a connection that broke.
+    return _is_fatal(error) or (isinstance(error, psycopg.OperationalError) and error.sqlstate is None)
 
 
 def _is_fatal(error: psycopg.Error) -> bool:

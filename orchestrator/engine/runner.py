@@ -16,7 +16,7 @@ from psycopg import sql
 from tenacity import RetryCallState
 
 from orchestrator.engine import journal, locks
-from orchestrator.engine.connection import Connection, Link, explained, is_lost
+from orchestrator.engine.connection import Connection, Link, explained
 from orchestrator.engine.journal import Lease, Writer
 from orchestrator.engine.sweep import Sweeper
 from orchestrator.engine.verification import Verdict, unproven, verify
@@ -218,7 +218,7 @@ class Runner:
 
     def _passes(self, error: BaseException) -> bool:
         return isinstance(error, locks.REFUSED) or (
-            isinstance(error, psycopg.Error) and is_lost(self._link.current, error)
+            isinstance(error, psycopg.Error) and self._link.lost(error)
         )
 
     def _waits(self, state: RetryCallState) -> None:
