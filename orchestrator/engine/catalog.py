@@ -45,8 +45,13 @@ def read_table(connection: Connection, name: TableName, *, renames: Iterable[tup
         **head,
     )
     wanted = {column for pair in renames for column in pair}
+    renamed = {old for old, _ in renames}
     return replace(
         table,
+        columns=tuple(
+            replace(column, accepts_null=_accepts_null(connection, column)) if column.name in renamed else column
+            for column in columns
+        ),
         untracked={column: _untracked(connection, table, column) for column in wanted},
         tracked={column: _tracked(connection, oid, column) for column in wanted},
         twins=_twins(connection, table, tuple(renames)),
@@ -149,7 +154,8 @@ SELECT t.tgname AS name, p.proname AS function, t.tgenabled::text AS enabled, t.
           pg_catalog.encode(t.tgargs, 'hex'), '(..)', '\\1 ', 'g'), '00 ') WITH ORDINALITY s (spaced, place)
         CROSS JOIN LATERAL (SELECT pg_catalog.replace(spaced, ' ', '') AS piece) q
         WHERE place <= t.tgnargs ORDER BY place) AS arguments,
-  pg_catalog.obj_description(t.oid, 'pg_trigger') AS comment
+  pg_catalog.obj_description(t.oid, 'pg_trigger') AS comment,
+  pg_catalog.obj_description(t.tgconstraint, 'pg_constraint') AS constraint_comment
 FROM pg_catalog.pg_trigger t JOIN pg_catalog.pg_proc p ON p.oid = t.tgfoid
 WHERE t.tgrelid = %s AND NOT t.tgisinternal ORDER BY t.tgname
 """
@@ -169,6 +175,17 @@ WHERE p.puballtables OR r.prrelid IS NOT NULL {more} GROUP BY p.pubname ORDER BY
 
 def _column(row: dict[str, Any]) -> Column:
     return Column(grants=tuple(Grant(**grant) for grant in row.pop("grants")), **row)
+
+
+def _accepts_null(connection: Connection, column: Column) -> bool:
+    """Whether a statement may leave the column out: PostgreSQL checks a domain before any trigger sees the row."""
+    if column.default is not None or column.type == column.plain_type:
+        return True
+    try:
+        connection.execute(sql.SQL("SELECT NULL::{}").format(verbatim(column.type)))
+    except (errors.NotNullViolation, errors.CheckViolation):
+        return False
+    return True
 
 
 def _index(row: dict[str, Any], names: dict[int, str]) -> Index:
@@ -212,7 +229,13 @@ WHERE n.nspname NOT IN ('pg_catalog', 'information_schema', 'ecm') AND n.nspname
           = ANY (f.proargtypes::oid[] || f.prorettype || coalesce(f.proallargtypes, '{}'))
        -- dynamic SQL may put the table's name together from pieces
        OR f.prosrc ~* '\mexecute\M')
-GROUP BY 1, 2, 3 ORDER BY 2
+UNION
+SELECT 'function', n.nspname || '.' || f.proname,
+  'its parsed body returns whole rows of ' || %(table)s || ', which have one column more until contract'
+FROM pg_catalog.pg_proc f JOIN pg_catalog.pg_namespace n ON n.oid = f.pronamespace
+WHERE f.prosqlbody IS NOT NULL
+  AND f.prorettype = (SELECT reltype FROM pg_catalog.pg_class WHERE oid = %(oid)s) AND f.prorettype <> 0
+ORDER BY 2
 """
 
 _TRACKED = """
@@ -265,55 +288,50 @@ class _UndoError(Exception):
     """Ends a transaction whose only purpose was to ask PostgreSQL something."""
 
 
-def _twins(
-    connection: Connection, table: Table, renames: tuple[tuple[str, str], ...]
-) -> dict[tuple[str, str, str], str]:
+def _twins(connection: Connection, table: Table, renames: tuple[tuple[str, str], ...]) -> dict[str, str]:
     """Let PostgreSQL rewrite index definitions: on an empty temporary copy that nobody else sees.
 
-    The copy's column is renamed and its indexes printed again. Expressions and predicates are bound
+    The copy's columns are renamed and its indexes printed again. Expressions and predicates are bound
     by column number, so PostgreSQL prints the new name wherever the old one was meant, and nowhere else.
     """
-    twins: dict[tuple[str, str, str], str] = {}
+    renames = tuple(pair for pair in renames if table.column(pair[0]) is not None)
+    old, new = {pair[0] for pair in renames}, {pair[1] for pair in renames}
+    # One on an old and a new column is someone else's: ecm's own twins are on new ones alone.
+    indexes = [index for index in table.indexes if old & index.columns and not new & index.columns]
+    if not indexes:
+        return {}
+    tails: list[str] = []
+    try:
+        with connection.transaction():
+            tails = _renamed(connection, table, renames, [index.tail for index in indexes])
+            raise _UndoError  # noqa: TRY301 - it ends the transaction around it
+    except _UndoError:
+        return {index.name: tail for index, tail in zip(indexes, tails, strict=True)}
+    except errors.InsufficientPrivilege as error:
+        row = connection.execute("SELECT current_user, pg_catalog.current_database()").fetchone() or ("?", "?")
+        grant = sql.SQL("GRANT TEMPORARY ON DATABASE {} TO {}").format(sql.Identifier(row[1]), sql.Identifier(row[0]))
+        raise PrivilegeError(
+            f"role {row[0]} may not make temporary tables in {row[1]}",
+            details=["ecm asks PostgreSQL how the indexes would read, on an empty copy of the table"],
+            hint=grant.as_string(None),
+        ) from error
+
+
+def _renamed(connection: Connection, table: Table, renames: tuple[tuple[str, str], ...], tails: list[str]) -> list[str]:
+    """Return how index definitions read after renames; leaves the copy behind, for the caller to roll back."""
     copy = sql.Identifier("pg_temp", "ecm_copy")
+    connection.execute(sql.SQL("CREATE TEMPORARY TABLE ecm_copy (LIKE {})").format(table.name.identifier))
+    for _, new in renames:
+        connection.execute(sql.SQL("ALTER TABLE {} DROP COLUMN IF EXISTS {}").format(copy, sql.Identifier(new)))
+    for number, tail in enumerate(tails):
+        name = sql.Identifier(f"ecm_copy_{number}")
+        connection.execute(sql.SQL("CREATE INDEX {} ON {}{}").format(name, copy, verbatim(tail)))
     for old, new in renames:
-        # One on both columns is someone else's: ecm's own twins are on the new one alone.
-        indexes = [index for index in table.indexes if old in index.columns and new not in index.columns]
-        if not indexes or table.column(old) is None:
-            continue
-        try:
-            with connection.transaction():
-                connection.execute(sql.SQL("CREATE TEMPORARY TABLE ecm_copy (LIKE {})").format(table.name.identifier))
-                connection.execute(sql.SQL("ALTER TABLE {} DROP COLUMN IF EXISTS {}").format(copy, sql.Identifier(new)))
-                for number, index in enumerate(indexes):
-                    name = sql.Identifier(f"ecm_copy_{number}")
-                    connection.execute(sql.SQL("CREATE INDEX {} ON {}{}").format(name, copy, verbatim(index.tail)))
-                connection.execute(
-                    sql.SQL("ALTER TABLE {} RENAME COLUMN {} TO {}").format(
-                        copy, sql.Identifier(old), sql.Identifier(new)
-                    )
-                )
-                tails = {
-                    row["name"]: row["tail"]
-                    for row in _rows(
-                        connection, _INDEXES, [_scalar(connection, "SELECT 'pg_temp.ecm_copy'::regclass::oid::bigint")]
-                    )
-                }
-                for number, index in enumerate(indexes):
-                    twins[index.name, old, new] = tails[f"ecm_copy_{number}"]
-                raise _UndoError  # noqa: TRY301 - it ends the transaction around it
-        except _UndoError:
-            pass
-        except errors.InsufficientPrivilege as error:
-            row = connection.execute("SELECT current_user, pg_catalog.current_database()").fetchone() or ("?", "?")
-            grant = sql.SQL("GRANT TEMPORARY ON DATABASE {} TO {}").format(
-                sql.Identifier(row[1]), sql.Identifier(row[0])
-            )
-            raise PrivilegeError(
-                f"role {row[0]} may not make temporary tables in {row[1]}",
-                details=["ecm asks PostgreSQL how the indexes would read, on an empty copy of the table"],
-                hint=grant.as_string(None),
-            ) from error
-    return twins
+        pair = (sql.Identifier(old), sql.Identifier(new))
+        connection.execute(sql.SQL("ALTER TABLE {} RENAME COLUMN {} TO {}").format(copy, *pair))
+    oid = _scalar(connection, "SELECT 'pg_temp.ecm_copy'::regclass::oid::bigint")
+    found = {row["name"]: row["tail"] for row in _rows(connection, _INDEXES, [oid])}
+    return [found[f"ecm_copy_{number}"] for number in range(len(tails))]
 
 
 def _scalar(connection: Connection, query: str) -> Any:

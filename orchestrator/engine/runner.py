@@ -217,9 +217,7 @@ class Runner:
         raise AssertionError  # Retrying either returns or raises
 
     def _passes(self, error: BaseException) -> bool:
-        return isinstance(error, locks.REFUSED) or (
-            isinstance(error, psycopg.Error) and self._link.lost(error)
-        )
+        return isinstance(error, locks.REFUSED) or (isinstance(error, psycopg.Error) and self._link.lost(error))
 
     def _waits(self, state: RetryCallState) -> None:
         error = state.outcome.exception() if state.outcome else None

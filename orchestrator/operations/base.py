@@ -12,7 +12,7 @@ from orchestrator.errors import EcmError
 from orchestrator.sql.facts import Dependent, Table
 from orchestrator.sql.identifiers import TableName
 from orchestrator.sql.mapping import Mapping
-from orchestrator.sql.steps import Statement, Step
+from orchestrator.sql.steps import Statement
 from orchestrator.sql.sync import Ddl
 
 
@@ -43,7 +43,7 @@ class Operation(BaseModel, ABC):
         """Every (table, column) it changes or makes; two changes under way may not share one."""
 
     def renames(self) -> tuple[tuple[str, str], ...]:
-        """(old, new) columns under whose new name readers will want the old one's indexes."""
+        """(old, new) columns under whose new name readers will want the old one's indexes, until contract."""
         return ()
 
     @abstractmethod
@@ -61,10 +61,6 @@ class Operation(BaseModel, ABC):
     @abstractmethod
     def expand(self, facts: Table) -> Ddl:
         """The new structure, and how it is taken away. Runs in one transaction with the sync trigger."""
-
-    @abstractmethod
-    def migrate_reads(self, facts: Table) -> tuple[Step, ...]:
-        """What readers of the new schema need before they come."""
 
     @abstractmethod
     def standing_on(self, facts: Table) -> tuple[Dependent, ...]:

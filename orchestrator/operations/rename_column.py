@@ -15,9 +15,9 @@ from typing_extensions import override
 from orchestrator.errors import EcmError, PreconditionError
 from orchestrator.operations.base import Operation
 from orchestrator.sql.facts import Column, Dependent, Grant, Table
-from orchestrator.sql.identifiers import NAME_BYTES, TableName, bounded, verbatim
+from orchestrator.sql.identifiers import NAME_BYTES, TableName, verbatim
 from orchestrator.sql.mapping import Mapping
-from orchestrator.sql.steps import ConcurrentIndex, Statement, Step
+from orchestrator.sql.steps import Statement
 from orchestrator.sql.sync import Ddl
 from orchestrator.words import did_you_mean, kebab
 
@@ -103,6 +103,16 @@ class RenameColumn(Operation):
                     hint="rename it directly when no reader uses the old name any more",
                 )
             )
+        if not column.accepts_null:
+            found.append(
+                PreconditionError(
+                    f"the type of {where}, domain {column.type}, does not accept NULL, and the column has no default",
+                    details=[
+                        "a writer of the new name leaves it out, and PostgreSQL checks a domain before any trigger"
+                    ],
+                    hint=f"put NOT NULL on {where} itself instead of its domain, or give it a default",
+                )
+            )
         if column.partition_key:
             found.append(
                 PreconditionError(
@@ -147,29 +157,8 @@ class RenameColumn(Operation):
         )
 
     @override
-    def migrate_reads(self, facts: Table) -> tuple[Step, ...]:
-        return tuple(
-            ConcurrentIndex(
-                key=f"index {index.name}",
-                title=f"index for readers of {self.to}, like {index.name}",
-                table=self.target,
-                name=bounded(index.name, self.to, "ecm"),
-                unique=index.unique,
-                tail=facts.twins[index.name, self.column, self.to],
-                note=f"goes with the scaffolding at contract, when {index.name} serves {self.to}",
-            )
-            for index in facts.indexes
-            if self.column in index.columns and index.valid and (index.name, self.column, self.to) in facts.twins
-        )
-
-    @override
     def standing_on(self, facts: Table) -> tuple[Dependent, ...]:
-        ours = {step.name for step in self.migrate_reads(facts) if isinstance(step, ConcurrentIndex)}
-        return tuple(
-            dependent
-            for dependent in facts.tracked.get(self.to, ())
-            if not (dependent.kind == "index" and TableName.parse(dependent.name).name in ours)
-        )
+        return facts.tracked.get(self.to, ())
 
     @override
     def contract(self, facts: Table) -> tuple[Statement, ...]:

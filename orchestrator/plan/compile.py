@@ -16,10 +16,10 @@ from orchestrator.operations import Operation
 from orchestrator.plan.lifecycle import Phase
 from orchestrator.plan.model import Plan
 from orchestrator.sql import sync
-from orchestrator.sql.facts import Dependent, Table, Trigger
-from orchestrator.sql.identifiers import TableName
+from orchestrator.sql.facts import Dependent, Index, Table
+from orchestrator.sql.identifiers import TableName, bounded
 from orchestrator.sql.mapping import Mapping
-from orchestrator.sql.steps import LockMode, Proof, Statement, Step, Sweep, Transaction
+from orchestrator.sql.steps import ConcurrentIndex, LockMode, Proof, Statement, Step, Sweep, Transaction
 from orchestrator.sql.sync import Ddl, Truth
 
 Facts = Dictionary[TableName, Table]
@@ -73,13 +73,19 @@ def problems(plan: Plan, phase: Phase, facts: Facts) -> tuple[EcmError, ...]:
             )
             return (*unfit(plan, facts), *own)
         case Phase.CONTRACT:
-            return tuple(
-                _in_the_way(plan, dependent)
-                for change in plan.changes
-                for dependent in change.standing_on(facts[change.target])
-            )
+            return tuple(_in_the_way(plan, dependent) for dependent in _standing(plan, facts))
         case _:
             return ()
+
+
+def _standing(plan: Plan, facts: Facts) -> tuple[Dependent, ...]:
+    """Return what would go with the scaffolding and is not ecm's own."""
+    ours = {TableName(twin.table.schema, twin.name) for table in tables(plan) for twin in _twins(plan, facts[table])}
+    return tuple(
+        dependent
+        for dependent in chain.from_iterable(change.standing_on(facts[change.target]) for change in plan.changes)
+        if not (dependent.kind == "index" and TableName.parse(dependent.name) in ours)
+    )
 
 
 def unfit(plan: Plan, facts: Facts) -> tuple[EcmError, ...]:
@@ -101,15 +107,16 @@ def beware(plan: Plan, facts: Facts) -> tuple[str, ...]:
 
 def _warnings(facts: Table) -> Iterable[str]:
     for trigger in facts.triggers:
-        if "UPDATE" in trigger.events and not trigger.update_of and trigger.enabled != "D" and not _is_ours(trigger):
+        if (
+            "UPDATE" in trigger.events
+            and not trigger.update_of
+            and trigger.enabled != "D"
+            and not sync.is_ours(trigger)
+        ):
             yield f"trigger {trigger.name} fires on every row the backfill writes"
     for publication in facts.publications:
         yield f"publication {publication} sends whole rows of {facts.name}: add the new column on its subscribers first"
     yield f"COPY {facts.name} FROM without a column list, and SELECT *, see one more column until contract"
-
-
-def _is_ours(trigger: Trigger) -> bool:
-    return trigger.name.startswith(sync.TRIGGER_PREFIX)
 
 
 def _in_the_way(plan: Plan, dependent: Dependent) -> EcmError:
@@ -134,13 +141,13 @@ def _unsuitable(facts: Table) -> Iterable[EcmError]:
     for reason, applies in reasons.items():
         if applies:
             yield PreconditionError(f"{facts.name} is {reason}", hint="ecm changes ordinary tables")
-    last = sync.trigger_name("", facts.name).encode()
-    for trigger in facts.triggers:
-        if trigger.per_row and trigger.timing == "BEFORE" and trigger.name.encode() > last and not _is_ours(trigger):
+    for trigger in sync.meddlers(facts):
+        if not sync.FIRST < trigger.name < sync.LAST:
+            when = "before" if trigger.name < sync.FIRST else "after"
             yield PreconditionError(
-                f"trigger {trigger.name} on {facts.name} would fire after ecm's own",
-                details=["BEFORE triggers fire in the order of their names, and the sync trigger has to be the last"],
-                hint=f"give it a name that sorts before {sync.TRIGGER_PREFIX}",
+                f"trigger {trigger.name} on {facts.name} would fire {when} ecm's own",
+                details=["BEFORE triggers fire in the order of their names, and ecm's enclose those of the table"],
+                hint=f"give it a name between {sync.FIRST} and {sync.LAST}",
             )
 
 
@@ -214,24 +221,14 @@ def _backfill(plan: Plan, facts: Facts) -> tuple[Step, ...]:
             title=f"fill {' and '.join(pair.new for pair in mappings(plan, facts[table]))} in every row of {table}",
             table=table,
             mappings=mappings(plan, facts[table]),
-            spared=None if _meddled(facts[table]) else sync.trigger_name(plan.plan, table),
+            spared=None if sync.meddlers(facts[table]) else sync.trigger_name(plan.plan, table),
             note="in batches of pages; each batch commits with its own checkpoint",
         )
         for table in tables(plan)
     )
 
 
-def _meddled(facts: Table) -> bool:
-    """Whether a trigger of the user's may change what the sweep writes; then the sync trigger has the last word."""
-    return any(
-        trigger.per_row and trigger.timing == "BEFORE" and "UPDATE" in trigger.events and trigger.enabled != "D"
-        for trigger in facts.triggers
-        if not _is_ours(trigger)
-    )
-
-
 def _migrate_reads(plan: Plan, facts: Facts) -> tuple[Step, ...]:
-    own = chain.from_iterable(change.migrate_reads(facts[change.target]) for change in plan.changes)
     statistics = tuple(
         Transaction(
             key=f"analyze {table}",
@@ -257,13 +254,36 @@ def _migrate_reads(plan: Plan, facts: Facts) -> tuple[Step, ...]:
         inverse=_functions(plan, facts, Truth.OLD),
         note="replaces the trigger's function; no table is locked",
     )
-    return (*own, *statistics, *proofs(plan, facts, "before readers come: find no row whose two sides differ"), switch)
+    twins = chain.from_iterable(_twins(plan, facts[table]) for table in tables(plan))
+    return (
+        *twins,
+        *statistics,
+        *proofs(plan, facts, "before readers come: find no row whose two sides differ"),
+        switch,
+    )
+
+
+def _twins(plan: Plan, facts: Table) -> tuple[ConcurrentIndex, ...]:
+    """Return, for each index on a column that is renamed, one like it for readers of the new name."""
+    new_name = dict(chain.from_iterable(change.renames() for change in _on(plan, facts.name)))
+
+    def twin(index: Index) -> ConcurrentIndex:
+        names = [new_name[column] for column in sorted(index.columns) if column in new_name]
+        return ConcurrentIndex(
+            key=f"index {index.name}",
+            title=f"index for readers of {' and '.join(names)}, like {index.name}",
+            table=facts.name,
+            name=bounded(index.name, *names, "ecm"),
+            unique=index.unique,
+            tail=facts.twins[index.name],
+            note=f"goes with the scaffolding at contract, when {index.name} itself serves the new name",
+        )
+
+    return tuple(twin(index) for index in facts.indexes if index.valid and index.name in facts.twins)
 
 
 def _functions(plan: Plan, facts: Facts, truth: Truth) -> tuple[Statement, ...]:
-    return tuple(
-        sync.function_definition(plan.plan, table, mappings(plan, facts[table]), truth) for table in tables(plan)
-    )
+    return tuple(sync.sync_function(plan.plan, table, mappings(plan, facts[table]), truth) for table in tables(plan))
 
 
 def _contract(plan: Plan, facts: Facts) -> tuple[Step, ...]:

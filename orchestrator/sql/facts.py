@@ -45,6 +45,8 @@ class Column:
     generated: bool
     partition_key: bool
     grants: tuple[Grant, ...]
+    accepts_null: bool = True
+    """Whether its type does; only a domain may not."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -81,6 +83,7 @@ class Trigger:
     enabled: Literal["O", "D", "R", "A"]
     arguments: tuple[str, ...]
     comment: str | None
+    constraint_comment: str | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -125,8 +128,8 @@ class Table:
     """By column: what names it where PostgreSQL does not track it (PL/pgSQL and string bodies, trigger arguments)."""
     tracked: dict[str, tuple[Dependent, ...]] = field(default_factory=dict[str, tuple[Dependent, ...]])
     """By column: objects that depend on it in pg_depend."""
-    twins: dict[tuple[str, str, str], str] = field(default_factory=dict[tuple[str, str, str], str])
-    """By (index, old column, new column): the index's tail as it reads with the column renamed."""
+    twins: dict[str, str] = field(default_factory=dict[str, str])
+    """By index: its tail as it reads with the plan's columns renamed."""
 
     def column(self, name: str) -> Column | None:
         """Return the column of that name, or None."""

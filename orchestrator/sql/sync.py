@@ -1,16 +1,20 @@
 """The sync trigger: what keeps both sides of every mapping of a table true while both versions run.
 
-One BEFORE INSERT OR UPDATE row trigger per plan and table. Its name begins with `~`, because
-triggers of a kind fire in the order of their names ("CREATE TRIGGER", manual) and it must see
-what the user's own triggers made of the row. It is ENABLE ALWAYS, so that rows written by
-logical replication or a session with session_replication_role = replica are kept in step too.
+One BEFORE INSERT OR UPDATE row trigger per plan and table. Triggers of a kind fire in the order of
+their names ("CREATE TRIGGER", manual). Where the table has no BEFORE triggers of its own, one is
+enough. Where it has, they know the old side only: ecm's trigger is put before all of them (`!`), so
+that they see what was written through the new side, and a second one after them (`~`), which hands
+on to the new side what they made of the old.
 
-The body is qualified throughout and the function reads nothing but the row, so it works for a
-role without rights on schema ecm and with any search_path.
+Both are ENABLE ALWAYS, so that rows written by logical replication or a session with
+session_replication_role = replica are kept in step too. The bodies are qualified throughout and
+read nothing but the row, so they work for a role without rights on schema ecm and with any
+search_path.
 """
 
 from dataclasses import dataclass
 from enum import StrEnum
+from itertools import chain
 
 from psycopg import sql
 
@@ -19,7 +23,10 @@ from orchestrator.sql.identifiers import JOURNAL_SCHEMA, TableName, bounded, ver
 from orchestrator.sql.mapping import Mapping
 from orchestrator.sql.steps import Statement
 
-TRIGGER_PREFIX = "~ecm"
+LAST = "~ecm"
+"""How the name begins of a trigger that fires after those of the table."""
+FIRST = "!ecm"
+"""How the name begins of a trigger that fires before those of the table."""
 GUARD = "ecm.backfill"
 """The setting by which a sweep's own transaction spares itself the call of its own plan's trigger.
 
@@ -42,73 +49,119 @@ class Ddl:
     inverse: tuple[Statement, ...]
 
 
-def function_name(plan: str, table: TableName) -> str:
-    """Return the name of the sync function in schema ecm."""
-    return bounded("sync", plan, table.schema, table.name)
-
-
 def trigger_name(plan: str, table: TableName) -> str:
-    """Return the name of the sync trigger."""
-    return bounded(TRIGGER_PREFIX, plan, table.schema, table.name)
+    """Return the name of the sync trigger that fires last: the only one, or the one that settles."""
+    return bounded(LAST, plan, table.schema, table.name)
+
+
+def is_ours(trigger: Trigger) -> bool:
+    """Whether a trigger was made by ecm, for this plan or another."""
+    return trigger.name.startswith((FIRST, LAST))
+
+
+def meddlers(facts: Table) -> tuple[Trigger, ...]:
+    """Return the table's own triggers that look at a row before it is written, and may change it."""
+    return tuple(
+        trigger
+        for trigger in facts.triggers
+        if trigger.per_row
+        and trigger.timing == "BEFORE"
+        and {"INSERT", "UPDATE"}.intersection(trigger.events)
+        and trigger.enabled != "D"
+        and not is_ours(trigger)
+    )
 
 
 def install(plan: str, facts: Table, mappings: tuple[Mapping, ...]) -> Ddl:
-    """Return what puts the trigger on a table, and what takes it away.
+    """Return what puts the sync on a table, and what takes it away.
 
-    The user's UPDATE OF triggers on an old column are made to fire for the new one too: whether
+    The table's UPDATE OF triggers on an old column are made to fire for the new one too: whether
     such a trigger fires is decided by the columns a statement names, not by what changed.
     """
-    name = sql.Identifier(trigger_name(plan, facts.name))
-    function = sql.Identifier(JOURNAL_SCHEMA, function_name(plan, facts.name))
-    table = facts.name.identifier
-    widened = [_rebuilt(facts.name, trigger, _with_new(trigger, mappings)) for trigger in _by_column(facts, mappings)]
-    narrowed = [
-        _rebuilt(facts.name, trigger, _without_new(trigger, mappings)) for trigger in _by_column(facts, mappings)
-    ]
+    table, last = facts.name, trigger_name(plan, facts.name)
+    first = bounded(FIRST, plan, table.schema, table.name)
+    there = {trigger.name for trigger in facts.triggers}
+    encloses = first in there if last in there else bool(meddlers(facts))
+    functions = {"sync": sync_function(plan, table, mappings, Truth.OLD)}
+    triggers = {last: "sync"}
+    if encloses:
+        functions["settle"] = _settle_function(plan, table, mappings)
+        triggers = {first: "sync", last: "settle"}
+    widened = [_rebuilt(table, trigger, _with_new(trigger, mappings)) for trigger in _by_column(facts, mappings)]
+    narrowed = [_rebuilt(table, trigger, _without_new(trigger, mappings)) for trigger in _by_column(facts, mappings)]
     return Ddl(
         statements=(
-            function_definition(plan, facts.name, mappings, Truth.OLD),
-            sql.SQL(
-                "CREATE TRIGGER {name} BEFORE INSERT OR UPDATE ON {table} FOR EACH ROW"
-                " WHEN (pg_catalog.current_setting({guard}, true) IS DISTINCT FROM {own}) EXECUTE FUNCTION {function}()"
-            ).format(
-                name=name,
-                table=table,
-                guard=sql.Literal(GUARD),
-                own=sql.Literal(trigger_name(plan, facts.name)),
-                function=function,
+            *functions.values(),
+            *chain.from_iterable(
+                _trigger(name, table, _function(role, plan, table), guard=last) for name, role in triggers.items()
             ),
-            sql.SQL("ALTER TABLE {table} ENABLE ALWAYS TRIGGER {name}").format(table=table, name=name),
-            *(statement for trigger in widened for statement in trigger),
+            *chain.from_iterable(widened),
         ),
         inverse=(
-            sql.SQL("DROP TRIGGER IF EXISTS {name} ON {table}").format(name=name, table=table),
-            sql.SQL("DROP FUNCTION IF EXISTS {function}()").format(function=function),
-            *(statement for trigger in narrowed for statement in trigger),
+            *(sql.SQL("DROP TRIGGER IF EXISTS {} ON {}").format(sql.Identifier(n), table.identifier) for n in triggers),
+            *(sql.SQL("DROP FUNCTION IF EXISTS {}()").format(_function(role, plan, table)) for role in functions),
+            *chain.from_iterable(narrowed),
         ),
     )
 
 
-def function_definition(plan: str, table: TableName, mappings: tuple[Mapping, ...], truth: Truth) -> sql.Composed:
+def _function(role: str, plan: str, table: TableName) -> sql.Identifier:
+    return sql.Identifier(JOURNAL_SCHEMA, bounded(role, plan, table.schema, table.name))
+
+
+def _trigger(name: str, table: TableName, function: sql.Identifier, *, guard: str) -> tuple[Statement, ...]:
+    return (
+        sql.SQL(
+            "CREATE TRIGGER {name} BEFORE INSERT OR UPDATE ON {table} FOR EACH ROW"
+            " WHEN (pg_catalog.current_setting({setting}, true) IS DISTINCT FROM {guard}) EXECUTE FUNCTION {function}()"
+        ).format(
+            name=sql.Identifier(name),
+            table=table.identifier,
+            setting=sql.Literal(GUARD),
+            guard=sql.Literal(guard),
+            function=function,
+        ),
+        sql.SQL("ALTER TABLE {} ENABLE ALWAYS TRIGGER {}").format(table.identifier, sql.Identifier(name)),
+    )
+
+
+def sync_function(plan: str, table: TableName, mappings: tuple[Mapping, ...], truth: Truth) -> sql.Composed:
     """Return the CREATE OR REPLACE of the sync function; replacing it takes no lock on the table."""
-    body = sql.SQL(
-        "BEGIN\n  IF TG_OP = 'INSERT' THEN\n{inserts}\n  ELSE\n{updates}\n  END IF;\n  RETURN NEW;\nEND"
-    ).format(
+    body = sql.SQL("  IF TG_OP = 'INSERT' THEN\n{inserts}\n  ELSE\n{updates}\n  END IF;").format(
         inserts=sql.SQL("\n").join(_on_insert(mapping) for mapping in mappings),
         updates=sql.SQL("\n").join(_on_update(mapping, truth) for mapping in mappings),
     )
+    return _definition(_function("sync", plan, table), body)
+
+
+def _settle_function(plan: str, table: TableName, mappings: tuple[Mapping, ...]) -> sql.Composed:
+    """Both sides agreed when the table's own triggers began, and those know the old side: theirs is the last word."""
+    body = sql.SQL("\n").join(
+        sql.SQL("  IF {} THEN\n    {}\n  END IF;").format(
+            mapping.differ(sql.SQL("NEW.{}").format(sql.Identifier(mapping.old)), _row_new(mapping)), _to_new(mapping)
+        )
+        for mapping in mappings
+    )
+    return _definition(_function("settle", plan, table), body)
+
+
+def _row_new(mapping: Mapping) -> sql.Composed:
+    return sql.SQL("NEW.{}").format(sql.Identifier(mapping.new))
+
+
+def _definition(name: sql.Identifier, body: sql.Composed) -> sql.Composed:
+    text = sql.SQL("BEGIN\n{}\n  RETURN NEW;\nEND").format(body).as_string(None)
     return sql.SQL(
         "CREATE OR REPLACE FUNCTION {name}() RETURNS trigger LANGUAGE plpgsql"
-        # Types and operators go by name too: without it, an application's temporary table `date` would be that type.
+        # Types go by name too: without it, an application's temporary table `date` would be that type.
         " SET search_path = pg_catalog, pg_temp AS {body}"
-    ).format(name=sql.Identifier(JOURNAL_SCHEMA, function_name(plan, table)), body=sql.Literal(body.as_string(None)))
+    ).format(name=name, body=sql.Literal(text))
 
 
 def _on_insert(mapping: Mapping) -> sql.Composed:
     """The new side was given when it is not its default; then it is written to the old, else the old to the new."""
-    new = sql.SQL("NEW.{}").format(sql.Identifier(mapping.new))
     return sql.SQL("    IF {given} THEN\n      {to_old}\n    ELSE\n      {to_new}\n    END IF;").format(
-        given=mapping.differ(new, mapping.default_value), to_old=_to_old(mapping), to_new=_to_new(mapping)
+        given=mapping.differ(_row_new(mapping), mapping.default_value), to_old=_to_old(mapping), to_new=_to_new(mapping)
     )
 
 
@@ -182,5 +235,11 @@ def _rebuilt(table: TableName, trigger: Trigger, columns: tuple[str, ...]) -> tu
     if trigger.comment is not None:
         rebuilt.append(
             sql.SQL("COMMENT ON TRIGGER {} ON {} IS {}").format(name, table.identifier, sql.Literal(trigger.comment))
+        )
+    if trigger.constraint_comment is not None:
+        rebuilt.append(
+            sql.SQL("COMMENT ON CONSTRAINT {} ON {} IS {}").format(
+                name, table.identifier, sql.Literal(trigger.constraint_comment)
+            )
         )
     return tuple(rebuilt)
