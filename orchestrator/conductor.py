@@ -233,7 +233,9 @@ class Conductor:
             to=target,
             allowed=not reasons,
             reasons=reasons,
-            next_command=self._stage.next_command(name, branch, position) if not reasons else None,
+            next_command=f"ecm advance {name} --branch {branch}" + (f" --to {target}" if to else "")
+            if not reasons
+            else None,
         )
 
     # ------------------------------------------------------------ looking

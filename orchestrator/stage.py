@@ -21,7 +21,7 @@ from orchestrator.ledger import Entry, Ledger
 from orchestrator.plan import compile as compiler
 from orchestrator.plan.lifecycle import Direction, Position, State
 from orchestrator.plan.model import Plan
-from orchestrator.records import copy_moves
+from orchestrator.records import copy_moves, last_state
 from orchestrator.sql.facts import Table
 from orchestrator.workspace import Workspace
 
@@ -173,8 +173,12 @@ class Stage:
             return f"ecm rollback {plan} --branch {branch}"
         if position.state is not State.CONTRACTED:
             return f"ecm advance {plan} --branch {branch}"
-        following = [name for name in self.project.branches if branch in self.project.branches[name].requires]
-        return f"ecm advance {plan} --branch {following[0]}" if following else None
+        entries = self.entries(plan)
+        for name, following in self.project.branches.items():
+            last = last_state(entries, name)
+            if branch in following.requires and not (last and last[0] is State.CONTRACTED):
+                return f"ecm advance {plan} --branch {name}"
+        return None
 
 
 def _refuse_standby(connection: Connection) -> None:

@@ -209,7 +209,7 @@ class Workspace:
         return plan.with_defaults(self.project.defaults)
 
     def _parse(self, path: Path, text: str) -> "Plan":
-        from orchestrator.plan.model import Plan  # noqa: PLC0415 - the kinds of change bring psycopg along
+        from orchestrator.plan.model import Plan
 
         plan = parse(text, file=self._shown(path), model=Plan)
         if plan.plan != path.stem:
@@ -368,7 +368,7 @@ def _key(line: str) -> str:
 
 
 def _write_schema(root: Path) -> Path:
-    from orchestrator.plan.schema import json_schema  # noqa: PLC0415 - the kinds of change bring psycopg along
+    from orchestrator.plan.schema import json_schema
 
     path = root / SCHEMA_FILE
     return _replace(path, json.dumps(json_schema(), indent=2) + "\n")

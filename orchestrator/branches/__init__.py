@@ -32,8 +32,8 @@ def provider_for(
 
     def embedded() -> Provider:
         # Imported when asked for: a project with URLs of its own never loads the bundled server.
-        from orchestrator.branches.embedded import EmbeddedProvider  # noqa: PLC0415
-        from orchestrator.branches.server import EmbeddedServer  # noqa: PLC0415
+        from orchestrator.branches.embedded import EmbeddedProvider
+        from orchestrator.branches.server import EmbeddedServer
 
         return EmbeddedProvider(branches, EmbeddedServer(folder / EMBEDDED_FOLDER))
 

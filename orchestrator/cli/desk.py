@@ -73,7 +73,7 @@ class Desk:
         Raises:
             EcmError: there is none, or it cannot be read.
         """
-        from orchestrator.workspace import Workspace  # noqa: PLC0415 - brings pydantic along
+        from orchestrator.workspace import Workspace
 
         workspace = Workspace.find(Path.cwd(), self.config, self.environment)
         self._secrets |= secrets_in(workspace.environment)
@@ -82,14 +82,14 @@ class Desk:
 
     def conductor(self, workspace: "Workspace | None" = None, *, observer: "Observer | None" = None) -> "Conductor":
         """Return the conductor of the project."""
-        from orchestrator.conductor import Conductor  # noqa: PLC0415 - brings the drivers along
-        from orchestrator.events import ignore  # noqa: PLC0415
+        from orchestrator.conductor import Conductor
+        from orchestrator.events import ignore
 
         return Conductor(workspace or self.workspace(), observer=observer or ignore)
 
     def live(self) -> "Live":
         """Return an observer that shows on stderr what is going on; a context manager."""
-        from orchestrator.cli.render.live import Live  # noqa: PLC0415 - brings rich along
+        from orchestrator.cli.render.live import Live
 
         return Live(self.console(sys.stderr), self.redact)
 
@@ -119,20 +119,20 @@ class Desk:
 
     def screen(self, report: "Report", *, detailed: bool = False) -> "RenderableType":
         """Return a report's screen."""
-        from orchestrator.cli.render import screen  # noqa: PLC0415 - brings rich along
+        from orchestrator.cli.render import screen
 
         return screen(self._scrubbed(report), detailed=detailed)
 
     def dump(self, values: Mapping[str, Any]) -> None:
         """Write values to stdout as JSON, under their format's version."""
-        from orchestrator.reports import FORMAT_VERSION  # noqa: PLC0415 - brings pydantic along
+        from orchestrator.reports import FORMAT_VERSION
 
         self.write(json.dumps({"format_version": FORMAT_VERSION, **values}, indent=2, ensure_ascii=False))
 
     def put(self, screen: "RenderableType", *, to: TextIO | None = None) -> None:
         """Lay a screen out for a stream's width and write it; to stdout unless told otherwise."""
         stream = to or sys.stdout
-        from orchestrator.cli.render.look import rendered  # noqa: PLC0415 - brings rich along
+        from orchestrator.cli.render.look import rendered
 
         self.write(rendered(self.console(stream), screen), to=stream)
 
@@ -151,7 +151,7 @@ class Desk:
 
     def console(self, stream: TextIO) -> "Console":
         """Return rich's console for a stream: as wide as its terminal, 80 columns without one."""
-        from orchestrator.cli.render.look import console  # noqa: PLC0415 - brings rich along
+        from orchestrator.cli.render.look import console
 
         return console(stream, self.environment)
 
@@ -162,7 +162,7 @@ class Desk:
         if self.json:
             self.dump({"error": {"code": error.code, "message": message, "details": details, "hint": hint}})
         else:
-            from orchestrator.cli.render.failure import failure  # noqa: PLC0415 - brings rich along
+            from orchestrator.cli.render.failure import failure
 
             self.put(failure(message, details, hint), to=sys.stderr)
         return error.exit_code

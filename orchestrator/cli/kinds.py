@@ -118,8 +118,8 @@ def _value(field: FieldInfo, given: Any) -> Any:
     annotation = _plain(field.annotation)
     if not isinstance(given, str) or annotation in _SCALARS or annotation == list[str]:
         return given
-    from ruamel.yaml import YAML  # noqa: PLC0415 - only for fields that are no scalars
-    from ruamel.yaml.error import YAMLError  # noqa: PLC0415
+    from ruamel.yaml import YAML
+    from ruamel.yaml.error import YAMLError
 
     try:
         return cast("Any", YAML(typ="safe", pure=True)).load(given)

@@ -79,7 +79,7 @@ def _watch(desk: Desk, look: Callable[[], "StatusReport"], *, detailed: bool) ->
         raise UsageError(
             "--watch redraws a terminal, and this is none", hint="ecm status, or ecm status --json --exit-code"
         )
-    from rich.live import Live  # noqa: PLC0415 - only here
+    from rich.live import Live
 
     with Live(console=desk.console(sys.stdout), auto_refresh=False) as live:
         try:

@@ -35,7 +35,7 @@ app = typer.Typer(
 
 def _version(wanted: bool) -> None:
     if wanted:
-        from importlib.metadata import version  # noqa: PLC0415 - slow to import, and seldom needed
+        from importlib.metadata import version
 
         typer.echo(f"ecm {version('expand-contract')}")
         raise typer.Exit

@@ -25,7 +25,7 @@ class Kinds(TyperGroup):
         return [*dict.fromkeys([*super().list_commands(ctx), *self._all()])]
 
     def _all(self) -> Any:
-        from orchestrator.cli.kinds import commands  # noqa: PLC0415 - brings the kinds of change along
+        from orchestrator.cli.kinds import commands
 
         self.commands.update(commands())
         return self.commands
@@ -85,7 +85,7 @@ def validate(
 
 def schema(desk: Desk) -> None:
     """Write the JSON Schema of plan files, for editors."""
-    from orchestrator.plan.schema import json_schema  # noqa: PLC0415 - brings the kinds of change along
+    from orchestrator.plan.schema import json_schema
 
     desk.write(json.dumps(json_schema(), indent=2))
 

@@ -29,7 +29,7 @@ def init(
     ] = "url",
 ) -> None:
     """Make this folder a project: ecm.yaml, plans/ and examples."""
-    from orchestrator.workspace import Workspace  # noqa: PLC0415 - brings pydantic along
+    from orchestrator.workspace import Workspace
 
     if desk.config is not None:
         raise UsageError("init writes ecm.yaml into the current folder and takes no --config", hint="ecm init")

@@ -172,7 +172,7 @@ class Ledger:
         return connection.scalar(select(version.c.version_num))
 
     def _upgrade(self, connection: Connection, revision: str | None) -> None:
-        from orchestrator.ledger.upgrade import knows, upgrade  # noqa: PLC0415 - Alembic is slow to import
+        from orchestrator.ledger.upgrade import knows, upgrade
 
         if revision is not None and not knows(revision):
             raise ConfigurationError(

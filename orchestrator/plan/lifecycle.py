@@ -114,7 +114,7 @@ _TABLE: list[dict[str, Any]] = [
 
 @cache
 def _machine() -> Any:
-    from transitions import Machine  # noqa: PLC0415 - `ecm --help` need not load it
+    from transitions import Machine
 
     return Machine(
         model=None,
@@ -127,7 +127,7 @@ def _machine() -> Any:
 
 def _destination(position: Position, trigger: str) -> State | None:
     """Fire a trigger on a throwaway model; None where the table has no such move or a guard says no."""
-    from transitions import MachineError  # noqa: PLC0415
+    from transitions import MachineError
 
     machine, model = _machine(), _Model(position)
     machine.add_model(model, initial=model.state)
