@@ -4,12 +4,14 @@ import time
 from collections.abc import Callable
 from functools import cached_property
 
+import psycopg
+
 from orchestrator import reports
 from orchestrator.actor import actor
 from orchestrator.engine import journal
 from orchestrator.engine.connection import Link
 from orchestrator.engine.runner import Runner, Task
-from orchestrator.errors import LeaseError
+from orchestrator.errors import EcmError, LeaseError
 from orchestrator.plan import compile as compiler
 from orchestrator.plan.checksum import checksum
 from orchestrator.plan.lifecycle import STATES, Direction, Move, Phase, State, previous_move
@@ -31,8 +33,15 @@ class Journey:
         self, scene: Scene, moves: Callable[[Scene], tuple[Move, ...]], *, dry_run: bool, consent: Consent
     ) -> reports.AdvanceReport:
         """Judge, ask, take the lease, judge again, and make the moves one by one."""
-        proposed = moves(scene)
-        proposal = self._proposal(scene, proposed)
+        try:
+            proposed = moves(scene)
+            proposal = self._proposal(scene, proposed)
+        except (EcmError, psycopg.Error) as error:
+            # The journal and the catalog are read one after the other; another ecm may have changed both in between.
+            now = self._stage.now(scene, scene.connection).position
+            if now == scene.position:
+                raise
+            raise _overtaken(scene.position.state, now.state) from error
         if dry_run:
             return proposal
         consent(proposal)
@@ -64,11 +73,7 @@ class Journey:
         """Return the first move, if it is still the one that was judged and consented to."""
         first, meant = now[0], proposed[0]
         if (first.origin, first.target) != (meant.origin, meant.target):
-            raise LeaseError(
-                f"another ecm moved the plan from {meant.origin.words} to {first.origin.words} in the meantime",
-                details=["this one did nothing"],
-                hint="ecm status",
-            )
+            raise _overtaken(meant.origin, first.origin)
         return first
 
     def _next_of(
@@ -126,3 +131,8 @@ class Journey:
     @cached_property
     def _actor(self) -> str:
         return actor(self._stage.workspace.environment, self._stage.workspace.root)
+
+
+def _overtaken(judged: State, found: State) -> LeaseError:
+    moved = f"moved the plan from {judged.words} to {found.words}" if judged is not found else "began to move the plan"
+    return LeaseError(f"another ecm {moved} in the meantime", details=["this one did nothing"], hint="ecm status")

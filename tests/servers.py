@@ -125,7 +125,7 @@ def shared_server(folder: Path, environment: Mapping[str, str]) -> Generator[Ser
 @contextmanager
 def _container(version: int) -> Generator[ContainerServer]:
     # Imported here: it needs a Docker engine, which most runs neither have nor miss.
-    from testcontainers.postgres import PostgresContainer  # noqa: PLC0415
+    from testcontainers.postgres import PostgresContainer
 
     image = PostgresContainer(
         f"postgres:{version}", username="postgres", password="postgres", dbname="postgres", driver=None

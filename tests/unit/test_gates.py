@@ -14,9 +14,7 @@ NOON = datetime(2024, 11, 20, 12, tzinfo=UTC)
 EXPAND, BACKFILL, MIGRATE_READS, CONTRACT = PHASES
 
 
-def passage(
-    *phases: Phase, branch: str = "development", checksum: str = "sha256:1", back: bool = False
-) -> Passage:
+def passage(*phases: Phase, branch: str = "development", checksum: str = "sha256:1", back: bool = False) -> Passage:
     """Return a completed move in short."""
     direction = Direction.BACK if back else Direction.FORWARD
     return Passage(branch=branch, checksum=checksum, direction=direction, phases=phases, at=NOON)
@@ -195,9 +193,7 @@ def test_what_counts_as_completed(history: list[Passage]) -> None:
     expected = set[Phase]()
     for phase in PHASES:
         words = [
-            p.direction
-            for p in history
-            if phase in p.phases and (p.branch, p.checksum) == ("development", "sha256:1")
+            p.direction for p in history if phase in p.phases and (p.branch, p.checksum) == ("development", "sha256:1")
         ]
         if words and words[-1] is Direction.FORWARD:
             expected.add(phase)

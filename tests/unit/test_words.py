@@ -44,9 +44,7 @@ def test_listed(names: list[str], expected: str) -> None:
     assert listed(names) == expected
 
 
-@pytest.mark.parametrize(
-    ("number", "expected"), [(0, "0 rows"), (1, "1 row"), (2, "2 rows"), (12_400, "12,400 rows")]
-)
+@pytest.mark.parametrize(("number", "expected"), [(0, "0 rows"), (1, "1 row"), (2, "2 rows"), (12_400, "12,400 rows")])
 def test_counted(number: int, expected: str) -> None:
     """One row, many rows."""
     assert counted(number, "row") == expected

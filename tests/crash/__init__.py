@@ -1,0 +1,1 @@
+"""Faults on purpose: kills, lost connections, power cuts, and others in the way."""
