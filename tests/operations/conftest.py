@@ -1,0 +1,67 @@
+"""Fixtures for the tests that take a plan through a real database."""
+
+from collections.abc import Callable, Generator, Mapping
+from contextlib import ExitStack
+from itertools import count
+from pathlib import Path
+from typing import Any, Protocol
+
+import psycopg
+import pytest
+from operations.harness import Journey, as_role, make_plan, run
+from psycopg import sql
+from servers import Server
+
+_numbers = count(1)
+
+
+class Journeys(Protocol):
+    """Makes a database of the start schema and a plan for it."""
+
+    def __call__(
+        self, start: str, *changes: Mapping[str, Any], role: str | None = None, plan: str = ..., **settings: Any
+    ) -> Journey: ...
+
+
+class Roles(Protocol):
+    """Makes a login role whose password is its name; returns the name."""
+
+    def __call__(self, options: str = "") -> str: ...
+
+
+@pytest.fixture
+def journeys(databases: Callable[..., Any], tmp_path: Path) -> Generator[Journeys]:
+    """Makes journeys: `journeys(start, change, …, role=…, expand={…})`."""
+    with ExitStack() as stack:
+
+        def make(
+            start: str, *changes: Mapping[str, Any], role: str | None = None, plan: str = "change", **settings: Any
+        ) -> Journey:
+            (url,) = databases(1)
+            db = stack.enter_context(psycopg.connect(url, autocommit=True))
+            run(db, start)
+            return Journey(
+                folder=tmp_path / f"project-{next(_numbers)}",
+                url=as_role(url, role) if role else url,
+                plan=make_plan(plan, changes, **settings),
+                db=db,
+            )
+
+        yield make
+
+
+@pytest.fixture
+def roles(server: Server) -> Roles:
+    """Makes login roles. They stay until the server goes: every database that mentions them goes first."""
+
+    def make(options: str = "") -> str:
+        name = f"role_{next(_numbers)}"
+        with psycopg.connect(server.url("postgres"), autocommit=True) as connection:
+            connection.execute(
+                sql.SQL("CREATE ROLE {} LOGIN PASSWORD {} {}").format(
+                    sql.Identifier(name), sql.Literal(name), sql.SQL(options)
+                )
+            )
+        return name
+
+    return make
