@@ -215,16 +215,20 @@ def _expand(plan: Plan, facts: Facts) -> tuple[Step, ...]:
 
 
 def _backfill(plan: Plan, facts: Facts) -> tuple[Step, ...]:
-    return tuple(
-        Sweep(
-            key=f"sweep {table}",
-            title=f"fill {' and '.join(pair.new for pair in mappings(plan, facts[table]))} in every row of {table}",
-            table=table,
-            mappings=mappings(plan, facts[table]),
-            spared=None if sync.meddlers(facts[table]) else sync.trigger_name(plan.plan, table),
-            note="in batches of pages; each batch commits with its own checkpoint",
-        )
-        for table in tables(plan)
+    return tuple(_sweep(plan, facts[table]) for table in tables(plan))
+
+
+def _sweep(plan: Plan, facts: Table) -> Sweep:
+    pairs = mappings(plan, facts)
+    touch = sync.touchable(facts, pairs) if sync.by_column(facts, pairs) else None
+    return Sweep(
+        key=f"sweep {facts.name}",
+        title=f"fill {' and '.join(pair.new for pair in pairs)} in every row of {facts.name}",
+        table=facts.name,
+        mappings=pairs,
+        spared=None if touch or sync.meddlers(facts) else sync.trigger_name(plan.plan, facts.name),
+        touch=touch,
+        note="in batches of pages; each batch commits with its own checkpoint",
     )
 
 

@@ -147,6 +147,12 @@ class Sweep(OnTable):
     mappings: tuple[Mapping, ...]
     spared: str | None
     """The sync trigger that need not look at what the sweep writes; None where another trigger may change it."""
+    touch: str | None = None
+    """A column to set to itself, so that the sync trigger fills the row; None where the sweep may name the new ones.
+
+    It may not where the table has UPDATE OF triggers on the old column: they fire for the new one as
+    well by then, and an audit trigger would take the backfill for a change of every row.
+    """
     lock: ClassVar[LockMode] = LockMode.ROW_EXCLUSIVE
 
     @property
@@ -154,11 +160,17 @@ class Sweep(OnTable):
         """The scan that says whether the sweep is over."""
         return Proof(key=self.key, title=self.title, table=self.table, mappings=self.mappings)
 
+    @property
+    def _assignments(self) -> sql.Composed:
+        if self.touch is not None:
+            return sql.SQL("{column} = {column}").format(column=sql.Identifier(self.touch))
+        return sql.SQL(", ").join(mapping.assignment for mapping in self.mappings)
+
     def update(self, region: sql.Composable) -> sql.Composed:
         """Return the statement that fills a region's rows."""
         return sql.SQL("UPDATE ONLY {} SET {} WHERE {} AND ({})").format(
             self.table.identifier,
-            sql.SQL(", ").join(mapping.assignment for mapping in self.mappings),
+            self._assignments,
             region,
             self.proof.mismatch,
         )

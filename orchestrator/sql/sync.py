@@ -87,8 +87,8 @@ def install(plan: str, facts: Table, mappings: tuple[Mapping, ...]) -> Ddl:
     if encloses:
         functions["settle"] = _settle_function(plan, table, mappings)
         triggers = {first: "sync", last: "settle"}
-    widened = [_rebuilt(table, trigger, _with_new(trigger, mappings)) for trigger in _by_column(facts, mappings)]
-    narrowed = [_rebuilt(table, trigger, _without_new(trigger, mappings)) for trigger in _by_column(facts, mappings)]
+    widened = [_rebuilt(table, trigger, _with_new(trigger, mappings)) for trigger in by_column(facts, mappings)]
+    narrowed = [_rebuilt(table, trigger, _without_new(trigger, mappings)) for trigger in by_column(facts, mappings)]
     return Ddl(
         statements=(
             *functions.values(),
@@ -191,9 +191,18 @@ def _to_new(mapping: Mapping) -> sql.Composed:
     return sql.SQL("NEW.{} := NEW.{};").format(sql.Identifier(mapping.new), sql.Identifier(mapping.old))
 
 
-def _by_column(facts: Table, mappings: tuple[Mapping, ...]) -> tuple[Trigger, ...]:
+def by_column(facts: Table, mappings: tuple[Mapping, ...]) -> tuple[Trigger, ...]:
+    """Return the table's UPDATE OF triggers on an old column."""
     old = {mapping.old for mapping in mappings}
     return tuple(trigger for trigger in facts.triggers if old.intersection(trigger.update_of))
+
+
+def touchable(facts: Table, mappings: tuple[Mapping, ...]) -> str | None:
+    """Return a column that an UPDATE may set to itself without firing more triggers than any UPDATE does."""
+    taken = {name for trigger in facts.triggers for name in trigger.update_of}
+    taken |= {name for mapping in mappings for name in (mapping.old, mapping.new)}
+    free = (c.name for c in facts.columns if not (c.name in taken or c.identity or c.generated or c.partition_key))
+    return next(free, None)
 
 
 def _with_new(trigger: Trigger, mappings: tuple[Mapping, ...]) -> tuple[str, ...]:

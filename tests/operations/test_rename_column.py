@@ -688,6 +688,20 @@ def test_update_of_triggers(journeys: Journeys) -> None:
     round_trip(journeys(start, RENAME), direct=DIRECT, holds=holds)
 
 
+def test_update_of_triggers_sleep_through_the_backfill(journeys: Journeys) -> None:
+    """An audit of changes to the column is not told that every row was changed; a change by the new name it is told of."""
+    start = """
+        CREATE TABLE audit (id integer);
+        CREATE FUNCTION note() RETURNS trigger LANGUAGE plpgsql AS $$BEGIN INSERT INTO public.audit VALUES (NEW.id); RETURN NULL; END$$;
+    """ + books("year integer", "CREATE TRIGGER audit AFTER UPDATE OF year ON books FOR EACH ROW EXECUTE FUNCTION note()")
+    journey = journeys(start, RENAME)
+    journey.advance(State.BACKFILLED)
+    assert rows(journey.db, "SELECT count(*) FROM books WHERE year IS DISTINCT FROM published") == [(0,)]
+    assert rows(journey.db, "SELECT * FROM audit") == []
+    run(journey.db, "UPDATE books SET published = 2 WHERE id = 1")
+    assert rows(journey.db, "SELECT * FROM audit") == [(1,)]
+
+
 def test_constraint_trigger(journeys: Journeys) -> None:
     """A deferred trigger on the column is made again as it was, with what was said about it."""
     start = STAMP + books(

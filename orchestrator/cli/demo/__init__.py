@@ -40,7 +40,7 @@ def run(*, rows: int = BOOKS, keep: bool = False) -> None:
     try:
         with Interrupts() as interrupts, Stage.set_up(os.environ, interrupts, keep=keep) as stage:
             kept = stage.project if keep else None
-            good = play(stage, interrupts, rows=rows)
+            good = play(stage, rows=rows)
     except Interrupted as interrupted:
         with suppress(OSError):  # the terminal may be gone
             sys.stderr.write(f"\n{_interrupted(kept)}\n")

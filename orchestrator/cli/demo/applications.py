@@ -22,6 +22,9 @@ from orchestrator.cli.demo.bookstore import NEW, OLD, Book, book
 _PACE = 1 / 80
 """Seconds between the beginnings of two writes."""
 
+_FEW = 10
+"""With fewer books than that, nothing is done but to insert some more."""
+
 Connection = psycopg.Connection[Any]
 
 
@@ -43,6 +46,11 @@ class Mirror:
         """What is in it now."""
         with self._lock:
             return dict(self._books)
+
+    @property
+    def size(self) -> int:
+        """How many books are in it."""
+        return len(self._books)
 
     def add(self, number: int, new: Book) -> None:
         """Take in a book that was inserted."""
@@ -160,7 +168,7 @@ class Application:
 
     def _write(self, connection: Connection) -> None:
         (kind,) = self._chance.choices(tuple(_SHARES), tuple(_SHARES.values()))
-        if kind == "insert":
+        if kind == "insert" or self._mirror.size < _FEW:
             self._insert(connection)
         elif kind == "delete":
             self._delete(connection)

@@ -43,6 +43,8 @@ class Findings:
         for version, writes in zip(("old", "new"), self.written, strict=True):
             if not writes:
                 yield f"{self.branch}: the {version} version wrote nothing"
+        if not self.read_back:
+            yield f"{self.branch}: no row was read back"
         if self.errors:
             yield f"{self.branch}: {len(self.errors):,} errors in the application; the first: {self.errors[0]}"
         for line in self.schema_differences:

@@ -28,9 +28,9 @@ _WIDEST = 80
 _PROJECT = "bookstore"
 _PAUSE = 1.0
 """Seconds between two acts in which the applications work on, where nobody watches."""
-_READING = 2.5
+_READING = 2.0
 """The same on a terminal."""
-_BREATH = 1.2
+_BREATH = 1.0
 """Seconds between what is told and what is done, on a terminal."""
 
 
@@ -40,15 +40,22 @@ class Stage:
     Args:
         folder: a new folder of ours; the project is in it.
         environment: for the commands.
+        interrupts: held off while what must be ended again is begun.
         sleep: how to wait.
     """
 
     def __init__(
-        self, folder: Path, environment: Mapping[str, str], *, sleep: Callable[[float], None] = time.sleep
+        self,
+        folder: Path,
+        environment: Mapping[str, str],
+        interrupts: Interrupts,
+        *,
+        sleep: Callable[[float], None] = time.sleep,
     ) -> None:
         self.project = folder / _PROJECT
         self.server = EmbeddedServer(self.project / EMBEDDED_FOLDER)
         self._folder = folder
+        self._interrupts = interrupts
         self._environment = {**environment, "ECM_ACTOR": "demo"}
         self._console = look.console(sys.stdout, environment)
         self._console.width = min(self._console.width, _WIDEST)
@@ -72,13 +79,19 @@ class Stage:
                 folder = Path(tempfile.mkdtemp(prefix="ecm-demo-"))
                 # Root's server runs as another user, who must pass through; there are no secrets in it.
                 folder.chmod(0o711 if os.geteuid() == 0 else 0o700)
-                stage = cls(folder, environment)
+                stage = cls(folder, environment, interrupts)
                 stage.project.mkdir()
             yield stage
         finally:
             with interrupts.held():
                 if stage is not None:
                     stage.strike(keep=keep)
+
+    def start_server(self) -> None:
+        """Start the project's server."""
+        with self._interrupts.held():
+            # What is thrown away in a minute need not survive a power cut, and a slow disk would be all one sees.
+            self.server.start({"fsync": "off"})
 
     def strike(self, *, keep: bool) -> None:
         """Stop the server, and remove the folder unless it is to be kept."""
@@ -157,19 +170,29 @@ class Stage:
         self.put(Text(), Text.assemble((f"{prompt} ", "dim"), (command, "bold cyan")))
 
     def _run(self, command: Sequence[str]) -> int:
-        # The terminal sends Ctrl-C to every process on it. A child inherits which signals are blocked, so
-        # the commands never see it: it is for the demo, which ends the command that runs.
         process = None
         try:
-            signal.pthread_sigmask(signal.SIG_BLOCK, SIGNALS)
-            process = subprocess.Popen(
-                command, cwd=self.project, env=self._environment, stdin=subprocess.DEVNULL, stderr=subprocess.STDOUT
-            )
-            signal.pthread_sigmask(signal.SIG_UNBLOCK, SIGNALS)
+            with self._interrupts.held(), _blocked():
+                process = subprocess.Popen(
+                    command, cwd=self.project, env=self._environment, stdin=subprocess.DEVNULL, stderr=subprocess.STDOUT
+                )
             return process.wait()
         finally:
-            signal.pthread_sigmask(signal.SIG_UNBLOCK, SIGNALS)
             if process is not None and process.poll() is None:
                 process.kill()
                 process.wait()
                 self._console.show_cursor()  # which a progress bar may have hidden
+
+
+@contextmanager
+def _blocked() -> Generator[None]:
+    """Have what the block starts never see Ctrl-C.
+
+    A terminal sends it to every process on it, and a child inherits which signals are blocked. It is
+    for the demo, which ends the command that runs.
+    """
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, SIGNALS)
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)

@@ -13,7 +13,6 @@ from orchestrator.cli.demo import closing
 from orchestrator.cli.demo.applications import Application, Crew
 from orchestrator.cli.demo.bookstore import NEW, OLD, RENAME, Book, furnish, schema
 from orchestrator.cli.demo.closing import Findings
-from orchestrator.cli.demo.interrupts import Interrupts
 from orchestrator.cli.demo.stage import Stage
 from orchestrator.cli.render import look, words
 from orchestrator.errors import EcmError
@@ -29,12 +28,11 @@ _TITLE, _YEAR = "Written Under the New Name Only", 1789
 """A book that is shown before and after a rollback."""
 
 
-def play(stage: Stage, interrupts: Interrupts, *, rows: int) -> bool:
+def play(stage: Stage, *, rows: int) -> bool:
     """Tell the whole story; return whether everything held that ecm promises.
 
     Args:
         stage: where it plays.
-        interrupts: held off while the server starts.
         rows: books on each branch.
 
     Raises:
@@ -42,7 +40,7 @@ def play(stage: Stage, interrupts: Interrupts, *, rows: int) -> bool:
     """
     began = time.monotonic()
     _introduce(stage)
-    _open_the_store(stage, interrupts, rows)
+    _open_the_store(stage, rows)
     _write_the_plan(stage)
     with Crew(stage.server.url(DEVELOPMENT)) as crew:
         _show_development(stage, crew)
@@ -66,12 +64,10 @@ def _introduce(stage: Stage) -> None:
     stage.say("Everything below is real: the PostgreSQL server, the commands, what they print.")
 
 
-def _open_the_store(stage: Stage, interrupts: Interrupts, rows: int) -> None:
+def _open_the_store(stage: Stage, rows: int) -> None:
     stage.act("A project", "An empty folder becomes a project, with branches on a server that ecm runs itself.")
     stage.ecm("init --provider embedded")
-    with interrupts.held():
-        # What is thrown away in a minute need not survive a power cut, and a slow disk would be all one sees.
-        stage.server.start({"fsync": "off"})
+    stage.start_server()
     stage.server.ensure_database(PRODUCTION)
     with psycopg.connect(stage.server.url(PRODUCTION), autocommit=True) as connection:
         furnish(connection, rows)
