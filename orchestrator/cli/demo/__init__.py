@@ -5,6 +5,7 @@ the data, `applications` the two versions at work, `closing` the table in the en
 what becomes of Ctrl-C.
 """
 
+import logging
 import os
 import shlex
 import sys
@@ -36,6 +37,8 @@ def run(*, rows: int = BOOKS, keep: bool = False) -> None:
     # A person's settings for PostgreSQL's clients are for servers of theirs.
     for name in [name for name in os.environ if name.startswith("PG")]:
         del os.environ[name]
+    # An interrupt in the middle of a query would have it tell of a ROLLBACK that could not be sent.
+    logging.getLogger("psycopg").setLevel(logging.ERROR)
     kept = None
     try:
         with Interrupts() as interrupts, Stage.set_up(os.environ, interrupts, keep=keep) as stage:

@@ -34,8 +34,9 @@ class Interrupts:
         return self
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, _: TracebackType | None) -> None:
+        # After one that counted, the process has only its exit code to give: a second Ctrl-C must not change that.
         for number, handler in self._before.items():
-            signal.signal(number, handler)
+            signal.signal(number, handler if self._came is None else signal.SIG_IGN)
 
     @contextmanager
     def held(self) -> Generator[None]:
