@@ -38,7 +38,7 @@ def fingerprint(connection: psycopg.Connection[Any]) -> Fingerprint:
 def ecm_objects(connection: psycopg.Connection[Any]) -> list[str]:
     """Return the names of the relations and functions in schema ecm; none where the schema does not exist."""
     rows = connection.execute(
-        "SELECT c.relkind || ' ' || c.relname FROM pg_catalog.pg_class c"
+        "SELECT c.relkind::text || ' ' || c.relname FROM pg_catalog.pg_class c"
         " JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace WHERE n.nspname = 'ecm'"
         " UNION ALL SELECT 'f ' || p.proname FROM pg_catalog.pg_proc p"
         " JOIN pg_catalog.pg_namespace n ON n.oid = p.pronamespace WHERE n.nspname = 'ecm' ORDER BY 1"

@@ -61,8 +61,8 @@ class Demo:
 @pytest.fixture
 def temp(scratch: Path) -> Generator[Path]:
     """A temp folder of this test's own; it is empty, and no process is at work in it, when the test begins."""
-    number = sum(1 for each in scratch.iterdir() if each.name.startswith("temp"))
-    folder = scratch / f"temp{number}"
+    # A short name, so that the path of the server's socket is short enough to be in the project.
+    folder = scratch / str(sum(1 for each in scratch.iterdir() if each.name.isdigit()))
     folder.mkdir()
     yield folder
     for lock in list(folder.rglob("server.lock")):
@@ -216,7 +216,7 @@ def test_an_interrupt_while_the_server_starts_leaves_nothing(demo: Callable[...,
     """Ctrl-C, and impatiently a second one, in the moment the server comes up: it is stopped all the same."""
     running = demo()
     until = monotonic() + PATIENCE
-    while not list(temp.glob("ecm-demo-*/bookstore/.ecm/embedded/server")):
+    while not list(temp.glob("ecm-demo-*/bookstore/.ecm/embedded/server.lock")):
         assert monotonic() < until
         sleep(0.01)
     os.killpg(running.process.pid, signal.SIGINT)

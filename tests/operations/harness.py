@@ -97,6 +97,8 @@ class Journey:
         url: of the database; what ecm connects with.
         plan: as in its file.
         db: a session of the tests' own, as superuser.
+        events: what ecm told so far.
+        on_event: called with each event as it happens, in ecm's own thread, while it waits.
     """
 
     folder: Path
@@ -104,6 +106,7 @@ class Journey:
     plan: Plan = field(repr=False)
     db: Db
     events: list[Event] = field(default_factory=list[Event], repr=False)
+    on_event: Callable[[Event], None] | None = field(default=None, repr=False)
 
     @cached_property
     def conductor(self) -> Conductor:
@@ -112,7 +115,12 @@ class Journey:
         (self.folder / "ecm.yaml").write_text(f"project: test\nbranches: {{{BRANCH}: {{url_env: URL}}}}\n")
         self._write()
         workspace = Workspace.find(self.folder, None, {"URL": self.url, "ECM_ACTOR": "tests"})
-        return Conductor(workspace, observer=self.events.append, sleep=lambda seconds: time.sleep(min(seconds, 0.05)))
+        return Conductor(workspace, observer=self._heard, sleep=lambda seconds: time.sleep(min(seconds, 0.05)))
+
+    def _heard(self, event: Event) -> None:
+        self.events.append(event)
+        if self.on_event is not None:
+            self.on_event(event)
 
     def _write(self) -> None:
         # JSON is YAML.
