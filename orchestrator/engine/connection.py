@@ -93,17 +93,22 @@ def connect(url: SecretStr, *, branch: str, purpose: str = "ecm") -> Connection:
 
 def _parse(url: SecretStr, branch: str) -> dict[str, Any]:
     try:
-        return dict(conninfo.conninfo_to_dict(url.get_secret_value()))
+        parameters = dict(conninfo.conninfo_to_dict(url.get_secret_value()))
     except psycopg.Error:
         # The driver's words quote parts of the URL, the password among them.
-        raise ConnectionFailedError(
-            f"the URL of {branch} cannot be read",
-            details=[
-                "it has the form postgresql://user:password@host:port/database",
-                "special characters are written %xx",
-            ],
-            hint="correct it in .env or the environment; ecm doctor",
-        ) from None
+        raise _unreadable(branch) from None
+    # A password with an / or @ as it is spills over into what follows it, and would be shown as that.
+    if any("@" in str(parameters.get(part, "")) for part in ("host", "port", "dbname")):
+        raise _unreadable(branch)
+    return parameters
+
+
+def _unreadable(branch: str) -> ConnectionFailedError:
+    return ConnectionFailedError(
+        f"the URL of {branch} cannot be read",
+        details=["it has the form postgresql://user:password@host:port/database", "special characters are written %xx"],
+        hint="correct it in .env or the environment; ecm doctor",
+    )
 
 
 def _refuse_pooler_host(parameters: dict[str, Any], branch: str) -> None:

@@ -125,6 +125,7 @@ def prepare(connection: Connection) -> None:
     try:
         with connection.transaction():
             # Two that open a fresh branch at once: the second waits here and finds the work done.
+            connection.execute("SET LOCAL lock_timeout = '1min'")
             connection.execute("SELECT pg_catalog.pg_advisory_xact_lock(pg_catalog.hashtextextended('ecm.journal', 0))")
             # Looked up first, because IF NOT EXISTS asks for the right to create even where there is nothing to do.
             if connection.execute("SELECT FROM pg_catalog.pg_namespace WHERE nspname = 'ecm'").fetchone() is None:
@@ -186,8 +187,28 @@ class _Borrowed:
 
 
 def _has(connection: Connection, table: str) -> bool:
-    row = connection.execute("SELECT pg_catalog.to_regclass(%s) IS NOT NULL", [table]).fetchone()
+    """Whether a table of the journal is there.
+
+    Raises:
+        PrivilegeError: it is another role's.
+    """
+    try:
+        row = connection.execute("SELECT pg_catalog.to_regclass(%s) IS NOT NULL", [table]).fetchone()
+    except errors.InsufficientPrivilege as error:
+        raise _of_another(connection) from error
     return bool(row and row[0])
+
+
+def _of_another(connection: Connection) -> PrivilegeError:
+    row = connection.execute(
+        "SELECT current_user, pg_catalog.pg_get_userbyid(nspowner) FROM pg_catalog.pg_namespace WHERE nspname = 'ecm'"
+    ).fetchone() or ("?", "?")
+    grant = sql.SQL("GRANT {} TO {}").format(sql.Identifier(row[1]), sql.Identifier(row[0]))
+    return PrivilegeError(
+        f"schema ecm in {connection.info.dbname} belongs to role {row[1]}, and role {row[0]} may not use it",
+        details=["the journal of a database is kept by one role, whoever runs ecm"],
+        hint=grant.as_string(None),
+    )
 
 
 # ---------------------------------------------------------------- reading

@@ -76,8 +76,8 @@ def _open_the_store(stage: Stage, rows: int) -> None:
     with psycopg.connect(stage.server.url(_DIRECT)) as connection:
         connection.execute(RENAME)
     stage.say(
-        f"PostgreSQL {stage.server.version} runs. Production has {counted(rows, 'book')}, an index on {OLD} and a view over"
-        " it; development is a copy. In a third copy the column is renamed by a plain ALTER TABLE, to compare with"
+        f"PostgreSQL {stage.server.version} runs. Production has {counted(rows, 'book')}, an index on {OLD} and a view"
+        " over it; development is a copy. In a third copy the column is renamed by a plain ALTER TABLE, to compare with"
         " in the end."
     )
 
