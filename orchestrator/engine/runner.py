@@ -143,7 +143,7 @@ class Runner:
         """Keep the error for `status`; the journal may be out of reach, and the error itself matters more."""
         try:
             self._writer(self._link.connection).fail(str(error))
-        except (psycopg.Error, Exception) as unreachable:  # noqa: BLE001 - see above
+        except Exception as unreachable:  # noqa: BLE001 - see above
             error.add_note(f"and the journal could not be told: {type(unreachable).__name__}")
 
     # ------------------------------------------------------------ steps
