@@ -65,6 +65,15 @@ def set_local(connection: Connection, **settings: str) -> None:
         connection.execute("SELECT pg_catalog.set_config(%s, %s, true)", [name.replace("__", "."), value])
 
 
+def as_the_owner(connection: Connection) -> None:
+    """Look names up as the role's own sessions do, for the rest of the transaction.
+
+    ecm's statements are qualified, but they make PostgreSQL run code that may not be: triggers, checks,
+    generated columns and index expressions of the table.
+    """
+    connection.execute("SET LOCAL search_path TO DEFAULT")
+
+
 def take(connection: Connection, tables: Sequence[TableName], mode: LockMode, budget: timedelta) -> None:
     """Take locks in one statement that as a whole ends within the budget.
 
@@ -78,13 +87,18 @@ def take(connection: Connection, tables: Sequence[TableName], mode: LockMode, bu
 
 @contextmanager
 def patient(connection: Connection) -> Generator[None]:
-    """Give what runs outside of a transaction the budget of an index build, then the usual one again."""
+    """Give what runs outside of a transaction the budget of an index build, then the usual one again.
+
+    Names are looked up meanwhile as in `as_the_owner`: an index expression may rely on it.
+    """
     connection.execute(_LOCK_TIMEOUT, [milliseconds(INDEX_LOCK_TIMEOUT)])
+    connection.execute("SET search_path TO DEFAULT")
     try:
         yield
     finally:
         if not connection.closed:
             connection.execute(_LOCK_TIMEOUT, ["1s"])
+            connection.execute("SET search_path TO ''")
 
 
 def budget_for(connection: Connection, tables: Sequence[TableName], budget: timedelta) -> timedelta:

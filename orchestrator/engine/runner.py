@@ -11,7 +11,6 @@ from datetime import timedelta
 from time import monotonic
 from typing import Any
 
-import psycopg
 from psycopg import sql
 from tenacity import RetryCallState
 
@@ -217,7 +216,7 @@ class Runner:
         raise AssertionError  # Retrying either returns or raises
 
     def _passes(self, error: BaseException) -> bool:
-        return isinstance(error, locks.REFUSED) or (isinstance(error, psycopg.Error) and self._link.lost(error))
+        return isinstance(error, locks.REFUSED) or self._link.lost(error)
 
     def _waits(self, state: RetryCallState) -> None:
         error = state.outcome.exception() if state.outcome else None
@@ -246,6 +245,7 @@ class Runner:
                 self._waited = monotonic() - asked
             # What never committed needs no undoing; a column of that name is someone else's by now.
             undo_nothing = direction is Direction.BACK and not writer.done(phase, Direction.FORWARD, step.key)
+            locks.as_the_owner(connection)
             for statement in () if undo_nothing else _sent(step, direction):
                 text = statement.as_string(None)
                 with explained(step.title, statement=text):

@@ -185,6 +185,8 @@ class Sweeper:
         with connection.transaction():
             writer = self.writer(connection)
             journal.hold(connection, writer.lease)
+            # The table's triggers, checks and index expressions find their names as in an application's session.
+            connection.execute("SET LOCAL search_path TO DEFAULT")
             # Safe: the checkpoint is in the same transaction, so a crash loses both or neither.
             locks.set_local(
                 connection,
@@ -193,6 +195,7 @@ class Sweeper:
                 statement_timeout=timeout,
                 **({GUARD.replace(".", "__"): self.step.spared} if self.step.spared else {}),
             )
+            locks.as_the_owner(connection)
             with explained(f"backfill of {self.step.table}"):
                 rows = connection.execute(self.step.update(region(record.next_page, end))).rowcount
             # The UPDATE holds its lock on the table by now, so nobody can rewrite it any more.

@@ -693,7 +693,9 @@ def test_update_of_triggers_sleep_through_the_backfill(journeys: Journeys) -> No
     start = """
         CREATE TABLE audit (id integer);
         CREATE FUNCTION note() RETURNS trigger LANGUAGE plpgsql AS $$BEGIN INSERT INTO public.audit VALUES (NEW.id); RETURN NULL; END$$;
-    """ + books("year integer", "CREATE TRIGGER audit AFTER UPDATE OF year ON books FOR EACH ROW EXECUTE FUNCTION note()")
+    """ + books(
+        "year integer", "CREATE TRIGGER audit AFTER UPDATE OF year ON books FOR EACH ROW EXECUTE FUNCTION note()"
+    )
     journey = journeys(start, RENAME)
     journey.advance(State.BACKFILLED)
     assert rows(journey.db, "SELECT count(*) FROM books WHERE year IS DISTINCT FROM published") == [(0,)]
