@@ -323,9 +323,12 @@ def _renamed(connection: Connection, table: Table, renames: tuple[tuple[str, str
     connection.execute(sql.SQL("CREATE TEMPORARY TABLE ecm_copy (LIKE {})").format(table.name.identifier))
     for _, new in renames:
         connection.execute(sql.SQL("ALTER TABLE {} DROP COLUMN IF EXISTS {}").format(copy, sql.Identifier(new)))
+    # An index expression may call what relies on the role's own search_path; what is printed must not.
+    connection.execute("SET LOCAL search_path TO DEFAULT")
     for number, tail in enumerate(tails):
         name = sql.Identifier(f"ecm_copy_{number}")
         connection.execute(sql.SQL("CREATE INDEX {} ON {}{}").format(name, copy, verbatim(tail)))
+    connection.execute("SET LOCAL search_path TO ''")
     for old, new in renames:
         pair = (sql.Identifier(old), sql.Identifier(new))
         connection.execute(sql.SQL("ALTER TABLE {} RENAME COLUMN {} TO {}").format(copy, *pair))
