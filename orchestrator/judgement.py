@@ -1,13 +1,15 @@
 """May a plan go on? What the gates weigh is gathered here; the weighing itself is `plan.gates`."""
 
 from collections.abc import Iterable, Sequence
-from contextlib import closing
+from contextlib import closing, suppress
+
+import psycopg
 
 from orchestrator import reports
 from orchestrator.engine import journal
 from orchestrator.engine.connection import Connection, explained
 from orchestrator.engine.journal import Record
-from orchestrator.errors import EcmError, RefusedError, TamperingError
+from orchestrator.errors import ConfigurationError, EcmError, RefusedError, TamperingError
 from orchestrator.plan import compile as compiler
 from orchestrator.plan.checksum import checksum
 from orchestrator.plan.gates import Case, CheckResult, Passage, judge
@@ -46,24 +48,31 @@ class Judgement:
                 f"the ledger is not as it was written, so it proves nothing about {listed(behind)}",
                 hint="ecm audit verify",
             )
+        self._catch_up(scene, behind)
         entries = self._stage.entries(scene.plan.plan)
-        found = _judged(self._case(scene, phase, passages(entries)) for phase in phases)
-        if any(reason.code == "requires" for reason in found) and self._catch_up(behind):
-            entries = self._stage.entries(scene.plan.plan)
-            found = _judged(self._case(scene, phase, passages(entries)) for phase in phases)
-        return found
+        return _judged(self._case(scene, phase, passages(entries)) for phase in phases)
 
-    def _catch_up(self, branches: tuple[str, ...]) -> int:
-        """Copy what other branches' journals hold and the ledger lacks, after a crash between the two."""
-        copied = 0
+    def _catch_up(self, scene: Scene, branches: tuple[str, ...]) -> None:
+        """Copy what other branches' journals hold and the ledger lacks, after a crash between the two.
+
+        Raises:
+            ConfigurationError: one of them is this very database, which would prove itself.
+        """
         with closing(self._stage.ledger()) as ledger:
             for branch in branches:
                 try:
-                    with self._stage.open(branch) as connection:
-                        copied += copy_moves(connection, ledger)
+                    connection = self._stage.connect(branch)
                 except EcmError:
                     continue  # a branch that does not answer adds no evidence
-        return copied
+                with closing(connection):
+                    if _address(connection) == _address(scene.connection):
+                        raise ConfigurationError(
+                            f"{branch} and {scene.branch} are the same database, {connection.info.dbname}",
+                            details=[f"{scene.branch} requires {branch}, and would be its own proof"],
+                            hint=f"correct the URL of {branch} or {scene.branch}",
+                        )
+                    with suppress(EcmError, psycopg.Error):
+                        copy_moves(connection, ledger)
 
     def _case(self, scene: Scene, phase: Phase, history: tuple[Passage, ...]) -> Case:
         begins_there = PHASES.index(phase) == STATES.index(scene.position.state)
@@ -84,7 +93,8 @@ class Judgement:
             # A check asks and changes nothing; its names are looked up as its author's own session would.
             connection.execute("SET TRANSACTION READ ONLY")
             connection.execute("SET LOCAL search_path TO DEFAULT")
-            row = connection.execute(verbatim(query)).fetchone()
+            # Prepared, because that takes one statement only: a COMMIT in it would end what is read-only here.
+            row = connection.execute(verbatim(query), prepare=True).fetchone()
         found = row[0] if row else None
         return CheckResult(name=name, expected=str(expected), found=str(found), passed=str(found) == str(expected))
 
@@ -113,6 +123,10 @@ class Judgement:
     def _ledger_is_broken(self) -> bool:
         with closing(self._stage.ledger()) as ledger:
             return bool(ledger.verify().problems)
+
+
+def _address(connection: Connection) -> tuple[str, int, str]:
+    return connection.info.host, connection.info.port, connection.info.dbname
 
 
 def case(

@@ -124,7 +124,8 @@ _INDEX_TAIL = """pg_catalog.substr(pg_catalog.pg_get_indexdef(i.indexrelid), 1 +
 
 # Columns in expressions and predicates are found by the dependencies PostgreSQL keeps of them.
 _INDEXES = f"""
-SELECT x.relname AS name, i.indisunique AND i.indimmediate AS unique, i.indisvalid AND i.indisready AS valid,
+SELECT x.relname AS name, i.indisunique AND i.indimmediate AND NOT i.indisexclusion AS unique,
+  i.indisvalid AND i.indisready AS valid,
   pg_catalog.pg_relation_size(x.oid) AS size, {_INDEX_TAIL} AS tail,
   array(SELECT unnest FROM pg_catalog.unnest(i.indkey::int2[]) WHERE unnest > 0
         UNION SELECT d.refobjsubid::int2 FROM pg_catalog.pg_depend d WHERE d.classid = 'pg_catalog.pg_class'::regclass
@@ -229,6 +230,12 @@ WHERE n.nspname NOT IN ('pg_catalog', 'information_schema', 'ecm') AND n.nspname
           = ANY (f.proargtypes::oid[] || f.prorettype || coalesce(f.proallargtypes, '{}'))
        -- dynamic SQL may put the table's name together from pieces
        OR f.prosrc ~* '\mexecute\M')
+UNION
+SELECT 'function', n.nspname || '.' || f.proname,
+  'its body uses NEW.* or OLD.* of ' || %(table)s || ', which have one column more until contract'
+FROM pg_catalog.pg_trigger t JOIN pg_catalog.pg_proc f ON f.oid = t.tgfoid
+JOIN pg_catalog.pg_namespace n ON n.oid = f.pronamespace
+WHERE t.tgrelid = %(oid)s AND n.nspname <> 'ecm' AND f.prosrc ~* '\m(new|old)\s*\)?\s*\.\s*\*'
 UNION
 SELECT 'function', n.nspname || '.' || f.proname,
   'its parsed body returns whole rows of ' || %(table)s || ', which have one column more until contract'

@@ -48,6 +48,7 @@ _SETTINGS = {
     "default_transaction_deferrable": "off",
     # Row-level security would hide rows from the sweep in silence; off turns that into an error.
     "row_security": "off",
+    "client_encoding": "UTF8",
     "TimeZone": "UTC",
     "DateStyle": "ISO",
     "quote_all_identifiers": "off",
@@ -281,7 +282,7 @@ def explained(doing: str, *, statement: str | None = None) -> Generator[None]:
     except errors.InsufficientPrivilege as error:
         raise PrivilegeError(f"{doing}: {error.diag.message_primary}", details=_lines(error, statement)) from error
     except psycopg.Error as error:
-        if error.sqlstate is None or _is_fatal(error):
+        if is_lost(error):
             raise  # the session was lost, perhaps before an answer came
         raise StatementFailedError(
             f"{doing}: {error.diag.message_primary or str(error)}",
@@ -296,10 +297,10 @@ def unforeseen(error: psycopg.Error, branch: str) -> EcmError:
         return PrivilegeError(f"{branch}: {error.diag.message_primary}", hint="ecm doctor")
     if isinstance(error, errors.LockNotAvailable):
         return LockTimeoutError(f"{branch}: something is locked by another session", hint="run the same command again")
-    if error.sqlstate is None or _is_fatal(error):
+    if is_lost(error):
         return ConnectionFailedError(f"the connection to {branch} was lost", hint="run the same command again")
     return StatementFailedError(
-        f"{branch}: {error.diag.message_primary}", details=_lines(error, None), hint="ecm doctor"
+        f"{branch}: {error.diag.message_primary or error}", details=_lines(error, None), hint="ecm doctor"
     )
 
 

@@ -130,8 +130,18 @@ class RenameColumn(Operation):
     @override
     def mappings(self, facts: Table) -> tuple[Mapping, ...]:
         column = self._column(facts)
-        default = column.default if column.default_is_constant else None
-        return (Mapping(old=self.column, new=self.to, type=column.plain_type, default=default),)
+        # The default that counts is the one the new column has, whatever has become of the old one's since.
+        given = facts.column(self.to) or column
+        default = given.default if given.default_is_constant else None
+        return (
+            Mapping(
+                old=self.column,
+                new=self.to,
+                type=column.plain_type,
+                default=default,
+                cast=column.type != column.plain_type,
+            ),
+        )
 
     @override
     def expand(self, facts: Table) -> Ddl:

@@ -60,6 +60,11 @@ class TableName:
         """The name, qualified and quoted."""
         return sql.Identifier(self.schema, self.name)
 
+    @property
+    def qualified(self) -> str:
+        """The schema and the name as one text that no other table has."""
+        return f"{_written(self.schema)}.{_written(self.name)}"
+
     def __str__(self) -> str:
         """Return the name as a plan writes it: the schema only where it is not public; `parse` reads it back."""
         parts = (self.name,) if self.schema == "public" else (self.schema, self.name)

@@ -25,13 +25,16 @@ class Mapping:
         old: the column's name before the change.
         new: the name of the column added beside it.
         type: the new column's type; both sides are compared in it.
-        default: the constant default both carry, as SQL; None where a column not given is NULL.
+        default: the constant default of the new column, as SQL; None where a column not given is NULL.
+        cast: whether the old column's type is another, a domain over `type`. A type is named only where it
+            must be: in a trigger that takes USAGE on its schema, which the writer may not have.
     """
 
     old: str
     new: str
     type: str
     default: str | None
+    cast: bool = False
 
     @property
     def default_value(self) -> sql.Composed:
@@ -40,14 +43,33 @@ class Mapping:
 
     def differ(self, left: sql.Composable, right: sql.Composable) -> sql.Composed:
         """Return a condition: the two values are not the same, byte for byte (NULL is the same as NULL)."""
-        return sql.SQL("pg_catalog.record_image_ne(ROW({left}::{type}), ROW({right}::{type}))").format(
-            left=left, right=right, type=verbatim(self.type)
+        return sql.SQL("pg_catalog.record_image_ne(ROW({left}{cast}), ROW({right}{cast}))").format(
+            left=left, right=right, cast=verbatim(f"::{self.type}" if self.cast else "")
+        )
+
+    def given(self, value: sql.Composable) -> sql.Composed:
+        """Return a condition: a value of the new column is not the one it has when it is left out."""
+        if self.default is None:
+            # PostgreSQL takes this as a plain test for NULL, of a composite value too.
+            return sql.SQL("{} IS DISTINCT FROM NULL").format(value)
+        return sql.SQL("pg_catalog.record_image_ne(ROW({}), ROW({}::{}))").format(
+            value, self.default_value, verbatim(self.type)
         )
 
     @property
     def mismatch(self) -> sql.Composed:
         """A condition over the table's row: its two sides do not follow from one another."""
         return self.differ(sql.Identifier(self.old), sql.Identifier(self.new))
+
+    @property
+    def unfilled(self) -> sql.Composed:
+        """A condition over the table's row: no write has reached its new side yet.
+
+        Only then is the new side NULL while the old is not: the column was added without a default, and
+        whatever is written under the trigger is in step. A row that differs in another way was written
+        past the trigger, and is for the proof to name, not for the sweep to overwrite.
+        """
+        return sql.SQL("{} IS NULL AND {}").format(sql.Identifier(self.new), self.mismatch)
 
     @property
     def assignment(self) -> sql.Composed:

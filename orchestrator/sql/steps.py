@@ -172,7 +172,7 @@ class Sweep(OnTable):
             self.table.identifier,
             self._assignments,
             region,
-            self.proof.mismatch,
+            sql.SQL(" OR ").join(sql.SQL("({})").format(mapping.unfilled) for mapping in self.mappings),
         )
 
     @property

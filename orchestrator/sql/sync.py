@@ -51,7 +51,7 @@ class Ddl:
 
 def trigger_name(plan: str, table: TableName) -> str:
     """Return the name of the sync trigger that fires last: the only one, or the one that settles."""
-    return bounded(LAST, plan, table.schema, table.name)
+    return bounded(LAST, plan, table.qualified)
 
 
 def is_ours(trigger: Trigger) -> bool:
@@ -79,7 +79,7 @@ def install(plan: str, facts: Table, mappings: tuple[Mapping, ...]) -> Ddl:
     such a trigger fires is decided by the columns a statement names, not by what changed.
     """
     table, last = facts.name, trigger_name(plan, facts.name)
-    first = bounded(FIRST, plan, table.schema, table.name)
+    first = bounded(FIRST, plan, table.qualified)
     there = {trigger.name for trigger in facts.triggers}
     encloses = first in there if last in there else bool(meddlers(facts))
     functions = {"sync": sync_function(plan, table, mappings, Truth.OLD)}
@@ -106,7 +106,7 @@ def install(plan: str, facts: Table, mappings: tuple[Mapping, ...]) -> Ddl:
 
 
 def _function(role: str, plan: str, table: TableName) -> sql.Identifier:
-    return sql.Identifier(JOURNAL_SCHEMA, bounded(role, plan, table.schema, table.name))
+    return sql.Identifier(JOURNAL_SCHEMA, bounded(role, plan, table.qualified))
 
 
 def _trigger(name: str, table: TableName, function: sql.Identifier, *, guard: str) -> tuple[Statement, ...]:
@@ -161,7 +161,7 @@ def _definition(name: sql.Identifier, body: sql.Composed) -> sql.Composed:
 def _on_insert(mapping: Mapping) -> sql.Composed:
     """The new side was given when it is not its default; then it is written to the old, else the old to the new."""
     return sql.SQL("    IF {given} THEN\n      {to_old}\n    ELSE\n      {to_new}\n    END IF;").format(
-        given=mapping.differ(_row_new(mapping), mapping.default_value), to_old=_to_old(mapping), to_new=_to_new(mapping)
+        given=mapping.given(_row_new(mapping)), to_old=_to_old(mapping), to_new=_to_new(mapping)
     )
 
 
@@ -201,8 +201,10 @@ def touchable(facts: Table, mappings: tuple[Mapping, ...]) -> str | None:
     """Return a column that an UPDATE may set to itself without firing more triggers than any UPDATE does."""
     taken = {name for trigger in facts.triggers for name in trigger.update_of}
     taken |= {name for mapping in mappings for name in (mapping.old, mapping.new)}
-    free = (c.name for c in facts.columns if not (c.name in taken or c.identity or c.generated or c.partition_key))
-    return next(free, None)
+    free = [c.name for c in facts.columns if not (c.name in taken or c.identity or c.generated or c.partition_key)]
+    # A key set to itself still locks the row against foreign key checks; a plain column does not.
+    indexed = {name for index in facts.indexes for name in index.columns}
+    return min(free, key=lambda name: name in indexed, default=None)
 
 
 def _with_new(trigger: Trigger, mappings: tuple[Mapping, ...]) -> tuple[str, ...]:

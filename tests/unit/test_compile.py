@@ -89,11 +89,11 @@ def test_expand_takes_back_in_reverse() -> None:
     (step,) = compiler.steps(TWO, Phase.EXPAND, TWO_FACTS)
     back = [line.split(" ON ")[0] for line in texts(step, back=True).split(";\n")]
     assert back == [
-        'DROP TRIGGER IF EXISTS "~ecm_p_public_authors"',
-        'DROP FUNCTION IF EXISTS "ecm"."sync_p_public_authors"()',
+        'DROP TRIGGER IF EXISTS "~ecm_p_public.authors"',
+        'DROP FUNCTION IF EXISTS "ecm"."sync_p_public.authors"()',
         'ALTER TABLE "public"."authors" DROP COLUMN IF EXISTS "full_name"',
-        'DROP TRIGGER IF EXISTS "~ecm_p_public_books"',
-        'DROP FUNCTION IF EXISTS "ecm"."sync_p_public_books"()',
+        'DROP TRIGGER IF EXISTS "~ecm_p_public.books"',
+        'DROP FUNCTION IF EXISTS "ecm"."sync_p_public.books"()',
         'ALTER TABLE "public"."books" DROP COLUMN IF EXISTS "heading"',
         'ALTER TABLE "public"."books" DROP COLUMN IF EXISTS "published"',
     ]
@@ -122,8 +122,8 @@ def test_the_same_inverse_before_and_after() -> None:
         columns=(*before.columns, column("published")),
         triggers=(
             trigger("t", update_of=("year", "published")),
-            trigger("!ecm_p_public_books", events=("INSERT", "UPDATE")),
-            trigger("~ecm_p_public_books", events=("INSERT", "UPDATE")),
+            trigger("!ecm_p_public.books", events=("INSERT", "UPDATE")),
+            trigger("~ecm_p_public.books", events=("INSERT", "UPDATE")),
         ),
     )
     inverses = [compiler.undo(plan(), Phase.EXPAND, of(facts), filled=False)[0].inverse for facts in (before, after)]
@@ -132,7 +132,7 @@ def test_the_same_inverse_before_and_after() -> None:
 
 def test_a_trigger_made_since_does_not_change_the_way_back() -> None:
     """Someone's BEFORE trigger that came after expand does not make ecm look for triggers it never made."""
-    alone = (trigger("~ecm_p_public_books", events=("INSERT", "UPDATE")),)
+    alone = (trigger("~ecm_p_public.books", events=("INSERT", "UPDATE")),)
     facts = table("books", *table().columns, column("published"), triggers=alone)
     since = replace(facts, triggers=(*alone, trigger("theirs")))
     assert compiler.undo(plan(), Phase.EXPAND, of(since), filled=True) == compiler.undo(
@@ -149,7 +149,7 @@ def test_a_trigger_made_since_does_not_change_the_way_back() -> None:
         ((trigger("t", enabled="D"),), True, None),
         ((trigger("t"),), False, None),
         ((trigger("t", enabled="R"),), False, None),
-        ((trigger("~ecm_other_public_books", events=("INSERT", "UPDATE")),), True, None),
+        ((trigger("~ecm_other_public.books", events=("INSERT", "UPDATE")),), True, None),
         ((trigger("t", timing="AFTER", update_of=("year",)),), False, "id"),
         ((trigger("t", timing="AFTER", update_of=("id", "year")),), False, "title"),
         ((trigger("t", timing="AFTER", update_of=("id", "year", "title")),), True, None),
@@ -160,8 +160,8 @@ def test_how_the_sweep_writes(triggers: tuple[Any, ...], spared: bool, touch: st
     """It spares itself the sync trigger only where no other can change what it writes, and wakes no audit of the column."""
     (sweep,) = compiler.steps(plan(), Phase.BACKFILL, of(table(triggers=triggers)))
     assert isinstance(sweep, Sweep)
-    assert (sweep.spared == "~ecm_p_public_books", sweep.touch) == (spared, touch)
-    assert sweep.spared in (None, "~ecm_p_public_books")
+    assert (sweep.spared == "~ecm_p_public.books", sweep.touch) == (spared, touch)
+    assert sweep.spared in (None, "~ecm_p_public.books")
 
 
 def test_an_invalid_index_has_no_twin() -> None:
@@ -218,8 +218,8 @@ def test_obstacles_to_expand(settings: dict[str, Any], error: type[Exception], w
         trigger("~zzz", enabled="D"),
         trigger("~zzz", events=("DELETE",)),
         trigger("zzz"),
-        trigger("~ecm_other_public_books"),
-        trigger("!ecm_other_public_books"),
+        trigger("~ecm_other_public.books"),
+        trigger("!ecm_other_public.books"),
     ],
 )
 def test_triggers_that_are_not_in_the_way(harmless: Any) -> None:
@@ -280,7 +280,7 @@ def test_beware() -> None:
         trigger("asleep", enabled="D"),
         trigger("of_year", update_of=("year",)),
         trigger("inserted", events=("INSERT",)),
-        trigger("~ecm_other_public_books"),
+        trigger("~ecm_other_public.books"),
     )
     lines = compiler.beware(plan(), of(table(triggers=triggers, publications=("all_of_it",))))
     assert [line.split(" ")[:2] for line in lines] == [

@@ -27,17 +27,17 @@ def triggers_of(statements: list[str]) -> list[str]:
 def test_one_trigger_where_the_table_has_none() -> None:
     """It fires last of all, always, and not for the sweep of its own plan."""
     statements = texts(sync.install("p", table(), (YEAR,)))
-    assert triggers_of(statements) == ["~ecm_p_public_books"]
-    assert "current_setting('ecm.backfill', true) IS DISTINCT FROM '~ecm_p_public_books'" in statements[1]
-    assert statements[2] == 'ALTER TABLE "public"."books" ENABLE ALWAYS TRIGGER "~ecm_p_public_books"'
+    assert triggers_of(statements) == ["~ecm_p_public.books"]
+    assert "current_setting('ecm.backfill', true) IS DISTINCT FROM '~ecm_p_public.books'" in statements[1]
+    assert statements[2] == 'ALTER TABLE "public"."books" ENABLE ALWAYS TRIGGER "~ecm_p_public.books"'
 
 
 def test_two_triggers_around_those_of_the_table() -> None:
     """The first brings new writes to the old side, the last hands on what the table's own made of it."""
     statements = texts(sync.install("p", table(triggers=(trigger("theirs"),)), (YEAR,)))
-    assert triggers_of(statements) == ["!ecm_p_public_books", "~ecm_p_public_books"]
+    assert triggers_of(statements) == ["!ecm_p_public.books", "~ecm_p_public.books"]
     assert all(
-        "IS DISTINCT FROM '~ecm_p_public_books'" in text for text in statements if text.startswith("CREATE TRIGGER")
+        "IS DISTINCT FROM '~ecm_p_public.books'" in text for text in statements if text.startswith("CREATE TRIGGER")
     )
     back = texts(sync.install("p", table(triggers=(trigger("theirs"),)), (YEAR,)), back=True)
     assert sum("DROP TRIGGER" in text for text in back) == sum("DROP FUNCTION" in text for text in back) == 2
@@ -72,7 +72,7 @@ def test_any_name_is_quoted_in_the_body(old: str, new: str, truth: Truth) -> Non
     mapping = Mapping(old=old, new=new, type="integer", default="'%s $$ '''")
     statement = sync.sync_function("p", TableName("public", "t"), (mapping,), truth).as_string(None)
     head, _, literal = statement.partition(" AS ")
-    assert head.startswith('CREATE OR REPLACE FUNCTION "ecm"."sync_p_public_t"()')
+    assert head.startswith('CREATE OR REPLACE FUNCTION "ecm"."sync_p_public.t"()')
     assert "SET search_path = pg_catalog, pg_temp" in head
     body = literal.strip().removeprefix("E").strip("'")
     escaped = "\\" in old + new
