@@ -18,7 +18,7 @@ from orchestrator.engine import journal, locks
 from orchestrator.engine.connection import Connection, explained
 from orchestrator.engine.journal import SweepRecord, Writer
 from orchestrator.engine.verification import Verdict, pages, unproven, verify
-from orchestrator.events import Observer, Progress, StepStarted, Waiting
+from orchestrator.events import Observer, Progress, Waiting
 from orchestrator.sql.steps import Sweep, region
 from orchestrator.sql.sync import GUARD
 
@@ -219,7 +219,6 @@ class Sweeper:
         def progress(done: int, total: int, rows: int) -> None:
             self.observer(Progress(what=f"proof {self.step.table}", done=done, total=total, rows=rows))
 
-        self.observer(StepStarted(key=f"proof {self.step.table}", title=f"check every row of {self.step.table}"))
         with explained(f"proof of {self.step.table}"):
             return verify(self.connection(), self.step.proof, progress=progress)
 
