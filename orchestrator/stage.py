@@ -11,10 +11,11 @@ from psycopg import sql
 
 from orchestrator.actor import holder
 from orchestrator.branches import Provider, provider_for
-from orchestrator.engine import catalog, journal, locks
+from orchestrator.engine import catalog, journal, leases, locks
 from orchestrator.engine.connection import Connection, Link, connect, unforeseen
 from orchestrator.engine.heartbeat import heartbeat
-from orchestrator.engine.journal import Lease, Record
+from orchestrator.engine.journal import Record
+from orchestrator.engine.leases import Lease
 from orchestrator.errors import EcmError, LeaseError, PreconditionError
 from orchestrator.events import Observer, Waiting
 from orchestrator.ledger import Entry, Ledger
@@ -124,7 +125,7 @@ class Stage:
         """Hold the lease on the plan in this database while the block runs."""
         plan = scene.plan.plan
         until, attempt = time.monotonic() + LEASE_PATIENCE, 0
-        while (lease := journal.try_lease(link.connection, plan, holder())) is None:
+        while (lease := leases.take(link.connection, plan, holder())) is None:
             attempt += 1
             if time.monotonic() > until:
                 raise _taken(link.connection, scene)
@@ -140,7 +141,7 @@ class Stage:
                 # After Ctrl-C or a lost session there may be nothing to give it back with; it ends with the session.
                 with suppress(psycopg.Error):
                     if link.current is not None and not link.current.closed:
-                        journal.release(link.current, lease)
+                        leases.release(link.current, lease)
 
     def ledger(self) -> Ledger:
         """Open the project's ledger, for the caller to close."""

@@ -6,9 +6,9 @@ from contextlib import contextmanager
 
 import psycopg
 
-from orchestrator.engine import journal
+from orchestrator.engine import leases
 from orchestrator.engine.connection import Connection
-from orchestrator.engine.journal import Lease
+from orchestrator.engine.leases import Lease
 from orchestrator.errors import ConnectionFailedError
 
 INTERVAL = 5.0
@@ -34,7 +34,7 @@ def _beat(opens: Callable[[], Connection], lease: Lease, over: threading.Event) 
         try:
             if connection is None or connection.closed:
                 connection = opens()
-            if not journal.beat(connection, lease):
+            if not leases.beat(connection, lease):
                 break  # someone else has it; the working session will find out in its next transaction
         except (psycopg.Error, ConnectionFailedError):
             connection = _closed(connection)

@@ -2,7 +2,7 @@
 
 Whatever changes the database commits together with its record here, so the journal is the truth
 about this database and travels with it when it is copied. Every write states the fencing number
-of the lease it is made under; a holder that was replaced finds its writes refused.
+of the lease it is made under (`leases`); a holder that was replaced finds its writes refused.
 """
 
 from dataclasses import dataclass
@@ -14,7 +14,9 @@ from psycopg import errors, sql
 from psycopg.rows import dict_row
 from psycopg.types.json import Jsonb
 
+from orchestrator.engine import leases
 from orchestrator.engine.connection import Connection
+from orchestrator.engine.leases import Lease
 from orchestrator.errors import ConfigurationError, LeaseError, PrivilegeError
 from orchestrator.plan.lifecycle import Direction, Move, Phase, Position, State
 
@@ -41,15 +43,6 @@ class Record:
     heartbeat_at: datetime | None
     now: datetime
     """The database's clock when it was read."""
-
-
-@dataclass(frozen=True, kw_only=True)
-class Lease:
-    """The right to work on a plan in this database, until someone takes a higher number."""
-
-    plan: str
-    fence: int
-    holder: str
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -289,94 +282,6 @@ def moves(connection: Connection) -> tuple[CompletedMove, ...]:
     )
 
 
-# ---------------------------------------------------------------- the lease
-
-
-def _lock_number(plan: str) -> sql.Composed:
-    return sql.SQL("pg_catalog.hashtextextended({}, 0)").format(sql.Literal(f"ecm.lease {plan}"))
-
-
-def _try_lock(connection: Connection, plan: str) -> bool:
-    query = sql.SQL("SELECT pg_catalog.pg_try_advisory_lock({})").format(_lock_number(plan))
-    row = connection.execute(query).fetchone()
-    return bool(row and row[0])
-
-
-def try_lease(connection: Connection, plan: str, holder: str) -> Lease | None:
-    """Take the lease, or return None where a living session holds it.
-
-    The session's advisory lock tells the living from the dead: it ends with the session. The
-    fencing number tells the dead that they are: what they still try to commit is refused.
-    """
-    if not _try_lock(connection, plan):
-        return None
-    with connection.transaction():
-        # FOR UPDATE waits for a transaction of the former holder that is still committing (see `hold`).
-        connection.execute("SELECT FROM ecm.leases WHERE plan = %s FOR UPDATE", [plan])
-        row = connection.execute(
-            "INSERT INTO ecm.leases AS l (plan, fence, holder, acquired_at, heartbeat_at)"
-            " VALUES (%s, 1, %s, pg_catalog.clock_timestamp(), pg_catalog.clock_timestamp())"
-            " ON CONFLICT (plan) DO UPDATE SET fence = l.fence + 1, holder = excluded.holder,"
-            " acquired_at = excluded.acquired_at, heartbeat_at = excluded.heartbeat_at RETURNING fence",
-            [plan, holder],
-        ).fetchone()
-    return Lease(plan=plan, fence=row[0] if row else 0, holder=holder)
-
-
-def renew(connection: Connection, lease: Lease) -> None:
-    """Take the advisory lock again in a new session, and make sure that no one came between.
-
-    Raises:
-        LeaseError: someone did.
-    """
-    for _ in range(50):
-        hold(connection, lease)
-        if _try_lock(connection, lease.plan):
-            return
-        # The server has not yet noticed that our former session is gone.
-        connection.execute("SELECT pg_catalog.pg_sleep(0.1)")
-
-
-def release(connection: Connection, lease: Lease) -> None:
-    """Give the lease back."""
-    connection.execute("UPDATE ecm.leases SET holder = '' WHERE plan = %s AND fence = %s", [lease.plan, lease.fence])
-    connection.execute(sql.SQL("SELECT pg_catalog.pg_advisory_unlock({})").format(_lock_number(lease.plan)))
-
-
-def hold(connection: Connection, lease: Lease) -> None:
-    """Hold the lease for the length of this transaction.
-
-    FOR KEY SHARE lets heartbeats pass and makes a taker wait until this transaction has ended.
-
-    Raises:
-        LeaseError: someone took it.
-    """
-    row = connection.execute(
-        "SELECT FROM ecm.leases WHERE plan = %s AND fence = %s FOR KEY SHARE", [lease.plan, lease.fence]
-    ).fetchone()
-    if row is None:
-        raise lost(connection, lease)
-
-
-def lost(connection: Connection, lease: Lease) -> LeaseError:
-    """Return the error for a lease that someone else took."""
-    row = connection.execute("SELECT holder FROM ecm.leases WHERE plan = %s", [lease.plan]).fetchone()
-    return LeaseError(
-        f"another ecm took over {lease.plan} here ({row[0] if row else 'unknown'})",
-        details=["this one stopped before changing anything more"],
-        hint="ecm status",
-    )
-
-
-def beat(connection: Connection, lease: Lease) -> bool:
-    """Show that the holder lives; False where the lease is lost."""
-    found = connection.execute(
-        "UPDATE ecm.leases SET heartbeat_at = pg_catalog.clock_timestamp() WHERE plan = %s AND fence = %s",
-        [lease.plan, lease.fence],
-    )
-    return found.rowcount == 1
-
-
 # ---------------------------------------------------------------- writing
 
 
@@ -394,7 +299,7 @@ class Writer:
         Raises:
             LeaseError: the position is not the one that was judged.
         """
-        hold(self.connection, self.lease)
+        leases.hold(self.connection, self.lease)
         phase = move.phases[0]
         if position == Position() and move.direction is Direction.FORWARD:
             self.connection.execute(
@@ -420,7 +325,7 @@ class Writer:
 
     def intend(self, phase: Phase, direction: Direction, key: str, title: str, statements: list[str]) -> None:
         """Record that a step is about to be run."""
-        hold(self.connection, self.lease)
+        leases.hold(self.connection, self.lease)
         self.connection.execute(
             "INSERT INTO ecm.steps (plan, phase, direction, key, title, started_at, statements)"
             " VALUES (%s, %s, %s, %s, %s, pg_catalog.clock_timestamp(), %s)"
@@ -440,7 +345,7 @@ class Writer:
 
     def finish(self, phase: Phase, direction: Direction, key: str, *, lock_wait: float) -> None:
         """Record that a step was done; in the same transaction as the step, where it has one."""
-        hold(self.connection, self.lease)
+        leases.hold(self.connection, self.lease)
         self.connection.execute(
             "UPDATE ecm.steps SET finished_at = pg_catalog.clock_timestamp(), lock_wait = %s"
             " WHERE plan = %s AND phase = %s AND direction = %s AND key = %s",
@@ -449,7 +354,7 @@ class Writer:
 
     def complete(self, move: Move, position: Position, *, checksum: str, actor: str, data: dict[str, Any]) -> None:
         """Record that a move is complete: the state, and the move itself for the ledger."""
-        hold(self.connection, self.lease)
+        leases.hold(self.connection, self.lease)
         self._set(
             position,
             "state = %s, state_since = pg_catalog.clock_timestamp(), phase = NULL, direction = NULL,"
@@ -483,7 +388,7 @@ class Writer:
 
     def fail(self, message: str) -> None:
         """Keep what went wrong for `status`."""
-        hold(self.connection, self.lease)
+        leases.hold(self.connection, self.lease)
         self.connection.execute("UPDATE ecm.plans SET phase_error = %s WHERE plan = %s", [message, self.lease.plan])
 
     def verified(self) -> None:

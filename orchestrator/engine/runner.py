@@ -14,9 +14,10 @@ from typing import Any
 from psycopg import sql
 from tenacity import RetryCallState
 
-from orchestrator.engine import journal, locks
+from orchestrator.engine import journal, leases, locks
 from orchestrator.engine.connection import Connection, Link, explained
-from orchestrator.engine.journal import Lease, Writer
+from orchestrator.engine.journal import Writer
+from orchestrator.engine.leases import Lease
 from orchestrator.engine.sweep import Sweeper
 from orchestrator.engine.verification import Verdict, unproven, verify
 from orchestrator.errors import LockTimeoutError, StatementFailedError
@@ -64,7 +65,7 @@ class Runner:
         self._observer = observer
         self._sleep = sleep
         self._waited = 0.0
-        link.reopened.append(lambda connection: journal.renew(connection, lease))
+        link.reopened.append(lambda connection: leases.renew(connection, lease))
 
     def run(self, task: Task) -> dict[str, Any]:
         """Do or undo what the task says; return what was measured, as it is recorded with the move.
@@ -235,7 +236,7 @@ class Runner:
         direction = task.move.direction
         with connection.transaction():
             writer = self._writer(connection)
-            journal.hold(connection, writer.lease)
+            leases.hold(connection, writer.lease)
             locks.set_local(connection, lock_timeout=locks.milliseconds(task.lock_timeout))
             if step.lock is not None and step.tables:
                 budget = locks.budget_for(connection, step.tables, task.lock_timeout)
@@ -257,7 +258,7 @@ class Runner:
     def _run_index(self, connection: Connection, step: ConcurrentIndex, direction: Direction) -> None:
         """Build or drop an index without holding writers back, judged by what the catalog says afterwards."""
         sent = ";\n".join(statement.as_string(None) for statement in _sent(step, direction))
-        journal.hold(connection, self._lease)
+        leases.hold(connection, self._lease)
         with locks.patient(connection), explained(step.title, statement=sent):
             if direction is Direction.BACK:
                 self._each(connection, step.inverse)
@@ -289,7 +290,7 @@ class Runner:
         index = sql.Identifier(step.table.schema, step.name)
         try:
             with connection.transaction():
-                journal.hold(connection, self._lease)
+                leases.hold(connection, self._lease)
                 connection.execute(sql.SQL("DROP INDEX IF EXISTS {}").format(index))
         except locks.REFUSED:
             return f"index {step.name} is left half built, for the next run to take away"

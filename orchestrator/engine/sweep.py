@@ -14,7 +14,7 @@ from time import monotonic
 from psycopg import errors, sql
 from tenacity import RetryCallState, Retrying, retry_if_exception_type, stop_after_delay, wait_random_exponential
 
-from orchestrator.engine import journal, locks
+from orchestrator.engine import journal, leases, locks
 from orchestrator.engine.connection import Connection, explained
 from orchestrator.engine.journal import SweepRecord, Writer
 from orchestrator.engine.verification import Verdict, pages, unproven, verify
@@ -94,7 +94,7 @@ class Sweeper:
         connection = self.connection()
         with connection.transaction():
             writer = self.writer(connection)
-            journal.hold(connection, writer.lease)
+            leases.hold(connection, writer.lease)
             connection.execute(
                 "INSERT INTO ecm.sweeps"
                 " (plan, relation, filenode, pages, next_page, rows, round, started_at, updated_at)"
@@ -187,7 +187,7 @@ class Sweeper:
         row_wait = self._row_wait()
         with connection.transaction():
             writer = self.writer(connection)
-            journal.hold(connection, writer.lease)
+            leases.hold(connection, writer.lease)
             # The table's triggers, checks and index expressions find their names as in an application's session.
             connection.execute("SET LOCAL search_path TO DEFAULT")
             # Safe: the checkpoint is in the same transaction, so a crash loses both or neither.

@@ -15,9 +15,10 @@ from operations.harness import as_role, ask, rows, run
 from psycopg import errors
 from pydantic import SecretStr
 
-from orchestrator.engine import journal
+from orchestrator.engine import journal, leases
 from orchestrator.engine.connection import Connection, connect
-from orchestrator.engine.journal import Lease, Writer
+from orchestrator.engine.journal import Writer
+from orchestrator.engine.leases import Lease
 from orchestrator.errors import ConfigurationError, LeaseError, PrivilegeError
 from orchestrator.plan.lifecycle import Direction, Move, Phase, Position, State
 
@@ -237,7 +238,7 @@ BEGUN = Position(phase=Phase.EXPAND, direction=Direction.FORWARD)
 
 def lease(connection: Connection, holder: str = "me") -> Lease:
     """Take the lease."""
-    taken = journal.try_lease(connection, "p", holder)
+    taken = leases.take(connection, "p", holder)
     assert taken is not None
     return taken
 
@@ -334,15 +335,15 @@ def test_one_holder_at_a_time(session: Connection, sessions: Sessions) -> None:
     """A lease is had by one living session; given back, or its session gone, it goes to the next with a higher number."""
     other = sessions()
     first = lease(session)
-    assert journal.try_lease(other, "p", "other") is None
-    assert journal.try_lease(other, "another plan", "other") is not None
-    journal.release(session, first)
+    assert leases.take(other, "p", "other") is None
+    assert leases.take(other, "another plan", "other") is not None
+    leases.release(session, first)
     second = lease(other, "other")
     assert second.fence == first.fence + 1
     other.close()
     third = None
     while third is None:  # the server takes a moment to see that the session is gone
-        third = journal.try_lease(session, "p", "again")
+        third = leases.take(session, "p", "again")
     assert third.fence == second.fence + 1
 
 
@@ -361,7 +362,7 @@ def test_whoever_was_replaced_writes_nothing(session: Connection, sessions: Sess
     w = _overtaken(session, sessions)
     before = rows(session, "SELECT * FROM ecm.plans") + rows(session, "SELECT * FROM ecm.steps")
     if what == "beat":
-        assert not journal.beat(session, w.lease)
+        assert not leases.beat(session, w.lease)
         return
     actions = {
         "begin": lambda: w.begin(
@@ -369,8 +370,8 @@ def test_whoever_was_replaced_writes_nothing(session: Connection, sessions: Sess
         ),
         "finish": lambda: w.finish(Phase.EXPAND, Direction.FORWARD, "expand", lock_wait=0),
         "complete": lambda: w.complete(EXPAND, BEGUN, checksum="", actor="", data={}),
-        "hold": lambda: journal.hold(session, w.lease),
-        "renew": lambda: journal.renew(session, w.lease),
+        "hold": lambda: leases.hold(session, w.lease),
+        "renew": lambda: leases.renew(session, w.lease),
     }
     with pytest.raises(LeaseError) as refused, session.transaction():
         actions[what]()
@@ -385,11 +386,11 @@ def test_a_taker_waits_for_what_is_being_committed(session: Connection, sessions
     other = sessions()
     run(other, "SET lock_timeout = '50ms'")
     with session.transaction():
-        journal.hold(session, w.lease)
+        leases.hold(session, w.lease)
         run(session, "SELECT pg_advisory_unlock_all()")
-        assert journal.beat(sessions(), w.lease), "a heartbeat passes"
+        assert leases.beat(sessions(), w.lease), "a heartbeat passes"
         with pytest.raises(errors.LockNotAvailable):
-            journal.try_lease(other, "p", "other")
+            leases.take(other, "p", "other")
     run(other, "SELECT pg_advisory_unlock_all()")
     assert lease(other, "other").fence == w.lease.fence + 1
 
