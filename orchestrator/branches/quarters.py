@@ -13,6 +13,7 @@ Sockets are trusted without a password, so the folder they are in can be entered
 server's user (and root) only.
 """
 
+import fcntl
 import hashlib
 import os
 import pwd
@@ -26,8 +27,6 @@ from contextlib import suppress
 from dataclasses import dataclass
 from importlib import metadata, util
 from pathlib import Path
-
-from tenacity import Retrying, retry_if_exception_type, stop_after_attempt, wait_fixed
 
 from orchestrator.branches.postmaster import Postmaster
 from orchestrator.errors import ConfigurationError
@@ -228,14 +227,7 @@ def _service_account() -> Account:
     if os.geteuid() != 0:
         return Account()
     try:
-        # Two processes may make the user at once; the one that fails finds it the next time.
-        patiently = Retrying(
-            retry=retry_if_exception_type(subprocess.CalledProcessError),
-            stop=stop_after_attempt(10),
-            wait=wait_fixed(0.3),
-            reraise=True,
-        )
-        user = patiently(_service_user)
+        user = _service_user()
     except (OSError, subprocess.CalledProcessError) as problem:
         raise ConfigurationError(
             "the embedded server cannot run as root, and no other user could be made for it",
@@ -248,8 +240,13 @@ def _service_account() -> Account:
 def _service_user() -> pwd.struct_passwd:
     with suppress(KeyError):
         return pwd.getpwnam(SERVICE_USER)
-    command = ["useradd", "--system", "--no-create-home", "--shell", "/usr/sbin/nologin", SERVICE_USER]
-    subprocess.run(command, check=True, capture_output=True)
+    with (_system_place() / "user.lock").open("w") as lock:
+        # One at a time: of two useradds for one name, the second gives it another number under the first one's feet.
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        with suppress(KeyError):
+            return pwd.getpwnam(SERVICE_USER)
+        command = ["useradd", "--system", "--no-create-home", "--shell", "/usr/sbin/nologin", SERVICE_USER]
+        subprocess.run(command, check=True, capture_output=True)
     return pwd.getpwnam(SERVICE_USER)
 
 
