@@ -10,6 +10,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from orchestrator import reports
+from orchestrator.engine import sentry
 from orchestrator.engine.connection import explained
 from orchestrator.engine.verification import verify
 from orchestrator.errors import RefusedError, UsageError
@@ -256,6 +257,7 @@ class Conductor:
             facts = self._stage.facts(scene.connection, scene.plan)
             proofs = compiler.proofs(scene.plan, facts, "verify")
             with explained(f"verification of {name}"):
+                sentry.on_post(scene.connection, compiler.sync_triggers(scene.plan, facts))
                 verdicts = [verify(scene.connection, proof) for proof in proofs]
             return reports.VerifyReport(
                 plan=name,

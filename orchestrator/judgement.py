@@ -6,10 +6,10 @@ from contextlib import closing, suppress
 import psycopg
 
 from orchestrator import reports
-from orchestrator.engine import journal
+from orchestrator.engine import journal, sentry
 from orchestrator.engine.connection import Connection, explained
 from orchestrator.engine.journal import Record
-from orchestrator.errors import ConfigurationError, EcmError, RefusedError, TamperingError
+from orchestrator.errors import ConfigurationError, EcmError, RefusedError, TamperingError, VerificationError
 from orchestrator.plan import compile as compiler
 from orchestrator.plan.checksum import checksum
 from orchestrator.plan.gates import Case, CheckResult, Passage, judge
@@ -118,7 +118,15 @@ class Judgement:
         """Return what stands in the way of a move in the branch's catalog."""
         if move.resumes and any(step.finished_at for step in journal.steps(scene.connection, scene.plan.plan)):
             return ()  # what was begun is carried on
-        return compiler.problems(scene.plan, move.phases[0], self._stage.facts(scene.connection, scene.plan))
+        facts = self._stage.facts(scene.connection, scene.plan)
+        problems = compiler.problems(scene.plan, move.phases[0], facts)
+        if problems or move.origin is State.PLANNED:
+            return problems
+        try:
+            sentry.on_post(scene.connection, compiler.sync_triggers(scene.plan, facts))
+        except VerificationError as error:
+            return (error,)
+        return ()
 
     def _ledger_is_broken(self) -> bool:
         with closing(self._stage.ledger()) as ledger:

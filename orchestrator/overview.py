@@ -5,18 +5,23 @@ from contextlib import closing
 from dataclasses import dataclass
 from datetime import datetime
 
+from pydantic import ValidationError
+
 from orchestrator import reports
-from orchestrator.engine import checkup, journal
+from orchestrator.engine import checkup, journal, sentry
 from orchestrator.engine.journal import Record
 from orchestrator.errors import EcmError, UsageError
 from orchestrator.judgement import case
 from orchestrator.ledger import Entry
+from orchestrator.plan import compile as compiler
 from orchestrator.plan.checksum import checksum
 from orchestrator.plan.gates import Passage, completed, judge
 from orchestrator.plan.lifecycle import PHASES, STATES, Direction, Phase, Position, State
 from orchestrator.plan.model import Plan
 from orchestrator.records import last_state, passages
 from orchestrator.reporting import in_progress, reason_report, step_done, sweep_progress
+from orchestrator.sql.identifiers import TableName
+from orchestrator.sql.sync import trigger_name
 from orchestrator.stage import Stage
 
 
@@ -28,6 +33,8 @@ class _Answer:
     records: dict[str, Record]
     sweeps: dict[str, tuple[journal.SweepRecord, ...]]
     steps: dict[str, tuple[journal.StepRecord, ...]]
+    absent: dict[str, tuple[str, ...]]
+    """Sync triggers that are not on their post."""
 
 
 class Overview:
@@ -146,6 +153,11 @@ class Overview:
                         if r.position.phase is Phase.BACKFILL
                     },
                     steps={record.plan: journal.steps(connection, record.plan) for record in records},
+                    absent={
+                        record.plan: sentry.absent(connection, _sync_triggers(record))
+                        for record in records
+                        if record.position.state not in (State.PLANNED, State.CONTRACTED)
+                    },
                 )
         except EcmError as error:
             return error
@@ -168,6 +180,11 @@ class Overview:
         record = answer.records.get(name)
         position = record.position if record else Position()
         reasons = self._status_reasons(plan, branch, record, passages(mine)) if plan else ()
+        remedy = f"ecm verify {name} --branch {branch}"
+        reasons += tuple(
+            reports.ReasonReport(code="sync_trigger", message=line, remedy=remedy)
+            for line in answer.absent.get(name, ())
+        )
         proven = completed(passages(mine), branch=branch, checksum=checksum(plan)) if plan else frozenset[Phase]()
         return reports.BranchStatus(
             branch=branch,
@@ -201,3 +218,12 @@ class Overview:
             history=history,
         )
         return tuple(reason_report(reason) for reason in judge(weighed))
+
+
+def _sync_triggers(record: Record) -> tuple[tuple[TableName, str], ...]:
+    """Return the trigger of each of a plan's tables that is always there; none where its text cannot be read."""
+    try:
+        plan = Plan.model_validate(record.recorded)
+    except ValidationError:
+        return ()
+    return tuple((table, trigger_name(plan.plan, table)) for table in compiler.tables(plan))

@@ -14,7 +14,7 @@ from typing import Any
 from psycopg import sql
 from tenacity import RetryCallState
 
-from orchestrator.engine import journal, leases, locks
+from orchestrator.engine import journal, leases, locks, sentry
 from orchestrator.engine.connection import Connection, Link, explained
 from orchestrator.engine.journal import Writer
 from orchestrator.engine.leases import Lease
@@ -65,6 +65,7 @@ class Runner:
         self._observer = observer
         self._sleep = sleep
         self._waited = 0.0
+        self._watch: sentry.Watch = {}
         link.reopened.append(lambda connection: leases.renew(connection, lease))
 
     def run(self, task: Task) -> dict[str, Any]:
@@ -139,6 +140,13 @@ class Runner:
         record = journal.read(connection, self._lease.plan)
         return record is not None and record.position == Position(state=task.move.target)
 
+    def _was_begun(self, connection: Connection, phase: Phase) -> bool:
+        """Whether a step of a phase was done, so that there is something to undo."""
+        return any(
+            step.phase is phase and step.direction is Direction.FORWARD and step.finished_at
+            for step in journal.steps(connection, self._lease.plan)
+        )
+
     def _remember(self, error: Exception) -> None:
         """Keep the error for `status`; the journal may be out of reach, and the error itself matters more."""
         try:
@@ -168,6 +176,8 @@ class Runner:
                 complete is not None and self._is_complete(connection, task)
             ):
                 return True
+            if isinstance(step, Proof) and direction is Direction.BACK and not self._was_begun(connection, phase):
+                return True  # there is nothing to prove of what never committed
             writer.intend(phase, direction, step.key, step.title, [s.as_string(None) for s in _sent(step, direction)])
             match step:
                 case Transaction():
@@ -246,6 +256,8 @@ class Runner:
                 self._waited = monotonic() - asked
             # What never committed needs no undoing; a column of that name is someone else's by now.
             undo_nothing = direction is Direction.BACK and not writer.done(phase, Direction.FORWARD, step.key)
+            if not undo_nothing:
+                sentry.on_post(connection, step.kept_by, since=self._watch)
             locks.as_the_owner(connection)
             for statement in () if undo_nothing else _sent(step, direction):
                 text = statement.as_string(None)
@@ -325,6 +337,7 @@ class Runner:
             self._observer(Progress(what=step.key, done=done, total=total, rows=rows))
 
         with explained(step.title):
+            self._watch |= sentry.on_post(self._link.connection, step.kept_by)
             verdict = verify(self._link.connection, step, progress=progress)
         if verdict.mismatches:
             raise unproven(verdict)

@@ -14,7 +14,7 @@ from time import monotonic
 from psycopg import errors, sql
 from tenacity import RetryCallState, Retrying, retry_if_exception_type, stop_after_delay, wait_random_exponential
 
-from orchestrator.engine import journal, leases, locks
+from orchestrator.engine import journal, leases, locks, sentry
 from orchestrator.engine.connection import Connection, explained
 from orchestrator.engine.journal import SweepRecord, Writer
 from orchestrator.engine.verification import Verdict, pages, unproven, verify
@@ -62,6 +62,7 @@ class Sweeper:
             VerificationError: rows still differ after every page was visited several times.
             LockTimeoutError: rows stayed locked.
         """
+        sentry.on_post(self.connection(), self.step.kept_by)
         record = self._record()
         if record.round >= ROUNDS and record.next_page >= record.pages:
             self._begin(1)  # it gave up before; since then someone may have put things right
@@ -220,6 +221,7 @@ class Sweeper:
             self.observer(Progress(what=f"proof {self.step.table}", done=done, total=total, rows=rows))
 
         with explained(f"proof of {self.step.table}"):
+            sentry.on_post(self.connection(), self.step.kept_by)
             return verify(self.connection(), self.step.proof, progress=progress)
 
     def _tell(self, record: SweepRecord, before: SweepRecord, began: float) -> None:

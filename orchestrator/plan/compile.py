@@ -7,6 +7,7 @@ moment, so the same phase compiled before and after it ran gives the same invers
 
 from collections.abc import Iterable
 from collections.abc import Mapping as Dictionary
+from dataclasses import replace
 from itertools import chain
 
 from psycopg import sql
@@ -19,7 +20,7 @@ from orchestrator.sql import sync
 from orchestrator.sql.facts import Dependent, Index, Table
 from orchestrator.sql.identifiers import TableName, bounded
 from orchestrator.sql.mapping import Mapping
-from orchestrator.sql.steps import ConcurrentIndex, LockMode, Proof, Statement, Step, Sweep, Transaction
+from orchestrator.sql.steps import ConcurrentIndex, LockMode, Proof, Statement, Step, Sweep, SyncTrigger, Transaction
 from orchestrator.sql.sync import Ddl, Truth
 
 Facts = Dictionary[TableName, Table]
@@ -53,13 +54,23 @@ def undo(plan: Plan, phase: Phase, facts: Facts, *, filled: bool) -> tuple[Step,
         plan: the plan as it was begun.
         phase: the phase.
         facts: of its tables, now.
-        filled: whether the backfill was completed; then it is proven once more, before the side that
-            new writers wrote goes, that the old side has all of it.
+        filled: whether the backfill was completed. Before the side that new writers wrote goes, it is
+            proven that the old side has all of it; rows that the backfill has not reached have nothing new.
     """
     backward = tuple(step for step in reversed(steps(plan, phase, facts)) if step.inverse)
-    if phase is Phase.BACKFILL and filled:
-        return (*proofs(plan, facts, "nothing is lost: find no row whose two sides differ"), *backward)
-    return backward
+    if phase is not Phase.EXPAND:
+        return backward
+    # A new column that someone dropped by hand holds nothing that could be lost.
+    there = tuple(t for t in tables(plan) if all(facts[t].column(pair.new) for pair in mappings(plan, facts[t])))
+    kept = tuple(trigger for trigger in sync_triggers(plan, facts) if trigger.table in there)
+    return (
+        *(
+            replace(proof, unfilled_too=not filled)
+            for proof in proofs(plan, facts, "nothing is lost: find no row whose new side alone holds its value")
+            if proof.table in there
+        ),
+        *(replace(step, kept_by=kept) if isinstance(step, Transaction) else step for step in backward),
+    )
 
 
 def problems(plan: Plan, phase: Phase, facts: Facts) -> tuple[EcmError, ...]:
@@ -188,6 +199,15 @@ def _on(plan: Plan, table: TableName) -> tuple[Operation, ...]:
     return tuple(change for change in plan.changes if change.target == table)
 
 
+def sync_triggers(plan: Plan, facts: Facts, truth: Truth = Truth.OLD) -> tuple[SyncTrigger, ...]:
+    """Return what has to keep both sides in step from expand until contract."""
+    return tuple(
+        chain.from_iterable(
+            sync.triggers(plan.plan, facts[table], mappings(plan, facts[table]), truth) for table in tables(plan)
+        )
+    )
+
+
 def _trigger(plan: Plan, facts: Table) -> Ddl:
     return sync.install(plan.plan, facts, mappings(plan, facts))
 
@@ -228,6 +248,7 @@ def _sweep(plan: Plan, facts: Table) -> Sweep:
         mappings=pairs,
         spared=None if touch or sync.meddlers(facts) else sync.trigger_name(plan.plan, facts.name),
         touch=touch,
+        kept_by=sync.triggers(plan.plan, facts, pairs),
         note="in batches of pages; each batch commits with its own checkpoint",
     )
 
@@ -309,13 +330,21 @@ def _contract(plan: Plan, facts: Facts) -> tuple[Step, ...]:
             inverse=(),
             note="catalog only; this cannot be rolled back",
             reversible=False,
+            kept_by=sync_triggers(plan, facts, Truth.NEW),
         ),
     )
 
 
 def proofs(plan: Plan, facts: Facts, title: str) -> tuple[Proof, ...]:
     """Return the scan of each table that says whether the two sides follow from one another."""
+    kept = sync_triggers(plan, facts)
     return tuple(
-        Proof(key=f"proof {table}", title=title, table=table, mappings=mappings(plan, facts[table]))
+        Proof(
+            key=f"proof {table}",
+            title=title,
+            table=table,
+            mappings=mappings(plan, facts[table]),
+            kept_by=tuple(trigger for trigger in kept if trigger.table == table),
+        )
         for table in tables(plan)
     )

@@ -72,6 +72,11 @@ class Mapping:
         return sql.SQL("{} IS NULL AND {}").format(sql.Identifier(self.new), self.mismatch)
 
     @property
+    def only_new(self) -> sql.Composed:
+        """A condition over the table's row: its new side holds what the old does not, and would be lost with it."""
+        return sql.SQL("{} IS DISTINCT FROM NULL AND {}").format(sql.Identifier(self.new), self.mismatch)
+
+    @property
     def assignment(self) -> sql.Composed:
         """The SET clause that makes the new side follow from the old, evaluated inside the UPDATE itself.
 

@@ -43,6 +43,24 @@ _WAITS = {
 
 
 @dataclass(frozen=True, kw_only=True)
+class SyncTrigger:
+    """A trigger that keeps both sides of a table in step, as it has to be found whenever ecm relies on it.
+
+    What is written while it is disabled or gone reaches one side only, and is lost with that side.
+    """
+
+    table: TableName
+    name: str
+    function: str
+    """Its function, in the journal's schema."""
+    bodies: tuple[str, ...]
+    """What the function's body may be, one for each side that may win."""
+    create_function: Statement
+    create: Statement
+    enable: Statement
+
+
+@dataclass(frozen=True, kw_only=True)
 class Transaction:
     """Catalog changes that commit together with their record, under locks taken first.
 
@@ -61,6 +79,8 @@ class Transaction:
     note: str = ""
     reversible: bool = True
     """False where nothing takes it back."""
+    kept_by: tuple[SyncTrigger, ...] = ()
+    """What has to have kept both sides in step, since they were proven, until this takes one of them away."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -121,12 +141,18 @@ class Proof(OnTable):
     """A fresh scan that must find no row whose two sides do not follow from one another."""
 
     mappings: tuple[Mapping, ...]
+    kept_by: tuple[SyncTrigger, ...] = ()
+    """What has to keep both sides in step while the scan runs, or its answer is old when it comes."""
+    unfilled_too: bool = False
+    """Whether rows that the backfill has not reached are right as well: the new side may then be NULL."""
     lock: ClassVar[LockMode] = LockMode.ACCESS_SHARE
 
     @property
     def mismatch(self) -> sql.Composed:
         """The condition: at least one mapping of the row does not hold."""
-        return sql.SQL(" OR ").join(mapping.mismatch for mapping in self.mappings)
+        return sql.SQL(" OR ").join(
+            mapping.only_new if self.unfilled_too else mapping.mismatch for mapping in self.mappings
+        )
 
     def count(self, region: sql.Composable) -> sql.Composed:
         """Return the query for the number of a region's rows, and of the wrong ones among them."""
@@ -153,12 +179,13 @@ class Sweep(OnTable):
     It may not where the table has UPDATE OF triggers on the old column: they fire for the new one as
     well by then, and an audit trigger would take the backfill for a change of every row.
     """
+    kept_by: tuple[SyncTrigger, ...] = ()
     lock: ClassVar[LockMode] = LockMode.ROW_EXCLUSIVE
 
     @property
     def proof(self) -> Proof:
         """The scan that says whether the sweep is over."""
-        return Proof(key=self.key, title=self.title, table=self.table, mappings=self.mappings)
+        return Proof(key=self.key, title=self.title, table=self.table, mappings=self.mappings, kept_by=self.kept_by)
 
     @property
     def _assignments(self) -> sql.Composed:

@@ -21,7 +21,7 @@ from psycopg import sql
 from orchestrator.sql.facts import Table, Trigger
 from orchestrator.sql.identifiers import JOURNAL_SCHEMA, TableName, bounded, verbatim
 from orchestrator.sql.mapping import Mapping
-from orchestrator.sql.steps import Statement
+from orchestrator.sql.steps import Statement, SyncTrigger
 
 LAST = "~ecm"
 """How the name begins of a trigger that fires after those of the table."""
@@ -78,63 +78,96 @@ def install(plan: str, facts: Table, mappings: tuple[Mapping, ...]) -> Ddl:
     The table's UPDATE OF triggers on an old column are made to fire for the new one too: whether
     such a trigger fires is decided by the columns a statement names, not by what changed.
     """
-    table, last = facts.name, trigger_name(plan, facts.name)
-    first = bounded(FIRST, plan, table.qualified)
-    there = {trigger.name for trigger in facts.triggers}
-    encloses = first in there if last in there else bool(meddlers(facts))
-    functions = {"sync": sync_function(plan, table, mappings, Truth.OLD)}
-    triggers = {last: "sync"}
-    if encloses:
-        functions["settle"] = _settle_function(plan, table, mappings)
-        triggers = {first: "sync", last: "settle"}
+    table, parts = facts.name, triggers(plan, facts, mappings)
     widened = [_rebuilt(table, trigger, _with_new(trigger, mappings)) for trigger in by_column(facts, mappings)]
     narrowed = [_rebuilt(table, trigger, _without_new(trigger, mappings)) for trigger in by_column(facts, mappings)]
     return Ddl(
         statements=(
-            *functions.values(),
-            *chain.from_iterable(
-                _trigger(name, table, _function(role, plan, table), guard=last) for name, role in triggers.items()
-            ),
+            *(part.create_function for part in parts),
+            *chain.from_iterable((part.create, part.enable) for part in parts),
             *chain.from_iterable(widened),
         ),
         inverse=(
-            *(sql.SQL("DROP TRIGGER IF EXISTS {} ON {}").format(sql.Identifier(n), table.identifier) for n in triggers),
-            *(sql.SQL("DROP FUNCTION IF EXISTS {}()").format(_function(role, plan, table)) for role in functions),
+            *(
+                sql.SQL("DROP TRIGGER IF EXISTS {} ON {}").format(sql.Identifier(part.name), table.identifier)
+                for part in parts
+            ),
+            *(
+                sql.SQL("DROP FUNCTION IF EXISTS {}()").format(sql.Identifier(JOURNAL_SCHEMA, part.function))
+                for part in parts
+            ),
             *chain.from_iterable(narrowed),
         ),
     )
 
 
-def _function(role: str, plan: str, table: TableName) -> sql.Identifier:
-    return sql.Identifier(JOURNAL_SCHEMA, bounded(role, plan, table.qualified))
+def triggers(
+    plan: str, facts: Table, mappings: tuple[Mapping, ...], truth: Truth = Truth.OLD
+) -> tuple[SyncTrigger, ...]:
+    """Return the triggers of a plan on a table, as they are made and as they have to be found ever after.
+
+    `truth` is the side that wins in the function by which a lost one is replaced.
+    """
+    table, last = facts.name, trigger_name(plan, facts.name)
+    first = bounded(FIRST, plan, table.qualified)
+    sync, settle = (_function(role, plan, table) for role in ("sync", "settle"))
+    there = {trigger.name: trigger.function for trigger in facts.triggers}
+    encloses = first in there or (there[last] == settle if last in there else bool(meddlers(facts)))
+    keeps = _kept(
+        plan,
+        table,
+        name=first if encloses else last,
+        function=sync,
+        bodies=tuple(_sync_body(mappings, each) for each in sorted(Truth, key=lambda each: each is not truth)),
+    )
+    if not encloses:
+        return (keeps,)
+    return keeps, _kept(plan, table, name=last, function=settle, bodies=(_settle_body(mappings),))
 
 
-def _trigger(name: str, table: TableName, function: sql.Identifier, *, guard: str) -> tuple[Statement, ...]:
-    return (
-        sql.SQL(
-            "CREATE TRIGGER {name} BEFORE INSERT OR UPDATE ON {table} FOR EACH ROW"
-            " WHEN (pg_catalog.current_setting({setting}, true) IS DISTINCT FROM {guard}) EXECUTE FUNCTION {function}()"
-        ).format(
-            name=sql.Identifier(name),
-            table=table.identifier,
-            setting=sql.Literal(GUARD),
-            guard=sql.Literal(guard),
-            function=function,
-        ),
-        sql.SQL("ALTER TABLE {} ENABLE ALWAYS TRIGGER {}").format(table.identifier, sql.Identifier(name)),
+def _function(role: str, plan: str, table: TableName) -> str:
+    return bounded(role, plan, table.qualified)
+
+
+def _kept(plan: str, table: TableName, *, name: str, function: str, bodies: tuple[str, ...]) -> SyncTrigger:
+    return SyncTrigger(
+        table=table,
+        name=name,
+        function=function,
+        bodies=bodies,
+        create_function=_definition(function, bodies[0]),
+        create=_trigger(name, table, sql.Identifier(JOURNAL_SCHEMA, function), guard=trigger_name(plan, table)),
+        enable=sql.SQL("ALTER TABLE {} ENABLE ALWAYS TRIGGER {}").format(table.identifier, sql.Identifier(name)),
+    )
+
+
+def _trigger(name: str, table: TableName, function: sql.Identifier, *, guard: str) -> Statement:
+    return sql.SQL(
+        "CREATE TRIGGER {name} BEFORE INSERT OR UPDATE ON {table} FOR EACH ROW"
+        " WHEN (pg_catalog.current_setting({setting}, true) IS DISTINCT FROM {guard}) EXECUTE FUNCTION {function}()"
+    ).format(
+        name=sql.Identifier(name),
+        table=table.identifier,
+        setting=sql.Literal(GUARD),
+        guard=sql.Literal(guard),
+        function=function,
     )
 
 
 def sync_function(plan: str, table: TableName, mappings: tuple[Mapping, ...], truth: Truth) -> sql.Composed:
     """Return the CREATE OR REPLACE of the sync function; replacing it takes no lock on the table."""
+    return _definition(_function("sync", plan, table), _sync_body(mappings, truth))
+
+
+def _sync_body(mappings: tuple[Mapping, ...], truth: Truth) -> str:
     body = sql.SQL("  IF TG_OP = 'INSERT' THEN\n{inserts}\n  ELSE\n{updates}\n  END IF;").format(
         inserts=sql.SQL("\n").join(_on_insert(mapping) for mapping in mappings),
         updates=sql.SQL("\n").join(_on_update(mapping, truth) for mapping in mappings),
     )
-    return _definition(_function("sync", plan, table), body)
+    return _body(body)
 
 
-def _settle_function(plan: str, table: TableName, mappings: tuple[Mapping, ...]) -> sql.Composed:
+def _settle_body(mappings: tuple[Mapping, ...]) -> str:
     """Both sides agreed when the table's own triggers began, and those know the old side: theirs is the last word."""
     body = sql.SQL("\n").join(
         sql.SQL("  IF {} THEN\n    {}\n  END IF;").format(
@@ -142,20 +175,23 @@ def _settle_function(plan: str, table: TableName, mappings: tuple[Mapping, ...])
         )
         for mapping in mappings
     )
-    return _definition(_function("settle", plan, table), body)
+    return _body(body)
 
 
 def _row_new(mapping: Mapping) -> sql.Composed:
     return sql.SQL("NEW.{}").format(sql.Identifier(mapping.new))
 
 
-def _definition(name: sql.Identifier, body: sql.Composed) -> sql.Composed:
-    text = sql.SQL("BEGIN\n{}\n  RETURN NEW;\nEND").format(body).as_string(None)
+def _body(work: sql.Composed) -> str:
+    return sql.SQL("BEGIN\n{}\n  RETURN NEW;\nEND").format(work).as_string(None)
+
+
+def _definition(function: str, body: str) -> sql.Composed:
     return sql.SQL(
         "CREATE OR REPLACE FUNCTION {name}() RETURNS trigger LANGUAGE plpgsql"
         # Types go by name too: without it, an application's temporary table `date` would be that type.
         " SET search_path = pg_catalog, pg_temp AS {body}"
-    ).format(name=name, body=sql.Literal(text))
+    ).format(name=sql.Identifier(JOURNAL_SCHEMA, function), body=sql.Literal(body))
 
 
 def _on_insert(mapping: Mapping) -> sql.Composed:
