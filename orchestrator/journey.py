@@ -56,7 +56,7 @@ class Journey:
                 started = time.monotonic()
                 measured = runner.run(self._task(now, move, link))
                 done.append(move_report(move, scene.plan, seconds=time.monotonic() - started, measured=measured))
-            warnings = link.do(self._stage.tell_ledger)
+            warnings = (*proposal.warnings, *link.do(self._stage.tell_ledger))
             position = link.do(lambda connection: self._stage.now(scene, connection)).position
         return reports.AdvanceReport(
             plan=scene.plan.plan,
@@ -105,6 +105,7 @@ class Journey:
             ),
             state=scene.position.state,
             next_command=None,
+            warnings=compiler.left_behind(scene.plan, facts) if _contracts(moves) else (),
         )
 
     def _task(self, scene: Scene, move: Move, link: Link) -> Task:
@@ -131,6 +132,10 @@ class Journey:
     @cached_property
     def _actor(self) -> str:
         return actor(self._stage.workspace.environment, self._stage.workspace.root)
+
+
+def _contracts(moves: tuple[Move, ...]) -> bool:
+    return any(move.direction is Direction.FORWARD and Phase.CONTRACT in move.phases for move in moves)
 
 
 def _overtaken(judged: State, found: State) -> LeaseError:

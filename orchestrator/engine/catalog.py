@@ -75,7 +75,8 @@ SELECT c.oid::bigint, c.relkind::text AS kind, pg_catalog.pg_get_userbyid(c.relo
   c.reloftype <> 0 AS of_type, c.relispartition AS is_partition,
   pg_catalog.row_security_active(c.oid) AS row_security,
   pg_catalog.pg_has_role(c.relowner, 'USAGE') AS may_alter,
-  pg_catalog.has_schema_privilege(n.oid, 'CREATE') AS may_create_in_schema
+  pg_catalog.has_schema_privilege(n.oid, 'CREATE') AS may_create_in_schema, current_user AS role,
+  (SELECT r.rolsuper FROM pg_catalog.pg_roles r WHERE r.oid = c.relowner) AS owner_is_superuser
 FROM pg_catalog.pg_class c JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace
 WHERE n.nspname = %s AND c.relname = %s AND c.relkind IN ('r', 'p', 'v', 'm', 'f')
 """
@@ -216,7 +217,7 @@ WITH wanted AS (
   FROM (SELECT array_agg(regexp_replace(word, '([^[:alnum:]_])', '\\\1', 'g') ORDER BY place) AS escaped
         FROM unnest(ARRAY[%(column)s, %(table)s]) WITH ORDINALITY w (word, place)) e)
 SELECT 'function' AS kind, n.nspname || '.' || f.proname AS name,
-  'its ' || l.lanname || ' body names ' || %(column)s AS why
+  'its ' || l.lanname || ' body names ' || %(column)s AS why, true AS names_it
 FROM pg_catalog.pg_proc f JOIN pg_catalog.pg_namespace n ON n.oid = f.pronamespace
 JOIN pg_catalog.pg_language l ON l.oid = f.prolang CROSS JOIN wanted
 WHERE n.nspname NOT IN ('pg_catalog', 'information_schema', 'ecm') AND n.nspname NOT LIKE 'pg\_temp%%'
@@ -232,13 +233,13 @@ WHERE n.nspname NOT IN ('pg_catalog', 'information_schema', 'ecm') AND n.nspname
        OR f.prosrc ~* '\mexecute\M')
 UNION
 SELECT 'function', n.nspname || '.' || f.proname,
-  'its body uses NEW.* or OLD.* of ' || %(table)s || ', which have one column more until contract'
+  'its body uses NEW.* or OLD.* of ' || %(table)s || ', which have one column more until contract', false
 FROM pg_catalog.pg_trigger t JOIN pg_catalog.pg_proc f ON f.oid = t.tgfoid
 JOIN pg_catalog.pg_namespace n ON n.oid = f.pronamespace
 WHERE t.tgrelid = %(oid)s AND n.nspname <> 'ecm' AND f.prosrc ~* '\m(new|old)\s*\)?\s*\.\s*\*'
 UNION
 SELECT 'function', n.nspname || '.' || f.proname,
-  'its parsed body returns whole rows of ' || %(table)s || ', which have one column more until contract'
+  'its parsed body returns whole rows of ' || %(table)s || ', which have one column more until contract', false
 FROM pg_catalog.pg_proc f JOIN pg_catalog.pg_namespace n ON n.oid = f.pronamespace
 WHERE f.prosqlbody IS NOT NULL
   AND f.prorettype = (SELECT reltype FROM pg_catalog.pg_class WHERE oid = %(oid)s) AND f.prorettype <> 0
@@ -305,7 +306,8 @@ def _twins(connection: Connection, table: Table, renames: tuple[tuple[str, str],
     old, new = {pair[0] for pair in renames}, {pair[1] for pair in renames}
     # One on an old and a new column is someone else's: ecm's own twins are on new ones alone.
     indexes = [index for index in table.indexes if old & index.columns and not new & index.columns]
-    if not indexes:
+    # Who may not alter the table may not copy it either, and is told so by what this is asked for.
+    if not indexes or not table.may_alter:
         return {}
     tails: list[str] = []
     try:

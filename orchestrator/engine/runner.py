@@ -251,9 +251,11 @@ class Runner:
             if step.lock is not None and step.tables:
                 budget = locks.budget_for(connection, step.tables, task.lock_timeout)
                 asked = monotonic()
-                with explained("lock on " + ", ".join(map(str, step.tables))):
-                    locks.take(connection, step.tables, step.lock, budget)
-                self._waited = monotonic() - asked
+                try:
+                    with explained("lock on " + ", ".join(map(str, step.tables))):
+                        locks.take(connection, step.tables, step.lock, budget)
+                finally:
+                    self._waited += monotonic() - asked
             # What never committed needs no undoing; a column of that name is someone else's by now.
             undo_nothing = direction is Direction.BACK and not writer.done(phase, Direction.FORWARD, step.key)
             if not undo_nothing:
@@ -309,13 +311,14 @@ class Runner:
         return "nothing was changed"
 
     def _index_is_valid(self, connection: Connection, step: ConcurrentIndex) -> bool | None:
-        """Whether the index is whole; None where there is none of that name."""
+        """Whether the index is whole; None where the table has none of that name."""
         row = connection.execute(
             "SELECT i.indisvalid AND i.indisready FROM pg_catalog.pg_index i"
             " JOIN pg_catalog.pg_class x ON x.oid = i.indexrelid"
-            " JOIN pg_catalog.pg_namespace n ON n.oid = x.relnamespace"
-            " WHERE n.nspname = %s AND x.relname = %s",
-            [step.table.schema, step.name],
+            " JOIN pg_catalog.pg_class c ON c.oid = i.indrelid"
+            " JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace AND n.oid = x.relnamespace"
+            " WHERE n.nspname = %s AND c.relname = %s AND x.relname = %s",
+            [step.table.schema, step.table.name, step.name],
         ).fetchone()
         return None if row is None else bool(row[0])
 

@@ -84,7 +84,12 @@ def problems(plan: Plan, phase: Phase, facts: Facts) -> tuple[EcmError, ...]:
             )
             return (*unfit(plan, facts), *own)
         case Phase.CONTRACT:
-            return tuple(_in_the_way(plan, dependent) for dependent in _standing(plan, facts))
+            return (
+                *(_in_the_way(plan, dependent) for dependent in _standing(plan, facts)),
+                *(error for table in tables(plan) for error in _written_since(plan, facts[table])),
+            )
+        case Phase.MIGRATE_READS:
+            return tuple(error for table in tables(plan) for error in _names_taken(plan, facts[table]))
         case _:
             return ()
 
@@ -113,7 +118,11 @@ def unfit(plan: Plan, facts: Facts) -> tuple[EcmError, ...]:
 
 def beware(plan: Plan, facts: Facts) -> tuple[str, ...]:
     """Return what a person should know before the plan begins, a line each."""
-    return tuple(line for table in tables(plan) for line in _warnings(facts[table]))
+    return (
+        *(line for table in tables(plan) for line in _warnings(facts[table])),
+        *left_behind(plan, facts),
+        *_misnamed(plan, facts),
+    )
 
 
 def _warnings(facts: Table) -> Iterable[str]:
@@ -163,36 +172,83 @@ def _unsuitable(facts: Table) -> Iterable[EcmError]:
 
 
 def _privileges(facts: Table) -> Iterable[EcmError]:
+    role = sql.Identifier(facts.role).as_string(None)
     if not facts.may_alter:
+        owner = sql.Identifier(facts.owner).as_string(None)
+        # Membership in a superuser's role would give away everything.
+        ownership = f"ALTER TABLE {facts.name.identifier.as_string(None)} OWNER TO {role}"
         yield PrivilegeError(
-            f"the connected role does not own {facts.name}, and only the owner may alter it",
-            hint=f"GRANT {sql.Identifier(facts.owner).as_string(None)} TO <the role of the URL>",
+            f"role {facts.role} does not own {facts.name}, and only the owner may alter it",
+            details=[f"it belongs to {facts.owner}"],
+            hint=ownership if facts.owner_is_superuser else f"GRANT {owner} TO {role}",
         )
     if not facts.may_create_in_schema:
         schema = sql.Identifier(facts.name.schema).as_string(None)
         yield PrivilegeError(
-            f"the connected role may not create indexes in schema {facts.name.schema}",
-            hint=f"GRANT CREATE ON SCHEMA {schema} TO <the role of the URL>",
+            f"role {facts.role} may not create indexes in schema {facts.name.schema}",
+            hint=f"GRANT CREATE ON SCHEMA {schema} TO {role}",
         )
     if facts.row_security:
         yield PrivilegeError(
-            f"row-level security of {facts.name} applies to the connected role, and would hide rows from the backfill",
+            f"row-level security of {facts.name} applies to role {facts.role}, and would hide rows from the backfill",
             hint="connect as the owner (without FORCE ROW LEVEL SECURITY) or as a role with BYPASSRLS",
         )
 
 
+def _left_to_the_person(plan: Plan, facts: Table) -> tuple[Dependent, ...]:
+    """Return what names an old column where PostgreSQL does not track it, each once."""
+    return tuple(dict.fromkeys(d for change in _on(plan, facts.name) for d in change.unfollowed(facts)))
+
+
+def _is_acknowledged(plan: Plan, dependent: Dependent) -> bool:
+    return dependent.name in {name.partition("(")[0] for name in plan.expand.acknowledge}
+
+
 def _unfollowed(plan: Plan, facts: Table) -> Iterable[EcmError]:
-    known = {name.partition("(")[0] for name in plan.expand.acknowledge}
-    for dependent in dict.fromkeys(d for change in _on(plan, facts.name) for d in change.unfollowed(facts)):
-        if dependent.name not in known:
+    found = [each for each in _left_to_the_person(plan, facts) if not _is_acknowledged(plan, each)]
+    if not found:
+        return
+    names = list(dict.fromkeys((*plan.expand.acknowledge, *(each.name for each in found))))
+    one_each = [f"{each.kind} {each.name} cannot follow: {each.why}" for each in found]
+    yield PreconditionError(
+        one_each[0] if len(found) == 1 else f"{len(found)} objects on {facts.name} cannot follow",
+        details=[
+            *(one_each if len(found) > 1 else ()),
+            "PostgreSQL does not track names inside such text, so ecm cannot rewrite them",
+        ],
+        hint="rewrite them yourself in reads migrated, before contract, and say so in the plan:"
+        f" expand: {{acknowledge: [{', '.join(names)}]}}",
+    )
+
+
+def left_behind(plan: Plan, facts: Facts) -> tuple[str, ...]:
+    """Return what was acknowledged and will fail once contract has taken the old name away, a line each."""
+    return tuple(
+        f"{each.kind} {each.name}: {each.why}, and fails from contract on; rewrite it in reads migrated, before"
+        for table in tables(plan)
+        for each in _left_to_the_person(plan, facts[table])
+        if each.names_it and _is_acknowledged(plan, each)
+    )
+
+
+def _written_since(plan: Plan, facts: Table) -> Iterable[EcmError]:
+    """What came to name the old column after expand looked, and would fail after contract."""
+    for each in _left_to_the_person(plan, facts):
+        if each.names_it and not _is_acknowledged(plan, each):
             yield PreconditionError(
-                f"{dependent.kind} {dependent.name} cannot follow: {dependent.why}",
-                details=["PostgreSQL does not track names inside such text, so ecm cannot rewrite them"],
-                hint=(
-                    "see to it yourself when contract comes, and say so in the plan:"
-                    f" expand: {{acknowledge: [{dependent.name}]}}"
-                ),
+                f"{each.kind} {each.name} was made while both versions ran, and {each.why}",
+                details=["after contract that name is gone, and it would fail"],
+                hint=f"rewrite it for the new name, which works already, then advance {plan.plan} again",
             )
+
+
+def _misnamed(plan: Plan, facts: Facts) -> Iterable[str]:
+    """Entries of `acknowledge` that mean nothing, told before the plan begins: a typing error, most likely."""
+    begun = any(facts[change.target].column(new) for change in plan.changes for _, new in change.renames())
+    found = {each.name for table in tables(plan) for each in _left_to_the_person(plan, facts[table])}
+    for name in () if begun else plan.expand.acknowledge:
+        if name.partition("(")[0] not in found:
+            yield f"acknowledge names {name}, and there is nothing of that name that cannot follow"
 
 
 def _on(plan: Plan, table: TableName) -> tuple[Operation, ...]:
@@ -305,6 +361,19 @@ def _twins(plan: Plan, facts: Table) -> tuple[ConcurrentIndex, ...]:
         )
 
     return tuple(twin(index) for index in facts.indexes if index.valid and index.name in facts.twins)
+
+
+def _names_taken(plan: Plan, facts: Table) -> Iterable[EcmError]:
+    """Someone's index with the name of a twin: it would be taken for ecm's, and dropped with the scaffolding."""
+    for twin in _twins(plan, facts):
+        index = facts.index(twin.name)
+        if index is not None and (index.tail, index.unique) != (twin.tail, twin.unique):
+            yield PreconditionError(
+                f"index {twin.name} on {facts.name} is not the one that ecm builds under this name",
+                details=[f"readers of the new name need{twin.tail}, and it has{index.tail}"],
+                hint=f"ALTER INDEX {sql.Identifier(facts.name.schema, index.name).as_string(None)}"
+                f" RENAME TO {sql.Identifier(bounded(index.name, 'mine')).as_string(None)}",
+            )
 
 
 def _functions(plan: Plan, facts: Facts, truth: Truth) -> tuple[Statement, ...]:

@@ -95,6 +95,8 @@ class Dependent:
     name: str
     """schema.object, as `expand.acknowledge` takes it."""
     why: str
+    names_it: bool = True
+    """Whether it fails when the column's name is gone; otherwise it minds the second column until contract."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -124,6 +126,9 @@ class Table:
     may_alter: bool
     """Whether the connected role is (a member of) the owner."""
     may_create_in_schema: bool
+    role: str
+    """The connected role."""
+    owner_is_superuser: bool
     untracked: dict[str, tuple[Dependent, ...]] = field(default_factory=dict[str, tuple[Dependent, ...]])
     """By column: what names it where PostgreSQL does not track it (PL/pgSQL and string bodies, trigger arguments)."""
     tracked: dict[str, tuple[Dependent, ...]] = field(default_factory=dict[str, tuple[Dependent, ...]])

@@ -6,7 +6,7 @@ from textwrap import dedent
 import psycopg
 import pytest
 from operations.conftest import Journeys, Roles
-from operations.harness import Db, ask, contents, make_plan, round_trip, rows, run, undone
+from operations.harness import BRANCH, Db, ask, contents, make_plan, round_trip, rows, run, undone
 from psycopg import errors
 
 from orchestrator.errors import LockTimeoutError, PreconditionError
@@ -1019,6 +1019,23 @@ def test_untracked_name(journeys: Journeys, where: str) -> None:
     assert ask(journey.db, "SELECT to_regnamespace('ecm')") is None
     journey.with_plan(expand={"acknowledge": [name]})
     assert journey.advance() is State.EXPANDED
+
+
+def test_a_function_that_still_names_the_old_column_at_contract(journeys: Journeys) -> None:
+    """Acknowledged, it is told of before and after; made since, it stops contract until it is rewritten."""
+    body = "CREATE OR REPLACE FUNCTION {} RETURNS bigint LANGUAGE plpgsql AS 'BEGIN RETURN (SELECT max({}) FROM books); END'"
+    journey = journeys(
+        books("year integer", body.format("known()", "year")), RENAME, expand={"acknowledge": ["public.known"]}
+    )
+    journey.advance(State.READS_MIGRATED)
+    run(journey.db, body.format("since()", "year"))
+    with pytest.raises(PreconditionError, match=r"public\.since"):
+        journey.advance()
+    run(journey.db, body.format("since()", RENAME["to"]))
+    report = journey.conductor.advance(journey.plan.plan, BRANCH)
+    assert report.state == State.CONTRACTED
+    assert [line for line in report.warnings if "public.known" in line]
+    assert ask(journey.db, "SELECT since()") == ask(journey.db, f"SELECT max({RENAME['to']}) FROM books")
 
 
 def test_names_that_mean_something_else_do_not_stop_a_plan(journeys: Journeys) -> None:

@@ -57,6 +57,8 @@ def table(name: str = "books", *columns: Column, **settings: Any) -> Table:
         "oid": 1,
         "kind": "r",
         "owner": "me",
+        "role": "me",
+        "owner_is_superuser": False,
         "rows": 0,
         "bytes": 0,
         "inherits": False,

@@ -238,7 +238,7 @@ def test_all_obstacles_at_once() -> None:
     """Of every table, and of every kind."""
     facts = of(table("books", kind="p", may_alter=False, row_security=True), table("authors", column("id")))
     found = compiler.problems(plan(rename(), rename("authors", "name", "n")), Phase.EXPAND, facts)
-    assert [problem.message.split(" ")[0] for problem in found] == ["books", "column", "the", "row-level"]
+    assert [problem.message.split(" ")[0] for problem in found] == ["books", "column", "role", "row-level"]
 
 
 F = Dependent(kind="function", name="public.f", why="its plpgsql body names year")
@@ -259,7 +259,46 @@ def test_acknowledged(acknowledged: list[str], left: list[str]) -> None:
     """What cannot follow stops the plan unless it is named, with its schema; a signature may stand behind."""
     facts = of(table(untracked={"year": (F, G, F)}))
     found = compiler.problems(plan(expand={"acknowledge": acknowledged}), Phase.EXPAND, facts)
-    assert [problem.message.split(" ")[1] for problem in found] == left
+    assert len(found) == bool(left), "one error names them all, with one line for the plan"
+    for problem in found:
+        told = "\n".join((problem.message, *problem.details))
+        assert [each.name for each in (F, G) if f"{each.name} cannot follow" in told] == left
+        assert f"acknowledge: [{', '.join((*acknowledged, *left))}]" in (problem.hint or "")
+
+
+def test_left_behind() -> None:
+    """At contract, what was acknowledged is told of, and what came since stops it, if it needs the old name."""
+    minds = Dependent(kind="function", name="public.h", why="its body uses NEW.*", names_it=False)
+    facts = of(table(untracked={"year": (F, G, minds)}))
+    acknowledging = plan(expand={"acknowledge": ["public.f", "public.h"]})
+    (problem,) = compiler.problems(acknowledging, Phase.CONTRACT, facts)
+    assert "public.g" in problem.message
+    (line,) = compiler.left_behind(acknowledging, facts)
+    assert "public.f" in line
+    assert line in compiler.beware(acknowledging, facts)
+
+
+def test_acknowledged_in_vain() -> None:
+    """A name that nothing has is most likely mistyped; once the plan is on its way, what it meant may be gone."""
+    mistyped = plan(expand={"acknowledge": ["public.f", "public.ff"]})
+    before, after = (
+        table("books", *columns, untracked={"year": (F,)})
+        for columns in ((column("year"),), (column("year"), column("published")))
+    )
+    assert any("public.ff" in line for line in compiler.beware(mistyped, of(before)))
+    assert not any("public.ff" in line for line in compiler.beware(mistyped, of(after)))
+
+
+def test_an_index_that_is_not_ecms() -> None:
+    """Of the name of a twin, but another one: it is not taken for ecm's, nor dropped in its place."""
+    of_year = index("i", "year")
+    twin = index("i_published_ecm", "published")
+    facts = table(indexes=(of_year, twin), twins={"i": " USING btree (published)"})
+    assert compiler.problems(plan(), Phase.MIGRATE_READS, of(facts)) == ()
+    theirs = replace(facts, indexes=(of_year, replace(twin, tail=" USING hash (published)")))
+    (problem,) = compiler.problems(plan(), Phase.MIGRATE_READS, of(theirs))
+    assert "i_published_ecm" in problem.message
+    assert "RENAME TO" in (problem.hint or "")
 
 
 def test_what_stands_on_the_scaffolding() -> None:
