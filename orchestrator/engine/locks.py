@@ -43,6 +43,7 @@ class Blocker:
     seconds: float
     """How long its transaction has been open."""
     query: str
+    autovacuum: bool
 
     @property
     def lines(self) -> tuple[str, str]:
@@ -112,8 +113,8 @@ def budget_for(connection: Connection, tables: Sequence[TableName], budget: time
     deadlock = deadlock_timeout(connection)
     if len(tables) > 1:
         return min(budget, deadlock * 0.8)
-    worker = any(blocker.user == "autovacuum worker" for blocker in blockers(connection, tables))
-    return max(budget, deadlock * 1.2) if worker else budget
+    vacuumed = any(blocker.autovacuum for blocker in blockers(connection, tables))
+    return max(budget, deadlock * 1.2) if vacuumed else budget
 
 
 def deadlock_timeout(connection: Connection) -> timedelta:
@@ -139,6 +140,12 @@ def patience(
     )
 
 
+def waiting(state: RetryCallState, *, what: str, why: str) -> Waiting:
+    """Return the event for a pause before something is tried again."""
+    seconds = state.next_action.sleep if state.next_action else 0.0
+    return Waiting(what=what, why=why, attempt=state.attempt_number, seconds=seconds)
+
+
 def insist(
     connection: Connection,
     tables: Sequence[TableName],
@@ -155,9 +162,7 @@ def insist(
     began = monotonic()
 
     def waits(state: RetryCallState) -> None:
-        seconds = state.next_action.sleep if state.next_action else 0.0
-        what = " and ".join(str(table) for table in tables)
-        observer(Waiting(what=what, why="locked by another session", attempt=state.attempt_number, seconds=seconds))
+        observer(waiting(state, what=" and ".join(str(table) for table in tables), why="locked by another session"))
 
     try:
         # A column that is gone was there a moment ago: someone else's DDL came between two looks at the catalog.
@@ -173,17 +178,37 @@ def insist(
 
 def blockers(connection: Connection, tables: Sequence[TableName]) -> tuple[Blocker, ...]:
     """Return the other sessions that hold a lock on the tables, the longest transaction first."""
+    return _sessions(connection, sql.SQL("EXISTS (SELECT {} AND l.pid = a.pid)").format(_locks_on(tables)))
+
+
+def _locks_on(tables: Sequence[TableName]) -> sql.Composed:
     # Looked up in the catalog: a cast to regclass would itself wait for the lock.
     names = sql.SQL(", ").join(sql.SQL("({}, {})").format(table.schema, table.name) for table in tables)
-    return _sessions(
-        connection,
+    return sql.SQL(
+        "FROM pg_catalog.pg_locks l WHERE l.granted AND l.locktype = 'relation'"
+        " AND l.database = (SELECT oid FROM pg_catalog.pg_database WHERE datname = pg_catalog.current_database())"
+        " AND l.relation IN (SELECT c.oid FROM pg_catalog.pg_class c"
+        " JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace WHERE (n.nspname, c.relname) IN ({}))"
+    ).format(names)
+
+
+def _prepared(connection: Connection, tables: Sequence[TableName]) -> list[str]:
+    """Return a line for each prepared transaction that holds a lock on the tables: no session of it is left to end."""
+    rows = connection.execute(
         sql.SQL(
-            "EXISTS (SELECT FROM pg_catalog.pg_locks l WHERE l.pid = a.pid AND l.granted AND l.locktype = 'relation'"
-            " AND l.database = (SELECT oid FROM pg_catalog.pg_database WHERE datname = pg_catalog.current_database())"
-            " AND l.relation IN (SELECT c.oid FROM pg_catalog.pg_class c"
-            " JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace WHERE (n.nspname, c.relname) IN ({})))"
-        ).format(names),
-    )
+            "SELECT p.owner, extract(epoch FROM pg_catalog.clock_timestamp() - p.prepared)::float8,"
+            " pg_catalog.quote_literal(p.gid) FROM pg_catalog.pg_prepared_xacts p"
+            # In pg_locks it has no pid; the lock on its own number tells its virtual transaction.
+            " JOIN pg_catalog.pg_locks x ON x.locktype = 'transactionid' AND x.transactionid = p.transaction"
+            " WHERE EXISTS (SELECT {} AND l.pid IS NULL AND l.virtualtransaction = x.virtualtransaction)"
+            " ORDER BY p.prepared"
+        ).format(_locks_on(tables))
+    ).fetchall()
+    return [
+        f"held by a prepared transaction of user {owner} for {timedelta(seconds=round(seconds))}:"
+        f" COMMIT PREPARED {name}, or ROLLBACK PREPARED {name}"
+        for owner, seconds, name in rows
+    ]
 
 
 def snapshots(connection: Connection) -> tuple[Blocker, ...]:
@@ -197,14 +222,22 @@ def _sessions(connection: Connection, condition: sql.SQL | sql.Composed) -> tupl
             "SELECT a.pid, coalesce(a.usename, a.backend_type), coalesce(a.application_name, ''),"
             " coalesce(a.state, 'hidden'),"
             " coalesce(extract(epoch FROM pg_catalog.clock_timestamp() - a.xact_start), 0)::float8,"
-            " coalesce(nullif(a.query, ''), a.backend_type)"
+            " coalesce(nullif(a.query, ''), a.backend_type), a.backend_type = 'autovacuum worker'"
             " FROM pg_catalog.pg_stat_activity a WHERE a.pid <> pg_catalog.pg_backend_pid() AND {}"
             " ORDER BY a.xact_start NULLS LAST LIMIT 5"
         ).format(condition)
     ).fetchall()
     return tuple(
-        Blocker(pid=pid, user=user, application=application, state=state, seconds=seconds, query=query)
-        for pid, user, application, state, seconds, query in rows
+        Blocker(
+            pid=pid,
+            user=user,
+            application=application,
+            state=state,
+            seconds=seconds,
+            query=query,
+            autovacuum=autovacuum,
+        )
+        for pid, user, application, state, seconds, query, autovacuum in rows
     )
 
 
@@ -215,7 +248,7 @@ def gave_up(
     names = " and ".join(str(table) for table in tables)
     return LockTimeoutError(
         f"{names} could not be locked within {budget.total_seconds():g} s, {attempts} times over {seconds:.0f} s",
-        details=_named(blockers(connection, tables)),
+        details=_named(blockers(connection, tables), _prepared(connection, tables)),
         hint="nothing was changed; end that session or wait, then run the same command again",
     )
 
@@ -231,11 +264,11 @@ def held_up(
     found = (*blockers(connection, tables), *snapshots(connection))
     return LockTimeoutError(
         f"index {index} had to wait for older transactions, {attempts} times over {seconds:.0f} s",
-        details=_named(tuple({blocker.pid: blocker for blocker in found}.values())),
+        details=_named(tuple({blocker.pid: blocker for blocker in found}.values()), _prepared(connection, tables)),
         hint=f"{left}; end that session or wait, then run the same command again",
     )
 
 
-def _named(found: tuple[Blocker, ...]) -> list[str]:
+def _named(found: tuple[Blocker, ...], prepared: list[str]) -> list[str]:
     gone = "the session that held it is gone by now, or hidden from this role (GRANT pg_monitor shows it)"
-    return [line for blocker in found for line in blocker.lines] or [gone]
+    return [*(line for blocker in found for line in blocker.lines), *prepared] or [gone]

@@ -21,7 +21,7 @@ from orchestrator.engine.leases import Lease
 from orchestrator.engine.sweep import Sweeper
 from orchestrator.engine.verification import Verdict, unproven, verify
 from orchestrator.errors import LockTimeoutError, StatementFailedError
-from orchestrator.events import Observer, PhaseStarted, Progress, StateReached, StepFinished, StepStarted, Waiting
+from orchestrator.events import Observer, PhaseStarted, Progress, StateReached, StepFinished, StepStarted
 from orchestrator.plan.lifecycle import Direction, Move, Phase, Position
 from orchestrator.sql.steps import ConcurrentIndex, Proof, Statement, Step, Sweep, Transaction
 
@@ -232,8 +232,7 @@ class Runner:
     def _waits(self, state: RetryCallState) -> None:
         error = state.outcome.exception() if state.outcome else None
         why = "locked by another session" if isinstance(error, locks.REFUSED) else "the connection was lost"
-        seconds = state.next_action.sleep if state.next_action else 0.0
-        self._observer(Waiting(what=self._branch, why=why, attempt=state.attempt_number, seconds=seconds))
+        self._observer(locks.waiting(state, what=self._branch, why=why))
 
     def _run_transaction(
         self,

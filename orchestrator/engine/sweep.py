@@ -9,6 +9,7 @@ with the batch it stands for.
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from datetime import timedelta
+from functools import cached_property
 from time import monotonic
 
 from psycopg import errors, sql
@@ -18,7 +19,7 @@ from orchestrator.engine import journal, leases, locks, sentry
 from orchestrator.engine.connection import Connection, explained
 from orchestrator.engine.journal import SweepRecord, Writer
 from orchestrator.engine.verification import Verdict, pages, unproven, verify
-from orchestrator.events import Observer, Progress, Waiting
+from orchestrator.events import Observer, Progress
 from orchestrator.sql.steps import Sweep, region
 from orchestrator.sql.sync import GUARD
 
@@ -65,20 +66,19 @@ class Sweeper:
         sentry.on_post(self.connection(), self.step.kept_by)
         record = self._record()
         if record.round >= ROUNDS and record.next_page >= record.pages:
-            self._begin(1)  # it gave up before; since then someone may have put things right
+            record = self._begin(1)  # it gave up before; since then someone may have put things right
         while True:
-            record = self._record()
             try:
                 record = self._to_the_end(record)
             except _MovedError:
-                self._begin(record.round)
+                record = self._begin(record.round)
                 continue
             verdict = self._proof()
             if not verdict.mismatches:
                 return verdict
             if record.round >= ROUNDS:
                 raise unproven(verdict)
-            self._begin(record.round + 1)
+            record = self._begin(record.round + 1)
 
     # ------------------------------------------------------------ the checkpoint
 
@@ -160,10 +160,7 @@ class Sweeper:
         raise AssertionError  # Retrying either returns or raises
 
     def _waits(self, state: RetryCallState) -> None:
-        seconds = state.next_action.sleep if state.next_action else 0.0
-        self.observer(
-            Waiting(what=str(self.step.table), why="rows are locked", attempt=state.attempt_number, seconds=seconds)
-        )
+        self.observer(locks.waiting(state, what=str(self.step.table), why="rows are locked"))
 
     def _next_size(self, size: int, seconds: float) -> int:
         """Grow gently, shrink at once."""
@@ -173,7 +170,7 @@ class Sweeper:
     def _row_wait(self) -> timedelta:
         return min(self.lock_timeout, self._deadlock / 4)
 
-    @property
+    @cached_property
     def _deadlock(self) -> timedelta:
         return locks.deadlock_timeout(self.connection())
 
@@ -189,8 +186,6 @@ class Sweeper:
         with connection.transaction():
             writer = self.writer(connection)
             leases.hold(connection, writer.lease)
-            # The table's triggers, checks and index expressions find their names as in an application's session.
-            connection.execute("SET LOCAL search_path TO DEFAULT")
             # Safe: the checkpoint is in the same transaction, so a crash loses both or neither.
             locks.set_local(
                 connection,

@@ -11,7 +11,7 @@ from operations.harness import Db, Journey, as_role, ask, run
 from pydantic import ValidationError
 from servers import FAST, OwnServer
 
-from orchestrator.errors import EcmError, PreconditionError, PrivilegeError
+from orchestrator.errors import EcmError, LockTimeoutError, PreconditionError, PrivilegeError
 from orchestrator.plan.lifecycle import State
 
 BOOKS = "CREATE TABLE books (id integer PRIMARY KEY, year integer, title text); CREATE INDEX of_year ON books (year)"
@@ -324,6 +324,26 @@ def test_row_level_security_that_the_role_bypasses(journeys: Journeys, roles: Ro
 
 
 # ---------------------------------------------------------------- servers
+
+
+def test_a_prepared_transaction_in_the_way(own_server: OwnServer, journeys: Journeys) -> None:
+    """No session holds its lock, so it is named by itself, with what ends it."""
+    own_server.stop("fast")
+    own_server.start({**FAST, "max_prepared_transactions": "2"})
+    own_server.create_database("main")
+    journey = journeys(BOOKS, rename(), expand={"lock_timeout": "10ms"})
+    journey.db.close()
+    journey.url = own_server.url("main")
+    with psycopg.connect(journey.url, autocommit=True) as db:
+        run(db, BOOKS)
+        run(db, "BEGIN; LOCK TABLE books IN SHARE MODE; PREPARE TRANSACTION 'it''s mine'")
+        journey.db = db
+        with pytest.raises(LockTimeoutError) as caught:
+            journey.advance()
+        (line,) = caught.value.details
+        assert "prepared transaction" in line
+        run(db, line.rpartition(", or ")[2])
+        assert journey.advance() is State.EXPANDED
 
 
 def test_standby(own_server: OwnServer, journeys: Journeys) -> None:
