@@ -9,7 +9,15 @@ from orchestrator import reports
 from orchestrator.engine import journal, sentry
 from orchestrator.engine.connection import Connection, explained
 from orchestrator.engine.journal import Record
-from orchestrator.errors import ConfigurationError, EcmError, RefusedError, TamperingError, VerificationError
+from orchestrator.errors import (
+    ConfigurationError,
+    EcmError,
+    PrivilegeError,
+    RefusedError,
+    StatementFailedError,
+    TamperingError,
+    VerificationError,
+)
 from orchestrator.plan import compile as compiler
 from orchestrator.plan.checksum import checksum
 from orchestrator.plan.gates import Case, CheckResult, Passage, judge
@@ -89,12 +97,17 @@ class Judgement:
         )
 
     def _check(self, connection: Connection, name: str, query: str, expected: object) -> CheckResult:
-        with explained(f"check {name!r}", statement=query), connection.transaction():
-            # A check asks and changes nothing; its names are looked up as its author's own session would.
-            connection.execute("SET TRANSACTION READ ONLY")
-            connection.execute("SET LOCAL search_path TO DEFAULT")
-            # Prepared, because that takes one statement only: a COMMIT in it would end what is read-only here.
-            row = connection.execute(verbatim(query), prepare=True).fetchone()
+        try:
+            with explained(f"check {name!r}"), connection.transaction():
+                # A check asks and changes nothing; its names are looked up as its author's own session would.
+                connection.execute("SET TRANSACTION READ ONLY")
+                connection.execute("SET LOCAL search_path TO DEFAULT")
+                # Prepared, because that takes one statement only: a COMMIT in it would end what is read-only here.
+                row = connection.execute(verbatim(query), prepare=True).fetchone()
+        except (StatementFailedError, PrivilegeError) as error:
+            # It says no like any other, so that every reason is told at once.
+            why = error.message.removeprefix(f"check {name!r}: ")
+            return CheckResult(name=name, expected=str(expected), found=f"an error ({why})", passed=False)
         found = row[0] if row else None
         return CheckResult(name=name, expected=str(expected), found=str(found), passed=str(found) == str(expected))
 

@@ -11,7 +11,7 @@ from operations.harness import Db, Journey, as_role, ask, run
 from pydantic import ValidationError
 from servers import FAST, OwnServer
 
-from orchestrator.errors import EcmError, LockTimeoutError, PreconditionError, PrivilegeError
+from orchestrator.errors import EcmError, LockTimeoutError, PreconditionError, PrivilegeError, RefusedError
 from orchestrator.plan.lifecycle import State
 
 BOOKS = "CREATE TABLE books (id integer PRIMARY KEY, year integer, title text); CREATE INDEX of_year ON books (year)"
@@ -321,6 +321,21 @@ def test_row_level_security_that_the_role_bypasses(journeys: Journeys, roles: Ro
     run(journey.db, f"ALTER ROLE {role} BYPASSRLS; INSERT INTO books (id, year) VALUES (1, 1900), (2, 2000)")
     assert journey.advance(State.BACKFILLED) is State.BACKFILLED
     assert ask(journey.db, "SELECT count(*) FROM books WHERE year = published") == 2
+
+
+def test_a_check_that_cannot_be_asked(journeys: Journeys) -> None:
+    """Its error is a reason like any other answer, and hides none of the others."""
+    checks = [
+        {"name": "mistyped", "sql": "SELECT nothing FROM books", "expect": 0},
+        {"name": "writes", "sql": "DELETE FROM books RETURNING 0", "expect": 0},
+        {"name": "wrong", "sql": "SELECT 1", "expect": 0},
+    ]
+    journey = journeys(BOOKS, rename(), expand={"checks": checks})
+    with pytest.raises(RefusedError) as caught:
+        journey.advance()
+    words = "\n".join(caught.value.details)
+    for word in ("'mistyped' found an error", "'writes' found an error", "'wrong' found 1"):
+        assert word in words
 
 
 # ---------------------------------------------------------------- servers
