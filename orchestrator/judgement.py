@@ -197,6 +197,6 @@ def _claims(plan: Plan) -> frozenset[tuple[str, str]]:
 
 
 def _judged(cases: Iterable[Case]) -> tuple[reports.ReasonReport, ...]:
-    """Return the reasons of several cases, those of the last phase for each code and message once."""
-    by_kind = {(reason.code, reason.remedy): reason_report(reason) for case in cases for reason in judge(case)}
-    return tuple(by_kind.values())
+    """Return the reasons of several cases; what stands in the way of several phases is told once, as of the last."""
+    found = {(reason.code, reason.subject): reason_report(reason) for case in cases for reason in judge(case)}
+    return tuple(found.values())

@@ -18,6 +18,8 @@ class Reason:
     code: str
     message: str
     remedy: str = ""
+    subject: str = ""
+    """What it is about, where there may be several of a code: a branch, a plan, a check."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -119,6 +121,7 @@ def _required_ahead(case: Case) -> Iterable[Reason]:
                 code="requires",
                 message=f"{branch} has completed {len(done)} of {len(PHASES)} phases of {text}: {lacking} missing",
                 remedy=f"ecm advance {case.plan} --branch {branch}",
+                subject=branch,
             )
 
 
@@ -128,6 +131,7 @@ def _no_neighbour(case: Case) -> Iterable[Reason]:
             code="overlap",
             message=f"{other} is under way on {case.branch} and touches the same columns",
             remedy=f"ecm advance {other} --branch {case.branch}",
+            subject=other,
         )
 
 
@@ -152,4 +156,5 @@ def _checked(case: Case) -> Iterable[Reason]:
                 code="check",
                 message=f"check {check.name!r} found {check.found}, not {check.expected}",
                 remedy="make it so, or correct the check in the plan",
+                subject=check.name,
             )
