@@ -154,9 +154,8 @@ class RenameColumn(Operation):
             verbatim(f" COLLATE {column.collation}" if column.collation else ""),
         )
         statements: list[Statement] = [added]
-        if column.default is not None:
-            # Apart from ADD COLUMN, which would show the default in every row that is there already;
-            # and NULL where each row has its own default, because a domain would bring one along.
+        if mapping.default is not None:
+            # Apart from ADD COLUMN, which would show the default in every row that is there already.
             statements.append(
                 sql.SQL("ALTER TABLE {} ALTER COLUMN {} SET DEFAULT {}").format(table, new, mapping.default_value)
             )
