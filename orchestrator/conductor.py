@@ -27,15 +27,18 @@ from orchestrator.plan.lifecycle import (
     Direction,
     Move,
     Phase,
+    Position,
     State,
     backward_moves,
     forward_moves,
     previous_move,
 )
 from orchestrator.plan.model import Plan
+from orchestrator.plan.phases import NAME_LENGTH, is_plan_name
 from orchestrator.plan.schema import render_plan
 from orchestrator.reporting import error_report, is_missing, is_open, named, step_preview
 from orchestrator.stage import Scene, Stage
+from orchestrator.words import kebab
 from orchestrator.workspace import Workspace
 
 
@@ -90,6 +93,12 @@ class Conductor:
             ConfigurationError: there is a plan of this name already.
         """
         name = name or operation.slug
+        if not is_plan_name(name):
+            raise UsageError(
+                f"{name!r} is not a name for a plan",
+                details=["a plan's name, which is also its file's, is of lower-case letters, digits and hyphens"],
+                hint=f"give it another with --name, such as {kebab(name)[:NAME_LENGTH].strip('-')}",
+            )
         plan = Plan.model_validate(
             {"plan": name, "description": operation.summary, "changes": [operation.model_dump()]}
         )
@@ -180,6 +189,8 @@ class Conductor:
         state = named(State, to) if to else None
 
         def moves(scene: Scene) -> tuple[Move, ...]:
+            if state is not None and scene.position == Position(state=state):
+                return ()
             target = state or STATES[min(STATES.index(scene.position.state) + 1, len(STATES) - 1)]
             found = forward_moves(scene.position, target, plan=name, branch=branch)
             self._judgement.refuse(scene, tuple(phase for move in found for phase in move.phases))
@@ -207,6 +218,8 @@ class Conductor:
         state = named(State, to) if to else None
 
         def moves(scene: Scene) -> tuple[Move, ...]:
+            if state is not None and scene.position == Position(state=state):
+                return ()
             if state is None:
                 return (previous_move(scene.position, plan=name, branch=branch),)
             return backward_moves(scene.position, state, plan=name, branch=branch)
@@ -245,7 +258,9 @@ class Conductor:
         """Scan a plan's tables on a branch for rows whose two sides do not follow from one another.
 
         Raises:
-            RefusedError: there are no two sides: the plan has not begun, or is contracted.
+            RefusedError: there are no two sides to compare: the plan has not begun, is not backfilled
+                yet, or is contracted.
+            VerificationError: a sync trigger is not on its post.
         """
         name = plan or self._only(None)
         with self._stage.scene(name, branch, as_begun=True) as scene:
@@ -258,6 +273,12 @@ class Conductor:
             proofs = compiler.proofs(scene.plan, facts, "verify")
             with explained(f"verification of {name}"):
                 sentry.on_post(scene.connection, compiler.sync_triggers(scene.plan, facts))
+                if scene.position.state is State.EXPANDED:
+                    raise RefusedError(
+                        f"{name} is not backfilled yet on {branch}; rows that nobody filled are not wrong",
+                        details=["the sync trigger is in order, so what is written now reaches both sides"],
+                        hint=f"ecm advance {name} --branch {branch}",
+                    )
                 verdicts = [verify(scene.connection, proof) for proof in proofs]
             return reports.VerifyReport(
                 plan=name,

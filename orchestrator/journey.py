@@ -32,7 +32,7 @@ class Journey:
     def make(
         self, scene: Scene, moves: Callable[[Scene], tuple[Move, ...]], *, dry_run: bool, consent: Consent
     ) -> reports.AdvanceReport:
-        """Judge, ask, take the lease, judge again, and make the moves one by one."""
+        """Judge, ask, take the lease, judge again, and make the moves one by one; where there are none, say so."""
         try:
             proposed = moves(scene)
             proposal = self._proposal(scene, proposed)
@@ -42,6 +42,13 @@ class Journey:
             if now == scene.position:
                 raise
             raise _overtaken(scene.position.state, now.state) from error
+        if not proposed:
+            return proposal.model_copy(
+                update={
+                    "dry_run": dry_run,
+                    "next_command": self._stage.next_command(scene.plan.plan, scene.branch, scene.position),
+                }
+            )
         if dry_run:
             return proposal
         consent(proposal)

@@ -29,13 +29,18 @@ def redact(text: str, secrets: Iterable[str] = ()) -> str:
         text: what is about to be shown.
         secrets: strings that must not be shown wherever they stand as a word (`secrets_in`).
     """
-    text = _IN_URL.sub(rf"\g<before>{HIDDEN}", text)
+    text = _IN_URL.sub(lambda found: found[0] if _is_example(found) else found["before"] + HIDDEN, text)
     text = _AS_KEY.sub(rf"\g<before>{HIDDEN}", text)
     known = sorted((secret for secret in secrets if secret), key=len, reverse=True)
     if not known:
         return text
     # Whole words only: the password `post` must not tear `postgresql` apart.
     return re.sub(rf"(?<!\w)(?:{'|'.join(map(re.escape, known))})(?!\w)", HIDDEN, text)
+
+
+def _is_example(found: re.Match[str]) -> bool:
+    """Whether it is the form of a URL, as ecm's own hints and `.env.example` show it, and nobody's."""
+    return (found["before"], found["password"]) == ("postgresql://user:", "password")
 
 
 def secrets_in(environment: Mapping[str, str]) -> frozenset[str]:

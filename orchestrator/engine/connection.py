@@ -27,6 +27,7 @@ from orchestrator.errors import (
     PrivilegeError,
     StatementFailedError,
 )
+from orchestrator.redaction import redact
 
 MINIMUM_VERSION = 14
 Connection = psycopg.Connection[tuple[Any, ...]]
@@ -101,6 +102,12 @@ def _parse(url: SecretStr, branch: str) -> dict[str, Any]:
     # A password with an / or @ as it is spills over into what follows it, and would be shown as that.
     if any("@" in str(parameters.get(part, "")) for part in ("host", "port", "dbname")):
         raise _unreadable(branch)
+    if not (parameters.get("dbname") or parameters.get("service")):
+        raise ConnectionFailedError(
+            f"the URL of {branch} names no database",
+            details=["libpq would take the one with the user's name, which is seldom the one that was meant"],
+            hint="add it at the end: postgresql://user:password@host:port/database",
+        )
     return parameters
 
 
@@ -125,13 +132,12 @@ def _refuse_pooler_host(parameters: dict[str, Any], branch: str) -> None:
 
 def _unreachable(error: psycopg.Error, parameters: dict[str, Any], branch: str) -> ConnectionFailedError:
     password = str(parameters.get("password") or "")
-    text = " ".join(str(error).split())
-    if password:
-        text = text.replace(password, "…")
+    # libpq writes a line for each address that it tried.
+    lines = (" ".join(line.split()) for line in redact(str(error), [password]).splitlines())
     where = f"{parameters.get('host') or 'the local socket'}, database {parameters.get('dbname') or '(default)'}"
     return ConnectionFailedError(
         f"{branch} cannot be reached at {where}",
-        details=[text],
+        details=[line for line in lines if line],
         hint=f"check the URL of {branch} in .env or the environment, and that the server runs; ecm doctor",
     )
 

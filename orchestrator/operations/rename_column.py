@@ -15,7 +15,7 @@ from typing_extensions import override
 from orchestrator.errors import EcmError, PreconditionError
 from orchestrator.operations.base import Operation
 from orchestrator.sql.facts import Column, Dependent, Grant, Table
-from orchestrator.sql.identifiers import NAME_BYTES, TableName, verbatim
+from orchestrator.sql.identifiers import NAME_BYTES, SYSTEM_COLUMNS, SYSTEM_SCHEMAS, TableName, verbatim
 from orchestrator.sql.mapping import Mapping
 from orchestrator.sql.steps import Statement
 from orchestrator.sql.sync import Ddl
@@ -35,7 +35,19 @@ class RenameColumn(Operation):
     @field_validator("table")
     @classmethod
     def _table_is_a_name(cls, value: str) -> str:
-        return str(TableName.parse(value))
+        table = TableName.parse(value)
+        if table.schema in SYSTEM_SCHEMAS:
+            raise ValueError(f"{table} is not a table of yours: schema {table.schema} belongs to PostgreSQL or ecm")
+        return str(table)
+
+    @field_validator("column", "to")
+    @classmethod
+    def _is_a_plain_column(cls, value: str) -> str:
+        if value in SYSTEM_COLUMNS:
+            raise ValueError(f"{value!r} is a system column, which every table has and no plan can change")
+        if value.startswith('"') and value.endswith('"'):
+            raise ValueError(f"{value} has quotes around it; a plan's names are exact as they are, without any")
+        return value
 
     @field_validator("to")
     @classmethod

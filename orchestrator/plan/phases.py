@@ -38,6 +38,11 @@ def misplaced(problems: Iterable[tuple[tuple[str | int, ...], str]]) -> Pydantic
     return PydanticCustomError("misplaced", "{text}", {"text": "; ".join(text for _, text in found), "problems": found})
 
 
+def is_plan_name(name: str) -> bool:
+    """Whether a name may be a plan's."""
+    return len(name) <= NAME_LENGTH and re.fullmatch(NAME_PATTERN, name) is not None
+
+
 def _kebab(name: str) -> str:
     if not re.fullmatch(NAME_PATTERN, name):
         raise ValueError(
@@ -47,10 +52,11 @@ def _kebab(name: str) -> str:
 
 
 NAME_PATTERN = "[a-z0-9][a-z0-9-]*"
+NAME_LENGTH = 63
 
 KebabName = Annotated[
     str,
-    Field(max_length=63, json_schema_extra={"pattern": f"^{NAME_PATTERN}$"}),
+    Field(max_length=NAME_LENGTH, json_schema_extra={"pattern": f"^{NAME_PATTERN}$"}),
     AfterValidator(_kebab),
 ]
 """A name that is the same in a file name, a command line and a database."""

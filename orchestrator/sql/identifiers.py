@@ -16,6 +16,12 @@ NAME_BYTES = 63
 JOURNAL_SCHEMA = "ecm"
 """The schema in each branch that holds the journal and the sync functions."""
 
+SYSTEM_SCHEMAS = frozenset({"pg_catalog", "information_schema", "pg_toast", JOURNAL_SCHEMA})
+"""Schemas whose tables are PostgreSQL's or ecm's own."""
+
+SYSTEM_COLUMNS = frozenset({"tableoid", "xmin", "cmin", "xmax", "cmax", "ctid"})
+"""What every table has besides its columns ("System Columns", manual 5.5); no column can have one of these names."""
+
 
 @dataclass(frozen=True, order=True)
 class TableName:

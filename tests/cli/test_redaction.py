@@ -49,6 +49,14 @@ def test_what_a_url_is_known_to_hold_goes_wherever_it_stands(url: str, quoted: s
     assert HIDDEN in shown
 
 
+def test_the_form_of_a_url_stays() -> None:
+    """What ecm's own hints show holds nobody's password; a real one of the same word goes."""
+    form = "postgresql://user:password@host:port/database"
+    assert redact(form) == form
+    assert redact("postgresql://me:password@db/x") == "postgresql://me:***@db/x"
+    assert redact(form, ["password"]) == "postgresql://user:***@host:port/database"
+
+
 def test_other_words_stay() -> None:
     """A password is no reason to tear apart words that contain it, or the name of the user or database."""
     secrets = secrets_in(

@@ -18,6 +18,8 @@ WRONG = {
     ("plan", "rename-column", "books", "a"): "missing argument 'TO'",
     ("plan", "rename-column", "books", "a", "a", "--offline"): "nothing to rename",
     ("plan", "rename-column", "books", "a", "b", "--offline", "--branch", "development"): "--offline",
+    ("plan", "rename-column", "books", "a", "b", "--offline", "--name", "Bad Name"): "such as bad-name",
+    ("plan", "rename-column", "books", "a", "ctid", "--offline"): "system column",
     ("plan", "validate", "nothere"): "there is no plan nothere",
     ("init", "--provider", "neo"): "there is no provider neo",
     ("status", "--watch"): "--watch redraws a terminal",
@@ -53,6 +55,23 @@ def test_a_state_may_be_written_as_people_do(project: Project, state: str) -> No
     answer = project.ecm("gate", PLAN, "--branch", "development", "--to", state, "--json")
 
     assert (answer.code, answer.json["to"]) == (0, "reads_migrated")
+
+
+def test_a_state_that_is_reached_already_is_no_error(project: Project) -> None:
+    """A script may say where it wants to be as often as it likes, forward and back."""
+    for command in ("advance", "rollback"):
+        answer = project.ecm(command, PLAN, "--branch", "development", "--to", "planned", "--json")
+        assert (answer.code, answer.json["moves"], answer.json["state"]) == (0, [], "planned")
+        answer = project.ecm(command, PLAN, "--branch", "development", "--to", "planned")
+        assert (answer.code, "planned on development already" in answer.out) == (0, True)
+
+
+def test_nothing_to_verify_before_the_backfill(project: Project) -> None:
+    """Rows that nobody filled yet are not wrong, and not reported as such."""
+    project.ecm("advance", PLAN, "--branch", "development")
+    answer = project.ecm("verify", PLAN, "--branch", "development")
+    assert answer.code == 4
+    assert "not backfilled yet" in answer.err
 
 
 def test_outside_a_project(nowhere: Project) -> None:

@@ -98,6 +98,20 @@ def test_no_password_in_any_error(url: str) -> None:
     assert SECRET not in "\n".join(shown)
 
 
+def test_no_database_in_the_url() -> None:
+    """Another database than the one that was meant is worse than none."""
+    with pytest.raises(ConnectionFailedError, match="the URL of main names no database"):
+        connect(SecretStr("postgresql://me@127.0.0.1"), branch="main")
+
+
+def test_a_short_password_tears_no_word_apart() -> None:
+    """It goes where it stands as a word; libpq's own words, a line for each address, stay whole."""
+    with pytest.raises(ConnectionFailedError) as failed:
+        connect(SecretStr(f"postgresql://me:on@127.0.0.1:{_free_port()}/db"), branch="main")
+    assert "connection" in "\n".join(failed.value.details)
+    assert len(failed.value.details) > 1
+
+
 def test_wrong_password(database: str, roles: Roles) -> None:
     """The server's refusal is passed on without the password."""
     url = as_role(database, roles()).replace(":role_", f":{SECRET}_")

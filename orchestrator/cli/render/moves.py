@@ -16,11 +16,15 @@ _LABEL = 18
 
 def moved(report: AdvanceReport) -> RenderableType:
     """Return what was done; for a dry run what would be, without its statements."""
+    if not report.moves:
+        return _nothing(report)
     return _proposed(report, statements=False) if report.dry_run else _done(report)
 
 
 def rehearsed(report: AdvanceReport) -> RenderableType:
     """Return what was done; for a dry run what would be, to the letter."""
+    if not report.moves:
+        return _nothing(report)
     if not report.dry_run:
         return _done(report)
     return look.stacked(_proposed(report, statements=True), *look.onward([_for_real(report)]))
@@ -35,6 +39,11 @@ def gate(report: GateReport) -> RenderableType:
     verdict = look.item(look.BAD, f"{where} may not go from {words.state(report.state)} to {to} yet")
     remedies = [reason.remedy for reason in report.reasons if reason.remedy.startswith("ecm ")]
     return look.stacked(verdict, *plans.conditions(report.reasons), *look.onward(remedies[:1]))
+
+
+def _nothing(report: AdvanceReport) -> RenderableType:
+    already = f"{report.plan} is {words.state(report.state)} on {report.branch} already; nothing to do"
+    return look.stacked(look.item(look.DONE, already), *look.onward([report.next_command or "ecm status"]))
 
 
 def _done(report: AdvanceReport) -> RenderableType:
