@@ -4,6 +4,7 @@ from collections.abc import Iterable, Sequence
 from contextlib import closing, suppress
 
 import psycopg
+from pydantic import ValidationError
 
 from orchestrator import reports
 from orchestrator.engine import journal, sentry
@@ -51,14 +52,13 @@ class Judgement:
     def reasons(self, scene: Scene, phases: tuple[Phase, ...]) -> tuple[reports.ReasonReport, ...]:
         """Judge every phase on the way, so that nothing is begun that could not end where it was meant to."""
         behind = self._stage.project.required_by(scene.branch)
-        if behind and self._ledger_is_broken():
-            raise TamperingError(
-                f"the ledger is not as it was written, so it proves nothing about {listed(behind)}",
-                hint="ecm audit verify",
-            )
+        if (behind or Phase.CONTRACT in phases) and self._ledger_is_broken():
+            so = f"it proves nothing about {listed(behind)}" if behind else "nothing is done that cannot be undone"
+            raise TamperingError(f"the ledger is not as it was written, so {so}", hint="ecm audit verify")
         self._catch_up(scene, behind)
         entries = self._stage.entries(scene.plan.plan)
-        return _judged(self._case(scene, phase, passages(entries)) for phase in phases)
+        unreadable = self._unreadable_neighbours(scene) if Phase.EXPAND in phases else ()
+        return (*_judged(self._case(scene, phase, passages(entries)) for phase in phases), *unreadable)
 
     def _catch_up(self, scene: Scene, branches: tuple[str, ...]) -> None:
         """Copy what other branches' journals hold and the ledger lacks, after a crash between the two.
@@ -114,13 +114,20 @@ class Judgement:
     def _neighbours(self, scene: Scene) -> tuple[str, ...]:
         """Other plans under way on the branch that claim one of the same columns."""
         claims = _claims(scene.plan)
-        others = (record for record in journal.read_all(scene.connection) if record.plan != scene.plan.plan)
+        plans = {record.plan: as_begun(record) for record in _others_under_way(scene)}
+        return tuple(name for name, plan in plans.items() if plan is not None and claims & _claims(plan))
+
+    def _unreadable_neighbours(self, scene: Scene) -> tuple[reports.ReasonReport, ...]:
+        """Other plans under way that another version of ecm began: what they claim cannot be known."""
         return tuple(
-            record.plan
-            for record in others
-            if record.position != Position()
-            and record.position != Position(state=State.CONTRACTED)
-            and claims & _claims(Plan.model_validate(record.recorded))
+            reports.ReasonReport(
+                code="overlap",
+                message=f"{record.plan} is under way on {scene.branch}, and this ecm cannot read its text:"
+                " it may touch the same columns",
+                remedy=f"take {record.plan} to its end, or back, with the ecm that began it",
+            )
+            for record in _others_under_way(scene)
+            if as_begun(record) is None
         )
 
     def refuse_obstacles(self, scene: Scene, move: Move) -> None:
@@ -190,6 +197,20 @@ def raise_first(problems: Sequence[EcmError]) -> None:
             *(line for o in others for line in ("", o.message, *o.details, o.hint or "")),
         )
     raise first
+
+
+def as_begun(record: Record) -> Plan | None:
+    """Return a plan as it was begun on a branch; None where this ecm cannot read that text."""
+    try:
+        return Plan.model_validate(record.recorded)
+    except ValidationError:
+        return None
+
+
+def _others_under_way(scene: Scene) -> tuple[Record, ...]:
+    return tuple(
+        record for record in journal.read_all(scene.connection) if record.plan != scene.plan.plan and not record.at_rest
+    )
 
 
 def _claims(plan: Plan) -> frozenset[tuple[str, str]]:

@@ -4,25 +4,27 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 from dataclasses import dataclass
 from datetime import datetime
-
-from pydantic import ValidationError
+from itertools import repeat
 
 from orchestrator import reports
 from orchestrator.engine import checkup, journal, sentry
+from orchestrator.engine.connection import Connection
 from orchestrator.engine.journal import Record
-from orchestrator.errors import EcmError, UsageError
-from orchestrator.judgement import case
+from orchestrator.errors import EcmError, PreconditionError, PrivilegeError, UsageError
+from orchestrator.judgement import as_begun, case
 from orchestrator.ledger import Entry
 from orchestrator.plan import compile as compiler
 from orchestrator.plan.checksum import checksum
 from orchestrator.plan.gates import Passage, completed, judge
 from orchestrator.plan.lifecycle import PHASES, STATES, Direction, Phase, Position, State
 from orchestrator.plan.model import Plan
-from orchestrator.records import last_state, passages
-from orchestrator.reporting import in_progress, reason_report, step_done, sweep_progress
+from orchestrator.records import last_state, passages, unknown
+from orchestrator.reporting import in_progress, reason_report, step_done, sweep_progress, unknown_report
 from orchestrator.sql.identifiers import TableName
 from orchestrator.sql.sync import trigger_name
 from orchestrator.stage import Stage
+from orchestrator.words import counted
+from orchestrator.workspace import Plans
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -61,50 +63,128 @@ class Overview:
             checksum=checksum(plan),
         )
 
-    def audit(self) -> reports.AuditReport:
-        """Check the ledger's chain."""
+    def audit(self, branches: tuple[str, ...] | None = None) -> reports.AuditReport:
+        """Check the ledger's chain, and compare it with the journals of branches (all, where none is named)."""
+        names = branches or tuple(self._stage.project.branches)
+        with ThreadPoolExecutor(max_workers=len(names)) as pool:
+            # Before the ledger: what is copied to it in between is then no riddle.
+            journals = dict(zip(names, pool.map(self._moves, names), strict=True))
         with closing(self._stage.ledger()) as ledger:
             found = ledger.verify()
+            lacking = [
+                unknown(branch, moves, ledger, empty=not found.entries)
+                for branch, moves in journals.items()
+                if moves is not None
+            ]
         return reports.AuditReport(
             ledger=self._stage.ledger_name,
             entries=found.entries,
-            problems=tuple(reports.AuditProblem(seq=p.seq, kind=p.kind, message=p.message) for p in found.problems),
+            problems=(
+                *(reports.AuditProblem(seq=p.seq, kind=p.kind, message=p.message) for p in found.problems),
+                *(unknown_report(each) for each in lacking if each),
+            ),
+            unanswered=tuple(branch for branch, moves in journals.items() if moves is None),
         )
 
-    def doctor(self, branch: str | None = None) -> reports.DoctorReport:
-        """Look at connections, privileges, long transactions and leftovers."""
-        names = (branch,) if branch else tuple(self._stage.project.branches)
-        if branch:
-            self._stage.project.branch(branch)
-        with ThreadPoolExecutor(max_workers=max(1, len(names))) as pool:
-            per_branch = [finding for findings in pool.map(self._examine, names) for finding in findings]
-        return reports.DoctorReport(findings=(*per_branch, self._examine_ledger()))
-
-    def _examine(self, branch: str) -> tuple[reports.Finding, ...]:
+    def _moves(self, branch: str) -> tuple[journal.CompletedMove, ...] | None:
         try:
             with self._stage.open(branch) as connection:
-                plans = tuple(str(name) for name in self._stage.workspace.plan_names())
-                found = checkup.examine(connection, known_plans=plans)
+                return journal.moves(connection)
+        except EcmError:
+            return None
+
+    def doctor(self, branch: str | None = None) -> reports.DoctorReport:
+        """Look at connections, privileges, long transactions, leftovers, plan files and the ledger."""
+        branches = (branch,) if branch else tuple(self._stage.project.branches)
+        if branch:
+            self._stage.project.branch(branch)
+        names: tuple[str, ...] = ()
+        found = Plans(plans=(), errors=())
+        try:
+            names, found = self._stage.workspace.plan_names(), self._stage.workspace.plans()
         except EcmError as error:
-            text = "; ".join((error.message, *error.details))
-            return (
-                reports.Finding(branch=branch, subject="connection", ok=False, message=text, remedy=error.hint or ""),
+            found = Plans(plans=(), errors=(error,))
+        with ThreadPoolExecutor(max_workers=len(branches) + 1) as pool:
+            ledger = pool.submit(self._examine_ledger, branches)
+            per_branch = list(pool.map(self._examine, branches, repeat(names), repeat(found.plans)))
+        return reports.DoctorReport(
+            findings=(
+                *(finding for findings in per_branch for finding in findings),
+                *self._examine_files(names, found),
+                ledger.result(),
             )
-        return tuple(
-            reports.Finding(branch=branch, subject=f.subject, ok=f.ok, message=f.message, remedy=f.remedy)
-            for f in found
         )
 
-    def _examine_ledger(self) -> reports.Finding:
+    def _examine(self, branch: str, names: tuple[str, ...], plans: tuple[Plan, ...]) -> tuple[reports.Finding, ...]:
         try:
-            found = self.audit()
+            with self._stage.open(branch) as connection:
+                seen = checkup.examine(connection, branch=branch, known_plans=names)
+                tables = self._examine_tables(branch, connection, plans)
         except EcmError as error:
-            text = "; ".join((error.message, *error.details))
-            return reports.Finding(branch=None, subject="ledger", ok=False, message=text, remedy=error.hint or "")
+            return (_finding(branch, "connection", error),)
+        return (
+            *(
+                reports.Finding(branch=branch, subject=o.subject, ok=o.ok, message=o.message, remedy=o.remedy)
+                for o in seen
+            ),
+            *tables,
+        )
+
+    def _examine_tables(
+        self, branch: str, connection: Connection, plans: tuple[Plan, ...]
+    ) -> tuple[reports.Finding, ...]:
+        """Tell whether the role may alter the tables of plans that are there and not contracted yet."""
+        records = {record.plan: record for record in journal.read_all(connection)}
+        looked_at, refused = 0, list[reports.Finding]()
+        for plan in plans:
+            record = records.get(plan.plan)
+            if record and record.position == Position(state=State.CONTRACTED):
+                continue
+            try:
+                problems = compiler.problems(plan, Phase.EXPAND, self._stage.facts(connection, plan))
+            except PreconditionError:
+                continue  # the table is still to come
+            looked_at += 1
+            lacking = [error for error in problems if isinstance(error, PrivilegeError)]
+            refused += [_finding(branch, "tables", error, about=f"{plan.plan}: ") for error in lacking]
+        if refused or not looked_at:
+            return tuple(refused)
+        message = f"this role may alter the tables of {counted(looked_at, 'plan')}"
+        return (reports.Finding(branch=branch, subject="tables", ok=True, message=message),)
+
+    def _examine_files(self, names: tuple[str, ...], found: Plans) -> tuple[reports.Finding, ...]:
+        readable = {plan.plan for plan in found.plans}
+        broken = [name for name in names if name not in readable]
+        wrong = (
+            # What is about no plan's file: another suffix, or a folder that cannot be read.
+            *(_finding(None, "plans", error) for error in found.errors[: len(found.errors) - len(broken)]),
+            *(
+                reports.Finding(
+                    branch=None,
+                    subject="plans",
+                    ok=False,
+                    message=self.summary(name).error or "",
+                    remedy=f"ecm plan validate {name}",
+                )
+                for name in broken
+            ),
+        )
+        message = f"{counted(len(names), 'plan file')} can be read" if names else "no plan files yet"
+        return wrong or (reports.Finding(branch=None, subject="plans", ok=True, message=message),)
+
+    def _examine_ledger(self, branches: tuple[str, ...]) -> reports.Finding:
+        try:
+            found = self.audit(branches)
+        except EcmError as error:
+            return _finding(None, "ledger", error)
         whole = not found.problems
-        message = f"{found.ledger}, {found.entries} entries, " + ("the chain holds" if whole else "the chain is broken")
+        says = "the chain holds" if whole else counted(len(found.problems), "problem")
         return reports.Finding(
-            branch=None, subject="ledger", ok=whole, message=message, remedy="" if whole else "ecm audit verify"
+            branch=None,
+            subject="ledger",
+            ok=whole,
+            message=f"{found.ledger}, {counted(found.entries, 'entry', 'entries')}, {says}",
+            remedy="" if whole else "ecm audit verify",
         )
 
     def status(self, plan: str | None = None, branch: str | None = None) -> reports.StatusReport:
@@ -112,31 +192,64 @@ class Overview:
         branches = (branch,) if branch else tuple(self._stage.project.branches)
         for name in branches:
             self._stage.project.branch(name)
-        found = self._stage.workspace.plans()
-        plans = {each.plan: each for each in found.plans}
-        if plan and plan not in plans:
+        files = self._stage.workspace.plan_names()
+        plans = {each.plan: each for each in self._stage.workspace.plans().plans}
+        if plan in files and plan not in plans:
             plans = {plan: self._stage.workspace.plan(plan)}
-        names = [plan] if plan else list(self._stage.workspace.plan_names())
-        broken = {name: self.summary(name).error for name in names if name not in plans}
         with ThreadPoolExecutor(max_workers=len(branches)) as pool:
             answers = dict(zip(branches, pool.map(self._ask, branches), strict=True))
+        begun = {
+            record.plan: record
+            for answer in answers.values()
+            for record in (answer.records.values() if isinstance(answer, _Answer) else ())
+            if not record.at_rest
+        }
+        names = [*files, *sorted(begun.keys() - set(files))]
+        if plan and plan not in names:
+            self._stage.workspace.plan(plan)  # says that there is none, and what there is
         entries = self._stage.entries(None)
         return reports.StatusReport(
             project=self._stage.project.project,
             ledger=self._stage.ledger_name,
             branches=branches,
             plans=tuple(
-                reports.PlanStatus(
-                    plan=name,
-                    checksum=checksum(plans[name]) if name in plans else None,
-                    description=plans[name].description if name in plans else "",
-                    branches=tuple(
-                        self._branch_status(name, plans.get(name), each, answers[each], entries) for each in branches
-                    ),
-                    error=broken.get(name),
+                self._plan_status(
+                    plans.get(name) if name in files else begun[name], name, answers, entries, has_file=name in files
                 )
                 for name in names
+                if plan in (None, name)
             ),
+        )
+
+    def _plan_status(
+        self,
+        text: Plan | Record | None,
+        name: str,
+        answers: "dict[str, _Answer | EcmError]",
+        entries: tuple[Entry, ...],
+        *,
+        has_file: bool,
+    ) -> reports.PlanStatus:
+        """Return where a plan is, by its file or, where there is none, by what a journal recorded of it."""
+        mine = tuple(entry for entry in entries if entry.plan == name)
+        match text:
+            case Plan():
+                said, description, error = checksum(text), text.description, None
+            case Record():
+                said, description, error = text.checksum, str(text.recorded.get("description", "")), None
+            case None:
+                said, description, error = None, "", self.summary(name).error
+        file = text if isinstance(text, Plan) else None
+        return reports.PlanStatus(
+            plan=name,
+            checksum=said,
+            description=description,
+            branches=tuple(
+                self._branch_status(name, file, branch, answer, mine, has_file=has_file)
+                for branch, answer in answers.items()
+            ),
+            error=error,
+            has_file=has_file,
         )
 
     def _ask(self, branch: str) -> "_Answer | EcmError":
@@ -163,15 +276,21 @@ class Overview:
             return error
 
     def _branch_status(
-        self, name: str, plan: Plan | None, branch: str, answer: "_Answer | EcmError", entries: tuple[Entry, ...]
+        self,
+        name: str,
+        plan: Plan | None,
+        branch: str,
+        answer: "_Answer | EcmError",
+        entries: tuple[Entry, ...],
+        *,
+        has_file: bool,
     ) -> reports.BranchStatus:
-        mine = tuple(entry for entry in entries if entry.plan == name)
         required = self._stage.project.required_by(branch)
         if isinstance(answer, EcmError):
-            known = last_state(mine, branch)
+            known = last_state(entries, branch)
             return reports.BranchStatus(
                 branch=branch,
-                state=known[0] if known else State.PLANNED,
+                state=known[0] if known else None,
                 source="ledger" if known else "none",
                 as_of=known[1].happened_at if known else None,
                 error=answer.message,
@@ -179,21 +298,27 @@ class Overview:
             )
         record = answer.records.get(name)
         position = record.position if record else Position()
-        reasons = self._status_reasons(plan, branch, record, passages(mine)) if plan else ()
+        reasons = self._status_reasons(plan, branch, record, passages(entries)) if plan else ()
+        if record and not record.at_rest and not has_file:
+            reasons = (self._without_file(record, branch),)
         remedy = f"ecm verify {name} --branch {branch}"
         reasons += tuple(
             reports.ReasonReport(code="sync_trigger", message=line, remedy=remedy)
             for line in answer.absent.get(name, ())
         )
-        proven = completed(passages(mine), branch=branch, checksum=checksum(plan)) if plan else frozenset[Phase]()
+        proven = completed(passages(entries), branch=branch, checksum=checksum(plan)) if plan else frozenset[Phase]()
         return reports.BranchStatus(
             branch=branch,
             state=position.state,
             state_since=record.state_since if record else None,
-            in_progress=in_progress(record, branch),
+            in_progress=in_progress(record),
             progress=sweep_progress(answer.sweeps.get(name, ())),
             blocked_by=reasons,
-            next_command=self._stage.next_command(name, branch, position),
+            next_command=(
+                self._next_command(name, branch, record, reasons, readable=plan is not None)
+                if has_file
+                else _way_back(record, branch)
+            ),
             source="journal",
             as_of=answer.as_of,
             verified_at=record.verified_at if record else None,
@@ -219,11 +344,46 @@ class Overview:
         )
         return tuple(reason_report(reason) for reason in judge(weighed))
 
+    def _without_file(self, record: Record, branch: str) -> reports.ReasonReport:
+        back = _way_back(record, branch)
+        return reports.ReasonReport(
+            code="no_file",
+            message=f"there is no file {self._stage.project.plans}/{record.plan}.yaml for what is under way here",
+            remedy=f"bring it back, or {back}" if back else "bring it back",
+        )
+
+    def _next_command(
+        self,
+        name: str,
+        branch: str,
+        record: Record | None,
+        reasons: tuple[reports.ReasonReport, ...],
+        *,
+        readable: bool,
+    ) -> str | None:
+        """Return what to run next, so that it works: what would be refused gives way to what its reason asks for."""
+        if not readable:
+            return f"ecm plan validate {name}"
+        if any(reason.code == "plan_changed" for reason in reasons):
+            return _way_back(record, branch)
+        if reasons:
+            return next((reason.remedy for reason in reasons if reason.remedy.startswith("ecm ")), None)
+        return self._stage.next_command(name, branch, record.position if record else Position())
+
+
+def _finding(branch: str | None, subject: str, error: EcmError, *, about: str = "") -> reports.Finding:
+    text = about + "; ".join((error.message, *error.details))
+    return reports.Finding(branch=branch, subject=subject, ok=False, message=text, remedy=error.hint or "")
+
+
+def _way_back(record: Record | None, branch: str) -> str | None:
+    """Return the command that undoes what was begun, which needs the text that was begun and no file."""
+    if record is None or record.at_rest or as_begun(record) is None:
+        return None
+    return f"ecm rollback {record.plan} --branch {branch}"
+
 
 def _sync_triggers(record: Record) -> tuple[tuple[TableName, str], ...]:
     """Return the trigger of each of a plan's tables that is always there; none where its text cannot be read."""
-    try:
-        plan = Plan.model_validate(record.recorded)
-    except ValidationError:
-        return ()
-    return tuple((table, trigger_name(plan.plan, table)) for table in compiler.tables(plan))
+    plan = as_begun(record)
+    return tuple((table, trigger_name(plan.plan, table)) for table in compiler.tables(plan)) if plan else ()

@@ -4,8 +4,9 @@ A move is written to the journal in the transaction that makes it, and copied to
 A crash in between leaves it to the next command; an event keeps its id, so copying twice is harmless.
 """
 
+from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, version
-from typing import Any
+from typing import Any, Literal
 
 from orchestrator.engine import journal
 from orchestrator.engine.connection import Connection
@@ -27,6 +28,38 @@ def copy_moves(connection: Connection, ledger: Ledger) -> int:
     if missing:
         ledger.append(missing)
     return len(missing)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Unknown:
+    """Moves of a branch's journal that the ledger should know and does not.
+
+    `removed`: it knows later ones. `emptied`: it knows none of them.
+    """
+
+    branch: str
+    kind: Literal["removed", "emptied"]
+    moves: tuple[CompletedMove, ...]
+
+
+def unknown(branch: str, moves: tuple[CompletedMove, ...], ledger: Ledger, *, empty: bool) -> Unknown | None:
+    """Compare a branch's journal with the ledger, before anything is copied.
+
+    Moves are copied in their order, and each command copies all that are missing. So the newest may be
+    missing, after a crash or while the ledger cannot be reached; none may that has later ones after it.
+
+    Args:
+        branch: whose journal it is.
+        moves: all of the journal, oldest first.
+        ledger: the ledger.
+        empty: whether the ledger holds nothing at all.
+    """
+    known = ledger.known(move.id for move in moves)
+    newest = max((place for place, move in enumerate(moves) if move.id in known), default=None)
+    if newest is None:
+        return Unknown(branch=branch, kind="emptied", moves=moves) if len(moves) > 1 or (moves and empty) else None
+    removed = tuple(move for move in moves[:newest] if move.id not in known)
+    return Unknown(branch=branch, kind="removed", moves=removed) if removed else None
 
 
 def passages(entries: tuple[Entry, ...]) -> tuple[Passage, ...]:

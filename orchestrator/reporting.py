@@ -8,8 +8,9 @@ from orchestrator.errors import EcmError, PreconditionError, UsageError
 from orchestrator.plan.gates import Reason
 from orchestrator.plan.lifecycle import Direction, Move, Phase, State
 from orchestrator.plan.model import Plan
+from orchestrator.records import Unknown
 from orchestrator.sql.steps import ConcurrentIndex, Step
-from orchestrator.words import did_you_mean
+from orchestrator.words import counted, did_you_mean
 
 Named = TypeVar("Named", State, Phase)
 
@@ -76,7 +77,20 @@ def move_report(
     )
 
 
-def in_progress(record: Record | None, branch: str) -> reports.InProgress | None:
+def unknown_report(found: Unknown) -> reports.AuditProblem:
+    """Return moves that the ledger does not know as a problem of the ledger's."""
+    first = found.moves[0]
+    why = {
+        "emptied": "it was emptied, or is not the one they were recorded in",
+        "removed": f"it knows later ones, so they were removed; the first is {first.plan},"
+        f" {first.origin.words} → {first.target.words}, by {first.actor}",
+    }
+    moves = counted(len(found.moves), "move")
+    message = f"this ledger does not know {moves} that {found.branch}'s journal holds: {why[found.kind]}"
+    return reports.AuditProblem(seq=None, kind=found.kind, message=message)
+
+
+def in_progress(record: Record | None) -> reports.InProgress | None:
     """Return what is under way, if anything."""
     if record is None or record.position.phase is None or record.position.direction is None:
         return None
@@ -84,8 +98,7 @@ def in_progress(record: Record | None, branch: str) -> reports.InProgress | None
         phase=record.position.phase,
         direction=record.position.direction,
         started_at=record.phase_started_at,
-        # A copy of another branch's database brings that branch's lease along, which nobody holds here.
-        holder=(record.holder or None) if record.branch == branch else None,
+        holder=(record.holder or None) if record.held else None,
         heartbeat_at=record.heartbeat_at,
         error=record.phase_error,
     )

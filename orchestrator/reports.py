@@ -65,7 +65,8 @@ class BranchStatus(Report):
     """A plan on a branch."""
 
     branch: str
-    state: str
+    state: str | None
+    """None where neither the branch nor the ledger could tell."""
     state_since: datetime | None = None
     in_progress: InProgress | None = None
     progress: SweepProgress | None = None
@@ -92,6 +93,8 @@ class PlanStatus(Report):
     branches: tuple[BranchStatus, ...]
     error: str | None = None
     """What is wrong with the plan's file, where something is."""
+    has_file: bool = True
+    """False where only the journals know of the plan, which is under way."""
 
 
 class StatusReport(Report):
@@ -233,7 +236,8 @@ class HistoryReport(Report):
 class AuditProblem(Report):
     """Something in the ledger that is not as it was written."""
 
-    seq: int
+    seq: int | None
+    """The entry; None where it is about entries that are not there."""
     kind: str
     message: str
 
@@ -244,6 +248,8 @@ class AuditReport(Report):
     ledger: str
     entries: int
     problems: tuple[AuditProblem, ...]
+    unanswered: tuple[str, ...] = ()
+    """Branches whose journals could not be compared with the ledger."""
 
 
 class Finding(Report):

@@ -141,12 +141,12 @@ class Desk:
         self.write(self.redact(text), to=sys.stderr)
 
     def write(self, text: str, *, to: TextIO | None = None, end: str = "\n") -> None:
-        """Write text as it is. When nobody reads any more (`ecm status | head -1`), say nothing and go on."""
+        """Write text as it is. When nobody reads any more (`| head -1`, a closed terminal), say nothing and go on."""
         stream = to or sys.stdout
         try:
             stream.write(text + end)
             stream.flush()
-        except BrokenPipeError:
+        except OSError:
             hush(stream)
 
     def console(self, stream: TextIO) -> "Console":

@@ -9,7 +9,6 @@ import os
 import signal
 import sys
 import traceback
-from collections.abc import Callable
 from types import FrameType
 from typing import Annotated, Any
 
@@ -21,7 +20,6 @@ from orchestrator.cli.desk import Desk, hush
 from orchestrator.errors import EcmError, UsageError
 
 _INTERRUPTED = 130
-_TERMINATED = 128 + signal.SIGTERM
 
 app = typer.Typer(
     name="ecm",
@@ -84,12 +82,12 @@ def run() -> None:
 def main(arguments: list[str]) -> int:
     """Run a command line; return the exit code."""
     desk = Desk(arguments, os.environ)
-    terminated = _on_termination()
+    came = _on_termination()
     try:
         code = _perform(desk, arguments)
     except KeyboardInterrupt:
         desk.tell("interrupted; state kept, the same command goes on from here")
-        code = _TERMINATED if terminated() else _INTERRUPTED
+        code = 128 + came[0] if came else _INTERRUPTED
     for stream in (sys.stdout, sys.stderr):
         try:
             stream.flush()
@@ -160,16 +158,21 @@ def _unexpected(desk: Desk, error: Exception) -> int:
     )
 
 
-def _on_termination() -> Callable[[], bool]:
-    """Have SIGTERM end the run as Ctrl-C does, so that a lease is given back; return whether it came."""
+def _on_termination() -> list[int]:
+    """Have SIGTERM, and SIGHUP of a closed terminal, end the run as Ctrl-C does, so that a lease is given back.
+
+    Returns the list that holds the signal once it came. A SIGHUP that nohup has set aside stays so.
+    """
     came: list[int] = []
 
     def stop(number: int, _: FrameType | None) -> Any:
         came.append(number)
         raise KeyboardInterrupt
 
-    signal.signal(signal.SIGTERM, stop)
-    return lambda: bool(came)
+    for number in (signal.SIGTERM, signal.SIGHUP):
+        if signal.getsignal(number) is not signal.SIG_IGN:
+            signal.signal(number, stop)
+    return came
 
 
 if __name__ == "__main__":

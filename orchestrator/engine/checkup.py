@@ -6,14 +6,11 @@ from psycopg import sql
 
 from orchestrator.engine import journal
 from orchestrator.engine.connection import Connection
-from orchestrator.plan.lifecycle import Position, State
 from orchestrator.sql.identifiers import verbatim
+from orchestrator.words import counted
 
 LONG = 300
 """Seconds after which an open transaction is worth a word."""
-
-
-_AT_REST = (Position(), Position(state=State.CONTRACTED))
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -26,14 +23,14 @@ class Observation:
     remedy: str = ""
 
 
-def examine(connection: Connection, *, known_plans: tuple[str, ...]) -> tuple[Observation, ...]:
+def examine(connection: Connection, *, branch: str, known_plans: tuple[str, ...]) -> tuple[Observation, ...]:
     """Look at one branch, without changing anything."""
     return (
         _server(connection),
         _writable(connection),
         _privilege(connection),
         _long(connection),
-        _leftovers(connection, known_plans),
+        _leftovers(connection, branch, known_plans),
     )
 
 
@@ -80,38 +77,50 @@ def _privilege(connection: Connection) -> Observation:
     )
 
 
+_LONG_TRANSACTIONS = """
+SELECT pg_catalog.format('pid %%s, user %%s', pid, coalesce(usename, '?')) AS who,
+  extract(epoch FROM pg_catalog.clock_timestamp() - xact_start)::int8 AS seconds,
+  pg_catalog.format('SELECT pg_terminate_backend(%%s)', pid) AS remedy
+FROM pg_catalog.pg_stat_activity
+WHERE datname = pg_catalog.current_database() AND pid <> pg_catalog.pg_backend_pid()
+UNION ALL
+SELECT pg_catalog.format('prepared transaction "%%s" of user %%s', gid, owner),
+  extract(epoch FROM pg_catalog.clock_timestamp() - prepared)::int8,
+  pg_catalog.format('ROLLBACK PREPARED %%L', gid)
+FROM pg_catalog.pg_prepared_xacts WHERE database = pg_catalog.current_database()
+"""
+
+
 def _long(connection: Connection) -> Observation:
     rows = connection.execute(
-        "SELECT pid, coalesce(usename, '?'), extract(epoch FROM pg_catalog.clock_timestamp() - xact_start)::int8"
-        " FROM pg_catalog.pg_stat_activity WHERE datname = pg_catalog.current_database()"
-        " AND pid <> pg_catalog.pg_backend_pid()"
-        " AND xact_start < pg_catalog.clock_timestamp() - pg_catalog.make_interval(secs => %s)"
-        " ORDER BY xact_start LIMIT 3",
+        sql.SQL("SELECT who, seconds, remedy FROM ({}) AS t WHERE seconds >= %s ORDER BY seconds DESC LIMIT 3").format(
+            sql.SQL(_LONG_TRANSACTIONS)
+        ),
         [LONG],
     ).fetchall()
     if not rows:
         return Observation(subject="long transactions", ok=True, message=f"none older than {LONG // 60} minutes")
-    shown = "; ".join(f"pid {pid}, user {user}, open for {seconds // 60} min" for pid, user, seconds in rows)
+    shown = "; ".join(f"{who}, open for {seconds // 60} min" for who, seconds, _ in rows)
     return Observation(
         subject="long transactions",
         ok=False,
-        message=shown,
-        remedy="they hold locks and dead rows back; end them: SELECT pg_terminate_backend(pid)",
+        message=f"they hold locks and dead rows back: {shown}",
+        remedy="; ".join(remedy for _, _, remedy in rows),
     )
 
 
-def _leftovers(connection: Connection, known_plans: tuple[str, ...]) -> Observation:
+def _leftovers(connection: Connection, branch: str, known_plans: tuple[str, ...]) -> Observation:
     version = journal.version(connection)
-    open_plans = [record.plan for record in journal.read_all(connection) if record.position not in _AT_REST]
+    open_plans = [record.plan for record in journal.read_all(connection) if not record.at_rest]
     unknown = [plan for plan in open_plans if plan not in known_plans]
     if unknown:
         return Observation(
             subject="journal",
             ok=False,
-            message=f"begun here, but without a plan file: {', '.join(unknown)}",
-            remedy=f"bring the file back, or ecm rollback {unknown[0]} --branch …",
+            message=f"begun here, but without a plan file: {', '.join(unknown)}; bring it back, or roll back",
+            remedy="; ".join(f"ecm rollback {plan} --branch {branch}" for plan in unknown),
         )
-    message = (
-        f"version {version}, {len(open_plans)} plans under way" if version else "none yet; made by the first advance"
+    under_way = f"version {version}, {counted(len(open_plans), 'plan')} under way"
+    return Observation(
+        subject="journal", ok=True, message=under_way if version else "none yet; made by the first advance"
     )
-    return Observation(subject="journal", ok=True, message=message)

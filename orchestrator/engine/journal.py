@@ -5,6 +5,8 @@ about this database and travels with it when it is copied. Every write states th
 of the lease it is made under (`leases`); a holder that was replaced finds its writes refused.
 """
 
+from collections.abc import Generator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, LiteralString
@@ -40,9 +42,17 @@ class Record:
     phase_error: str | None
     verified_at: datetime | None
     holder: str | None
+    """Who took the lease last and did not give it back, dead or alive."""
+    held: bool
+    """Whether a living session holds the lease in this database."""
     heartbeat_at: datetime | None
     now: datetime
     """The database's clock when it was read."""
+
+    @property
+    def at_rest(self) -> bool:
+        """Whether nothing is under way: not begun, rolled back, or contracted."""
+        return self.position in (Position(), Position(state=State.CONTRACTED))
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -206,46 +216,70 @@ def _of_another(connection: Connection) -> PrivilegeError:
 
 # ---------------------------------------------------------------- reading
 
-_RECORD = """
+_RECORD = sql.SQL("""
 SELECT p.plan, p.branch, p.checksum, p.recorded, p.state, p.state_since, p.phase, p.direction, p.phase_started_at,
-  p.phase_error, p.verified_at, l.holder, l.heartbeat_at, pg_catalog.clock_timestamp() AS now
+  p.phase_error, p.verified_at, l.holder, {held} AS held, l.heartbeat_at, pg_catalog.clock_timestamp() AS now
 FROM ecm.plans p LEFT JOIN ecm.leases l USING (plan)
-"""
+WHERE p.plan = %(plan)s OR %(plan)s IS NULL
+ORDER BY p.plan
+""").format(held=leases.held(sql.Identifier("p", "plan")))
 
 
 def read(connection: Connection, plan: str) -> Record | None:
-    """Return what the journal says of a plan; None where it was never begun."""
-    return next((record for record in read_all(connection) if record.plan == plan), None)
+    """Return what the journal says of a plan; None where it was never begun.
+
+    Raises:
+        ConfigurationError: a newer ecm wrote it, and used words that this one does not know.
+    """
+    return next(iter(_records(connection, plan)), None)
 
 
 def read_all(connection: Connection) -> tuple[Record, ...]:
-    """Return every plan the journal knows. Reads only: a database without a journal has none."""
+    """Return every plan the journal knows; reads only, a database without a journal has none. Raises as `read`."""
+    return _records(connection, None)
+
+
+def _records(connection: Connection, plan: str | None) -> tuple[Record, ...]:
     if not _has(connection, "ecm.plans"):
         return ()
     with connection.cursor(row_factory=dict_row) as cursor:
-        return tuple(_record(row) for row in cursor.execute(_RECORD + " ORDER BY p.plan").fetchall())
+        return tuple(_record(row) for row in cursor.execute(_RECORD, {"plan": plan}).fetchall())
 
 
 def _record(row: dict[str, Any]) -> Record:
-    position = Position(
-        state=State(row.pop("state")),
-        phase=Phase(phase) if (phase := row.pop("phase")) else None,
-        direction=Direction(direction) if (direction := row.pop("direction")) else None,
-    )
+    with _known_words(row["plan"]):
+        position = Position(
+            state=State(row.pop("state")),
+            phase=Phase(phase) if (phase := row.pop("phase")) else None,
+            direction=Direction(direction) if (direction := row.pop("direction")) else None,
+        )
     return Record(position=position, **row)
 
 
+@contextmanager
+def _known_words(plan: str) -> Generator[None]:
+    try:
+        yield
+    except ValueError as error:
+        raise ConfigurationError(
+            f"what the journal says of {plan} cannot be read: {error}",
+            details=["a newer ecm wrote it, or a hand"],
+            hint="upgrade ecm",
+        ) from None
+
+
 def steps(connection: Connection, plan: str) -> tuple[StepRecord, ...]:
-    """Return the steps run for a plan's present position, oldest first."""
+    """Return the steps run for a plan's present position, oldest first; raises as `read`."""
     with connection.cursor(row_factory=dict_row) as cursor:
         rows = cursor.execute(
             "SELECT phase, direction, key, title, started_at, finished_at, lock_wait FROM ecm.steps"
             " WHERE plan = %s ORDER BY started_at, key",
             [plan],
         ).fetchall()
-    return tuple(
-        StepRecord(phase=Phase(row.pop("phase")), direction=Direction(row.pop("direction")), **row) for row in rows
-    )
+    with _known_words(plan):
+        return tuple(
+            StepRecord(phase=Phase(row.pop("phase")), direction=Direction(row.pop("direction")), **row) for row in rows
+        )
 
 
 def sweeps(connection: Connection, plan: str) -> tuple[SweepRecord, ...]:
@@ -262,7 +296,7 @@ def sweeps(connection: Connection, plan: str) -> tuple[SweepRecord, ...]:
 
 
 def moves(connection: Connection) -> tuple[CompletedMove, ...]:
-    """Return every move completed in this database (or in the one it was copied from), oldest first."""
+    """Return every move completed in this database (or in the one it was copied from), oldest first; as `read`."""
     if not _has(connection, "ecm.moves"):
         return ()
     with connection.cursor(row_factory=dict_row) as cursor:
@@ -270,16 +304,18 @@ def moves(connection: Connection) -> tuple[CompletedMove, ...]:
             "SELECT id, plan, branch, checksum, direction, phases, origin, target, actor, happened_at, data"
             " FROM ecm.moves ORDER BY seq"
         ).fetchall()
-    return tuple(
-        CompletedMove(
+    return tuple(_move(row) for row in rows)
+
+
+def _move(row: dict[str, Any]) -> CompletedMove:
+    with _known_words(row["plan"]):
+        return CompletedMove(
             direction=Direction(row.pop("direction")),
             phases=tuple(Phase(phase) for phase in row.pop("phases")),
             origin=State(row.pop("origin")),
             target=State(row.pop("target")),
             **row,
         )
-        for row in rows
-    )
 
 
 # ---------------------------------------------------------------- writing

@@ -22,12 +22,26 @@ class Lease:
     holder: str
 
 
-def _lock_number(plan: str) -> sql.Composed:
-    return sql.SQL("pg_catalog.hashtextextended({}, 0)").format(sql.Literal(f"ecm.lease {plan}"))
+def held(plan: sql.Composable) -> sql.Composed:
+    """Return the condition, in SQL, that a living session of this database holds the lease on a plan.
+
+    The number of an advisory lock stands in pg_locks in two halves ("pg_locks", manual 54.12).
+    """
+    return sql.SQL(
+        "EXISTS (SELECT FROM pg_catalog.pg_locks k, {} AS lease (number)"
+        " WHERE k.locktype = 'advisory' AND k.objsubid = 1 AND k.granted"
+        " AND k.database = (SELECT oid FROM pg_catalog.pg_database WHERE datname = pg_catalog.current_database())"
+        " AND k.classid::bigint = (lease.number >> 32) & 4294967295"
+        " AND k.objid::bigint = lease.number & 4294967295)"
+    ).format(_lock_number(plan))
+
+
+def _lock_number(plan: sql.Composable) -> sql.Composed:
+    return sql.SQL("pg_catalog.hashtextextended('ecm.lease ' || {}, 0)").format(plan)
 
 
 def _try_lock(connection: Connection, plan: str) -> bool:
-    query = sql.SQL("SELECT pg_catalog.pg_try_advisory_lock({})").format(_lock_number(plan))
+    query = sql.SQL("SELECT pg_catalog.pg_try_advisory_lock({})").format(_lock_number(sql.Literal(plan)))
     row = connection.execute(query).fetchone()
     return bool(row and row[0])
 
@@ -70,7 +84,9 @@ def renew(connection: Connection, lease: Lease) -> None:
 def release(connection: Connection, lease: Lease) -> None:
     """Give the lease back."""
     connection.execute("UPDATE ecm.leases SET holder = '' WHERE plan = %s AND fence = %s", [lease.plan, lease.fence])
-    connection.execute(sql.SQL("SELECT pg_catalog.pg_advisory_unlock({})").format(_lock_number(lease.plan)))
+    connection.execute(
+        sql.SQL("SELECT pg_catalog.pg_advisory_unlock({})").format(_lock_number(sql.Literal(lease.plan)))
+    )
 
 
 def hold(connection: Connection, lease: Lease) -> None:

@@ -58,6 +58,13 @@ class Terminal:
     def interrupt(self) -> None:
         self._process.send_signal(signal.SIGINT)
 
+    def hang_up(self) -> int:
+        """Close the terminal, as a window is closed; return the exit code."""
+        os.close(self._master)
+        self._master = -1
+        self._process.send_signal(signal.SIGHUP)
+        return self._process.wait(PATIENCE)
+
     def end(self) -> int:
         """Read what is still shown; return the exit code."""
         until = monotonic() + PATIENCE
@@ -69,7 +76,8 @@ class Terminal:
         if self._process.poll() is None:
             self._process.kill()
             self._process.wait()
-        os.close(self._master)
+        if self._master >= 0:
+            os.close(self._master)
 
     def _read(self, until: float) -> bool:
         ready, _, _ = select.select([self._master], [], [], max(0.0, until - monotonic()))

@@ -4,6 +4,8 @@ import os
 import signal
 import subprocess
 import sys
+from collections.abc import Generator
+from contextlib import contextmanager
 from pathlib import Path
 
 import psycopg
@@ -11,20 +13,40 @@ import pytest
 from cli.runs import PATIENCE, PLAN, Project
 
 
-@pytest.mark.parametrize(("sent", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
-def test_an_interrupted_backfill_goes_on_with_the_same_command(project: Project, sent: int, code: int) -> None:
-    """Ctrl-C and SIGTERM keep the state, say so, and the same command carries on."""
+@contextmanager
+def hangup(then: signal.Handlers) -> Generator[None]:
+    """What a process that is started in the block does at SIGHUP, wherever the tests run (under nohup, say)."""
+    before = signal.signal(signal.SIGHUP, then)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGHUP, before)
+
+
+ARGUMENTS = ("advance", PLAN, "--branch", "development")
+
+
+@contextmanager
+def held_up(project: Project, *, then: signal.Handlers = signal.SIG_DFL) -> Generator["subprocess.Popen[str]"]:
+    """A backfill that waits for rows which someone else has locked, until the block ends."""
     project.ecm("advance", PLAN, "--branch", "development")
-    arguments = ("advance", PLAN, "--branch", "development")
     with psycopg.connect(project.urls["development"]) as other:
         other.execute("SELECT FROM books FOR UPDATE")
-        running = project.start(*arguments, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+        with hangup(then):
+            running = project.start(*ARGUMENTS, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
         assert running.stderr is not None
         told = ""
         while "rows are locked" not in told:
             line = running.stderr.readline()
             assert line, told
             told += line
+        yield running
+
+
+@pytest.mark.parametrize(("sent", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143), (signal.SIGHUP, 129)])
+def test_an_interrupted_backfill_goes_on_with_the_same_command(project: Project, sent: int, code: int) -> None:
+    """Ctrl-C, SIGTERM and a closed terminal keep the state, say so, and the same command carries on."""
+    with held_up(project) as running:
         running.send_signal(sent)
         out, err = running.communicate(timeout=PATIENCE)
 
@@ -33,9 +55,36 @@ def test_an_interrupted_backfill_goes_on_with_the_same_command(project: Project,
     assert "Traceback" not in err
     (plan,) = project.ecm("status", PLAN, "-b", "development", "--json").json["plans"]
     assert plan["branches"][0]["in_progress"]["phase"] == "backfill"
-    again = project.ecm(*arguments)
+    assert plan["branches"][0]["in_progress"]["holder"] is None
+    again = project.ecm(*ARGUMENTS)
     assert again.code == 0
     assert "goes on where it was interrupted" in again.err
+
+
+def test_nohup_is_respected(project: Project) -> None:
+    """Who starts a backfill with nohup means it to outlive the terminal."""
+    with held_up(project, then=signal.SIG_IGN) as running:
+        running.send_signal(signal.SIGHUP)
+    out, _ = running.communicate(timeout=PATIENCE)
+
+    assert running.returncode == 0
+    assert "expanded → backfilled" in out
+
+
+def test_a_closed_terminal_keeps_the_state(project: Project) -> None:
+    """The signal comes together with a terminal that takes no words any more; the lease is given back all the same."""
+    project.ecm("advance", PLAN, "--branch", "development")
+    with psycopg.connect(project.urls["development"]) as other:
+        other.execute("SELECT FROM books FOR UPDATE")
+        with hangup(signal.SIG_DFL):
+            running = project.terminal(*ARGUMENTS)
+        running.wait_for("rows are locked")
+        code = running.hang_up()
+
+    assert code == 129
+    (plan,) = project.ecm("status", PLAN, "-b", "development", "--json").json["plans"]
+    assert plan["branches"][0]["in_progress"]["error"] is None
+    assert project.ecm(*ARGUMENTS).code == 0
 
 
 @pytest.mark.parametrize(

@@ -13,8 +13,12 @@ from orchestrator.cli.render.look import Code, Command, console, indented, rende
 from orchestrator.plan.lifecycle import STATES
 from orchestrator.reports import (
     AdvanceReport,
+    AuditProblem,
+    AuditReport,
     BranchStatus,
     GateReport,
+    HistoryEntry,
+    HistoryReport,
     InProgress,
     MoveReport,
     PhasePreview,
@@ -46,7 +50,7 @@ def shown(report: Report, width: int = 80, *, detailed: bool = False) -> str:
     return rendered(console(StringIO(), {"COLUMNS": str(width)}), screen(report, detailed=detailed))
 
 
-def on(branch: str, state: str = "planned", **more: object) -> BranchStatus:
+def on(branch: str, state: str | None = "planned", **more: object) -> BranchStatus:
     given = {
         "branch": branch,
         "state": state,
@@ -119,7 +123,10 @@ def test_status_becomes_a_list_where_the_branches_do_not_fit() -> None:
         (on("b", "expanded", in_progress=under_way(holder=None), progress=BACKFILL), ["◐ backfill 61%", "interrupted"]),
         (on("b", "expanded", in_progress=under_way(error="no space left")), ["✗ backfill", "no space left"]),
         (on("b", "expanded", in_progress=under_way("expand", direction="back")), ["◐ undoing expand"]),
-        (on("b", source="none", error="b did not answer"), ["✗ no answer", "b did not answer", "ecm doctor"]),
+        (
+            on("b", None, source="none", error="b did not answer"),
+            ["✗ unknown", "no answer", "b did not answer", "ecm doctor"],
+        ),
         (on("b", "backfilled", source="ledger", error="b did not answer"), ["backfilled", "from the ledger"]),
         (
             on("b", "reads_migrated", blocked_by=(ReasonReport(code="soak", message="40 min left"),)),
@@ -301,6 +308,68 @@ def test_a_command_that_does_not_fit_stays_a_command() -> None:
 
     assert all(line.endswith(" \\") for line in text.splitlines()[:-1])
     assert " ".join(text.replace("\\\n", " ").split()) == command
+
+
+def entry(
+    seq: int, origin: str, target: str, *phases: str, actor: str = "ci", direction: str = "forward"
+) -> HistoryEntry:
+    return HistoryEntry(
+        seq=seq,
+        kind="move",
+        plan=PLAN,
+        branch="development",
+        checksum="sha256:1",
+        actor=actor,
+        happened_at=NOW,
+        recorded_at=NOW,
+        data={"direction": direction, "phases": list(phases), "origin": origin, "target": target},
+        hash="",
+    )
+
+
+def test_history_tells_moves_apart() -> None:
+    """A phase done, one that was given up half way, and phases rolled back, each in its own words."""
+    entries = (
+        entry(1, "planned", "expanded", "expand"),
+        entry(2, "expanded", "expanded", "backfill", direction="back"),
+        entry(3, "expanded", "planned", "expand", direction="back"),
+    )
+    said = [line.split("  ")[-1] for line in shown(HistoryReport(plan=PLAN, entries=entries)).splitlines()]
+
+    assert said[0] == "planned → expanded on development"
+    assert said[2] == "backfill given up on development, which is expanded as before"
+    assert said[4] == "expanded → planned on development, rolled back"
+
+
+@given(actor=st.text(st.characters(codec="ascii", categories=["L", "N", "P"]), min_size=1, max_size=300))
+def test_no_actor_breaks_the_history(actor: str) -> None:
+    """A CI's identity may be long; it is wrapped beside the other columns, and no character of it is lost."""
+    lines = shown(
+        HistoryReport(plan=PLAN, entries=(entry(1, "planned", "expanded", "expand", actor=actor),))
+    ).splitlines()
+
+    assert max(map(len, lines)) <= 80
+    assert lines[0].endswith("planned → expanded on development")
+    assert "".join("".join(lines[1:-2]).split()) == f"by{actor}"
+
+
+@pytest.mark.parametrize(
+    ("report", "words"),
+    [
+        (AuditReport(ledger="l", entries=1, problems=()), "l: 1 entry, the chain of hashes holds"),
+        (
+            AuditReport(ledger="l", entries=2, problems=(AuditProblem(seq=1, kind="changed", message="m"),)),
+            "l: 2 entries, 1 problem entry 1: m",
+        ),
+        (
+            AuditReport(ledger="l", entries=0, problems=(AuditProblem(seq=None, kind="emptied", message="gone"),)),
+            "l: 0 entries, 1 problem gone",
+        ),
+    ],
+)
+def test_audit_counts_in_words(report: AuditReport, words: str) -> None:
+    """One is not many; a problem that is no entry's has no number."""
+    assert " ".join(shown(report).split()).startswith(f"{'✗' if report.problems else '✓'} {words}")
 
 
 def test_a_hint_is_not_said_twice() -> None:

@@ -17,7 +17,7 @@ from pydantic import SecretStr
 
 from orchestrator.engine import journal, leases
 from orchestrator.engine.connection import Connection, connect
-from orchestrator.engine.journal import Writer
+from orchestrator.engine.journal import Record, Writer
 from orchestrator.engine.leases import Lease
 from orchestrator.errors import ConfigurationError, LeaseError, PrivilegeError
 from orchestrator.plan.lifecycle import Direction, Move, Phase, Position, State
@@ -345,6 +345,54 @@ def test_one_holder_at_a_time(session: Connection, sessions: Sessions) -> None:
     while third is None:  # the server takes a moment to see that the session is gone
         third = leases.take(session, "p", "again")
     assert third.fence == second.fence + 1
+
+
+def _record(connection: Connection, plan: str = "p") -> Record:
+    record = journal.read(connection, plan)
+    assert record
+    return record
+
+
+def test_a_lease_is_held_while_its_session_lives(session: Connection, sessions: Sessions) -> None:
+    """Whoever reads the journal is told whether the holder lives; its name stays when it is killed."""
+    holder = sessions()
+    begin(writer(holder))
+    lease_of_another = leases.take(sessions(), "another plan", "other")
+    assert lease_of_another
+    assert _record(session).held
+    holder.close()
+    while _record(session).held:  # the server takes a moment to see that the session is gone
+        pass
+    assert _record(session).holder == "me"
+
+
+@pytest.mark.parametrize("plan", ["p", "a-rather-long-name-0", "ünï", *(f"plan-{number}" for number in range(8))])
+def test_every_plan_has_a_lease_of_its_own(session: Connection, plan: str) -> None:
+    """Whatever the sign of the lock's number: it is found again, and no other's is taken for it."""
+    run(
+        session,
+        "INSERT INTO ecm.plans (plan, branch, checksum, recorded, state, state_since)"
+        f" VALUES ('{plan}', 'main', '', '{{}}', 'planned', now()), ('other', 'main', '', '{{}}', 'planned', now())",
+    )
+    assert not _record(session, plan).held
+    assert leases.take(session, plan, "me")
+    assert [record.plan for record in journal.read_all(session) if record.held] == [plan]
+
+
+def test_words_of_another_version(session: Connection) -> None:
+    """What cannot be read is said, and does not stand in the way of another plan."""
+    w = writer(session)
+    begin(w)
+    run(
+        session,
+        "INSERT INTO ecm.plans SELECT 'newer', branch, checksum, recorded, 'beyond', state_since FROM ecm.plans",
+    )
+    assert _record(session).position == BEGUN
+    with pytest.raises(
+        ConfigurationError, match="says of newer cannot be read: 'beyond' is not a valid State"
+    ) as refused:
+        journal.read_all(session)
+    assert refused.value.hint == "upgrade ecm"
 
 
 def _overtaken(session: Connection, sessions: Sessions) -> Writer:

@@ -1,6 +1,7 @@
 """What was found and what happened, on screen: verify, history, audit, doctor."""
 
 from collections.abc import Iterator
+from typing import cast
 
 from rich.console import RenderableType
 from rich.table import Table
@@ -63,7 +64,7 @@ def history(report: HistoryReport) -> RenderableType:
     grid = Table.grid(padding=(0, 2, 0, 0))
     grid.add_column(justify="right", no_wrap=True)
     grid.add_column(no_wrap=True)
-    grid.add_column()
+    grid.add_column(overflow="fold")
     for entry in report.entries:
         what = look.stacked(Text(_what(entry)), Text(_whose(entry, report.plan), style="dim"))
         grid.add_row(
@@ -80,7 +81,15 @@ def _what(entry: HistoryEntry) -> str:
     if origin not in STATES or target not in STATES:
         return f"{entry.kind.replace('_', ' ')}{where}"
     back = ", rolled back" if entry.data.get("direction") == Direction.BACK else ""
+    if back and origin == target:
+        given_up = ", ".join(str(phase).replace("_", " ") for phase in _phases(entry))
+        return f"{given_up} given up{where}, which is {words.state(str(target))} as before"
     return f"{words.state(str(origin))} → {words.state(str(target))}{where}{back}"
+
+
+def _phases(entry: HistoryEntry) -> list[object]:
+    phases = entry.data.get("phases")
+    return cast("list[object]", phases) if isinstance(phases, list) else []
 
 
 def _whose(entry: HistoryEntry, plan: str | None) -> str:
@@ -90,12 +99,20 @@ def _whose(entry: HistoryEntry, plan: str | None) -> str:
 def audit(report: AuditReport) -> RenderableType:
     """Return whether the ledger is as it was written."""
     entries = counted(report.entries, "entry", "entries")
+    unasked = [
+        look.indented(Text(f"{branch} did not answer, so its journal was not compared with the ledger"))
+        for branch in report.unanswered
+    ]
     if not report.problems:
         verdict = look.item(look.GOOD, f"{report.ledger}: {entries}, the chain of hashes holds")
-        return look.stacked(verdict, *look.onward(["ecm history"]))
+        return look.stacked(verdict, *unasked, *look.onward(["ecm history"]))
     return look.stacked(
         look.item(look.BAD, f"{report.ledger}: {entries}, {counted(len(report.problems), 'problem')}"),
-        *(look.indented(Text(f"entry {problem.seq}: {problem.message}")) for problem in report.problems),
+        *(
+            look.indented(Text(problem.message if problem.seq is None else f"entry {problem.seq}: {problem.message}"))
+            for problem in report.problems
+        ),
+        *unasked,
         *look.onward(["ecm history"]),
     )
 

@@ -141,8 +141,8 @@ def _cell(branch: BranchStatus) -> _Cell:
 
 def _standing(branch: BranchStatus) -> tuple[str, str]:
     """Return the icon and the words for where a plan is."""
-    if branch.error and branch.source == "none":
-        return look.BAD, "no answer"
+    if branch.state is None:
+        return look.BAD, "unknown"
     if under_way := branch.in_progress:
         title = words.doing(under_way.phase, under_way.direction)
         if branch.progress and under_way.phase == Phase.BACKFILL and under_way.direction == Direction.FORWARD:
@@ -157,7 +157,7 @@ _MARKS = {State.PLANNED: look.NONE, State.CONTRACTED: look.DONE}
 def _remark(branch: BranchStatus) -> str:
     """Return what is most worth saying of a plan on a branch, in a few words."""
     if branch.error:
-        return "no answer; from the ledger" if branch.source == "ledger" else ""
+        return "no answer; from the ledger" if branch.source == "ledger" else "no answer"
     if branch.in_progress:
         return _under_way(branch.in_progress, branch.progress)
     if branch.blocked_by:
@@ -196,6 +196,8 @@ _IN_SHORT = {
     "plan_changed": "plan was edited",
     "overlap": "another plan first",
     "check": "a check fails",
+    "no_file": "no file",
+    "sync_trigger": "trigger is off",
 }
 
 
@@ -249,7 +251,8 @@ def _onward(report: StatusReport) -> tuple[RenderableType, ...]:
 def _may_go_on(branch: BranchStatus) -> bool:
     """Tell whether a branch's next command is its own, and of use now; after contract it is another branch's."""
     settled = branch.state == State.CONTRACTED and branch.in_progress is None
-    return not (settled or branch.blocked_by or branch.error or _is_running(branch))
+    waits = any(reason.code == "requires" for reason in branch.blocked_by)
+    return not (settled or waits or branch.error or _is_running(branch))
 
 
 def _when_nothing_is_open(report: StatusReport) -> str:
@@ -289,7 +292,8 @@ def _phases(plan: PlanStatus, branch: BranchStatus) -> RenderableType:
 
 def _phase(phase: Phase, branch: BranchStatus) -> tuple[RenderableType, RenderableType, RenderableType]:
     under_way = branch.in_progress if branch.in_progress and branch.in_progress.phase == phase else None
-    done = PHASES.index(phase) < STATES.index(State(branch.state))
+    state = State(branch.state or State.PLANNED)
+    done = PHASES.index(phase) < STATES.index(state)
     steps = [step for step in branch.steps if step.phase == phase]
     started = words.moment(min(step.started_at for step in steps), branch.as_of) if steps else ""
     if under_way:
@@ -297,7 +301,7 @@ def _phase(phase: Phase, branch: BranchStatus) -> tuple[RenderableType, Renderab
         return mark, Text(started), _running(branch)
     if done:
         return look.marked(look.DONE, phase.words), Text(started), Text(_measured(phase, branch))
-    is_next = PHASES.index(phase) == STATES.index(State(branch.state))
+    is_next = PHASES.index(phase) == STATES.index(state)
     return (
         look.marked(look.NONE, phase.words),
         Text(),
@@ -356,22 +360,22 @@ def _ahead(phase: Phase, branch: BranchStatus, *, is_next: bool) -> RenderableTy
 def _below(plan: PlanStatus, branch: BranchStatus) -> Iterator[RenderableType]:
     rows: list[tuple[str, str | RenderableType]] = []
     running = _is_running(branch)
-    if branch.next_command and not branch.blocked_by and not running:
-        rows.append(("next", look.Command(branch.next_command)))
-    elif branch.blocked_by:
-        remedies = [reason.remedy for reason in branch.blocked_by if reason.remedy.startswith("ecm ")]
-        rows += [("next", look.Command(each)) for each in dict.fromkeys(remedies[:1])]
-    reversible = branch.state not in (State.PLANNED, State.CONTRACTED) or branch.in_progress is not None
-    if reversible and not running:
-        rows.append(("back", look.Command(f"ecm rollback {plan.plan} --branch {branch.branch}")))
+    remedies = [reason.remedy for reason in branch.blocked_by if reason.remedy.startswith("ecm ")]
+    onward = next(iter(remedies), branch.next_command)
+    if onward and not running:
+        rows.append(("next", look.Command(onward)))
+    reversible = branch.state not in (None, State.PLANNED, State.CONTRACTED) or branch.in_progress is not None
+    back = f"ecm rollback {plan.plan} --branch {branch.branch}"
+    if reversible and not running and onward != back:
+        rows.append(("back", look.Command(back)))
     if rows:
         yield Text()
         yield look.labelled(rows)
 
 
 def _unanswered(branch: BranchStatus) -> RenderableType:
-    known = ""
-    if branch.source == "ledger":
+    known = "where the plan is there is unknown"
+    if branch.state is not None:
         when = f" since {words.moment(branch.as_of)}" if branch.as_of else ""
         known = f"the ledger's last word: {words.state(branch.state)}{when}"
     return look.stacked(

@@ -1,0 +1,114 @@
+"""`ecm doctor`: what it finds on branches, in plan files and in the ledger, and remedies that can be run."""
+
+import os
+from collections.abc import Callable
+from contextlib import closing
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit, urlunsplit
+from uuid import uuid4
+
+import psycopg
+import pytest
+from cli.runs import PLAN, Project
+from pydantic import SecretStr
+from servers import FAST, OwnServer, embedded_version
+
+from orchestrator.engine import checkup
+from orchestrator.engine.checkup import Observation
+from orchestrator.engine.connection import Connection, connect
+from orchestrator.sql.identifiers import verbatim
+
+
+def found(project: Project, subject: str, *arguments: str) -> list[dict[str, Any]]:
+    """Return the doctor's findings on a subject."""
+    findings = project.ecm("doctor", "--json", *arguments).json["findings"]
+    return [finding for finding in findings if finding["subject"] == subject]
+
+
+def test_a_plan_file_that_cannot_be_read(project: Project) -> None:
+    """Every file that is not a plan is a finding; all of them together are one where they are plans."""
+    (plans,) = found(project, "plans")
+    assert (plans["ok"], plans["message"]) == (True, "1 plan file can be read")
+
+    (project.root / "plans" / "broken.yaml").write_text("plan: broken\nchanges: [{kind: purr}]\n")
+    (project.root / "plans" / "short.yml").write_text("plan: short\n")
+    short, broken = found(project, "plans")
+
+    assert (broken["ok"], broken["remedy"]) == (False, "ecm plan validate broken")
+    assert "plans/broken.yaml" in broken["message"]
+    assert (short["ok"], short["remedy"]) == (False, "mv plans/short.yml plans/short.yaml")
+    assert project.ecm("doctor").code == 1
+
+
+def test_a_table_of_another_role(project: Project) -> None:
+    """Who does not own a plan's table may not alter it, and is told the statement that changes that."""
+    owner, tenant = (f"{name}_{uuid4().hex[:8]}" for name in ("owner", "tenant"))
+    url = project.urls["development"]
+    parts = urlsplit(url)
+    project.sql("development", f"CREATE ROLE {owner}; CREATE ROLE {tenant} LOGIN PASSWORD '{tenant}'")
+    project.sql("development", f"GRANT CREATE ON SCHEMA public TO {tenant}")
+    project.sql("development", f'GRANT CREATE, TEMPORARY ON DATABASE "{parts.path[1:]}" TO {tenant}')
+    (own,) = found(project, "tables", "--branch", "development")
+    assert (own["ok"], own["message"]) == (True, "this role may alter the tables of 1 plan")
+    as_tenant = urlunsplit(parts._replace(netloc=f"{tenant}:{tenant}@{parts.netloc.rpartition('@')[2]}"))
+    with psycopg.connect(url, autocommit=True) as admin:
+        project.urls["development"] = as_tenant
+
+        (of_superuser,) = found(project, "tables", "--branch", "development")
+        assert of_superuser["remedy"] == f'ALTER TABLE "public"."books" OWNER TO "{tenant}"'
+        assert of_superuser["message"].startswith(f"{PLAN}: role {tenant} does not own books")
+        admin.execute(f"ALTER TABLE books OWNER TO {owner}")
+        (of_role,) = found(project, "tables", "--branch", "development")
+        assert (of_role["ok"], of_role["remedy"]) == (False, f'GRANT "{owner}" TO "{tenant}"')
+        admin.execute(of_role["remedy"])
+        (granted,) = found(project, "tables", "--branch", "development")
+        assert granted["ok"]
+
+
+def test_a_plan_whose_table_is_not_there_is_no_finding(project: Project) -> None:
+    """A plan may be for a table that is still to come, and what is contracted needs no privilege any more."""
+    project.sql("production", "DROP TABLE books")
+    assert project.ecm("advance", PLAN, "--branch", "development", "--to", "contracted").code == 0
+
+    assert found(project, "tables") == []
+
+
+def test_a_plan_under_way_without_a_file(project: Project) -> None:
+    """The way back is named as a command that can be run as it stands."""
+    project.ecm("advance", PLAN, "--branch", "development")
+    (project.root / "plans" / f"{PLAN}.yaml").unlink()
+    journal, other = found(project, "journal")
+
+    assert (journal["ok"], journal["remedy"]) == (False, f"ecm rollback {PLAN} --branch development")
+    assert other["ok"]
+    assert project.ecm(*journal["remedy"].split()[1:]).code == 0
+    assert all(finding["ok"] for finding in found(project, "journal"))
+
+
+def test_transactions_that_hold_others_up(server_folder: Callable[[], Path], monkeypatch: pytest.MonkeyPatch) -> None:
+    """Prepared transactions hold locks and dead rows back as open ones do; the remedies end both."""
+    monkeypatch.setattr(checkup, "LONG", 0)
+    server = OwnServer(server_folder(), embedded_version(os.environ))
+    server.start({**FAST, "max_prepared_transactions": "2"})
+    try:
+        url = server.url("postgres")
+        with closing(psycopg.connect(url)) as idle, psycopg.connect(url, autocommit=True) as admin:
+            admin.execute("BEGIN; CREATE TABLE t (); PREPARE TRANSACTION 'left '' behind'")
+            idle.execute("SELECT")
+            with connect(SecretStr(url), branch="development") as connection:
+                found = _long(connection)
+                assert not found.ok
+                assert 'prepared transaction "left \' behind" of user postgres, open for 0 min' in found.message
+                assert f"pid {idle.info.backend_pid}, user postgres, open for 0 min" in found.message
+                for statement in found.remedy.split("; "):
+                    connection.execute(verbatim(statement))
+                assert _long(connection).ok
+            assert admin.execute("SELECT FROM pg_prepared_xacts").fetchall() == []
+    finally:
+        server.embedded.destroy()
+
+
+def _long(connection: Connection) -> Observation:
+    seen = checkup.examine(connection, branch="development", known_plans=())
+    return next(observation for observation in seen if observation.subject == "long transactions")
