@@ -14,7 +14,7 @@ from orchestrator.engine.runner import Runner, Task
 from orchestrator.errors import EcmError, LeaseError
 from orchestrator.plan import compile as compiler
 from orchestrator.plan.checksum import checksum
-from orchestrator.plan.lifecycle import STATES, Direction, Move, Phase, State, previous_move
+from orchestrator.plan.lifecycle import STATES, Direction, Move, Phase, State
 from orchestrator.plan.model import Plan
 from orchestrator.reporting import move_report, step_preview
 from orchestrator.sql.steps import Step
@@ -55,15 +55,19 @@ class Journey:
         journal.prepare(scene.connection)
         link = Link(lambda: self._stage.connect(scene.branch), patience=RECONNECT_PATIENCE, sleep=self._stage.sleep)
         done: list[reports.MoveReport] = []
+        untold: tuple[str, ...] = ()
         with link, self._stage.lease(link, scene) as lease:
             runner = Runner(link, lease, scene.branch, observer=self._stage.observer, sleep=self._stage.sleep)
-            for number in range(len(proposed)):
+            for meant in proposed:
                 now = link.do(lambda connection: self._stage.now(scene, connection))
-                move = self._same(moves(now), proposed) if number == 0 else self._next_of(proposed, number, now, moves)
+                move = self._still(meant, moves(now))
+                if move is None:
+                    break
                 started = time.monotonic()
                 measured = runner.run(self._task(now, move, link))
                 done.append(move_report(move, scene.plan, seconds=time.monotonic() - started, measured=measured))
-            warnings = (*proposal.warnings, *link.do(self._stage.tell_ledger))
+                untold = link.do(self._stage.tell_ledger)
+            warnings = (*proposal.warnings, *untold)
             position = link.do(lambda connection: self._stage.now(scene, connection)).position
         return reports.AdvanceReport(
             plan=scene.plan.plan,
@@ -76,21 +80,13 @@ class Journey:
         )
 
     @staticmethod
-    def _same(now: tuple[Move, ...], proposed: tuple[Move, ...]) -> Move:
-        """Return the first move, if it is still the one that was judged and consented to."""
-        first, meant = now[0], proposed[0]
-        if (first.origin, first.target) != (meant.origin, meant.target):
-            raise _overtaken(meant.origin, first.origin)
-        return first
-
-    def _next_of(
-        self, proposed: tuple[Move, ...], number: int, now: Scene, moves: Callable[[Scene], tuple[Move, ...]]
-    ) -> Move:
-        """Return the next move, judged anew from where the last one led."""
-        self._stage.tell_ledger(now.connection)
-        if proposed[number].direction is Direction.FORWARD:
-            return moves(now)[0]
-        return previous_move(now.position, plan=now.plan.plan, branch=now.branch)
+    def _still(meant: Move, now: tuple[Move, ...]) -> Move | None:
+        """Return the next move, judged anew, if it is the one consented to; None where another ecm made the rest."""
+        if not now:
+            return None
+        if (now[0].origin, now[0].target) != (meant.origin, meant.target):
+            raise _overtaken(meant.origin, now[0].origin)
+        return now[0]
 
     def _proposal(self, scene: Scene, moves: tuple[Move, ...]) -> reports.AdvanceReport:
         facts = self._stage.facts(scene.connection, scene.plan)

@@ -161,17 +161,20 @@ def _unexpected(desk: Desk, error: Exception) -> int:
 def _on_termination() -> list[int]:
     """Have SIGTERM, and SIGHUP of a closed terminal, end the run as Ctrl-C does, so that a lease is given back.
 
-    Returns the list that holds the signal once it came. A SIGHUP that nohup has set aside stays so.
+    Returns the list that holds the signal once it came. A SIGHUP that nohup has set aside stays so. After the
+    first, both are ignored to the end: the run is ending already, and Ctrl-C still cuts that short.
     """
     came: list[int] = []
+    listened = [n for n in (signal.SIGTERM, signal.SIGHUP) if signal.getsignal(n) is not signal.SIG_IGN]
 
     def stop(number: int, _: FrameType | None) -> Any:
         came.append(number)
+        for each in listened:
+            signal.signal(each, signal.SIG_IGN)
         raise KeyboardInterrupt
 
-    for number in (signal.SIGTERM, signal.SIGHUP):
-        if signal.getsignal(number) is not signal.SIG_IGN:
-            signal.signal(number, stop)
+    for number in listened:
+        signal.signal(number, stop)
     return came
 
 

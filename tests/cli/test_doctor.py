@@ -38,7 +38,9 @@ def test_a_plan_file_that_cannot_be_read(project: Project) -> None:
     assert (broken["ok"], broken["remedy"]) == (False, "ecm plan validate broken")
     assert "plans/broken.yaml" in broken["message"]
     assert (short["ok"], short["remedy"]) == (False, "mv plans/short.yml plans/short.yaml")
-    assert project.ecm("doctor").code == 1
+    screen = project.ecm("doctor")
+    assert screen.code == 1
+    assert "\nproject\n" in screen.out
 
 
 def test_a_table_of_another_role(project: Project) -> None:
@@ -103,7 +105,8 @@ def test_transactions_that_hold_others_up(server_folder: Callable[[], Path], mon
                 assert f"pid {idle.info.backend_pid}, user postgres, open for 0 min" in found.message
                 for statement in found.remedy.split("; "):
                     connection.execute(verbatim(statement))
-                assert _long(connection).ok
+                while not _long(connection).ok:  # a session takes a moment to end
+                    pass
             assert admin.execute("SELECT FROM pg_prepared_xacts").fetchall() == []
     finally:
         server.embedded.destroy()

@@ -4,6 +4,7 @@ import os
 import signal
 import subprocess
 import sys
+import time
 from collections.abc import Generator
 from contextlib import contextmanager
 from pathlib import Path
@@ -59,6 +60,19 @@ def test_an_interrupted_backfill_goes_on_with_the_same_command(project: Project,
     again = project.ecm(*ARGUMENTS)
     assert again.code == 0
     assert "goes on where it was interrupted" in again.err
+
+
+def test_one_signal_is_enough(project: Project) -> None:
+    """A closed terminal says so twice, and a supervisor may add its own; the first counts, in peace."""
+    with held_up(project) as running:
+        for sent in (signal.SIGHUP, signal.SIGHUP, signal.SIGTERM, signal.SIGHUP, signal.SIGTERM):
+            running.send_signal(sent)
+            time.sleep(0.02)
+        _, err = running.communicate(timeout=PATIENCE)
+
+    assert running.returncode in (129, 143)
+    assert err.count("interrupted; state kept") == 1
+    assert "Traceback" not in err
 
 
 def test_nohup_is_respected(project: Project) -> None:

@@ -155,6 +155,28 @@ def test_a_plan_that_cannot_be_read_does_not_hide_the_others() -> None:
     assert "○ planned" in text
 
 
+def test_a_plan_without_a_file_leaves_the_choice() -> None:
+    """Both ways out are told, and no command that needs the file is proposed."""
+    back = f"ecm rollback {PLAN} --branch b"
+    reason = ReasonReport(code="no_file", message="there is no file", remedy=f"bring it back, or {back}")
+    stopped = on("b", "expanded", in_progress=under_way(holder=None), blocked_by=(reason,), next_command=back)
+    text, closer = shown(project(plan(stopped))), shown(project(plan(stopped)), detailed=True)
+
+    assert f"bring it back, or {back}" in " ".join(text.split())
+    assert "there is no file" in closer
+    assert " ".join(closer.split()).count(back) == 2, "in the reason and once as a command"
+    unreadable = stopped.model_copy(update={"next_command": None})
+    assert "ecm gate" not in shown(project(plan(unreadable)))
+
+
+def test_a_file_that_cannot_be_read_has_a_next_command() -> None:
+    """In the closer view as in the overview."""
+    broken = project(plan(on("b", next_command="ecm plan validate p"), name="p", error="plans/p.yaml is not a plan"))
+
+    assert shown(broken).endswith("next      ecm plan validate p")
+    assert shown(broken, detailed=True).endswith("next      ecm plan validate p")
+
+
 def test_many_finished_plans_share_a_line() -> None:
     """What is over does not push aside what is under way."""
     finished = [plan(on("b", "contracted"), name=f"old-{number}") for number in range(9)]

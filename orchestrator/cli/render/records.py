@@ -20,8 +20,6 @@ from orchestrator.reports import (
 )
 from orchestrator.words import counted
 
-_LEDGER = "ledger"
-
 
 def verification(report: VerifyReport) -> RenderableType:
     """Return what a fresh scan found."""
@@ -122,7 +120,7 @@ def doctor(report: DoctorReport) -> RenderableType:
     parts: list[RenderableType] = []
     for branch in dict.fromkeys(finding.branch for finding in report.findings):
         found = [finding for finding in report.findings if finding.branch == branch]
-        parts += [Text(branch or _LEDGER, style="bold"), *_findings(found)]
+        parts += [Text(branch or "project", style="bold"), *_findings(found)]
     wrong = sum(not finding.ok for finding in report.findings)
     end = (
         look.marked(look.BAD, f"{counted(wrong, 'finding')} to see to")

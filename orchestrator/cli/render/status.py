@@ -44,7 +44,8 @@ def plan_status(report: StatusReport) -> RenderableType:
     parts: list[RenderableType] = []
     for plan in report.plans:
         if plan.error:
-            parts += [look.heading(plan.plan), Text(), look.indented(_wrong(plan.error)), Text()]
+            onward = look.onward(branch.next_command for branch in plan.branches)
+            parts += [look.heading(plan.plan), Text(), look.indented(_wrong(plan.error)), *onward, Text()]
             continue
         for branch in plan.branches:
             parts += [_phases(plan, branch), Text()]
@@ -233,7 +234,8 @@ def _worth_saying(report: StatusReport) -> Iterable[str]:
                 yield f"{plan.plan} on {branch.branch}: {branch.in_progress.error}"
             for reason in branch.blocked_by:
                 if reason.code != "requires":
-                    yield f"{plan.plan} on {branch.branch}: {reason.message}"
+                    choice = f"; {reason.remedy}" if reason.code == "no_file" else ""
+                    yield f"{plan.plan} on {branch.branch}: {reason.message}{choice}"
 
 
 def _onward(report: StatusReport) -> tuple[RenderableType, ...]:
@@ -331,30 +333,36 @@ def _running(branch: BranchStatus) -> RenderableType:
     if under_way.error:
         state = f"stopped: {under_way.error}"
     elif under_way.holder is None:
-        state = "interrupted; the next command goes on from here"
+        state = "interrupted" + ("" if branch.blocked_by else "; the next command goes on from here")
     else:
         state = f"by {under_way.holder}"
     if not progress or not progress.total:
-        return Text(state)
+        return look.stacked(Text(state), *_reasons(branch))
     far = f"{words.percent(progress.done, progress.total)}, {words.compact(progress.rows)} rows"
     pace = f"; {_pace(progress)}" if under_way.holder and _pace(progress) else ""
     held = Text(f"holding back: {progress.throttled_by}") if progress.throttled_by else None
     return look.stacked(
-        look.bar(progress.done, progress.total, width=_WIDE_BAR), Text(far + pace), held, Text(state, style="dim")
+        look.bar(progress.done, progress.total, width=_WIDE_BAR),
+        Text(far + pace),
+        held,
+        Text(state, style="dim"),
+        *_reasons(branch),
     )
 
 
 def _ahead(phase: Phase, branch: BranchStatus, *, is_next: bool) -> RenderableType:
     if is_next and branch.blocked_by:
-        lines: list[RenderableType] = []
-        for reason in branch.blocked_by:
-            lines.append(look.item(look.BAD, reason.message))
-            if reason.remedy:
-                lines.append(look.indented(Text(reason.remedy, style="dim")))
-        return look.stacked(*lines)
+        return look.stacked(*_reasons(branch))
     if phase in branch.evidence:
         return Text("completed here before, and kept as evidence", style="dim")
     return Text("next" if is_next else "", style="dim")
+
+
+def _reasons(branch: BranchStatus) -> Iterator[RenderableType]:
+    for reason in branch.blocked_by:
+        yield look.item(look.BAD, reason.message)
+        if reason.remedy:
+            yield look.indented(Text(reason.remedy, style="dim"))
 
 
 def _below(plan: PlanStatus, branch: BranchStatus) -> Iterator[RenderableType]:

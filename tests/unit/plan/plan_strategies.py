@@ -6,6 +6,7 @@ from hypothesis import strategies as st
 
 from orchestrator.plan.durations import format_duration
 from orchestrator.plan.model import Plan
+from orchestrator.sql.identifiers import NAME_BYTES, SYSTEM_COLUMNS
 
 words = st.text(st.characters(exclude_categories=("Cs",)), min_size=1, max_size=15)
 texts = st.text(st.characters(exclude_categories=("Cs",)), max_size=40) | st.sampled_from(
@@ -32,10 +33,15 @@ def section(**more: st.SearchStrategy[object]) -> st.SearchStrategy[object]:
     return st.fixed_dictionaries({}, optional={**phase, **more})
 
 
+def _is_column(name: str) -> bool:
+    quoted = name.startswith('"') and name.endswith('"')
+    return len(name.encode()) <= NAME_BYTES and name not in SYSTEM_COLUMNS and not quoted
+
+
 @st.composite
 def changes(draw: st.DrawFn) -> list[dict[str, str]]:
     tables = st.sampled_from(["books", "public.authors", 'shop."Order"', "no"])
-    columns = draw(st.lists(words.filter(lambda name: len(name.encode()) <= 63), min_size=2, max_size=6, unique=True))
+    columns = draw(st.lists(words.filter(_is_column), min_size=2, max_size=6, unique=True))
     pairs = zip(columns[::2], columns[1::2], strict=False)
     return [{"kind": "rename_column", "table": draw(tables), "column": a, "to": b} for a, b in pairs]
 
