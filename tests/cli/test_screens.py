@@ -166,7 +166,7 @@ def test_a_plan_without_a_file_leaves_the_choice() -> None:
     assert "there is no file" in closer
     assert " ".join(closer.split()).count(back) == 2, "in the reason and once as a command"
     unreadable = stopped.model_copy(update={"next_command": None})
-    assert "ecm gate" not in shown(project(plan(unreadable)))
+    assert "ecm gate" not in shown(project(plan(unreadable).model_copy(update={"has_file": False})))
 
 
 def test_a_file_that_cannot_be_read_has_a_next_command() -> None:

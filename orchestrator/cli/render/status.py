@@ -259,14 +259,15 @@ def _may_go_on(branch: BranchStatus) -> bool:
 
 def _when_nothing_is_open(report: StatusReport) -> str:
     """Return what to look at where no plan can be taken further now."""
-    branches = [(plan.plan, branch) for plan in report.plans for branch in plan.branches]
+    branches = [(plan, branch) for plan in report.plans for branch in plan.branches]
     if any(_is_running(branch) for _, branch in branches):
         return "ecm status --watch"
     if any(plan.error for plan in report.plans):
         return "ecm plan validate"
     if any(branch.error for _, branch in branches):
         return "ecm doctor"
-    blocked = [f"ecm gate {plan} --branch {branch.branch}" for plan, branch in branches if branch.blocked_by]
+    judged = [(plan, branch) for plan, branch in branches if plan.has_file and branch.blocked_by]
+    blocked = [f"ecm gate {plan.plan} --branch {branch.branch}" for plan, branch in judged]
     return blocked[0] if blocked else "ecm history"
 
 
