@@ -10,11 +10,12 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from orchestrator import reports
-from orchestrator.engine import sentry
+from orchestrator.actor import actor
+from orchestrator.engine import journal, sentry
 from orchestrator.engine.connection import explained
 from orchestrator.engine.verification import verify
 from orchestrator.errors import RefusedError, UsageError
-from orchestrator.events import Observer, ignore
+from orchestrator.events import Observer, Progress, ignore
 from orchestrator.journey import Consent, Journey
 from orchestrator.judgement import Judgement, raise_first
 from orchestrator.operations import Operation
@@ -36,7 +37,8 @@ from orchestrator.plan.lifecycle import (
 from orchestrator.plan.model import Plan
 from orchestrator.plan.phases import NAME_LENGTH, is_plan_name
 from orchestrator.plan.schema import render_plan
-from orchestrator.reporting import error_report, is_missing, is_open, named, step_preview
+from orchestrator.reporting import error_report, is_missing, is_open, named, step_preview, sweep_progress
+from orchestrator.sql.steps import Proof
 from orchestrator.stage import Scene, Stage
 from orchestrator.words import kebab
 from orchestrator.workspace import Workspace
@@ -228,6 +230,48 @@ class Conductor:
             self._stage.tell_ledger(scene.connection)
             return self._journey.make(scene, moves, dry_run=dry_run, consent=consent)
 
+    # ------------------------------------------------------------ holding a backfill back
+
+    def pause(self, plan: str | None, branch: str) -> reports.PauseReport:
+        """Ask a plan's backfill on a branch to pause; a running one holds back, and none begins until `resume`.
+
+        Raises:
+            RefusedError: no backfill is under way there.
+        """
+        return self._hold(plan, branch, actor(self._workspace.environment, self._workspace.root))
+
+    def resume(self, plan: str | None, branch: str) -> reports.PauseReport:
+        """Let a plan's backfill on a branch go on; raises as `pause`."""
+        return self._hold(plan, branch, None)
+
+    def _hold(self, plan: str | None, branch: str, by: str | None) -> reports.PauseReport:
+        name = plan or self._only(None)
+        with self._stage.scene(name, branch, as_begun=True) as scene:
+            record = scene.record
+            if (
+                record is None
+                or record.position.phase is not Phase.BACKFILL
+                or record.position.direction is not Direction.FORWARD
+            ):
+                raise RefusedError(
+                    f"no backfill of {name} is under way on {branch}",
+                    details=[f"it is {scene.position.state.words}"],
+                    hint="ecm status",
+                )
+            if by is None and record.paused_by is None:
+                raise RefusedError(f"the backfill of {name} on {branch} is not paused", hint="ecm status")
+            journal.prepare(scene.connection)
+            journal.pause(scene.connection, name, by)
+            onward = f"ecm resume {name} --branch {branch}" if by else "ecm status --watch"
+            return reports.PauseReport(
+                plan=name,
+                branch=branch,
+                paused=by is not None,
+                running=record.held,
+                progress=sweep_progress(journal.sweeps(scene.connection, name)),
+                next_command=onward if record.held or by else f"ecm advance {name} --branch {branch}",
+            )
+
     # ------------------------------------------------------------ what stands in the way
 
     def gate(self, plan: str | None, branch: str, to: str | None = None) -> reports.GateReport:
@@ -271,6 +315,12 @@ class Conductor:
                 )
             facts = self._stage.facts(scene.connection, scene.plan)
             proofs = compiler.proofs(scene.plan, facts, "verify")
+
+            def told(proof: Proof) -> Callable[[int, int, int], None]:
+                return lambda done, total, rows: self._stage.observer(
+                    Progress(what=f"verify {proof.table}", done=done, total=total, rows=rows)
+                )
+
             with explained(f"verification of {name}"):
                 sentry.on_post(scene.connection, compiler.sync_triggers(scene.plan, facts))
                 if scene.position.state is State.EXPANDED:
@@ -279,7 +329,9 @@ class Conductor:
                         details=["the sync trigger is in order, so what is written now reaches both sides"],
                         hint=f"ecm advance {name} --branch {branch}",
                     )
-                verdicts = [verify(scene.connection, proof) for proof in proofs]
+                with self._stage.link(branch) as link:
+                    workers = scene.plan.backfill.workers
+                    verdicts = [verify(link, proof, workers=workers, progress=told(proof)) for proof in proofs]
             return reports.VerifyReport(
                 plan=name,
                 branch=branch,

@@ -55,6 +55,13 @@ class Progress:
     unit: str = "pages"
     rows_per_second: float | None = None
     eta_seconds: float | None = None
+    """At the faster of two paces, lately and over all; `eta_at_most` is at the slower."""
+    eta_at_most: float | None = None
+    workers: int | None = None
+    share_in_place: float | None = None
+    """The part of the rows that were updated on their page, without an entry in any index."""
+    throttled_by: str | None = None
+    """Why it holds back, where it does."""
 
 
 @dataclass(frozen=True, kw_only=True)

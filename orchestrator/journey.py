@@ -18,7 +18,7 @@ from orchestrator.plan.lifecycle import STATES, Direction, Move, Phase, State
 from orchestrator.plan.model import Plan
 from orchestrator.reporting import move_report, step_preview
 from orchestrator.sql.steps import Step
-from orchestrator.stage import RECONNECT_PATIENCE, Scene, Stage
+from orchestrator.stage import Scene, Stage
 
 Consent = Callable[[reports.AdvanceReport], None]
 
@@ -53,7 +53,7 @@ class Journey:
             return proposal
         consent(proposal)
         journal.prepare(scene.connection)
-        link = Link(lambda: self._stage.connect(scene.branch), patience=RECONNECT_PATIENCE, sleep=self._stage.sleep)
+        link = self._stage.link(scene.branch)
         done: list[reports.MoveReport] = []
         untold: tuple[str, ...] = ()
         with link, self._stage.lease(link, scene) as lease:
@@ -123,7 +123,7 @@ class Journey:
             actor=self._actor,
             steps=self._steps(scene.plan, move, facts),
             lock_timeout=scene.plan.phase(move.phases[0]).lock_timeout,
-            batch_time=scene.plan.backfill.batch_time,
+            backfill=scene.plan.backfill,
         )
 
     def _steps(self, plan: Plan, move: Move, facts: compiler.Facts) -> tuple[tuple[Phase, tuple[Step, ...]], ...]:

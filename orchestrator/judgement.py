@@ -183,6 +183,7 @@ def case(
         state_since=record.state_since if record else None,
         now=record.now if record else None,
         open_plans=open_plans,
+        paused_by=record.paused_by if record else None,
     )
 
 

@@ -109,16 +109,17 @@ def sweep_progress(sweeps: tuple[SweepRecord, ...]) -> reports.SweepProgress | N
     if not sweeps:
         return None
     current = next((sweep for sweep in sweeps if sweep.next_page < sweep.pages), sweeps[-1])
-    seconds = (current.updated_at - current.started_at).total_seconds()
-    rate = current.rows / seconds if seconds > 0 else None
-    left = (current.pages - current.next_page) * seconds / current.next_page if current.next_page else None
     return reports.SweepProgress(
         done=current.next_page,
         total=current.pages,
         unit="pages",
         rows=current.rows,
-        rows_per_second=rate,
-        eta_seconds=left,
+        rows_per_second=current.rows_per_second,
+        eta_seconds=current.eta_seconds,
+        throttled_by=current.throttled_by,
+        workers=current.workers,
+        share_in_place=current.share_in_place,
+        signals=tuple(reports.SignalReport(**signal) for signal in current.signals),
     )
 
 

@@ -37,6 +37,17 @@ class InProgress(Report):
     error: str | None
 
 
+class SignalReport(Report):
+    """A signal of the throttle, as it was read last."""
+
+    signal: str
+    value: float | None
+    """None where it cannot be read."""
+    limit: float
+    said: str
+    holds: bool
+
+
 class SweepProgress(Report):
     """How far a backfill is."""
 
@@ -47,7 +58,13 @@ class SweepProgress(Report):
     rows_per_second: float | None
     eta_seconds: float | None
     throttled_by: str | None = None
-    workers: int = 1
+    """Why it holds back, where it does."""
+    workers: int = 0
+    """Sessions that write at this moment."""
+    share_in_place: float | None = None
+    """The part of the rows that were updated on their page, without an entry in any index."""
+    signals: tuple[SignalReport, ...] = ()
+    """What the throttle looks at."""
 
 
 class StepDone(Report):
@@ -176,6 +193,18 @@ class AdvanceReport(Report):
     state: str
     next_command: str | None
     warnings: tuple[str, ...] = ()
+
+
+class PauseReport(Report):
+    """A backfill that was asked to pause, or to go on."""
+
+    plan: str
+    branch: str
+    paused: bool
+    running: bool
+    """Whether an ecm is at work on it, which does as it was asked within a second or two."""
+    progress: SweepProgress | None
+    next_command: str | None
 
 
 class GateReport(Report):

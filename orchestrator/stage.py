@@ -73,6 +73,10 @@ class Stage:
         self.project.branch(branch)
         return connect(self._provider.address(branch).url, branch=branch)
 
+    def link(self, branch: str) -> Link:
+        """Return a session with a branch that comes back after it was lost; to be entered by the caller."""
+        return Link(lambda: self.connect(branch), patience=RECONNECT_PATIENCE, sleep=self.sleep)
+
     @contextmanager
     def open(self, branch: str) -> Generator[Connection]:
         """Open a session with a branch; what PostgreSQL refuses in the block comes out as an EcmError."""

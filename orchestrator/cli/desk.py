@@ -19,7 +19,7 @@ from orchestrator.redaction import redact, secrets_in
 if TYPE_CHECKING:
     from rich.console import Console, RenderableType
 
-    from orchestrator.cli.render.live import Live
+    from orchestrator.cli.render.live import Lines, Live
     from orchestrator.conductor import Conductor
     from orchestrator.events import Observer
     from orchestrator.reports import Report
@@ -87,10 +87,12 @@ class Desk:
 
         return Conductor(workspace or self.workspace(), observer=observer or ignore)
 
-    def live(self) -> "Live":
-        """Return an observer that shows on stderr what is going on; a context manager."""
-        from orchestrator.cli.render.live import Live
+    def live(self, *, lines: bool = False) -> "Live | Lines":
+        """Return an observer that shows on stderr what is going on, as lines of JSON if asked; a context manager."""
+        from orchestrator.cli.render.live import Lines, Live
 
+        if lines:
+            return Lines(lambda line: self.write(line, to=sys.stderr), self.redact)
         return Live(self.console(sys.stderr), self.redact)
 
     # --- what people read -------------------------------------------------------------------------

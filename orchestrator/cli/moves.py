@@ -1,4 +1,4 @@
-"""Commands that take a plan forward and back: advance, rollback, gate."""
+"""Commands that take a plan forward and back: advance, rollback, pause, resume, gate."""
 
 from typing import TYPE_CHECKING, Annotated
 
@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 
 DryRun = Annotated[bool, typer.Option("--dry-run", help="Show what would be run; touch nothing.")]
 Yes = Annotated[bool, typer.Option("--yes", "-y", help="Do not ask, on a protected branch either.")]
+Events = Annotated[bool, typer.Option("--events", help="Write what happens to stderr, as lines of JSON.")]
 Confirm = Annotated[
     str | None,
     typer.Option(
@@ -35,6 +36,8 @@ def register(app: typer.Typer) -> None:
         ],
     )(advance)
     command(app, "rollback", examples=["ecm rollback rename-published-year --branch development"])(rollback)
+    command(app, "pause", examples=["ecm pause rename-published-year --branch production"])(pause)
+    command(app, "resume", examples=["ecm resume rename-published-year --branch production"])(resume)
     command(app, "gate", examples=["ecm gate rename-published-year --branch production"])(gate)
 
 
@@ -47,23 +50,46 @@ def advance(
     dry_run: DryRun = False,
     yes: Yes = False,
     confirm: Confirm = None,
+    events: Events = False,
 ) -> None:
     """Take a plan one phase on, or as far as a state.
 
     States: planned, expanded, backfilled, reads_migrated, contracted. When it is interrupted, the same command
     goes on from there.
     """
-    _move(desk, "advance", plan, branch, to=to, dry_run=dry_run, consent=Consent(yes=yes, confirm=confirm))
+    consent = Consent(yes=yes, confirm=confirm)
+    _move(desk, "advance", plan, branch, to=to, dry_run=dry_run, consent=consent, events=events)
 
 
 def rollback(
-    desk: Desk, plan: Plan = None, *, branch: Branch, to: To = None, dry_run: DryRun = False, yes: Yes = False
+    desk: Desk,
+    plan: Plan = None,
+    *,
+    branch: Branch,
+    to: To = None,
+    dry_run: DryRun = False,
+    yes: Yes = False,
+    events: Events = False,
 ) -> None:
     """Take a plan one step back; nothing that was written is lost.
 
     After contract the old structure is gone and there is no way back.
     """
-    _move(desk, "rollback", plan, branch, to=to, dry_run=dry_run, consent=Consent(yes=yes, confirm=None))
+    consent = Consent(yes=yes, confirm=None)
+    _move(desk, "rollback", plan, branch, to=to, dry_run=dry_run, consent=consent, events=events)
+
+
+def pause(desk: Desk, plan: Plan = None, *, branch: Branch) -> None:
+    """Hold a backfill back, from any terminal; a running one stops writing within a second or two.
+
+    It keeps its place and its lease. None goes on or begins until ecm resume.
+    """
+    desk.show(desk.conductor().pause(plan, branch))
+
+
+def resume(desk: Desk, plan: Plan = None, *, branch: Branch) -> None:
+    """Let a paused backfill go on."""
+    desk.show(desk.conductor().resume(plan, branch))
 
 
 def gate(desk: Desk, plan: Plan = None, *, branch: Branch, to: To = None) -> None:
@@ -78,11 +104,19 @@ def gate(desk: Desk, plan: Plan = None, *, branch: Branch, to: To = None) -> Non
 
 
 def _move(
-    desk: Desk, direction: str, plan: str | None, branch: str, *, to: str | None, dry_run: bool, consent: Consent
+    desk: Desk,
+    direction: str,
+    plan: str | None,
+    branch: str,
+    *,
+    to: str | None,
+    dry_run: bool,
+    consent: Consent,
+    events: bool,
 ) -> None:
     to = _state(to)
     workspace = desk.workspace()
-    live = desk.live()
+    live = desk.live(lines=events)
 
     def ask(preview: "AdvanceReport") -> None:
         consent.give(desk, preview, protected=workspace.project.branch(preview.branch).protected)

@@ -195,11 +195,29 @@ class Link:
         self.reopened: list[Callable[[Connection], None]] = []
         """Called with every new session after the first, before it is used."""
 
+    def another(self, prepare: Callable[[Connection], None]) -> "Link":
+        """Return a link of its own to the same branch; `prepare` is called with every session of it, the first too."""
+
+        def opens() -> Connection:
+            connection = self._opens()
+            try:
+                prepare(connection)
+            except BaseException:
+                connection.close()
+                raise
+            return connection
+
+        return Link(opens, patience=self._patience, sleep=self._sleep)
+
     def __enter__(self) -> Self:
         self._connection = self._opens()
         return self
 
     def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Close the session, if there is one."""
         if self._connection is not None:
             self._connection.close()
 

@@ -7,7 +7,7 @@ of the lease it is made under (`leases`); a holder that was replaced finds its w
 
 from collections.abc import Generator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field, fields
 from datetime import datetime
 from typing import Any, LiteralString
 from uuid import UUID, uuid4
@@ -22,7 +22,7 @@ from orchestrator.engine.leases import Lease
 from orchestrator.errors import ConfigurationError, LeaseError, PrivilegeError
 from orchestrator.plan.lifecycle import Direction, Move, Phase, Position, State
 
-HEAD = "0001"
+HEAD = "0002"
 """The newest version in `migrations/versions`; a test holds the two together."""
 
 
@@ -48,6 +48,8 @@ class Record:
     heartbeat_at: datetime | None
     now: datetime
     """The database's clock when it was read."""
+    paused_by: str | None = None
+    """Who asked the backfill to pause, where somebody did."""
 
     @property
     def at_rest(self) -> bool:
@@ -80,6 +82,20 @@ class SweepRecord:
     round: int
     started_at: datetime
     updated_at: datetime
+    workers: int = 0
+    share_in_place: float | None = None
+    rows_per_second: float | None = None
+    eta_seconds: float | None = None
+    throttled_by: str | None = None
+    """Why the workers hold back, where they do."""
+    signals: list[dict[str, Any]] = field(default_factory=list[dict[str, Any]])
+    """The throttle's readings, as `throttle.Reading`."""
+    measured: dict[str, Any] = field(default_factory=dict[str, Any])
+    """Sizes in bytes when it began: heap, indexes, and the place in the WAL."""
+    proven_page: int = 0
+    """The proof found all right on the pages before this one, while the triggers were `proven_under`."""
+    proven_rows: int = 0
+    proven_under: dict[str, Any] | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -218,7 +234,8 @@ def _of_another(connection: Connection) -> PrivilegeError:
 
 _RECORD = sql.SQL("""
 SELECT p.plan, p.branch, p.checksum, p.recorded, p.state, p.state_since, p.phase, p.direction, p.phase_started_at,
-  p.phase_error, p.verified_at, l.holder, {held} AS held, l.heartbeat_at, pg_catalog.clock_timestamp() AS now
+  p.phase_error, p.verified_at, pg_catalog.to_jsonb(p) ->> 'paused_by' AS paused_by,
+  l.holder, {held} AS held, l.heartbeat_at, pg_catalog.clock_timestamp() AS now
 FROM ecm.plans p LEFT JOIN ecm.leases l USING (plan)
 WHERE p.plan = %(plan)s OR %(plan)s IS NULL
 ORDER BY p.plan
@@ -288,11 +305,27 @@ def sweeps(connection: Connection, plan: str) -> tuple[SweepRecord, ...]:
         return ()
     with connection.cursor(row_factory=dict_row) as cursor:
         rows = cursor.execute(
-            "SELECT relation, filenode::bigint, pages, next_page, rows, round, started_at, updated_at"
-            " FROM ecm.sweeps WHERE plan = %s ORDER BY relation",
+            # An older journal has fewer columns; status reads it as it is.
+            "SELECT s.*, s.filenode::bigint AS filenode FROM ecm.sweeps s WHERE plan = %s ORDER BY relation",
             [plan],
         ).fetchall()
-    return tuple(SweepRecord(**row) for row in rows)
+    known = {each.name for each in fields(SweepRecord)}
+    return tuple(SweepRecord(**{name: value for name, value in row.items() if name in known}) for row in rows)
+
+
+def paused(connection: Connection, plan: str) -> str | None:
+    """Return who asked the plan's backfill to pause; None where nobody did."""
+    row = connection.execute("SELECT paused_by FROM ecm.plans WHERE plan = %s", [plan]).fetchone()
+    return row[0] if row else None
+
+
+def pause(connection: Connection, plan: str, by: str | None) -> None:
+    """Ask the plan's backfill to pause, or to go on where `by` is None. Whoever holds the lease will look here."""
+    connection.execute(
+        "UPDATE ecm.plans SET paused_by = %s, paused_at = CASE WHEN %s IS NULL THEN NULL"
+        " ELSE pg_catalog.clock_timestamp() END WHERE plan = %s",
+        [by, by, plan],
+    )
 
 
 def moves(connection: Connection) -> tuple[CompletedMove, ...]:
@@ -394,7 +427,7 @@ class Writer:
         self._set(
             position,
             "state = %s, state_since = pg_catalog.clock_timestamp(), phase = NULL, direction = NULL,"
-            " phase_started_at = NULL, phase_error = NULL",
+            " phase_started_at = NULL, phase_error = NULL, paused_by = NULL, paused_at = NULL",
             [move.target.value],
         )
         if move.direction is Direction.BACK:

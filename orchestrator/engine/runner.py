@@ -23,6 +23,7 @@ from orchestrator.engine.verification import Verdict, unproven, verify
 from orchestrator.errors import LockTimeoutError, StatementFailedError
 from orchestrator.events import Observer, PhaseStarted, Progress, StateReached, StepFinished, StepStarted
 from orchestrator.plan.lifecycle import Direction, Move, Phase, Position
+from orchestrator.plan.phases import Backfill
 from orchestrator.sql.steps import ConcurrentIndex, Proof, Statement, Step, Sweep, Transaction
 
 
@@ -42,7 +43,7 @@ class Task:
     actor: str
     steps: tuple[tuple[Phase, tuple[Step, ...]], ...]
     lock_timeout: timedelta
-    batch_time: timedelta
+    backfill: Backfill
 
 
 class Runner:
@@ -188,7 +189,7 @@ class Runner:
                 case Sweep():
                     data[step.key] = self._run_sweep(task, step)
                 case Proof():
-                    data[step.key] = self._run_proof(step)
+                    data[step.key] = self._run_proof(task, step)
             connection = self._link.connection
             self._transaction(
                 connection,
@@ -323,24 +324,25 @@ class Runner:
 
     def _run_sweep(self, task: Task, step: Sweep) -> dict[str, Any]:
         sweeper = Sweeper(
-            connection=lambda: self._link.connection,
+            link=self._link,
             writer=self._writer,
             plan=self._lease.plan,
             step=step,
-            batch_time=task.batch_time,
+            settings=task.backfill,
             lock_timeout=task.lock_timeout,
             observer=self._observer,
             sleep=self._sleep,
         )
-        return self._measured(sweeper.run())
+        outcome = sweeper.run()
+        return self._measured(outcome.verdict) | outcome.measured
 
-    def _run_proof(self, step: Proof) -> dict[str, Any]:
+    def _run_proof(self, task: Task, step: Proof) -> dict[str, Any]:
         def progress(done: int, total: int, rows: int) -> None:
             self._observer(Progress(what=step.key, done=done, total=total, rows=rows))
 
         with explained(step.title):
             self._watch |= sentry.on_post(self._link.connection, step.kept_by)
-            verdict = verify(self._link.connection, step, progress=progress)
+            verdict = verify(self._link, step, workers=task.backfill.workers, progress=progress)
         if verdict.mismatches:
             raise unproven(verdict)
         return self._measured(verdict)

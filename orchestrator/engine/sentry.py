@@ -59,6 +59,11 @@ def on_post(connection: Connection, triggers: Iterable[SyncTrigger], *, since: W
     return watch
 
 
+def as_json(watch: Watch) -> dict[str, list[str]]:
+    """Return a watch as it is kept in the journal, to be compared with a later one."""
+    return {f"{table} {trigger}": list(versions) for (table, trigger), versions in sorted(watch.items())}
+
+
 def absent(connection: Connection, names: Iterable[tuple[TableName, str]]) -> tuple[str, ...]:
     """Return what a glance can tell of (table, trigger) pairs that are not on their post, a line each."""
     found: list[str] = []

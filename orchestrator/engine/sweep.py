@@ -1,39 +1,75 @@
-"""The sweep: fill the new columns, page range by page range, while the application writes.
+"""The sweep: fill the new columns, a region of pages after the other, while the application writes.
 
 Coverage, without a key: the pages to visit are counted after the sync trigger was committed.
 CREATE TRIGGER waited for every writer then under way, so each row version made since is right,
-and each one made before is on a page that is visited. The checkpoint is one number, committed
-with the batch it stands for.
+and each one made before is on a page that is visited. The checkpoint is one number, the page before
+which all are finished, committed with the batch that made it so. In which order the workers write
+the pages is the wave's business.
 """
 
-from collections.abc import Callable
-from dataclasses import dataclass, replace
+import math
+from collections import deque
+from collections.abc import Callable, Generator
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass, field, replace
 from datetime import timedelta
-from functools import cached_property
+from functools import cached_property, partial
 from time import monotonic
+from typing import Any
 
 from psycopg import errors, sql
-from tenacity import RetryCallState, Retrying, retry_if_exception_type, stop_after_delay, wait_random_exponential
+from psycopg.types.json import Jsonb
 
-from orchestrator.engine import journal, leases, locks, sentry
-from orchestrator.engine.connection import Connection, explained
+from orchestrator.engine import journal, leases, locks, sentry, throttle
+from orchestrator.engine.connection import Connection, Link, explained
+from orchestrator.engine.crew import Crew
 from orchestrator.engine.journal import SweepRecord, Writer
-from orchestrator.engine.verification import Verdict, pages, unproven, verify
-from orchestrator.events import Observer, Progress
-from orchestrator.sql.steps import Sweep, region
+from orchestrator.engine.vacuum import Vacuum
+from orchestrator.engine.verification import Proven, Verdict, pages, unproven, verify
+from orchestrator.engine.wave import FIRST, PASSES, Turn, Wave
+from orchestrator.errors import ConnectionFailedError, PrivilegeError
+from orchestrator.events import Observer, Progress, Waiting
+from orchestrator.plan.phases import Backfill
+from orchestrator.sql.steps import Sweep, fraction, region
 from orchestrator.sql.sync import GUARD
 
-FIRST_BATCH = 32
-"""Pages in the first batch, until it is known how long one takes."""
-LARGEST_BATCH = 8192
 ROUNDS = 3
 """How often a table is swept before ecm says that something keeps undoing its work."""
 PATIENCE = timedelta(seconds=60)
-"""How long a batch of a single page is tried while its rows stay locked."""
+"""How long rows may stay locked, with nothing else left to do, before the sweep gives up."""
+_EVERY = 0.5
+"""Seconds between two looks at what the workers do not tell."""
+_MINDED_EVERY = 1.0
+"""Seconds between two looks at the throttle, and two notes for `status`."""
+_RECENT = 10.0
+"""Seconds over which the present pace is measured."""
+_SHORTEST_WAIT = timedelta(milliseconds=10)
+_SAMPLED = 16
+"""Pages on which rows are counted, to know how many fit on one."""
 
 
 class _MovedError(Exception):
     """The table was rewritten under the sweep (VACUUM FULL, CLUSTER): its pages are other ones now."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Batch:
+    """What a worker tells of a batch that was committed."""
+
+    rows: int
+
+
+@dataclass(frozen=True, kw_only=True)
+class Outcome:
+    """What a sweep came to.
+
+    Attributes:
+        verdict: of the proof at its end.
+        measured: what it took, as it is recorded with the move.
+    """
+
+    verdict: Verdict
+    measured: dict[str, Any]
 
 
 @dataclass(kw_only=True)
@@ -41,41 +77,54 @@ class Sweeper:
     """Runs one sweep to its proof, from wherever the journal says it is.
 
     Args:
-        connection: gives the session, which may be another one after it was lost.
+        link: the session with the branch that holds the lease; opens the workers' sessions too.
         writer: makes the journal's writer for a session.
-        batch_time: how long a batch should take.
-        lock_timeout: the longest wait for a row; capped well below deadlock_timeout.
+        plan: its name.
+        step: what to fill.
+        settings: the pace, the workers, the throttle.
+        lock_timeout: the longest wait for a row; a quarter of a batch's time, and of deadlock_timeout, at most.
     """
 
-    connection: Callable[[], Connection]
+    link: Link
     writer: Callable[[Connection], Writer]
     plan: str
     step: Sweep
-    batch_time: timedelta
+    settings: Backfill
     lock_timeout: timedelta
     observer: Observer
     sleep: Callable[[float], None]
+    _held_by: str | None = field(default=None, init=False)
+    _retries: int = field(default=0, init=False)
+    _longest: float = field(default=0.0, init=False)
+    _vacuums: int = field(default=0, init=False)
+    _seconds: float = field(default=0.0, init=False)
+    _in_place: int = field(default=0, init=False)
+    _written: int = field(default=0, init=False)
 
-    def run(self) -> Verdict:
+    def run(self) -> Outcome:
         """Sweep until a fresh scan finds nothing.
 
         Raises:
             VerificationError: rows still differ after every page was visited several times.
             LockTimeoutError: rows stayed locked.
+            PrivilegeError: the table's own triggers cannot be suppressed.
         """
-        sentry.on_post(self.connection(), self.step.kept_by)
+        sentry.on_post(self.link.connection, self.step.kept_by)
         record = self._record()
         if record.round >= ROUNDS and record.next_page >= record.pages:
             record = self._begin(1)  # it gave up before; since then someone may have put things right
         while True:
+            began = monotonic()
             try:
                 record = self._to_the_end(record)
             except _MovedError:
                 record = self._begin(record.round)
                 continue
-            verdict = self._proof()
+            finally:
+                self._seconds += monotonic() - began
+            verdict = self._proof(record)
             if not verdict.mismatches:
-                return verdict
+                return Outcome(verdict=verdict, measured=self._measured(record))
             if record.round >= ROUNDS:
                 raise unproven(verdict)
             record = self._begin(record.round + 1)
@@ -87,147 +136,429 @@ class Sweeper:
         return self.step.table.identifier.as_string(None)
 
     def _record(self) -> SweepRecord:
-        found = [r for r in journal.sweeps(self.connection(), self.plan) if r.relation == self._relation]
-        return found[0] if found else self._begin(1)
+        found = self._found()
+        return found or self._begin(1)
+
+    def _found(self) -> SweepRecord | None:
+        records = self.link.do(lambda connection: journal.sweeps(connection, self.plan))
+        return next((record for record in records if record.relation == self._relation), None)
 
     def _begin(self, round_number: int) -> SweepRecord:
         """Count the pages and start at the first."""
-        connection = self.connection()
-        with connection.transaction():
-            writer = self.writer(connection)
-            leases.hold(connection, writer.lease)
-            connection.execute(
-                "INSERT INTO ecm.sweeps"
-                " (plan, relation, filenode, pages, next_page, rows, round, started_at, updated_at)"
-                " VALUES (%s, %s, %s::pg_catalog.int8::pg_catalog.oid, %s, 0, 0, %s,"
-                " pg_catalog.clock_timestamp(), pg_catalog.clock_timestamp())"
-                " ON CONFLICT (plan, relation) DO UPDATE SET filenode = excluded.filenode, pages = excluded.pages,"
-                " next_page = 0, round = excluded.round, updated_at = excluded.updated_at",
-                [
-                    self.plan,
-                    self._relation,
-                    self._filenode(connection),
-                    pages(connection, self.step.table),
-                    round_number,
-                ],
-            )
-        return self._record()
+
+        def begin(connection: Connection) -> None:
+            with connection.transaction():
+                leases.hold(connection, self.writer(connection).lease)
+                connection.execute(
+                    "INSERT INTO ecm.sweeps"
+                    " (plan, relation, filenode, pages, next_page, rows, round, started_at, updated_at, measured)"
+                    " VALUES (%s, %s, %s::pg_catalog.int8::pg_catalog.oid, %s, 0, 0, %s,"
+                    " pg_catalog.clock_timestamp(), pg_catalog.clock_timestamp(), %s)"
+                    " ON CONFLICT (plan, relation) DO UPDATE SET filenode = excluded.filenode,"
+                    " pages = excluded.pages, next_page = 0, round = excluded.round,"
+                    " updated_at = excluded.updated_at, proven_page = 0, proven_rows = 0, proven_under = NULL",
+                    [
+                        self.plan,
+                        self._relation,
+                        self._filenode(connection),
+                        pages(connection, self.step.table),
+                        round_number,
+                        Jsonb(self._sizes(connection)),
+                    ],
+                )
+
+        self.link.do(begin)
+        record = self._found()
+        if record is None:
+            raise AssertionError
+        return record
 
     def _filenode(self, connection: Connection) -> int:
         query = sql.SQL("SELECT pg_catalog.pg_relation_filenode({}::pg_catalog.regclass)::pg_catalog.int8")
         row = connection.execute(query.format(sql.Literal(self._relation))).fetchone()
         return row[0] if row else 0
 
-    # ------------------------------------------------------------ batches
+    def _sizes(self, connection: Connection) -> dict[str, int]:
+        """Return the bytes of the heap and of all indexes, and the place in the WAL."""
+        row = connection.execute(
+            sql.SQL(
+                "SELECT pg_catalog.pg_relation_size({0}::pg_catalog.regclass),"
+                " pg_catalog.pg_indexes_size({0}::pg_catalog.regclass),"
+                " (pg_catalog.pg_current_wal_lsn() - '0/0'::pg_catalog.pg_lsn)::pg_catalog.int8"
+            ).format(sql.Literal(self._relation))
+        ).fetchone() or (0, 0, 0)
+        return dict(zip(("heap", "indexes", "wal"), row, strict=True))
+
+    # ------------------------------------------------------------ the workers
 
     def _to_the_end(self, record: SweepRecord) -> SweepRecord:
-        size, began, before = FIRST_BATCH, monotonic(), record
-        self._tell(record, before, began)
-        while record.next_page < record.pages:
-            record, size = self._batch_or_smaller(record, size)
-            self._tell(record, before, began)
-        return record
+        """Have every page written, from the checkpoint on."""
+        connection = self.link.connection
+        wave = Wave(
+            first=record.next_page,
+            end=record.pages,
+            passes=self._passes(connection, record),
+            batch_time=self.settings.batch_time.total_seconds(),
+            window=self._window(connection),
+        )
+        clock = _Pace(record.next_page, record.pages, record.rows)
+        self._tell(record, wave, clock, workers=0)
+        if wave.over:
+            return record
+        gauge = throttle.Gauge(self.settings.throttle)
+        workers = min(self.settings.workers, max(1, math.ceil((record.pages - record.next_page) / FIRST)))
+        size = record.measured.get("heap", 0)
+        rows, minded = record.rows, -math.inf
+        crew = Crew[_Batch | Waiting](
+            self.link, workers, partial(self._turn, wave, record.filenode), prepare=self._settle, stop=wave.close
+        )
+        self._held_by = None
+        self._mind(crew, gauge, record, wave, clock)  # before the first batch
+        with self._counted(wave), Vacuum(self.link, self.step.table, size) as vacuum, crew:
+            for told in crew.told(_EVERY):
+                if isinstance(told, Waiting):
+                    self.observer(told)
+                elif told is not None:
+                    rows += told.rows
+                    clock.note(wave.done, rows)
+                    self._tell(_with_rows(record, rows), wave, clock, workers=crew.at_work)
+                if monotonic() - minded >= _MINDED_EVERY:
+                    minded = monotonic()
+                    self._mind(crew, gauge, _with_rows(record, rows), wave, clock)
+                    self.link.do(vacuum.look)
+                    self._vacuums = vacuum.times
+        if not wave.over:
+            raise crew.unreachable or ConnectionFailedError("the workers could not go on", hint="run it again")
+        return self._finished(_with_rows(record, rows))
 
-    def _batch_or_smaller(self, record: SweepRecord, size: int) -> tuple[SweepRecord, int]:
-        """Do the next batch; one that meets a locked row gives way, is halved and tried again."""
-        began, attempts, out_of_time = monotonic(), 0, False
+    @contextmanager
+    def _counted(self, wave: Wave) -> Generator[None]:
+        """Keep what a wave has measured, however it ends."""
         try:
-            for attempt in Retrying(
-                retry=retry_if_exception_type(locks.REFUSED),
-                stop=stop_after_delay(PATIENCE.total_seconds()),
-                wait=wait_random_exponential(multiplier=0.05, max=2),
-                before_sleep=self._waits,
-                sleep=self.sleep,
-                reraise=True,
-            ):
-                with attempt:
-                    attempts, started = attempts + 1, monotonic()
-                    end = min(record.next_page + size, record.pages)
-                    # One page can take long only by the user's own triggers; then it is given the time.
-                    bounded = not (size == 1 and out_of_time)
-                    try:
-                        rows = self._batch(record, end, bounded=bounded)
-                    except locks.REFUSED as met:
-                        size, out_of_time = max(1, size // 2), isinstance(met, errors.QueryCanceled)
-                        raise
-                    done = replace(record, next_page=end, rows=record.rows + rows)
-                    return done, self._next_size(size, monotonic() - started)
-        except locks.REFUSED as met:
-            table = [self.step.table]
-            raise locks.gave_up(
-                self.connection(), table, budget=self._row_wait(), attempts=attempts, seconds=monotonic() - began
-            ) from met
-        raise AssertionError  # Retrying either returns or raises
+            yield
+        finally:
+            self._retries += wave.refusals
+            self._longest = max(self._longest, wave.longest)
+            self._in_place, self._written = self._in_place + wave.in_place, self._written + wave.rows
+            if owed := wave.owed:
+                # After Ctrl-C there may be no session left; the number is for people, and no page depends on it.
+                with suppress(Exception):
+                    self.link.do(lambda connection: self._record_rows(connection, owed))
 
-    def _waits(self, state: RetryCallState) -> None:
-        self.observer(locks.waiting(state, what=str(self.step.table), why="rows are locked"))
+    def _record_rows(self, connection: Connection, more: int) -> None:
+        with connection.transaction():
+            leases.hold(connection, self.writer(connection).lease)
+            connection.execute(
+                "UPDATE ecm.sweeps SET rows = rows + %s WHERE plan = %s AND relation = %s",
+                [more, self.plan, self._relation],
+            )
 
-    def _next_size(self, size: int, seconds: float) -> int:
-        """Grow gently, shrink at once."""
-        ideal = size * self.batch_time.total_seconds() / max(seconds, 0.001)
-        return max(1, min(LARGEST_BATCH, int(min(ideal, size * 1.5 + 1))))
+    def _passes(self, connection: Connection, record: SweepRecord) -> int:
+        """Return how often to go over a page: there is no sense in more passes than it holds rows."""
+        first = max(record.next_page, min(record.pages // 2, record.pages - _SAMPLED))
+        with connection.transaction():
+            locks.as_the_owner(connection)
+            row = connection.execute(
+                sql.SQL("SELECT count(*) FROM ONLY {} WHERE {}").format(
+                    self.step.table.identifier, region(first, first + _SAMPLED)
+                )
+            ).fetchone()
+        seen = max(1, min(_SAMPLED, record.pages - first))
+        return max(1, min(PASSES, (row[0] if row else 0) // seen))
 
-    def _row_wait(self) -> timedelta:
-        return min(self.lock_timeout, self._deadlock / 4)
+    def _window(self, connection: Connection) -> int:
+        """Return how many pages may wait for their next pass: a quarter of what the server keeps in memory."""
+        row = connection.execute(
+            "SELECT setting::pg_catalog.int8 / 4 FROM pg_catalog.pg_settings WHERE name = 'shared_buffers'"
+        ).fetchone()
+        return row[0] if row else 1024
+
+    def _settle(self, connection: Connection) -> None:
+        """Give a worker's session its settings."""
+        settings = {
+            # Safe: the checkpoint is in the same transaction, so a crash loses both or neither.
+            "synchronous_commit": "off",
+            "lock_timeout": locks.milliseconds(self._row_wait),
+            "statement_timeout": locks.milliseconds(self._longest_batch),
+            # The table itself was judged before, and is proven with it off; a trigger of its own may read others.
+            "row_security": "on",
+            **({GUARD: self.step.spared} if self.step.spared else {}),
+        }
+        for name, value in settings.items():
+            connection.execute("SELECT pg_catalog.set_config(%s, %s, false)", [name, value])
+        connection.execute("SET search_path TO DEFAULT")
+        if self.settings.user_triggers == "suppress":
+            _suppress_triggers(connection)
 
     @cached_property
     def _deadlock(self) -> timedelta:
-        return locks.deadlock_timeout(self.connection())
+        return locks.deadlock_timeout(self.link.connection)
 
-    def _batch(self, record: SweepRecord, end: int, *, bounded: bool) -> int:
-        """Fill one range of pages and commit it with the checkpoint; return the number of rows written.
+    @cached_property
+    def _row_wait(self) -> timedelta:
+        """How long a batch waits for a row, with those that it wrote already locked."""
+        return max(_SHORTEST_WAIT, min(self.lock_timeout, self._deadlock / 4, self.settings.batch_time / 4))
 
-        The whole batch ends before deadlock_timeout: a session that waits for one of its rows is
-        let go before PostgreSQL looks for a deadlock, so the application is never the victim of one.
+    @cached_property
+    def _longest_batch(self) -> timedelta:
+        """When a batch is ended by force.
+
+        It ends before deadlock_timeout: a session that waits for one of its rows is let go before PostgreSQL
+        looks for a deadlock, so the application is never the victim of one.
         """
-        connection = self.connection()
-        timeout = locks.milliseconds(self._deadlock * 0.75) if bounded else "0"
-        row_wait = self._row_wait()
-        with connection.transaction():
-            writer = self.writer(connection)
-            leases.hold(connection, writer.lease)
-            # Safe: the checkpoint is in the same transaction, so a crash loses both or neither.
-            locks.set_local(
-                connection,
-                synchronous_commit="off",
-                lock_timeout=locks.milliseconds(row_wait),
-                statement_timeout=timeout,
-                **({GUARD.replace(".", "__"): self.step.spared} if self.step.spared else {}),
-            )
-            locks.as_the_owner(connection)
-            # The table itself was judged before, and is proven with it off; a trigger of its own may read others.
-            locks.set_local(connection, row_security="on")
+        return min(self._deadlock * 0.75, max(self.settings.batch_time * 2, timedelta(milliseconds=100)))
+
+    def _turn(self, wave: Wave, filenode: int, connection: Connection) -> _Batch | Waiting | None:
+        """Write the wave's next turn in a worker's session; None where there is none."""
+        turn = wave.begin()
+        if turn is None:
+            return None
+        began = monotonic()
+        try:
+            rows, in_place = self._write(wave, turn, filenode, connection)
+        except locks.REFUSED as met:
+            idle = wave.clock() - wave.last_success
+            seconds = wave.refuse(turn, out_of_time=isinstance(met, errors.QueryCanceled))
+            if idle > PATIENCE.total_seconds():
+                raise locks.gave_up(
+                    connection, [self.step.table], budget=self._row_wait, attempts=turn.refused + 1, seconds=idle
+                ) from met
+            return Waiting(what=str(self.step.table), why="rows are locked", attempt=turn.refused + 1, seconds=seconds)
+        except BaseException:
+            wave.give_back(turn)
+            raise
+        wave.finish(turn, rows=rows, in_place=in_place, seconds=monotonic() - began)
+        return _Batch(rows=rows)
+
+    def _write(self, wave: Wave, turn: Turn, filenode: int, connection: Connection) -> tuple[int, int]:
+        """Fill a turn's rows and commit them with the checkpoint; return how many, and how many of them in place."""
+        where = region(turn.first, turn.end)
+        if not turn.last:
+            where = sql.SQL("{} AND {}").format(where, fraction(turn.number, turn.passes))
+        with wave.reckoned() as reckoning, connection.transaction():
+            leases.hold(connection, self.writer(connection).lease)
+            if turn.unhurried:
+                locks.set_local(connection, statement_timeout="0")
+            before = connection.execute(_IN_PLACE, [self._relation]).fetchone()
             with explained(f"backfill of {self.step.table}"):
-                rows = connection.execute(self.step.update(region(record.next_page, end))).rowcount
+                rows = connection.execute(self.step.update(where)).rowcount
             # The UPDATE holds its lock on the table by now, so nobody can rewrite it any more.
-            if self._filenode(connection) != record.filenode:
+            after = connection.execute(
+                _CHECKPOINT,
+                {
+                    "page": wave.checkpoint(turn),
+                    "rows": rows + reckoning.owed,
+                    "plan": self.plan,
+                    "of": self._relation,
+                },
+            ).fetchone()
+            if after is None or after[0] != filenode:
                 raise _MovedError
-            connection.execute(
-                "UPDATE ecm.sweeps SET next_page = %s, rows = rows + %s, updated_at = pg_catalog.clock_timestamp()"
-                " WHERE plan = %s AND relation = %s",
-                [end, rows, self.plan, self._relation],
-            )
-        return rows
+            reckoning.written, reckoning.recorded = rows, after[2]
+        return rows, after[1] - (before[0] if before else 0)
+
+    def _finished(self, record: SweepRecord) -> SweepRecord:
+        """Record the end; the last batches may have left their checkpoint to each other."""
+
+        def finish(connection: Connection) -> None:
+            with connection.transaction():
+                leases.hold(connection, self.writer(connection).lease)
+                connection.execute(
+                    "UPDATE ecm.sweeps SET next_page = pages, rows = %s, throttled_by = NULL, workers = 0,"
+                    " rows_per_second = NULL, eta_seconds = NULL, updated_at = pg_catalog.clock_timestamp()"
+                    " WHERE plan = %s AND relation = %s",
+                    [record.rows, self.plan, self._relation],
+                )
+
+        self.link.do(finish)
+        return self._found() or record
+
+    # ------------------------------------------------------------ holding back
+
+    def _mind(self, crew: Crew[Any], gauge: throttle.Gauge, record: SweepRecord, wave: Wave, clock: "_Pace") -> None:
+        """Hold the workers back where somebody asked for it or a signal says so, and leave word for `status`."""
+
+        def look(connection: Connection) -> tuple[str | None, tuple[throttle.Reading, ...]]:
+            who = journal.paused(connection, self.plan)
+            readings = gauge.look(connection)
+            return (f"paused by {who}; ecm resume {self.plan}" if who else throttle.reason(readings)), readings
+
+        held_by, readings = self.link.do(look)
+        crew.hold(held_by is not None)
+        if held_by is not None or self._held_by is not None:
+            clock.rest(wave.done, record.rows)
+        self._held_by = held_by
+        progress = self._progress(record, wave, clock, workers=crew.at_work)
+
+        def note(connection: Connection) -> None:
+            with connection.transaction():
+                leases.hold(connection, self.writer(connection).lease)
+                connection.execute(
+                    "UPDATE ecm.sweeps SET throttled_by = %s, signals = %s, workers = %s, share_in_place = %s,"
+                    " rows_per_second = %s, eta_seconds = %s, updated_at = pg_catalog.clock_timestamp()"
+                    " WHERE plan = %s AND relation = %s",
+                    [
+                        held_by,
+                        Jsonb([vars(reading) for reading in readings]),
+                        crew.at_work,
+                        wave.share_in_place,
+                        progress.rows_per_second,
+                        progress.eta_seconds,
+                        self.plan,
+                        self._relation,
+                    ],
+                )
+
+        self.link.do(note)
+        self.observer(progress)
 
     # ------------------------------------------------------------ the end
 
-    def _proof(self) -> Verdict:
+    def _proof(self, record: SweepRecord) -> Verdict:
         def progress(done: int, total: int, rows: int) -> None:
             self.observer(Progress(what=f"proof {self.step.table}", done=done, total=total, rows=rows))
 
         with explained(f"proof of {self.step.table}"):
-            sentry.on_post(self.connection(), self.step.kept_by)
-            return verify(self.connection(), self.step.proof, progress=progress)
+            watch = sentry.on_post(self.link.connection, self.step.kept_by)
+            under = sentry.as_json(watch)
+            begun = Proven(page=record.proven_page, rows=record.proven_rows)
+            if record.proven_under != under:
+                begun = Proven()
 
-    def _tell(self, record: SweepRecord, before: SweepRecord, began: float) -> None:
-        seconds, done = monotonic() - began, record.next_page - before.next_page
-        self.observer(
-            Progress(
-                what=f"backfill {self.step.table}",
-                done=record.next_page,
-                total=record.pages,
-                rows=record.rows,
-                rows_per_second=(record.rows - before.rows) / seconds if seconds and done else None,
-                eta_seconds=(record.pages - record.next_page) * seconds / done if done else None,
+            def keep(proven: Proven) -> None:
+                with self.link.connection.transaction():
+                    leases.hold(self.link.connection, self.writer(self.link.connection).lease)
+                    self.link.connection.execute(
+                        "UPDATE ecm.sweeps SET proven_page = %s, proven_rows = %s, proven_under = %s"
+                        " WHERE plan = %s AND relation = %s",
+                        [proven.page, proven.rows, Jsonb(under), self.plan, self._relation],
+                    )
+
+            return verify(
+                self.link,
+                self.step.proof,
+                workers=self.settings.workers,
+                begun=begun,
+                progress=progress,
+                keep=keep,
             )
+
+    def _measured(self, record: SweepRecord) -> dict[str, Any]:
+        """Return what the sweep took. Bytes and seconds; WAL is the whole server's of that time."""
+        after, before = self.link.do(self._sizes), record.measured
+        return {
+            "filled": record.rows,
+            "seconds": round(self._seconds, 3),
+            "rows_per_second": round(self._written / self._seconds) if self._seconds and self._written else None,
+            "share_in_place": round(self._in_place / self._written, 3) if self._written else None,
+            "longest_batch": round(self._longest, 4),
+            "retries": self._retries,
+            "vacuums": self._vacuums,
+            "wal": after["wal"] - before.get("wal", after["wal"]),
+            "heap_before": before.get("heap"),
+            "heap_after": after["heap"],
+            "indexes_before": before.get("indexes"),
+            "indexes_after": after["indexes"],
+        }
+
+    def _tell(self, record: SweepRecord, wave: Wave, clock: "_Pace", *, workers: int) -> None:
+        self.observer(self._progress(record, wave, clock, workers=workers))
+
+    def _progress(self, record: SweepRecord, wave: Wave, clock: "_Pace", *, workers: int) -> Progress:
+        soonest, latest = clock.left
+        return Progress(
+            what=f"backfill {self.step.table}",
+            done=int(wave.done),
+            total=record.pages,
+            rows=record.rows,
+            rows_per_second=None if self._held_by else clock.rows_per_second,
+            eta_seconds=None if self._held_by else soonest,
+            eta_at_most=None if self._held_by else latest,
+            workers=workers,
+            share_in_place=wave.share_in_place,
+            throttled_by=self._held_by,
         )
+
+
+class _Pace:
+    """How fast it goes, over all and lately; the time in which it was held back does not count."""
+
+    def __init__(self, done: float, total: int, rows: int) -> None:
+        self._total = total
+        self._first = (monotonic(), done, rows)
+        self._marks: deque[tuple[float, float, int]] = deque([self._first])
+
+    def rest(self, done: float, rows: int) -> None:
+        """Begin anew: it was or is held back."""
+        self._marks.clear()
+        self._first = (monotonic(), done, rows)
+        self._marks.append(self._first)
+
+    def note(self, done: float, rows: int) -> None:
+        """Take note of where it is."""
+        self._marks.append((monotonic(), done, rows))
+        while self._marks[-1][0] - self._marks[0][0] > _RECENT:
+            self._marks.popleft()
+
+    @property
+    def rows_per_second(self) -> float | None:
+        """Lately."""
+        (then, _, before), (now, _, rows) = self._marks[0], self._marks[-1]
+        return (rows - before) / (now - then) if now > then and rows > before else None
+
+    @property
+    def left(self) -> tuple[float | None, float | None]:
+        """Seconds that are left, at the faster and at the slower of both paces."""
+        now, done, _ = self._marks[-1]
+        paces = [
+            (done - since) / (now - then)
+            for then, since, _ in (self._first, self._marks[0])
+            if now > then and done > since
+        ]
+        if not paces:
+            return None, None
+        return (self._total - done) / max(paces), (self._total - done) / min(paces)
+
+
+def _with_rows(record: SweepRecord, rows: int) -> SweepRecord:
+    return replace(record, rows=rows)
+
+
+_IN_PLACE = "SELECT pg_catalog.pg_stat_get_xact_tuples_hot_updated(%s::pg_catalog.regclass)"
+
+_CHECKPOINT = """
+WITH mine AS (SELECT FROM ecm.sweeps WHERE plan = %(plan)s AND relation = %(of)s FOR NO KEY UPDATE SKIP LOCKED),
+kept AS (
+  UPDATE ecm.sweeps SET next_page = greatest(next_page, %(page)s), rows = rows + %(rows)s,
+    updated_at = pg_catalog.clock_timestamp()
+  WHERE plan = %(plan)s AND relation = %(of)s AND EXISTS (SELECT FROM mine)
+  RETURNING 1
+)
+SELECT pg_catalog.pg_relation_filenode(%(of)s::pg_catalog.regclass)::pg_catalog.int8,
+  pg_catalog.pg_stat_get_xact_tuples_hot_updated(%(of)s::pg_catalog.regclass),
+  EXISTS (SELECT FROM kept)
+"""
+"""Workers do not wait for each other: who finds the row locked leaves the checkpoint to the one that has it, or to
+the next batch. It may only be too low then, and pages that are written twice come to no harm."""
+
+
+def _suppress_triggers(connection: Connection) -> None:
+    """Have only triggers that are enabled ALWAYS or for REPLICA fire in a session.
+
+    Raises:
+        PrivilegeError: the role may not.
+    """
+    try:
+        connection.execute("SET session_replication_role = replica")
+    except errors.InsufficientPrivilege as error:
+        raise PrivilegeError(
+            "this role may not suppress the table's own triggers",
+            details=["user_triggers: suppress sets session_replication_role, which needs a privilege"],
+            hint=f"GRANT SET ON PARAMETER session_replication_role TO {_role(connection)} (PostgreSQL 15 or newer),"
+            " or write backfill: {user_triggers: fire}",
+        ) from error
+
+
+def _role(connection: Connection) -> str:
+    row = connection.execute("SELECT pg_catalog.quote_ident(current_user)").fetchone()
+    return row[0] if row else "this role"

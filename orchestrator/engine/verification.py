@@ -5,21 +5,28 @@ and pruning go on. A row that moves between two ranges while this runs was writt
 trigger, and what is written under the trigger is right.
 """
 
+import threading
 from collections.abc import Callable
 from dataclasses import dataclass
+from time import monotonic
 from typing import Any
 
 from psycopg import sql
 
-from orchestrator.engine.connection import Connection
-from orchestrator.errors import VerificationError
+from orchestrator.engine.connection import Connection, Link
+from orchestrator.engine.crew import Crew
+from orchestrator.errors import ConnectionFailedError, VerificationError
 from orchestrator.sql.identifiers import TableName
 from orchestrator.sql.steps import Proof, region
-from orchestrator.words import counted
+from orchestrator.words import counted, listed
 
 REGION = 4096
 """Pages a statement reads (32 MB)."""
 SAMPLES = 5
+_EVERY = 0.5
+"""Seconds between two looks at whether there is something to keep."""
+_KEPT_EVERY = 2.0
+"""Seconds between two notes of how far the proof is."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -51,6 +58,8 @@ class Verdict:
     samples: tuple[Sample, ...]
     not_invertible: int
     """Rows that are right, but whose old side would not come back from the new one. None, for a copy."""
+    expressions: tuple[str, ...] = ()
+    """What has to hold in every row, for a person."""
 
 
 def pages(connection: Connection, table: TableName) -> int:
@@ -64,36 +73,125 @@ def pages(connection: Connection, table: TableName) -> int:
     return int(row[0]) if row else 0
 
 
+@dataclass(frozen=True, kw_only=True)
+class Proven:
+    """How far a proof is: every row on the pages before `page` is right."""
+
+    page: int = 0
+    rows: int = 0
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Read:
+    """What was found on the pages from `first` on."""
+
+    first: int
+    rows: int
+    mismatches: int
+    samples: list[Sample]
+
+
 def verify(
-    connection: Connection,
+    link: Link,
     proof: Proof,
     *,
+    workers: int = 2,
+    begun: Proven | None = None,
     progress: Callable[[int, int, int], None] = lambda _done, _total, _rows: None,
+    keep: Callable[[Proven], None] = lambda _: None,
 ) -> Verdict:
-    """Scan a table.
+    """Scan a table, several ranges of pages at a time.
 
     Args:
-        connection: a session in autocommit.
+        link: opens a session for each worker.
         proof: the table, and what must hold in each of its rows.
+        workers: how many ranges are read at a time.
+        begun: where an earlier scan was, if nothing can have passed the sync triggers by since.
         progress: called with pages done, pages in all, rows seen.
+        keep: called now and then with what is proven, as long as all is right.
     """
-    total, rows, mismatches = pages(connection, proof.table), 0, 0
-    samples: list[Sample] = []
-    for first in range(0, total + 1, REGION):
+    begun = begun or Proven()
+    total = link.do(lambda connection: pages(connection, proof.table))
+    begun = begun if begun.page <= total else Proven()
+    starts = range(begun.page, total + 1, REGION)
+    tally = _Tally(begun)
+    ranges, guard = iter(starts), threading.Lock()
+    unread: list[int] = []
+
+    def read(connection: Connection) -> _Read | None:
+        with guard:
+            first = unread.pop() if unread else next(ranges, None)
+        if first is None:
+            return None
         where = region(first, None if first + REGION > total else first + REGION)
-        row = connection.execute(proof.count(where)).fetchone()
-        rows, mismatches = rows + (row[0] if row else 0), mismatches + (row[1] if row else 0)
-        if row and row[1] and len(samples) < SAMPLES:
-            samples += _samples(connection, proof, where, SAMPLES - len(samples))
-        progress(min(first + REGION, total), total, rows)
-    return Verdict(table=proof.table, rows=rows, mismatches=mismatches, samples=tuple(samples), not_invertible=0)
+        try:
+            row = connection.execute(proof.count(where)).fetchone() or (0, 0)
+            samples = _samples(connection, proof, where, SAMPLES) if row[1] else []
+        except BaseException:
+            with guard:
+                unread.append(first)
+            raise
+        return _Read(first=first, rows=row[0], mismatches=row[1], samples=samples)
+
+    def found(each: _Read) -> None:
+        tally.add(each)
+        progress(min(tally.done, total), total, tally.rows)
+
+    if len(starts) == 1:
+        found(link.do(read) or _Read(first=0, rows=0, mismatches=0, samples=[]))
+        return tally.verdict(proof)
+    kept = monotonic()
+    with Crew[_Read](link, min(workers, len(starts)), read, prepare=lambda _: None) as crew:
+        for told in crew.told(_EVERY):
+            if told is not None:
+                found(told)
+            if monotonic() - kept > _KEPT_EVERY and not tally.mismatches:
+                kept = monotonic()
+                keep(tally.proven)
+    if tally.ranges < len(starts):
+        raise crew.unreachable or ConnectionFailedError("the scan could not go on", hint="run the same command again")
+    return tally.verdict(proof)
+
+
+class _Tally:
+    """What the workers found, put together."""
+
+    def __init__(self, begun: Proven) -> None:
+        self.proven = begun
+        self.rows = begun.rows
+        self.done = begun.page
+        self.mismatches = 0
+        self.ranges = 0
+        self._samples: list[tuple[int, Sample]] = []
+        self._beyond: dict[int, _Read] = {}
+
+    def add(self, read: _Read) -> None:
+        """Add a range; they come in any order, and what is proven ends at the first that is missing."""
+        self.rows, self.mismatches = self.rows + read.rows, self.mismatches + read.mismatches
+        self.ranges, self.done = self.ranges + 1, self.done + REGION
+        self._samples += [(read.first, sample) for sample in read.samples]
+        self._beyond[read.first] = read
+        while (following := self._beyond.pop(self.proven.page, None)) is not None:
+            self.proven = Proven(page=self.proven.page + REGION, rows=self.proven.rows + following.rows)
+
+    def verdict(self, proof: Proof) -> Verdict:
+        """Return what was found in all."""
+        samples = [sample for _, sample in sorted(self._samples, key=lambda each: each[0])]
+        return Verdict(
+            table=proof.table,
+            rows=self.rows,
+            mismatches=self.mismatches,
+            samples=tuple(samples[:SAMPLES]),
+            not_invertible=0,
+            expressions=tuple(f"{pair.new} = {pair.old}" for pair in proof.mappings),
+        )
 
 
 def unproven(verdict: Verdict) -> VerificationError:
     """Return the error for a table with rows whose two sides differ."""
     return VerificationError(
         f"the two sides differ in {verdict.mismatches:,} of {counted(verdict.rows, 'row')} of {verdict.table}",
-        details=[sample.line for sample in verdict.samples],
+        details=[*(sample.line for sample in verdict.samples), f"each row should have {listed(verdict.expressions)}"],
         hint="something writes past the sync trigger (a disabled trigger, a trigger of your own): set these rows right,"
         " then run the same command again",
     )

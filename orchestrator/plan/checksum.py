@@ -2,7 +2,7 @@
 
 Two texts with the same meaning run the same statements behind the same gates. Comments, spacing,
 the order of keys and the words for people (`description`, `deploy`) are not part of it; nor is
-tuning (`lock_timeout`, `batch_time`), so that someone may raise a lock timeout half way without
+tuning (`lock_timeout`, `batch_time`, `workers`, `throttle`), so that someone may raise a lock timeout half way without
 repeating the cycle on development. Whatever equals its default is left out, so that a later
 ecm with more settings gives the plans of today the checksum they have today.
 """
@@ -15,9 +15,10 @@ from typing import Any, cast
 from orchestrator.plan.model import Plan
 from orchestrator.plan.phases import PHASE_SETTINGS
 
+_TUNING = ("lock_timeout", "batch_time", "workers", "throttle")
 _NOT_MEANT: dict[str, Any] = {
     "description": True,
-    **{phase: {"deploy": True, "lock_timeout": True, "batch_time": True} for phase in PHASE_SETTINGS},
+    **{phase: dict.fromkeys(("deploy", *_TUNING), True) for phase in PHASE_SETTINGS},
 }
 _ABSENT = object()
 

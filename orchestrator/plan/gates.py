@@ -70,6 +70,8 @@ class Case:
     now: datetime | None = None
     open_plans: tuple[str, ...] = field(default=())
     """Other plans under way on this branch that touch the same columns."""
+    paused_by: str | None = None
+    """Who asked the backfill to pause, where somebody did."""
 
 
 def completed(passages: Iterable[Passage], *, branch: str, checksum: str) -> frozenset[Phase]:
@@ -94,6 +96,7 @@ def judge(case: Case) -> tuple[Reason, ...]:
         *_text_unchanged(case),
         *_required_ahead(case),
         *_no_neighbour(case),
+        *_not_paused(case),
         *_soaked(case),
         *_checked(case),
     )
@@ -132,6 +135,15 @@ def _no_neighbour(case: Case) -> Iterable[Reason]:
             message=f"{other} is under way on {case.branch} and touches the same columns",
             remedy=f"ecm advance {other} --branch {case.branch}",
             subject=other,
+        )
+
+
+def _not_paused(case: Case) -> Iterable[Reason]:
+    if case.phase is Phase.BACKFILL and case.paused_by is not None:
+        yield Reason(
+            code="paused",
+            message=f"the backfill was paused by {case.paused_by}",
+            remedy=f"ecm resume {case.plan} --branch {case.branch}",
         )
 
 

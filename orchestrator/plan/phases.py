@@ -9,6 +9,7 @@ from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Fie
 from pydantic_core import PydanticCustomError
 
 from orchestrator.plan.durations import Duration, between
+from orchestrator.plan.sizes import Size
 
 _MILLISECOND = timedelta(milliseconds=1)
 """PostgreSQL counts its timeouts in milliseconds, and takes 0 as none at all."""
@@ -95,11 +96,55 @@ class Expand(PhaseSettings):
     """Objects (schema.object) that ecm cannot rewrite and that you take care of."""
 
 
+class CustomSignal(Settings):
+    """A signal of your own."""
+
+    sql: Annotated[str, Field(min_length=1)]
+    """A query that returns one number."""
+    max: float
+    """The backfill holds back while the number is larger."""
+    name: Annotated[str, Field(min_length=1)] = "custom"
+    """What it is called in messages."""
+
+
+class Throttle(Settings):
+    """What the backfill holds back for. A signal that is written here and cannot be read holds it back too."""
+
+    replica_lag: Annotated[Duration, between(_MILLISECOND, timedelta(days=1))] | None = timedelta(seconds=5)
+    """The longest time by which a standby's replay may be behind."""
+    wal_rate: Annotated[Size, Field(gt=0)] | None = None
+    """WAL that the whole server may write, a second."""
+    archive_backlog: Annotated[int, Field(ge=0)] | None = None
+    """WAL files that may be waiting for the archiver."""
+    slot_retention: Annotated[Size, Field(gt=0)] | None = None
+    """WAL that a replication slot may keep."""
+    active_per_core: Annotated[float, Field(gt=0)] | None = None
+    """Sessions that may be at work, for each core of the server."""
+    cores: Annotated[int, Field(gt=0)] | None = None
+    """Cores of the server, where it does not tell."""
+    lock_waiters: Annotated[int, Field(ge=0)] | None = None
+    """Sessions that may be waiting for a lock."""
+    xmin_age: Annotated[int, Field(gt=0)] | None = None
+    """Transactions that the oldest snapshot may be behind."""
+    free_disk: Size | None = None
+    """Space that has to stay free."""
+    disk: Annotated[Size, Field(gt=0)] | None = None
+    """Size of the server's disk, where it does not tell."""
+    custom: CustomSignal | None = None
+    """A signal of your own."""
+
+
 class Backfill(PhaseSettings):
     """Rows written before expand are brought to the new structure, and every row is verified."""
 
     batch_time: Annotated[Duration, between(_MILLISECOND, timedelta(minutes=1))] = timedelta(milliseconds=200)
     """How long one batch should take; the number of rows follows from it."""
+    workers: Annotated[int, Field(ge=1, le=32)] = 2
+    """Sessions that write at the same time."""
+    throttle: Annotated[Throttle, EmptyAsNothingSaid] = Throttle()
+    """What the backfill holds back for."""
+    user_triggers: Literal["fire", "suppress"] = "fire"
+    """Whether the table's own triggers fire on the rows that the backfill writes."""
 
 
 class MigrateReads(PhaseSettings):

@@ -222,5 +222,15 @@ def region(first: int, end: int | None) -> sql.Composed:
     return sql.SQL("{} AND ctid < {}::pg_catalog.tid").format(lower, sql.Literal(f"({end},0)"))
 
 
+def fraction(number: int, passes: int) -> sql.Composed:
+    """Return the condition for the rows that a pass over a page takes: those of the passes before it, and its own.
+
+    By the row's place on its page, so that each pass takes an even part of every page.
+    """
+    return sql.SQL("pg_catalog.mod((ctid::pg_catalog.text::pg_catalog.point)[1]::pg_catalog.int4, {}) <= {}").format(
+        sql.Literal(passes), sql.Literal(number)
+    )
+
+
 _SHOWN = sql.SQL("ctid >= '(first,0)' AND ctid < '(end,0)'")
 """A region as a person is shown it."""

@@ -47,6 +47,8 @@ moves: target text not null
 plans: branch text not null
 plans: checksum text not null
 plans: direction text
+plans: paused_at timestamp with time zone
+plans: paused_by text
 plans: phase text
 plans: phase_error text
 plans: phase_started_at timestamp with time zone
@@ -64,15 +66,25 @@ steps: plan text not null
 steps: started_at timestamp with time zone not null
 steps: statements text[] not null
 steps: title text not null
+sweeps: eta_seconds double precision
 sweeps: filenode oid not null
+sweeps: measured jsonb not null
 sweeps: next_page bigint not null
 sweeps: pages bigint not null
 sweeps: plan text not null
+sweeps: proven_page bigint not null
+sweeps: proven_rows bigint not null
+sweeps: proven_under jsonb
 sweeps: relation text not null
 sweeps: round integer not null
 sweeps: rows bigint not null
+sweeps: rows_per_second double precision
+sweeps: share_in_place double precision
+sweeps: signals jsonb not null
 sweeps: started_at timestamp with time zone not null
+sweeps: throttled_by text
 sweeps: updated_at timestamp with time zone not null
+sweeps: workers integer not null
 """
 CONSTRAINTS = """
 alembic_version: PRIMARY KEY (version_num)

@@ -190,7 +190,7 @@ def test_goes_on_where_it_was(journeys: Journeys) -> None:
     with pytest.raises(_StopError):
         journey.advance()
     (checkpoint,) = (row[0] for row in rows(journey.db, "SELECT next_page FROM ecm.sweeps"))
-    assert 100 <= checkpoint < 300
+    assert 0 < checkpoint < 300
     filled = ask(journey.db, "SELECT count(published) FROM books")
     assert 0 < filled < 900
     journey.events.clear()

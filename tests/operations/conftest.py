@@ -5,6 +5,7 @@ from contextlib import ExitStack
 from itertools import count
 from pathlib import Path
 from typing import Any, Protocol
+from uuid import uuid4
 
 import psycopg
 import pytest
@@ -55,7 +56,7 @@ def roles(server: Server) -> Roles:
     """Makes login roles. They stay until the server goes: every database that mentions them goes first."""
 
     def make(options: str = "") -> str:
-        name = f"role_{next(_numbers)}"
+        name = f"role_{uuid4().hex[:12]}"
         with psycopg.connect(server.url("postgres"), autocommit=True) as connection:
             connection.execute(
                 sql.SQL("CREATE ROLE {} LOGIN PASSWORD {} {}").format(

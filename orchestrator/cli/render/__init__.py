@@ -31,6 +31,7 @@ _SCREENS = cast(
         reports.DraftReport: plans.draft,
         reports.GateReport: moves.gate,
         reports.HistoryReport: records.history,
+        reports.PauseReport: moves.paused,
         reports.PlanListReport: plans.plan_list,
         reports.PreviewReport: plans.preview,
         reports.StatusReport: status.status,

@@ -1,5 +1,7 @@
 """What goes on while a phase runs, on stderr: redrawn on a terminal, a line now and then elsewhere."""
 
+import json
+import re
 from collections.abc import Callable
 from time import monotonic
 from types import TracebackType
@@ -12,11 +14,48 @@ from rich.text import Text
 
 from orchestrator.cli.render import look, words
 from orchestrator.events import Event, PhaseStarted, Progress, StateReached, StepFinished, StepStarted, Waiting
+from orchestrator.words import counted
 
 _EVERY = 5.0
 """Seconds between two lines about the same thing where nothing is redrawn."""
 
 _BAR = 24
+
+
+class Lines:
+    """An observer that writes each event as a line of JSON; of `Progress`, the last of each second.
+
+    Args:
+        write: takes a line.
+        redact: takes passwords out of a text.
+        clock: seconds.
+    """
+
+    def __init__(
+        self,
+        write: Callable[[str], None],
+        redact: Callable[[str], str],
+        *,
+        clock: Callable[[], float] = monotonic,
+    ) -> None:
+        self._write, self._redact, self._clock = write, redact, clock
+        self._said: dict[str, float] = {}
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, _: TracebackType | None) -> None:
+        return
+
+    def __call__(self, event: Event) -> None:
+        """Write an event."""
+        if isinstance(event, Progress) and event.done < event.total:
+            now = self._clock()
+            if now - self._said.get(event.what, float("-inf")) < 1:
+                return
+            self._said[event.what] = now
+        name = re.sub("(?<=[a-z])(?=[A-Z])", "_", type(event).__name__).lower()
+        self._write(self._redact(json.dumps({"event": name, **vars(event)}, ensure_ascii=False)))
 
 
 class Live:
@@ -83,10 +122,15 @@ class Live:
                 self._status = look.item(look.PART, text)
                 self._now_and_then(f"waiting {event.what} {event.why}", text)
             case Progress():
-                self._status = look.bar(event.done, event.total, width=_BAR, beside=_far(event))
-                self._now_and_then(event.what, _far(event))
+                self._status = self._under_way(event)
+                self._now_and_then(event.what, self._redact(", ".join(filter(None, (_far(event), *_pace(event))))))
             case StateReached():
                 self._status = None
+
+    def _under_way(self, event: Progress) -> RenderableType:
+        lines: list[RenderableType] = [look.bar(event.done, event.total, width=_BAR, beside=_far(event))]
+        lines += [Text(self._redact(line)) for line in _pace(event)]
+        return look.stacked(*lines)
 
     def _now(self, title: str) -> None:
         self._title, self._status = title, None
@@ -129,7 +173,18 @@ def _waited(event: Waiting) -> str:
 
 
 def _far(event: Progress) -> str:
-    rate = f"{words.compact(event.rows_per_second)} rows/s" if event.rows_per_second else ""
-    eta = words.left(event.eta_seconds) if event.eta_seconds and event.done < event.total else ""
-    rows = f"{words.compact(event.rows)} rows"
-    return ", ".join(filter(None, [words.percent(event.done, event.total), rows, rate, eta]))
+    return f"{words.percent(event.done, event.total)}, {words.compact(event.rows)} rows"
+
+
+def _pace(event: Progress) -> tuple[str, ...]:
+    """Return how fast it goes and how long it will take, and why it holds back, a line each."""
+    if event.throttled_by:
+        return (f"holding back: {event.throttled_by}",)
+    said = [
+        f"{words.compact(event.rows_per_second)} rows/s" if event.rows_per_second else "",
+        counted(event.workers, "worker") if event.workers else "",
+        f"{event.share_in_place:.0%} in place" if event.share_in_place is not None else "",
+        words.left_between(event.eta_seconds, event.eta_at_most) if event.done < event.total else "",
+    ]
+    line = ", ".join(filter(None, said))
+    return (line,) if line else ()

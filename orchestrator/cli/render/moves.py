@@ -8,7 +8,8 @@ from rich.text import Text
 
 from orchestrator.cli.render import look, plans, words
 from orchestrator.plan.lifecycle import Direction, State
-from orchestrator.reports import AdvanceReport, GateReport, MoveReport
+from orchestrator.plan.sizes import humanize_size
+from orchestrator.reports import AdvanceReport, GateReport, MoveReport, PauseReport
 from orchestrator.words import counted
 
 _LABEL = 18
@@ -39,6 +40,17 @@ def gate(report: GateReport) -> RenderableType:
     verdict = look.item(look.BAD, f"{where} may not go from {words.state(report.state)} to {to} yet")
     remedies = [reason.remedy for reason in report.reasons if reason.remedy.startswith("ecm ")]
     return look.stacked(verdict, *plans.conditions(report.reasons), *look.onward(remedies[:1]))
+
+
+def paused(report: PauseReport) -> RenderableType:
+    """Return what was asked of a backfill, and what becomes of it."""
+    where = f"the backfill of {report.plan} on {report.branch}"
+    if not report.paused:
+        goes_on = "goes on" if report.running else "may go on; none is running"
+        return look.stacked(look.item(look.DONE, f"{where} {goes_on}"), *look.onward([report.next_command]))
+    far = f" at {words.percent(report.progress.done, report.progress.total)}" if report.progress else ""
+    held = "holds back after its batch" if report.running else "is not running, and will not go on until it is resumed"
+    return look.stacked(look.item(look.PART, f"{where} is paused{far}: it {held}"), *look.onward([report.next_command]))
 
 
 def _nothing(report: AdvanceReport) -> RenderableType:
@@ -96,7 +108,14 @@ def _arrow(move: MoveReport) -> str:
 
 
 def _measured(moves: Sequence[MoveReport]) -> RenderableType:
-    rows = [(_doing(move), ", ".join(_numbers(move))) for move in moves]
+    rows = [
+        (label, line)
+        for move in moves
+        for label, line in (
+            (_doing(move), ", ".join(_numbers(move))),
+            *(("", line) for line in _sweeps(move)),
+        )
+    ]
     return look.indented(look.labelled(rows, width=max(_LABEL, *(len(label) + 2 for label, _ in rows))))
 
 
@@ -111,11 +130,33 @@ def _numbers(move: MoveReport) -> Iterator[str]:
     yield from map(_scanned, _scans(move.measured))
 
 
+def _sweeps(move: MoveReport) -> Iterator[str]:
+    for value in move.measured.values():
+        if isinstance(value, dict) and "filled" in value:
+            yield from _swept(cast("Mapping[str, Any]", value))
+
+
 def _scans(measured: Mapping[str, Any]) -> Iterator[Mapping[str, Any]]:
     """Return the scans among what was measured, each table's last."""
     values = [measured, *(cast("Mapping[str, Any]", each) for each in measured.values() if isinstance(each, dict))]
     by_table = {value.get("table"): value for value in values if {"rows", "mismatches"} <= value.keys()}
     yield from by_table.values()
+
+
+def _swept(value: Mapping[str, Any]) -> Iterator[str]:
+    """Return what a sweep took, a line each."""
+    rate = f" at {words.compact(value['rows_per_second'])} rows/s" if value.get("rows_per_second") else ""
+    yield f"{counted(value['filled'], 'row')} filled in {words.lasting(value['seconds'])}{rate}"
+    if value.get("share_in_place") is not None:
+        longest = words.lasting(value["longest_batch"])
+        yield f"{value['share_in_place']:.0%} in place; no batch held its rows for longer than {longest}"
+    grown = [
+        f"{part} {humanize_size(value[f'{key}_before'])} → {humanize_size(value[f'{key}_after'])}"
+        for part, key in (("heap", "heap"), ("indexes", "indexes"))
+        if value.get(f"{key}_before") is not None
+    ]
+    retries = f", {counted(value['retries'], 'retry', 'retries')} for locked rows" if value.get("retries") else ""
+    yield f"{', '.join(grown)}; {humanize_size(value['wal'])} of WAL{retries}"
 
 
 def _scanned(value: Mapping[str, Any]) -> str:

@@ -39,11 +39,23 @@ def lasting(seconds: float) -> str:
 
 def left(seconds: float) -> str:
     """Return how long something still takes, as roughly as it is known: `3 min left`."""
+    return f"{_roughly(seconds)} left"
+
+
+def left_between(soonest: float | None, latest: float | None) -> str:
+    """Return how long something still takes as a range, `2 min to 3 min left`; empty where nobody knows."""
+    if not soonest or not latest:
+        return ""
+    first, last = _roughly(soonest), _roughly(latest)
+    return f"{first} left" if first == last else f"{first} to {last} left"
+
+
+def _roughly(seconds: float) -> str:
     if seconds < _SOON:
-        return f"{max(1, round(seconds))} s left"
+        return f"{max(1, round(seconds))} s"
     if seconds < 60 * _SOON:
-        return f"{round(seconds / 60)} min left"
-    return f"{humanize(timedelta(minutes=round(seconds / 60)))} left"
+        return f"{round(seconds / 60)} min"
+    return humanize(timedelta(minutes=round(seconds / 60)))
 
 
 def ago(moment: datetime, now: datetime) -> str:
