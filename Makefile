@@ -5,7 +5,7 @@ STAMP := .venv/.ready
 WORKERS ?= $(shell nproc 2>/dev/null || sysctl -n hw.ncpu 2>/dev/null || echo 2)
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test check format lint types layers clean
+.PHONY: help setup demo test bench check format lint types layers clean
 
 help:    ## what there is
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## */\t/' | expand -t 10
@@ -23,6 +23,10 @@ demo: setup    ## the whole story on an embedded PostgreSQL, no configuration
 
 test: setup    ## the tests, on PostgreSQL servers of their own
 	$(BIN)/pytest --numprocesses $(WORKERS) --dist worksteal
+
+bench: setup    ## the backfill against the ways by hand, side by side; about half an hour
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable '.[bench]'
+	$(BIN)/python -m benchmarks.run --large
 
 check: format lint types layers test    ## what CI runs
 

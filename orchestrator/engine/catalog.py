@@ -42,6 +42,7 @@ def read_table(connection: Connection, name: TableName, *, renames: Iterable[tup
         indexes=tuple(_index(row, names) for row in _rows(connection, _INDEXES, [oid])),
         triggers=tuple(_trigger(row) for row in _rows(connection, _TRIGGERS, [oid])),
         publications=tuple(row["name"] for row in _rows(connection, _publications(connection), [oid])),
+        may_suppress_triggers=_may_suppress_triggers(connection),
         **head,
     )
     wanted = {column for pair in renames for column in pair}
@@ -56,6 +57,15 @@ def read_table(connection: Connection, name: TableName, *, renames: Iterable[tup
         tracked={column: _tracked(connection, oid, column) for column in wanted},
         twins=_twins(connection, table, tuple(renames)),
     )
+
+
+def _may_suppress_triggers(connection: Connection) -> bool:
+    """Whether this role may set session_replication_role; since PostgreSQL 15 that can be granted."""
+    may = "rolsuper"
+    if connection.info.server_version >= 150000:  # noqa: PLR2004 - privileges on parameters came with PostgreSQL 15
+        may += " OR pg_catalog.has_parameter_privilege('session_replication_role', 'SET')"
+    row = _one(connection, f"SELECT {may} AS may FROM pg_catalog.pg_roles WHERE rolname = current_user", [])  # noqa: S608
+    return bool(row and row["may"])
 
 
 def _rows(connection: Connection, query: str, values: list[Any]) -> list[dict[str, Any]]:

@@ -322,9 +322,9 @@ def paused(connection: Connection, plan: str) -> str | None:
 def pause(connection: Connection, plan: str, by: str | None) -> None:
     """Ask the plan's backfill to pause, or to go on where `by` is None. Whoever holds the lease will look here."""
     connection.execute(
-        "UPDATE ecm.plans SET paused_by = %s, paused_at = CASE WHEN %s IS NULL THEN NULL"
-        " ELSE pg_catalog.clock_timestamp() END WHERE plan = %s",
-        [by, by, plan],
+        "UPDATE ecm.plans SET paused_by = %(by)s, paused_at = CASE WHEN %(by)s::text IS NOT NULL"
+        " THEN pg_catalog.clock_timestamp() END WHERE plan = %(plan)s",
+        {"by": by, "plan": plan},
     )
 
 

@@ -27,7 +27,7 @@ from orchestrator.engine.journal import SweepRecord, Writer
 from orchestrator.engine.vacuum import Vacuum
 from orchestrator.engine.verification import Proven, Verdict, pages, unproven, verify
 from orchestrator.engine.wave import FIRST, PASSES, Turn, Wave
-from orchestrator.errors import ConnectionFailedError, PrivilegeError
+from orchestrator.errors import ConnectionFailedError
 from orchestrator.events import Observer, Progress, Waiting
 from orchestrator.plan.phases import Backfill
 from orchestrator.sql.steps import Sweep, fraction, region
@@ -107,7 +107,6 @@ class Sweeper:
         Raises:
             VerificationError: rows still differ after every page was visited several times.
             LockTimeoutError: rows stayed locked.
-            PrivilegeError: the table's own triggers cannot be suppressed.
         """
         sentry.on_post(self.link.connection, self.step.kept_by)
         record = self._record()
@@ -288,7 +287,8 @@ class Sweeper:
             connection.execute("SELECT pg_catalog.set_config(%s, %s, false)", [name, value])
         connection.execute("SET search_path TO DEFAULT")
         if self.settings.user_triggers == "suppress":
-            _suppress_triggers(connection)
+            # Only triggers that are enabled ALWAYS or for REPLICA fire in this session: the sync trigger is one.
+            connection.execute("SET session_replication_role = replica")
 
     @cached_property
     def _deadlock(self) -> timedelta:
@@ -540,25 +540,3 @@ SELECT pg_catalog.pg_relation_filenode(%(of)s::pg_catalog.regclass)::pg_catalog.
 """
 """Workers do not wait for each other: who finds the row locked leaves the checkpoint to the one that has it, or to
 the next batch. It may only be too low then, and pages that are written twice come to no harm."""
-
-
-def _suppress_triggers(connection: Connection) -> None:
-    """Have only triggers that are enabled ALWAYS or for REPLICA fire in a session.
-
-    Raises:
-        PrivilegeError: the role may not.
-    """
-    try:
-        connection.execute("SET session_replication_role = replica")
-    except errors.InsufficientPrivilege as error:
-        raise PrivilegeError(
-            "this role may not suppress the table's own triggers",
-            details=["user_triggers: suppress sets session_replication_role, which needs a privilege"],
-            hint=f"GRANT SET ON PARAMETER session_replication_role TO {_role(connection)} (PostgreSQL 15 or newer),"
-            " or write backfill: {user_triggers: fire}",
-        ) from error
-
-
-def _role(connection: Connection) -> str:
-    row = connection.execute("SELECT pg_catalog.quote_ident(current_user)").fetchone()
-    return row[0] if row else "this role"

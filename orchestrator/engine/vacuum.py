@@ -11,7 +11,7 @@ from orchestrator.engine.connection import Connection, Link
 from orchestrator.errors import EcmError
 from orchestrator.sql.identifiers import TableName
 
-_FIRST_AT = 0.2
+_FIRST_AT = 0.3
 """The growth of the heap at which it is vacuumed; the next time at twice that, since each reads all that grew."""
 
 

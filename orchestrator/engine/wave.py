@@ -59,6 +59,8 @@ class Turn:
     """The serial of the last pass over these pages."""
     settled: int = 0
     """How many turns were over when that pass was."""
+    counted: float = 0.0
+    """The part of these pages that counts as done already."""
     not_before: float = 0.0
     """Seconds on the monotonic clock."""
 
@@ -165,8 +167,12 @@ class Wave:
         """The part of the rows written so far that stayed on their page."""
         return self.in_place / self.rows if self.rows else None
 
-    def begin(self) -> Turn | None:
-        """Return what to write next, waiting until something may be; None where there is nothing left."""
+    def begin(self, *, wait: bool = True) -> Turn | None:
+        """Return what to write next; None where there is nothing left.
+
+        Args:
+            wait: until something may be written, where that is not so yet; otherwise return None then too.
+        """
         with self._changed:
             while not self._closed:
                 turn = self._due() or self._opened()
@@ -176,6 +182,8 @@ class Wave:
                     turn = self._least_bad()
                 if turn is not None:
                     return self._started(turn)
+                if not wait:
+                    return None
                 self._changed.wait(self._until_due())
             return None
 
@@ -193,7 +201,8 @@ class Wave:
         with self._changed:
             del self._in_flight[turn.serial]
             self._settled += 1
-            self.done += turn.pages / turn.passes if not turn.last else turn.pages * (1 - turn.number / turn.passes)
+            share = 1 - turn.counted if turn.last else 1 / turn.passes
+            self.done += turn.pages * share
             self.rows, self.in_place = self.rows + rows, self.in_place + in_place
             self.longest = max(self.longest, seconds)
             self.last_success = self.clock()
@@ -207,6 +216,7 @@ class Wave:
                         number=turn.number + 1,
                         written=turn.serial,
                         settled=self._settled,
+                        counted=turn.counted + share,
                         refused=0,
                         not_before=0.0,
                     )
@@ -304,7 +314,7 @@ class Wave:
         """Shrink at once, grow gently; between a half and the whole of the time that a turn may take, stay."""
         if seconds > self._batch_time:
             self._size = max(1.0, min(self._size, turn.pages * self._batch_time / seconds * 0.75))
-        elif seconds < self._batch_time / 2 and turn.pages >= self._size * 0.9:
+        elif seconds < self._batch_time / 2 and turn.pages + 1 >= self._size:
             self._size = min(float(LARGEST), self._size * 1.25 + 1)
 
     def _judge(self, rows: int, in_place: int) -> None:

@@ -17,7 +17,7 @@ from orchestrator.operations import Operation
 from orchestrator.plan.lifecycle import Phase
 from orchestrator.plan.model import Plan
 from orchestrator.sql import sync
-from orchestrator.sql.facts import Dependent, Index, Table
+from orchestrator.sql.facts import Dependent, Index, Table, Trigger
 from orchestrator.sql.identifiers import TableName, bounded
 from orchestrator.sql.mapping import Mapping
 from orchestrator.sql.steps import ConcurrentIndex, LockMode, Proof, Statement, Step, Sweep, SyncTrigger, Transaction
@@ -82,16 +82,17 @@ def problems(plan: Plan, phase: Phase, facts: Facts) -> tuple[EcmError, ...]:
                 for table in tables(plan)
                 for error in (*_privileges(facts[table]), *_unfollowed(plan, facts[table]))
             )
-            return (*unfit(plan, facts), *own)
+            suppressible = (error for table in tables(plan) for error in _suppressible(plan, facts[table]))
+            return (*unfit(plan, facts), *own, *suppressible)
         case Phase.CONTRACT:
             return (
                 *(_in_the_way(plan, dependent) for dependent in _standing(plan, facts)),
                 *(error for table in tables(plan) for error in _written_since(plan, facts[table])),
             )
+        case Phase.BACKFILL:
+            return tuple(error for table in tables(plan) for error in _suppressible(plan, facts[table]))
         case Phase.MIGRATE_READS:
             return tuple(error for table in tables(plan) for error in _names_taken(plan, facts[table]))
-        case _:
-            return ()
 
 
 def _standing(plan: Plan, facts: Facts) -> tuple[Dependent, ...]:
@@ -119,13 +120,14 @@ def unfit(plan: Plan, facts: Facts) -> tuple[EcmError, ...]:
 def beware(plan: Plan, facts: Facts) -> tuple[str, ...]:
     """Return what a person should know before the plan begins, a line each."""
     return (
-        *(line for table in tables(plan) for line in _warnings(facts[table])),
+        *(line for table in tables(plan) for line in _warnings(plan, facts[table])),
         *left_behind(plan, facts),
         *_misnamed(plan, facts),
     )
 
 
-def _warnings(facts: Table) -> Iterable[str]:
+def _warnings(plan: Plan, facts: Table) -> Iterable[str]:
+    suppressed = plan.backfill.user_triggers == "suppress"
     for trigger in facts.triggers:
         if (
             "UPDATE" in trigger.events
@@ -133,7 +135,10 @@ def _warnings(facts: Table) -> Iterable[str]:
             and trigger.enabled != "D"
             and not sync.is_ours(trigger)
         ):
-            yield f"trigger {trigger.name} fires on every row the backfill writes"
+            if not suppressed or _fires_always(trigger):
+                yield f"trigger {trigger.name} fires on every row the backfill writes"
+            else:
+                yield f"trigger {trigger.name} is suppressed for what the backfill writes"
     for publication in facts.publications:
         yield f"publication {publication} sends whole rows of {facts.name}: add the new column on its subscribers first"
     yield f"COPY {facts.name} FROM without a column list, and SELECT *, see one more column until contract"
@@ -192,6 +197,17 @@ def _privileges(facts: Table) -> Iterable[EcmError]:
         yield PrivilegeError(
             f"row-level security of {facts.name} applies to role {facts.role}, and would hide rows from the backfill",
             hint="connect as the owner (without FORCE ROW LEVEL SECURITY) or as a role with BYPASSRLS",
+        )
+
+
+def _suppressible(plan: Plan, facts: Table) -> Iterable[EcmError]:
+    if plan.backfill.user_triggers == "suppress" and not facts.may_suppress_triggers:
+        role = sql.Identifier(facts.role).as_string(None)
+        yield PrivilegeError(
+            f"role {facts.role} may not suppress the triggers of {facts.name}",
+            details=["user_triggers: suppress sets session_replication_role, which needs a privilege"],
+            hint=f"GRANT SET ON PARAMETER session_replication_role TO {role} (PostgreSQL 15 or newer),"
+            " or write backfill: {user_triggers: fire}",
         )
 
 
@@ -296,6 +312,8 @@ def _backfill(plan: Plan, facts: Facts) -> tuple[Step, ...]:
 
 def _sweep(plan: Plan, facts: Table) -> Sweep:
     pairs = mappings(plan, facts)
+    suppressed = plan.backfill.user_triggers == "suppress"
+    facts = replace(facts, triggers=tuple(t for t in facts.triggers if not suppressed or _fires_always(t)))
     touch = sync.touchable(facts, pairs) if sync.by_column(facts, pairs) else None
     return Sweep(
         key=f"sweep {facts.name}",
@@ -307,6 +325,11 @@ def _sweep(plan: Plan, facts: Table) -> Sweep:
         kept_by=sync.triggers(plan.plan, facts, pairs),
         note="in batches of pages; each batch commits with its own checkpoint",
     )
+
+
+def _fires_always(trigger: Trigger) -> bool:
+    """Whether a trigger fires where the session's own triggers are suppressed ("ALTER TABLE", ENABLE ALWAYS)."""
+    return trigger.enabled in ("A", "R")
 
 
 def _migrate_reads(plan: Plan, facts: Facts) -> tuple[Step, ...]:

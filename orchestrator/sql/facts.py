@@ -129,6 +129,8 @@ class Table:
     role: str
     """The connected role."""
     owner_is_superuser: bool
+    may_suppress_triggers: bool = True
+    """Whether the connected role may set session_replication_role."""
     untracked: dict[str, tuple[Dependent, ...]] = field(default_factory=dict[str, tuple[Dependent, ...]])
     """By column: what names it where PostgreSQL does not track it (PL/pgSQL and string bodies, trigger arguments)."""
     tracked: dict[str, tuple[Dependent, ...]] = field(default_factory=dict[str, tuple[Dependent, ...]])

@@ -1,0 +1,1 @@
+"""Measurements of ecm against what it replaces."""
