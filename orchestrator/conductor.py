@@ -343,6 +343,7 @@ class Conductor:
                     for s in v.samples
                 ),
                 not_invertible=sum(verdict.not_invertible for verdict in verdicts),
+                expressions=tuple(each for verdict in verdicts for each in verdict.expressions),
                 next_command=self._stage.next_command(name, branch, scene.position),
             )
 

@@ -237,6 +237,8 @@ class VerifyReport(Report):
     mismatches: int
     samples: tuple[SampleReport, ...]
     not_invertible: int
+    expressions: tuple[str, ...] = ()
+    """What has to hold in every row."""
     next_command: str | None
 
 

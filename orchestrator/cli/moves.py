@@ -80,9 +80,10 @@ def rollback(
 
 
 def pause(desk: Desk, plan: Plan = None, *, branch: Branch) -> None:
-    """Hold a backfill back, from any terminal; a running one stops writing within a second or two.
+    """Hold a backfill back, from any terminal.
 
-    It keeps its place and its lease. None goes on or begins until ecm resume.
+    A running one stops writing within a second or two, and keeps its place and its lease. One that is not
+    running does not go on until ecm resume.
     """
     desk.show(desk.conductor().pause(plan, branch))
 

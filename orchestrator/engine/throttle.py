@@ -4,6 +4,7 @@ Each signal is one query. What a plan names and the role cannot read holds the b
 can say that all is well. A signal that is there by default and cannot be read is shown as that.
 """
 
+from collections import deque
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from time import monotonic
@@ -19,6 +20,9 @@ from orchestrator.sql.identifiers import verbatim
 
 _PATIENCE = "2s"
 """How long a signal's query may take."""
+_REMEMBERED = 3600
+"""Looks that are remembered, to tell for how long a standby has been stuck."""
+_WRITTEN = "pg_catalog.pg_current_wal_lsn() - '0/0'::pg_catalog.pg_lsn"
 _CLEARS_AT = 0.9
 """A signal that tripped clears at this part of its limit, so that it does not flutter."""
 
@@ -69,6 +73,8 @@ class Gauge:
         self._signals = tuple(self._wanted())
         self._held: set[str] = set()
         self._wal: tuple[float, float] | None = None
+        self._written: deque[tuple[float, float]] = deque(maxlen=_REMEMBERED)
+        """When the WAL was how long."""
 
     def look(self, connection: Connection) -> tuple[Reading, ...]:
         """Read every signal.
@@ -111,7 +117,7 @@ class Gauge:
         wanted = self._settings
         if wanted.replica_lag is not None:
             yield _Signal(
-                name="replica_lag", limit=wanted.replica_lag.total_seconds(), read=_replica_lag, words=_seconds
+                name="replica_lag", limit=wanted.replica_lag.total_seconds(), read=self._replica_lag, words=_seconds
             )
         if wanted.wal_rate is not None:
             yield _Signal(name="wal_rate", limit=wanted.wal_rate, read=self._wal_rate, words=_size_a_second)
@@ -132,11 +138,31 @@ class Gauge:
         if (custom := wanted.custom) is not None:
             yield _Signal(name=custom.name, limit=custom.max, read=self._custom, words=_count)
 
+    def _replica_lag(self, connection: Connection) -> tuple[float, str]:
+        now, written = self._clock(), _number(connection, f"SELECT {_WRITTEN}")
+        self._written.append((now, written))
+        rows = connection.execute(
+            "SELECT application_name, state, extract(epoch FROM replay_lag)::float8,"
+            " replay_lsn - '0/0'::pg_catalog.pg_lsn"
+            " FROM pg_catalog.pg_stat_replication WHERE coalesce(state, '') <> 'backup'"
+        ).fetchall()
+        if any(state is None for _, state, *_ in rows):  # hidden from this role
+            _needs_statistics(connection)
+        lags = [(max(told or 0.0, self._behind(replayed, now)), name) for name, _, told, replayed in rows]
+        lag, name = max(lags, default=(0.0, None))
+        return lag, f"{name} is {lag:.1f} s behind" if name is not None else "no standby"
+
+    def _behind(self, replayed: float | None, now: float) -> float:
+        """Return for how long at least a standby has not replayed what was written.
+
+        PostgreSQL measures the lag from one answer of the standby to the next, and says nothing of one that is stuck.
+        """
+        if replayed is None:
+            return 0.0  # it only receives
+        return max((now - then for then, written in self._written if written > replayed), default=0.0)
+
     def _wal_rate(self, connection: Connection) -> tuple[float, str]:
-        written, now = (
-            _number(connection, "SELECT pg_catalog.pg_current_wal_lsn() - '0/0'::pg_catalog.pg_lsn"),
-            self._clock(),
-        )
+        written, now = _number(connection, f"SELECT {_WRITTEN}"), self._clock()
         before, self._wal = self._wal, (written, now)
         rate = (written - before[0]) / max(now - before[1], 0.001) if before else 0.0
         return rate, f"{_size_a_second(rate)} of WAL are written"
@@ -177,18 +203,6 @@ def reason(readings: tuple[Reading, ...]) -> str | None:
     """Return what holds the backfill back, in words; None where nothing does."""
     said = [f"{reading.signal.replace('_', ' ')}: {reading.said}" for reading in readings if reading.holds]
     return "; ".join(said) or None
-
-
-def _replica_lag(connection: Connection) -> tuple[float, str]:
-    rows = connection.execute(
-        "SELECT application_name, state, extract(epoch FROM replay_lag)::float8"
-        " FROM pg_catalog.pg_stat_replication WHERE coalesce(state, '') <> 'backup'"
-    ).fetchall()
-    if any(state is None for _, state, _ in rows):  # hidden from this role
-        _needs_statistics(connection)
-    # A standby that has replayed all of it has no lag, which reads as NULL.
-    name, lag = max(((name, lag or 0.0) for name, _, lag in rows), key=lambda each: each[1], default=(None, 0.0))
-    return lag, f"{name} is {lag:.1f} s behind" if name else "no standby"
 
 
 def _archive_backlog(connection: Connection) -> tuple[float, str]:

@@ -6,7 +6,7 @@ from typing import Annotated
 
 from pydantic import BeforeValidator, Field, PlainSerializer, WithJsonSchema
 
-_PATTERN = r"([0-9]{1,15}(?:\.[0-9]{1,6})?) ?(B|kB|MB|GB|TB)"
+_PATTERN = r"([0-9]{1,19}(?:\.[0-9]{1,6})?) ?(B|kB|MB|GB|TB)"
 _UNITS = {  # powers of 1024
     "TB": 1024**4,
     "GB": 1024**3,

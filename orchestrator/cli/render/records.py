@@ -18,7 +18,7 @@ from orchestrator.reports import (
     SampleReport,
     VerifyReport,
 )
-from orchestrator.words import counted
+from orchestrator.words import counted, listed
 
 
 def verification(report: VerifyReport) -> RenderableType:
@@ -31,12 +31,13 @@ def verification(report: VerifyReport) -> RenderableType:
     else:
         verdict = look.item(look.GOOD, f"{where}: {rows}, the two sides of each follow from one another")
     samples = _samples(report.samples) if report.samples else None
+    expected = look.indented(Text(f"each row should have {listed(report.expressions)}")) if samples else None
     survive = None
     if report.not_invertible:
         count = counted(report.not_invertible, "row")
         survive = look.indented(Text(f"{count} would not be the same after the way back"))
     onward = [f"ecm status {report.plan} --branch {report.branch}" if report.mismatches else report.next_command]
-    return look.stacked(verdict, samples, survive, *look.onward(onward))
+    return look.stacked(verdict, samples, expected, survive, *look.onward(onward))
 
 
 def _samples(samples: tuple[SampleReport, ...]) -> RenderableType:

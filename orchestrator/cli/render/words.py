@@ -44,9 +44,9 @@ def left(seconds: float) -> str:
 
 def left_between(soonest: float | None, latest: float | None) -> str:
     """Return how long something still takes as a range, `2 min to 3 min left`; empty where nobody knows."""
-    if not soonest or not latest:
+    if not soonest:
         return ""
-    first, last = _roughly(soonest), _roughly(latest)
+    first, last = _roughly(soonest), _roughly(latest or soonest)
     return f"{first} left" if first == last else f"{first} to {last} left"
 
 

@@ -26,6 +26,19 @@ millisecond = timedelta(milliseconds=1)
 checks = st.lists(
     st.fixed_dictionaries({"name": words, "sql": words | paragraphs.filter(bool), "expect": scalars}), max_size=2
 )
+sizes = st.builds("{}{}".format, st.integers(1, 10**6), st.sampled_from(["B", "kB", "MB", "GB", "TB"]))
+throttles = st.fixed_dictionaries(
+    {},
+    optional={
+        "replica_lag": st.none() | durations(millisecond, timedelta(days=1)),
+        "wal_rate": sizes,
+        "slot_retention": sizes,
+        "archive_backlog": st.integers(0, 10**6),
+        "active_per_core": st.floats(0.1, 100),
+        "lock_waiters": st.integers(0, 10**6),
+        "custom": st.fixed_dictionaries({"sql": words, "max": st.floats(-(10**9), 10**9)}, optional={"name": words}),
+    },
+)
 phase = {"deploy": texts, "checks": checks, "lock_timeout": durations(millisecond, timedelta(hours=1))}
 
 
@@ -51,7 +64,12 @@ contents = st.fixed_dictionaries(
     optional={
         "description": texts,
         "expand": section(acknowledge=st.lists(words, max_size=3)),
-        "backfill": section(batch_time=durations(millisecond, timedelta(minutes=1))),
+        "backfill": section(
+            batch_time=durations(millisecond, timedelta(minutes=1)),
+            workers=st.integers(1, 32),
+            user_triggers=st.sampled_from(["fire", "suppress"]),
+            throttle=st.none() | throttles,
+        ),
         "migrate_reads": section(soak=durations(timedelta(0), timedelta(days=30))),
         "contract": st.none() | section(),
     },
