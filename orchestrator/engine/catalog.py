@@ -59,6 +59,21 @@ def read_table(connection: Connection, name: TableName, *, renames: Iterable[tup
     )
 
 
+def heaps(connection: Connection, table: TableName) -> tuple[TableName, ...]:
+    """Return where a table's rows are: its leaf partitions, or the table itself where it has none."""
+    rows = _rows(
+        connection,
+        "SELECT n.nspname AS schema, c.relname AS name, c.relkind::text AS kind FROM pg_catalog.pg_partition_tree("
+        " (SELECT p.oid FROM pg_catalog.pg_class p JOIN pg_catalog.pg_namespace s ON s.oid = p.relnamespace"
+        "  WHERE s.nspname = %s AND p.relname = %s)) t"
+        " JOIN pg_catalog.pg_class c ON c.oid = t.relid JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace"
+        " ORDER BY 1, 2",
+        [table.schema, table.name],
+    )
+    leaves = tuple(TableName(row["schema"], row["name"]) for row in rows if row["kind"] == "r")
+    return leaves if rows else (table,)
+
+
 def _may_suppress_triggers(connection: Connection) -> bool:
     """Whether this role may set session_replication_role; since PostgreSQL 15 that can be granted."""
     may = "rolsuper"

@@ -20,7 +20,7 @@ from typing import Any
 from psycopg import errors, sql
 from psycopg.types.json import Jsonb
 
-from orchestrator.engine import journal, leases, locks, sentry, throttle
+from orchestrator.engine import catalog, journal, leases, locks, sentry, throttle
 from orchestrator.engine.connection import Connection, Link, explained
 from orchestrator.engine.crew import Crew
 from orchestrator.engine.journal import SweepRecord, Writer
@@ -30,6 +30,7 @@ from orchestrator.engine.wave import FIRST, PASSES, Turn, Wave
 from orchestrator.errors import ConnectionFailedError
 from orchestrator.events import Observer, Progress, Waiting
 from orchestrator.plan.phases import Backfill
+from orchestrator.sql.identifiers import TableName
 from orchestrator.sql.steps import Sweep, fraction, region
 from orchestrator.sql.sync import GUARD
 
@@ -73,6 +74,18 @@ class Outcome:
 
 
 @dataclass(kw_only=True)
+class _Taken:
+    """What the sweeps of a table's heaps took, together. Seconds and rows."""
+
+    seconds: float = 0.0
+    longest: float = 0.0
+    retries: int = 0
+    vacuums: int = 0
+    written: int = 0
+    in_place: int = 0
+
+
+@dataclass(frozen=True, kw_only=True)
 class Sweeper:
     """Runs one sweep to its proof, from wherever the journal says it is.
 
@@ -93,13 +106,6 @@ class Sweeper:
     lock_timeout: timedelta
     observer: Observer
     sleep: Callable[[float], None]
-    _held_by: str | None = field(default=None, init=False)
-    _retries: int = field(default=0, init=False)
-    _longest: float = field(default=0.0, init=False)
-    _vacuums: int = field(default=0, init=False)
-    _seconds: float = field(default=0.0, init=False)
-    _in_place: int = field(default=0, init=False)
-    _written: int = field(default=0, init=False)
 
     def run(self) -> Outcome:
         """Sweep until a fresh scan finds nothing.
@@ -109,37 +115,154 @@ class Sweeper:
             LockTimeoutError: rows stayed locked.
         """
         sentry.on_post(self.link.connection, self.step.kept_by)
-        record = self._record()
-        if record.round >= ROUNDS and record.next_page >= record.pages:
-            record = self._begin(1)  # it gave up before; since then someone may have put things right
+        taken = _Taken()
+        records = self._records()
+        number = max((record.round for record in records), default=1)
+        if number >= ROUNDS and all(record.next_page >= record.pages for record in records):
+            number = 1  # it gave up before; since then someone may have put things right
+            self._forget()
+        while True:
+            # Looked for in each round: a partition may have been attached, with rows that nobody has filled.
+            heaps = self.link.do(lambda connection: catalog.heaps(connection, self.step.table))
+            for heap in heaps:
+                _HeapSweep(sweeper=self, heap=heap, taken=taken).run(number)
+            verdict = self._proof()
+            if not verdict.mismatches:
+                return Outcome(verdict=verdict, measured=self._measured(taken))
+            if number >= ROUNDS:
+                raise unproven(verdict)
+            number += 1
+
+    def _records(self) -> tuple[SweepRecord, ...]:
+        """Return how far each heap of the table is."""
+        heaps = self.link.do(lambda connection: catalog.heaps(connection, self.step.table))
+        names = {_named(heap) for heap in heaps}
+        return tuple(
+            record
+            for record in self.link.do(lambda connection: journal.sweeps(connection, self.plan))
+            if record.relation in names
+        )
+
+    def _forget(self) -> None:
+        def forget(connection: Connection) -> None:
+            with connection.transaction():
+                leases.hold(connection, self.writer(connection).lease)
+                connection.execute(
+                    "DELETE FROM ecm.sweeps WHERE plan = %s AND relation = ANY(%s)",
+                    [self.plan, [record.relation for record in self._records()]],
+                )
+
+        self.link.do(forget)
+
+    def _proof(self) -> Verdict:
+        def progress(done: int, total: int, rows: int) -> None:
+            self.observer(Progress(what=f"proof {self.step.table}", done=done, total=total, rows=rows))
+
+        with explained(f"proof of {self.step.table}"):
+            under = sentry.as_json(sentry.on_post(self.link.connection, self.step.kept_by))
+            begun = {
+                record.relation: Proven(page=record.proven_page, rows=record.proven_rows)
+                for record in self._records()
+                if record.proven_under == under
+            }
+
+            def keep(heap: TableName, proven: Proven) -> None:
+                connection = self.link.connection
+                with connection.transaction():
+                    leases.hold(connection, self.writer(connection).lease)
+                    connection.execute(
+                        "UPDATE ecm.sweeps SET proven_page = %s, proven_rows = %s, proven_under = %s"
+                        " WHERE plan = %s AND relation = %s",
+                        [proven.page, proven.rows, Jsonb(under), self.plan, _named(heap)],
+                    )
+
+            return verify(
+                self.link,
+                self.step.proof,
+                workers=self.settings.workers,
+                begun=lambda heap: begun.get(_named(heap), Proven()),
+                progress=progress,
+                keep=keep,
+            )
+
+    def _measured(self, taken: _Taken) -> dict[str, Any]:
+        """Return what the sweep took. Bytes and seconds; WAL is the whole server's of that time."""
+        records = self._records()
+        after = self.link.do(lambda connection: [_sizes(connection, record.relation) for record in records])
+        written = max((sizes["wal"] for sizes in after), default=0)
+        began = min((record.measured.get("wal", written) for record in records), default=written)
+        return {
+            "filled": sum(record.rows for record in records),
+            "seconds": round(taken.seconds, 3),
+            "rows_per_second": round(taken.written / taken.seconds) if taken.seconds and taken.written else None,
+            "share_in_place": round(taken.in_place / taken.written, 3) if taken.written else None,
+            "longest_batch": round(taken.longest, 4),
+            "retries": taken.retries,
+            "vacuums": taken.vacuums,
+            "wal": written - began,
+            "heap_before": sum(record.measured.get("heap", 0) for record in records),
+            "heap_after": sum(sizes["heap"] for sizes in after),
+            "indexes_before": sum(record.measured.get("indexes", 0) for record in records),
+            "indexes_after": sum(sizes["indexes"] for sizes in after),
+        }
+
+
+def _named(heap: TableName) -> str:
+    """Return a heap's name as the journal has it."""
+    return heap.identifier.as_string(None)
+
+
+def _sizes(connection: Connection, relation: str) -> dict[str, int]:
+    """Return the bytes of a heap and of its indexes, and the place in the WAL."""
+    row = connection.execute(
+        sql.SQL(
+            "SELECT pg_catalog.pg_relation_size({0}::pg_catalog.regclass),"
+            " pg_catalog.pg_indexes_size({0}::pg_catalog.regclass),"
+            " (pg_catalog.pg_current_wal_lsn() - '0/0'::pg_catalog.pg_lsn)::pg_catalog.int8"
+        ).format(sql.Literal(relation))
+    ).fetchone() or (0, 0, 0)
+    return dict(zip(("heap", "indexes", "wal"), row, strict=True))
+
+
+@dataclass(kw_only=True)
+class _HeapSweep:
+    """Sweeps one heap, a table or a partition, once.
+
+    Args:
+        sweeper: what is filled, and how.
+        heap: where.
+        taken: added to.
+    """
+
+    sweeper: Sweeper
+    heap: TableName
+    taken: _Taken
+    _held_by: str | None = field(default=None, init=False)
+
+    def run(self, number: int) -> None:
+        """Have every page written in a round, from its checkpoint on; anew where the heap is rewritten meanwhile."""
+        record = self._found()
+        if record is None or record.round < number:
+            record = self._begin(number)
         while True:
             began = monotonic()
             try:
-                record = self._to_the_end(record)
+                self._to_the_end(record)
             except _MovedError:
-                record = self._begin(record.round)
+                record = self._begin(number)
                 continue
             finally:
-                self._seconds += monotonic() - began
-            verdict = self._proof(record)
-            if not verdict.mismatches:
-                return Outcome(verdict=verdict, measured=self._measured(record))
-            if record.round >= ROUNDS:
-                raise unproven(verdict)
-            record = self._begin(record.round + 1)
+                self.taken.seconds += monotonic() - began
+            return
 
     # ------------------------------------------------------------ the checkpoint
 
     @property
     def _relation(self) -> str:
-        return self.step.table.identifier.as_string(None)
-
-    def _record(self) -> SweepRecord:
-        found = self._found()
-        return found or self._begin(1)
+        return _named(self.heap)
 
     def _found(self) -> SweepRecord | None:
-        records = self.link.do(lambda connection: journal.sweeps(connection, self.plan))
+        records = self.sweeper.link.do(lambda connection: journal.sweeps(connection, self.sweeper.plan))
         return next((record for record in records if record.relation == self._relation), None)
 
     def _begin(self, round_number: int) -> SweepRecord:
@@ -147,7 +270,7 @@ class Sweeper:
 
         def begin(connection: Connection) -> None:
             with connection.transaction():
-                leases.hold(connection, self.writer(connection).lease)
+                leases.hold(connection, self.sweeper.writer(connection).lease)
                 connection.execute(
                     "INSERT INTO ecm.sweeps"
                     " (plan, relation, filenode, pages, next_page, rows, round, started_at, updated_at, measured)"
@@ -157,16 +280,16 @@ class Sweeper:
                     " pages = excluded.pages, next_page = 0, round = excluded.round,"
                     " updated_at = excluded.updated_at, proven_page = 0, proven_rows = 0, proven_under = NULL",
                     [
-                        self.plan,
+                        self.sweeper.plan,
                         self._relation,
                         self._filenode(connection),
-                        pages(connection, self.step.table),
+                        pages(connection, self.heap),
                         round_number,
-                        Jsonb(self._sizes(connection)),
+                        Jsonb(_sizes(connection, self._relation)),
                     ],
                 )
 
-        self.link.do(begin)
+        self.sweeper.link.do(begin)
         record = self._found()
         if record is None:
             raise AssertionError
@@ -177,46 +300,39 @@ class Sweeper:
         row = connection.execute(query.format(sql.Literal(self._relation))).fetchone()
         return row[0] if row else 0
 
-    def _sizes(self, connection: Connection) -> dict[str, int]:
-        """Return the bytes of the heap and of all indexes, and the place in the WAL."""
-        row = connection.execute(
-            sql.SQL(
-                "SELECT pg_catalog.pg_relation_size({0}::pg_catalog.regclass),"
-                " pg_catalog.pg_indexes_size({0}::pg_catalog.regclass),"
-                " (pg_catalog.pg_current_wal_lsn() - '0/0'::pg_catalog.pg_lsn)::pg_catalog.int8"
-            ).format(sql.Literal(self._relation))
-        ).fetchone() or (0, 0, 0)
-        return dict(zip(("heap", "indexes", "wal"), row, strict=True))
-
     # ------------------------------------------------------------ the workers
 
     def _to_the_end(self, record: SweepRecord) -> SweepRecord:
         """Have every page written, from the checkpoint on."""
-        connection = self.link.connection
+        connection = self.sweeper.link.connection
         wave = Wave(
             first=record.next_page,
             end=record.pages,
             passes=self._passes(connection, record),
-            batch_time=self.settings.batch_time.total_seconds(),
+            batch_time=self.sweeper.settings.batch_time.total_seconds(),
             window=self._window(connection),
         )
         clock = _Pace(record.next_page, record.pages, record.rows)
         self._tell(record, wave, clock, workers=0)
         if wave.over:
             return record
-        gauge = throttle.Gauge(self.settings.throttle)
-        workers = min(self.settings.workers, max(1, math.ceil((record.pages - record.next_page) / FIRST)))
+        gauge = throttle.Gauge(self.sweeper.settings.throttle)
+        workers = min(self.sweeper.settings.workers, max(1, math.ceil((record.pages - record.next_page) / FIRST)))
         size = record.measured.get("heap", 0)
         rows, minded = record.rows, -math.inf
         crew = Crew[_Batch | Waiting](
-            self.link, workers, partial(self._turn, wave, record.filenode), prepare=self._settle, stop=wave.close
+            self.sweeper.link,
+            workers,
+            partial(self._turn, wave, record.filenode),
+            prepare=self._settle,
+            stop=wave.close,
         )
         self._held_by = None
         self._mind(crew, gauge, record, wave, clock)  # before the first batch
-        with self._counted(wave), Vacuum(self.link, self.step.table, size) as vacuum, crew:
+        with self._counted(wave), Vacuum(self.sweeper.link, self.heap, size) as vacuum, crew:
             for told in crew.told(_EVERY):
                 if isinstance(told, Waiting):
-                    self.observer(told)
+                    self.sweeper.observer(told)
                 elif told is not None:
                     rows += told.rows
                     clock.note(wave.done, rows)
@@ -224,8 +340,8 @@ class Sweeper:
                 if monotonic() - minded >= _MINDED_EVERY:
                     minded = monotonic()
                     self._mind(crew, gauge, _with_rows(record, rows), wave, clock)
-                    self.link.do(vacuum.look)
-                    self._vacuums = vacuum.times
+                    self.sweeper.link.do(vacuum.look)
+        self.taken.vacuums += vacuum.times
         if not wave.over:
             raise crew.unreachable or ConnectionFailedError("the workers could not go on", hint="run it again")
         return self._finished(_with_rows(record, rows))
@@ -236,20 +352,23 @@ class Sweeper:
         try:
             yield
         finally:
-            self._retries += wave.refusals
-            self._longest = max(self._longest, wave.longest)
-            self._in_place, self._written = self._in_place + wave.in_place, self._written + wave.rows
+            self.taken.retries += wave.refusals
+            self.taken.longest = max(self.taken.longest, wave.longest)
+            self.taken.written, self.taken.in_place = (
+                self.taken.written + wave.rows,
+                self.taken.in_place + wave.in_place,
+            )
             if owed := wave.owed:
                 # After Ctrl-C there may be no session left; the number is for people, and no page depends on it.
                 with suppress(Exception):
-                    self.link.do(lambda connection: self._record_rows(connection, owed))
+                    self.sweeper.link.do(lambda connection: self._record_rows(connection, owed))
 
     def _record_rows(self, connection: Connection, more: int) -> None:
         with connection.transaction():
-            leases.hold(connection, self.writer(connection).lease)
+            leases.hold(connection, self.sweeper.writer(connection).lease)
             connection.execute(
                 "UPDATE ecm.sweeps SET rows = rows + %s WHERE plan = %s AND relation = %s",
-                [more, self.plan, self._relation],
+                [more, self.sweeper.plan, self._relation],
             )
 
     def _passes(self, connection: Connection, record: SweepRecord) -> int:
@@ -259,7 +378,7 @@ class Sweeper:
             locks.as_the_owner(connection)
             row = connection.execute(
                 sql.SQL("SELECT count(*) FROM ONLY {} WHERE {}").format(
-                    self.step.table.identifier, region(first, first + _SAMPLED)
+                    self.heap.identifier, region(first, first + _SAMPLED)
                 )
             ).fetchone()
         seen = max(1, min(_SAMPLED, record.pages - first))
@@ -281,23 +400,25 @@ class Sweeper:
             "statement_timeout": locks.milliseconds(self._longest_batch),
             # The table itself was judged before, and is proven with it off; a trigger of its own may read others.
             "row_security": "on",
-            **({GUARD: self.step.spared} if self.step.spared else {}),
+            **({GUARD: self.sweeper.step.spared} if self.sweeper.step.spared else {}),
         }
         for name, value in settings.items():
             connection.execute("SELECT pg_catalog.set_config(%s, %s, false)", [name, value])
         connection.execute("SET search_path TO DEFAULT")
-        if self.settings.user_triggers == "suppress":
+        if self.sweeper.settings.user_triggers == "suppress":
             # Only triggers that are enabled ALWAYS or for REPLICA fire in this session: the sync trigger is one.
             connection.execute("SET session_replication_role = replica")
 
     @cached_property
     def _deadlock(self) -> timedelta:
-        return locks.deadlock_timeout(self.link.connection)
+        return locks.deadlock_timeout(self.sweeper.link.connection)
 
     @cached_property
     def _row_wait(self) -> timedelta:
         """How long a batch waits for a row, with those that it wrote already locked."""
-        return max(_SHORTEST_WAIT, min(self.lock_timeout, self._deadlock / 4, self.settings.batch_time / 4))
+        return max(
+            _SHORTEST_WAIT, min(self.sweeper.lock_timeout, self._deadlock / 4, self.sweeper.settings.batch_time / 4)
+        )
 
     @cached_property
     def _longest_batch(self) -> timedelta:
@@ -306,7 +427,7 @@ class Sweeper:
         It ends before deadlock_timeout: a session that waits for one of its rows is let go before PostgreSQL
         looks for a deadlock, so the application is never the victim of one.
         """
-        return min(self._deadlock * 0.75, max(self.settings.batch_time * 2, timedelta(milliseconds=100)))
+        return min(self._deadlock * 0.75, max(self.sweeper.settings.batch_time * 2, timedelta(milliseconds=100)))
 
     def _turn(self, wave: Wave, filenode: int, connection: Connection) -> _Batch | Waiting | None:
         """Write the wave's next turn in a worker's session; None where there is none."""
@@ -321,9 +442,9 @@ class Sweeper:
             seconds = wave.refuse(turn, out_of_time=isinstance(met, errors.QueryCanceled))
             if idle > PATIENCE.total_seconds():
                 raise locks.gave_up(
-                    connection, [self.step.table], budget=self._row_wait, attempts=turn.refused + 1, seconds=idle
+                    connection, [self.heap], budget=self._row_wait, attempts=turn.refused + 1, seconds=idle
                 ) from met
-            return Waiting(what=str(self.step.table), why="rows are locked", attempt=turn.refused + 1, seconds=seconds)
+            return Waiting(what=str(self.heap), why="rows are locked", attempt=turn.refused + 1, seconds=seconds)
         except BaseException:
             wave.give_back(turn)
             raise
@@ -336,19 +457,19 @@ class Sweeper:
         if not turn.last:
             where = sql.SQL("{} AND {}").format(where, fraction(turn.number, turn.passes))
         with wave.reckoned() as reckoning, connection.transaction():
-            leases.hold(connection, self.writer(connection).lease)
+            leases.hold(connection, self.sweeper.writer(connection).lease)
             if turn.unhurried:
                 locks.set_local(connection, statement_timeout="0")
             before = connection.execute(_IN_PLACE, [self._relation]).fetchone()
-            with explained(f"backfill of {self.step.table}"):
-                rows = connection.execute(self.step.update(where)).rowcount
+            with explained(f"backfill of {self.heap}"):
+                rows = connection.execute(self.sweeper.step.update(self.heap, where)).rowcount
             # The UPDATE holds its lock on the table by now, so nobody can rewrite it any more.
             after = connection.execute(
                 _CHECKPOINT,
                 {
                     "page": wave.checkpoint(turn),
                     "rows": rows + reckoning.owed,
-                    "plan": self.plan,
+                    "plan": self.sweeper.plan,
                     "of": self._relation,
                 },
             ).fetchone()
@@ -362,15 +483,15 @@ class Sweeper:
 
         def finish(connection: Connection) -> None:
             with connection.transaction():
-                leases.hold(connection, self.writer(connection).lease)
+                leases.hold(connection, self.sweeper.writer(connection).lease)
                 connection.execute(
                     "UPDATE ecm.sweeps SET next_page = pages, rows = %s, throttled_by = NULL, workers = 0,"
                     " rows_per_second = NULL, eta_seconds = NULL, updated_at = pg_catalog.clock_timestamp()"
                     " WHERE plan = %s AND relation = %s",
-                    [record.rows, self.plan, self._relation],
+                    [record.rows, self.sweeper.plan, self._relation],
                 )
 
-        self.link.do(finish)
+        self.sweeper.link.do(finish)
         return self._found() or record
 
     # ------------------------------------------------------------ holding back
@@ -379,11 +500,11 @@ class Sweeper:
         """Hold the workers back where somebody asked for it or a signal says so, and leave word for `status`."""
 
         def look(connection: Connection) -> tuple[str | None, tuple[throttle.Reading, ...]]:
-            who = journal.paused(connection, self.plan)
+            who = journal.paused(connection, self.sweeper.plan)
             readings = gauge.look(connection)
-            return (f"paused by {who}; ecm resume {self.plan}" if who else throttle.reason(readings)), readings
+            return (f"paused by {who}; ecm resume {self.sweeper.plan}" if who else throttle.reason(readings)), readings
 
-        held_by, readings = self.link.do(look)
+        held_by, readings = self.sweeper.link.do(look)
         crew.hold(held_by is not None)
         if held_by is not None or self._held_by is not None:
             clock.rest(wave.done, record.rows)
@@ -392,7 +513,7 @@ class Sweeper:
 
         def note(connection: Connection) -> None:
             with connection.transaction():
-                leases.hold(connection, self.writer(connection).lease)
+                leases.hold(connection, self.sweeper.writer(connection).lease)
                 connection.execute(
                     "UPDATE ecm.sweeps SET throttled_by = %s, signals = %s, workers = %s, share_in_place = %s,"
                     " rows_per_second = %s, eta_seconds = %s, updated_at = pg_catalog.clock_timestamp()"
@@ -404,70 +525,21 @@ class Sweeper:
                         wave.share_in_place,
                         progress.rows_per_second,
                         progress.eta_seconds,
-                        self.plan,
+                        self.sweeper.plan,
                         self._relation,
                     ],
                 )
 
-        self.link.do(note)
-        self.observer(progress)
-
-    # ------------------------------------------------------------ the end
-
-    def _proof(self, record: SweepRecord) -> Verdict:
-        def progress(done: int, total: int, rows: int) -> None:
-            self.observer(Progress(what=f"proof {self.step.table}", done=done, total=total, rows=rows))
-
-        with explained(f"proof of {self.step.table}"):
-            watch = sentry.on_post(self.link.connection, self.step.kept_by)
-            under = sentry.as_json(watch)
-            begun = Proven(page=record.proven_page, rows=record.proven_rows)
-            if record.proven_under != under:
-                begun = Proven()
-
-            def keep(proven: Proven) -> None:
-                with self.link.connection.transaction():
-                    leases.hold(self.link.connection, self.writer(self.link.connection).lease)
-                    self.link.connection.execute(
-                        "UPDATE ecm.sweeps SET proven_page = %s, proven_rows = %s, proven_under = %s"
-                        " WHERE plan = %s AND relation = %s",
-                        [proven.page, proven.rows, Jsonb(under), self.plan, self._relation],
-                    )
-
-            return verify(
-                self.link,
-                self.step.proof,
-                workers=self.settings.workers,
-                begun=begun,
-                progress=progress,
-                keep=keep,
-            )
-
-    def _measured(self, record: SweepRecord) -> dict[str, Any]:
-        """Return what the sweep took. Bytes and seconds; WAL is the whole server's of that time."""
-        after, before = self.link.do(self._sizes), record.measured
-        return {
-            "filled": record.rows,
-            "seconds": round(self._seconds, 3),
-            "rows_per_second": round(self._written / self._seconds) if self._seconds and self._written else None,
-            "share_in_place": round(self._in_place / self._written, 3) if self._written else None,
-            "longest_batch": round(self._longest, 4),
-            "retries": self._retries,
-            "vacuums": self._vacuums,
-            "wal": after["wal"] - before.get("wal", after["wal"]),
-            "heap_before": before.get("heap"),
-            "heap_after": after["heap"],
-            "indexes_before": before.get("indexes"),
-            "indexes_after": after["indexes"],
-        }
+        self.sweeper.link.do(note)
+        self.sweeper.observer(progress)
 
     def _tell(self, record: SweepRecord, wave: Wave, clock: "_Pace", *, workers: int) -> None:
-        self.observer(self._progress(record, wave, clock, workers=workers))
+        self.sweeper.observer(self._progress(record, wave, clock, workers=workers))
 
     def _progress(self, record: SweepRecord, wave: Wave, clock: "_Pace", *, workers: int) -> Progress:
         soonest, latest = clock.left
         return Progress(
-            what=f"backfill {self.step.table}",
+            what=f"backfill {self.heap}",
             done=int(wave.done),
             total=record.pages,
             rows=record.rows,

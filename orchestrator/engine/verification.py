@@ -8,11 +8,13 @@ trigger, and what is written under the trigger is right.
 import threading
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from time import monotonic
 from typing import Any
 
 from psycopg import sql
 
+from orchestrator.engine import catalog
 from orchestrator.engine.connection import Connection, Link
 from orchestrator.engine.crew import Crew
 from orchestrator.errors import ConnectionFailedError, VerificationError
@@ -82,13 +84,19 @@ class Proven:
 
 
 @dataclass(frozen=True, kw_only=True)
-class _Read:
-    """What was found on the pages from `first` on."""
+class _Found:
+    """What was found in a part of a table."""
 
-    first: int
     rows: int
     mismatches: int
     samples: list[Sample]
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Read(_Found):
+    """What was found on the pages from `first` on."""
+
+    first: int
 
 
 def verify(
@@ -96,22 +104,55 @@ def verify(
     proof: Proof,
     *,
     workers: int = 2,
-    begun: Proven | None = None,
+    begun: Callable[[TableName], Proven] = lambda _: Proven(),
     progress: Callable[[int, int, int], None] = lambda _done, _total, _rows: None,
-    keep: Callable[[Proven], None] = lambda _: None,
+    keep: Callable[[TableName, Proven], None] = lambda _heap, _proven: None,
 ) -> Verdict:
-    """Scan a table, several ranges of pages at a time.
+    """Scan a table and all its partitions, several ranges of pages at a time.
 
     Args:
         link: opens a session for each worker.
         proof: the table, and what must hold in each of its rows.
         workers: how many ranges are read at a time.
-        begun: where an earlier scan was, if nothing can have passed the sync triggers by since.
+        begun: where an earlier scan of a heap was, if nothing can have passed the sync triggers by since.
         progress: called with pages done, pages in all, rows seen.
         keep: called now and then with what is proven, as long as all is right.
     """
-    begun = begun or Proven()
-    total = link.do(lambda connection: pages(connection, proof.table))
+    heaps = link.do(lambda connection: catalog.heaps(connection, proof.table))
+    verdicts = [
+        _verify_heap(
+            link,
+            proof,
+            heap,
+            workers=workers,
+            begun=begun(heap),
+            progress=progress,
+            keep=partial(keep, heap),
+        )
+        for heap in heaps
+    ]
+    samples = [sample for verdict in verdicts for sample in verdict.samples]
+    return Verdict(
+        table=proof.table,
+        rows=sum(verdict.rows for verdict in verdicts),
+        mismatches=sum(verdict.mismatches for verdict in verdicts),
+        samples=tuple(samples[:SAMPLES]),
+        not_invertible=0,
+        expressions=tuple(f"{pair.new} = {pair.old}" for pair in proof.mappings),
+    )
+
+
+def _verify_heap(
+    link: Link,
+    proof: Proof,
+    heap: TableName,
+    *,
+    workers: int,
+    begun: Proven,
+    progress: Callable[[int, int, int], None],
+    keep: Callable[[Proven], None],
+) -> _Found:
+    total = link.do(lambda connection: pages(connection, heap))
     begun = begun if begun.page <= total else Proven()
     starts = range(begun.page, total + 1, REGION)
     tally = _Tally(begun)
@@ -125,8 +166,8 @@ def verify(
             return None
         where = region(first, None if first + REGION > total else first + REGION)
         try:
-            row = connection.execute(proof.count(where)).fetchone() or (0, 0)
-            samples = _samples(connection, proof, where, SAMPLES) if row[1] else []
+            row = connection.execute(proof.count(heap, where)).fetchone() or (0, 0)
+            samples = _samples(connection, proof, heap, where, SAMPLES) if row[1] else []
         except BaseException:
             with guard:
                 unread.append(first)
@@ -139,7 +180,7 @@ def verify(
 
     if len(starts) == 1:
         found(link.do(read) or _Read(first=0, rows=0, mismatches=0, samples=[]))
-        return tally.verdict(proof)
+        return tally.found
     kept = monotonic()
     with Crew[_Read](link, min(workers, len(starts)), read, prepare=lambda _: None) as crew:
         for told in crew.told(_EVERY):
@@ -150,7 +191,7 @@ def verify(
                 keep(tally.proven)
     if tally.ranges < len(starts):
         raise crew.unreachable or ConnectionFailedError("the scan could not go on", hint="run the same command again")
-    return tally.verdict(proof)
+    return tally.found
 
 
 class _Tally:
@@ -174,17 +215,11 @@ class _Tally:
         while (following := self._beyond.pop(self.proven.page, None)) is not None:
             self.proven = Proven(page=self.proven.page + REGION, rows=self.proven.rows + following.rows)
 
-    def verdict(self, proof: Proof) -> Verdict:
-        """Return what was found in all."""
+    @property
+    def found(self) -> _Found:
+        """What was found in all."""
         samples = [sample for _, sample in sorted(self._samples, key=lambda each: each[0])]
-        return Verdict(
-            table=proof.table,
-            rows=self.rows,
-            mismatches=self.mismatches,
-            samples=tuple(samples[:SAMPLES]),
-            not_invertible=0,
-            expressions=tuple(f"{pair.new} = {pair.old}" for pair in proof.mappings),
-        )
+        return _Found(rows=self.rows, mismatches=self.mismatches, samples=samples[:SAMPLES])
 
 
 def unproven(verdict: Verdict) -> VerificationError:
@@ -197,14 +232,14 @@ def unproven(verdict: Verdict) -> VerificationError:
     )
 
 
-def _samples(connection: Connection, proof: Proof, where: sql.Composable, most: int) -> list[Sample]:
-    keys = _key(connection, proof.table)
+def _samples(connection: Connection, proof: Proof, heap: TableName, where: sql.Composable, most: int) -> list[Sample]:
+    keys = _key(connection, heap)
     old, new = [mapping.old for mapping in proof.mappings], [mapping.new for mapping in proof.mappings]
     shown = [*keys, *old, *new]
     columns = sql.SQL(", ").join(sql.SQL("{}::text").format(sql.Identifier(name)) for name in shown)
     found = connection.execute(
         sql.SQL("SELECT {} FROM ONLY {} WHERE {} AND ({}) LIMIT {}").format(
-            columns, proof.table.identifier, where, proof.mismatch, sql.Literal(most)
+            columns, heap.identifier, where, proof.mismatch, sql.Literal(most)
         )
     ).fetchall()
 

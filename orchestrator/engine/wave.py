@@ -21,8 +21,8 @@ from time import monotonic
 PASSES = 8
 """Passes over a region. The first moves its rows away, so 7 of 8 rows can stay in place; with more, a row
 is looked at more often than that saves (measured in benchmarks/)."""
-LARGEST = 256
-"""Pages in a region (2 MB); larger ones gained nothing, and lock rows for longer."""
+LARGEST = 512
+"""Pages in a region (4 MB); larger ones gained little, and lock rows for longer."""
 FIRST = 32
 """Pages in the first regions, until it is known how long one takes."""
 _JUDGED = 8

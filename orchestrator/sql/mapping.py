@@ -68,8 +68,12 @@ class Mapping:
         Only then is the new side NULL while the old is not: the column was added without a default, and
         whatever is written under the trigger is in step. A row that differs in another way was written
         past the trigger, and is for the proof to name, not for the sweep to overwrite.
+
+        Both are plain tests for NULL, of a composite value too: every pass of the sweep looks at every row.
         """
-        return sql.SQL("{} IS NULL AND {}").format(sql.Identifier(self.new), self.mismatch)
+        return sql.SQL("{} IS NOT DISTINCT FROM NULL AND {} IS DISTINCT FROM NULL").format(
+            sql.Identifier(self.new), sql.Identifier(self.old)
+        )
 
     @property
     def only_new(self) -> sql.Composed:

@@ -154,16 +154,21 @@ class Proof(OnTable):
             mapping.only_new if self.unfilled_too else mapping.mismatch for mapping in self.mappings
         )
 
-    def count(self, region: sql.Composable) -> sql.Composed:
-        """Return the query for the number of a region's rows, and of the wrong ones among them."""
+    def count(self, heap: TableName, region: sql.Composable) -> sql.Composed:
+        """Return the query for the number of a region's rows, and of the wrong ones among them.
+
+        Args:
+            heap: the table, or one of its partitions.
+            region: which pages.
+        """
         return sql.SQL("SELECT count(*), count(*) FILTER (WHERE {}) FROM ONLY {} WHERE {}").format(
-            self.mismatch, self.table.identifier, region
+            self.mismatch, heap.identifier, region
         )
 
     @property
     def statements(self) -> tuple[Statement, ...]:
         """One of the reads, as a person is shown it."""
-        return (self.count(_SHOWN),)
+        return (self.count(self.table, _SHOWN),)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -193,10 +198,10 @@ class Sweep(OnTable):
             return sql.SQL("{column} = {column}").format(column=sql.Identifier(self.touch))
         return sql.SQL(", ").join(mapping.assignment for mapping in self.mappings)
 
-    def update(self, region: sql.Composable) -> sql.Composed:
-        """Return the statement that fills a region's rows."""
+    def update(self, heap: TableName, region: sql.Composable) -> sql.Composed:
+        """Return the statement that fills the rows of a region of the table, or of one of its partitions."""
         return sql.SQL("UPDATE ONLY {} SET {} WHERE {} AND ({})").format(
-            self.table.identifier,
+            heap.identifier,
             self._assignments,
             region,
             sql.SQL(" OR ").join(sql.SQL("({})").format(mapping.unfilled) for mapping in self.mappings),
@@ -205,7 +210,7 @@ class Sweep(OnTable):
     @property
     def statements(self) -> tuple[Statement, ...]:
         """One batch and one of the proof's reads, as a person is shown them."""
-        return (self.update(_SHOWN), *self.proof.statements)
+        return (self.update(self.table, _SHOWN), *self.proof.statements)
 
 
 Step = Transaction | ConcurrentIndex | Sweep | Proof

@@ -121,7 +121,8 @@ def test_steps_of_a_plain_column(journeys: Journeys) -> None:
         'ALTER TABLE "public"."books" DROP COLUMN IF EXISTS "published"',
     ]
     assert sent(journey.steps(Phase.BACKFILL)) == [
-        f'UPDATE ONLY "public"."books" SET "published" = "year" WHERE {pages} AND (("published" IS NULL AND {row}))',
+        f'UPDATE ONLY "public"."books" SET "published" = "year" WHERE {pages}'
+        ' AND (("published" IS NOT DISTINCT FROM NULL AND "year" IS DISTINCT FROM NULL))',
         f"{scan} {pages}",
     ]
     assert sent(journey.steps(Phase.MIGRATE_READS)) == [
