@@ -43,6 +43,8 @@ def read_table(connection: Connection, name: TableName, *, renames: Iterable[tup
         triggers=tuple(_trigger(row) for row in _rows(connection, _TRIGGERS, [oid])),
         publications=tuple(row["name"] for row in _rows(connection, _publications(connection), [oid])),
         may_suppress_triggers=_may_suppress_triggers(connection),
+        partitions=heaps(connection, name) if head["kind"] == "p" else (),
+        unlike_partitions=tuple(row["why"] for row in _rows(connection, _UNLIKE_PARTITIONS, [oid])),
         **head,
     )
     wanted = {column for pair in renames for column in pair}
@@ -94,7 +96,11 @@ def _one(connection: Connection, query: str, values: list[Any]) -> dict[str, Any
 
 _TABLE = """
 SELECT c.oid::bigint, c.relkind::text AS kind, pg_catalog.pg_get_userbyid(c.relowner) AS owner,
-  greatest(c.reltuples, 0)::bigint AS rows, pg_catalog.pg_total_relation_size(c.oid) AS bytes,
+  (SELECT coalesce(sum(greatest(e.reltuples, 0)), 0) FROM pg_catalog.pg_class e
+   WHERE e.oid = c.oid AND c.relkind <> 'p' OR e.relkind = 'r' AND e.oid IN (
+     SELECT relid FROM pg_catalog.pg_partition_tree(c.oid)))::bigint AS rows,
+  (SELECT coalesce(sum(pg_catalog.pg_total_relation_size(e.oid)), 0) FROM pg_catalog.pg_class e
+   WHERE e.oid = c.oid OR e.oid IN (SELECT relid FROM pg_catalog.pg_partition_tree(c.oid)))::bigint AS bytes,
   EXISTS (SELECT FROM pg_catalog.pg_inherits i JOIN pg_catalog.pg_class p ON p.oid = i.inhparent
           WHERE (i.inhrelid = c.oid OR i.inhparent = c.oid) AND p.relkind <> 'p') AS inherits,
   c.reloftype <> 0 AS of_type, c.relispartition AS is_partition,
@@ -135,6 +141,18 @@ FROM pg_catalog.pg_attribute a JOIN pg_catalog.pg_type t ON t.oid = a.atttypid
 LEFT JOIN pg_catalog.pg_attrdef d ON d.adrelid = a.attrelid AND d.adnum = a.attnum
 CROSS JOIN LATERAL (SELECT coalesce(d.adbin, t.typdefaultbin)::text AS tree) tree
 WHERE a.attrelid = %s AND a.attnum > 0 AND NOT a.attisdropped ORDER BY a.attnum
+"""
+
+# A trigger of a partition's own has no parent; those that come from the table do (pg_trigger.tgparentid).
+_UNLIKE_PARTITIONS = """
+SELECT CASE c.relkind WHEN 'p' THEN 'partition ' || c.relname || ' is partitioned again'
+  WHEN 'f' THEN 'partition ' || c.relname || ' is a foreign table'
+  ELSE 'trigger ' || t.tgname || ' is on partition ' || c.relname || ' alone' END AS why
+FROM pg_catalog.pg_partition_tree(%s::bigint::pg_catalog.oid) p JOIN pg_catalog.pg_class c ON c.oid = p.relid
+LEFT JOIN pg_catalog.pg_trigger t ON t.tgrelid = c.oid AND NOT t.tgisinternal AND t.tgparentid = 0
+  -- before a row is written, or on certain columns
+  AND (t.tgtype & 3 = 3 AND t.tgtype & 20 <> 0 OR t.tgattr <> '')
+WHERE p.level > 0 AND (c.relkind IN ('p', 'f') OR t.oid IS NOT NULL) ORDER BY 1
 """
 
 _COLUMN_NUMBERS = """

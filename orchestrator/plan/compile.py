@@ -18,7 +18,7 @@ from orchestrator.plan.lifecycle import Phase
 from orchestrator.plan.model import Plan
 from orchestrator.sql import sync
 from orchestrator.sql.facts import Dependent, Index, Table, Trigger
-from orchestrator.sql.identifiers import TableName, bounded
+from orchestrator.sql.identifiers import TableName, bounded, verbatim
 from orchestrator.sql.mapping import Mapping
 from orchestrator.sql.steps import ConcurrentIndex, LockMode, Proof, Statement, Step, Sweep, SyncTrigger, Transaction
 from orchestrator.sql.sync import Ddl, Truth
@@ -62,7 +62,7 @@ def undo(plan: Plan, phase: Phase, facts: Facts, *, filled: bool) -> tuple[Step,
         return backward
     # A new column that someone dropped by hand holds nothing that could be lost.
     there = tuple(t for t in tables(plan) if all(facts[t].column(pair.new) for pair in mappings(plan, facts[t])))
-    kept = tuple(trigger for trigger in sync_triggers(plan, facts) if trigger.table in there)
+    kept = tuple(chain.from_iterable(_kept(plan, facts[table]) for table in there))
     return (
         *(
             replace(proof, unfilled_too=not filled)
@@ -158,14 +158,18 @@ def _unsuitable(facts: Table) -> Iterable[EcmError]:
         "a view": facts.kind == "v",
         "a materialized view": facts.kind == "m",
         "a foreign table": facts.kind == "f",
-        "a partitioned table": facts.kind == "p",
         "a partition: change the table it belongs to": facts.is_partition,
         "part of an inheritance tree: a write to a parent does not fire a child's trigger": facts.inherits,
         "a typed table: its columns belong to its type": facts.of_type,
     }
     for reason, applies in reasons.items():
         if applies:
-            yield PreconditionError(f"{facts.name} is {reason}", hint="ecm changes ordinary tables")
+            yield PreconditionError(f"{facts.name} is {reason}", hint="ecm changes ordinary and partitioned tables")
+    for why in facts.unlike_partitions:
+        yield PreconditionError(
+            f"{facts.name} cannot be changed as one table: {why}",
+            hint="put the trigger on the partitioned table, or detach that partition",
+        )
     for trigger in sync.meddlers(facts):
         if not sync.FIRST < trigger.name < sync.LAST:
             when = "before" if trigger.name < sync.FIRST else "after"
@@ -280,6 +284,14 @@ def sync_triggers(plan: Plan, facts: Facts, truth: Truth = Truth.OLD) -> tuple[S
     )
 
 
+def _kept(plan: Plan, facts: Table) -> tuple[SyncTrigger, ...]:
+    return sync.triggers(plan.plan, facts, mappings(plan, facts))
+
+
+def _lockable(plan: Plan, facts: Facts) -> tuple[TableName, ...]:
+    return tuple(chain.from_iterable(facts[table].lockable for table in tables(plan)))
+
+
 def _trigger(plan: Plan, facts: Table) -> Ddl:
     return sync.install(plan.plan, facts, mappings(plan, facts))
 
@@ -297,7 +309,7 @@ def _expand(plan: Plan, facts: Facts) -> tuple[Step, ...]:
         Transaction(
             key="expand",
             title="add the new column, and the trigger that keeps both sides in step",
-            tables=tables(plan),
+            tables=_lockable(plan, facts),
             lock=LockMode.ACCESS_EXCLUSIVE,
             statements=tuple(chain.from_iterable(part.statements for part in parts)),
             inverse=tuple(chain.from_iterable(part.inverse for part in reversed(parts))),
@@ -312,7 +324,7 @@ def _backfill(plan: Plan, facts: Facts) -> tuple[Step, ...]:
 
 def _sweep(plan: Plan, facts: Table) -> Sweep:
     pairs = mappings(plan, facts)
-    suppressed = plan.backfill.user_triggers == "suppress"
+    kept, suppressed = _kept(plan, facts), plan.backfill.user_triggers == "suppress"
     facts = replace(facts, triggers=tuple(t for t in facts.triggers if not suppressed or _fires_always(t)))
     touch = sync.touchable(facts, pairs) if sync.by_column(facts, pairs) else None
     return Sweep(
@@ -322,7 +334,7 @@ def _sweep(plan: Plan, facts: Table) -> Sweep:
         mappings=pairs,
         spared=None if touch or sync.meddlers(facts) else sync.trigger_name(plan.plan, facts.name),
         touch=touch,
-        kept_by=sync.triggers(plan.plan, facts, pairs),
+        kept_by=kept,
         note="in batches of pages; each batch commits with its own checkpoint",
     )
 
@@ -358,7 +370,7 @@ def _migrate_reads(plan: Plan, facts: Facts) -> tuple[Step, ...]:
         inverse=_functions(plan, facts, Truth.OLD),
         note="replaces the trigger's function; no table is locked",
     )
-    twins = chain.from_iterable(_twins(plan, facts[table]) for table in tables(plan))
+    twins = chain.from_iterable(_twin_steps(plan, facts[table]) for table in tables(plan))
     return (
         *twins,
         *statistics,
@@ -384,6 +396,52 @@ def _twins(plan: Plan, facts: Table) -> tuple[ConcurrentIndex, ...]:
         )
 
     return tuple(twin(index) for index in facts.indexes if index.valid and index.name in facts.twins)
+
+
+def _twin_steps(plan: Plan, facts: Table) -> Iterable[Step]:
+    """Return what builds the twins without holding writers back.
+
+    PostgreSQL builds none concurrently on a partitioned table: so one on each partition, and one that holds them
+    together in the end ("CREATE INDEX", on ONLY; "ALTER INDEX", ATTACH PARTITION).
+    """
+    for twin in _twins(plan, facts):
+        if facts.kind != "p":
+            yield twin
+            continue
+        parts = [
+            replace(
+                twin,
+                key=f"{twin.key} on {partition}",
+                title=f"{twin.title}, on {partition}",
+                table=partition,
+                name=bounded(twin.name, partition.name),
+            )
+            for partition in facts.partitions
+        ]
+        yield from parts
+        whole = sql.Identifier(facts.name.schema, twin.name)
+        yield Transaction(
+            key=twin.key,
+            title=f"hold the indexes of the partitions together in {twin.name}",
+            tables=facts.lockable,
+            lock=LockMode.ACCESS_EXCLUSIVE,
+            statements=(
+                sql.SQL("CREATE {unique}INDEX {name} ON ONLY {table}{tail}").format(
+                    unique=sql.SQL("UNIQUE " if twin.unique else ""),
+                    name=sql.Identifier(twin.name),
+                    table=facts.name.identifier,
+                    tail=verbatim(twin.tail),
+                ),
+                *(
+                    sql.SQL("ALTER INDEX {} ATTACH PARTITION {}").format(
+                        whole, sql.Identifier(part.table.schema, part.name)
+                    )
+                    for part in parts
+                ),
+            ),
+            inverse=(sql.SQL("DROP INDEX IF EXISTS {}").format(whole),),
+            note="catalog only; " + twin.note,
+        )
 
 
 def _names_taken(plan: Plan, facts: Table) -> Iterable[EcmError]:
@@ -416,7 +474,7 @@ def _contract(plan: Plan, facts: Facts) -> tuple[Step, ...]:
         Transaction(
             key="contract",
             title="take the scaffolding away and give the column its final name",
-            tables=tables(plan),
+            tables=_lockable(plan, facts),
             lock=LockMode.ACCESS_EXCLUSIVE,
             statements=tuple(statements),
             inverse=(),
@@ -429,14 +487,13 @@ def _contract(plan: Plan, facts: Facts) -> tuple[Step, ...]:
 
 def proofs(plan: Plan, facts: Facts, title: str) -> tuple[Proof, ...]:
     """Return the scan of each table that says whether the two sides follow from one another."""
-    kept = sync_triggers(plan, facts)
     return tuple(
         Proof(
             key=f"proof {table}",
             title=title,
             table=table,
             mappings=mappings(plan, facts[table]),
-            kept_by=tuple(trigger for trigger in kept if trigger.table == table),
+            kept_by=_kept(plan, facts[table]),
         )
         for table in tables(plan)
     )

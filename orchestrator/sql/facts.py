@@ -129,6 +129,10 @@ class Table:
     role: str
     """The connected role."""
     owner_is_superuser: bool
+    partitions: tuple[TableName, ...] = ()
+    """The partitions that hold its rows, where it is partitioned."""
+    unlike_partitions: tuple[str, ...] = ()
+    """Why ecm cannot treat its partitions as one table, a line each: triggers of their own, say."""
     may_suppress_triggers: bool = True
     """Whether the connected role may set session_replication_role."""
     untracked: dict[str, tuple[Dependent, ...]] = field(default_factory=dict[str, tuple[Dependent, ...]])
@@ -141,6 +145,11 @@ class Table:
     def column(self, name: str) -> Column | None:
         """Return the column of that name, or None."""
         return next((column for column in self.columns if column.name == name), None)
+
+    @property
+    def lockable(self) -> tuple[TableName, ...]:
+        """What a change of the table locks: itself and its partitions."""
+        return (self.name, *self.partitions)
 
     def index(self, name: str) -> Index | None:
         """Return the index of that name, or None."""

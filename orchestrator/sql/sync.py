@@ -12,7 +12,7 @@ read nothing but the row, so they work for a role without rights on schema ecm a
 search_path.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import StrEnum
 from itertools import chain
 
@@ -78,7 +78,8 @@ def install(plan: str, facts: Table, mappings: tuple[Mapping, ...]) -> Ddl:
     The table's UPDATE OF triggers on an old column are made to fire for the new one too: whether
     such a trigger fires is decided by the columns a statement names, not by what changed.
     """
-    table, parts = facts.name, triggers(plan, facts, mappings)
+    table = facts.name
+    parts = [part for part in triggers(plan, facts, mappings) if part.table == table]  # partitions get theirs from it
     widened = [_rebuilt(table, trigger, _with_new(trigger, mappings)) for trigger in by_column(facts, mappings)]
     narrowed = [_rebuilt(table, trigger, _without_new(trigger, mappings)) for trigger in by_column(facts, mappings)]
     return Ddl(
@@ -106,7 +107,8 @@ def triggers(
 ) -> tuple[SyncTrigger, ...]:
     """Return the triggers of a plan on a table, as they are made and as they have to be found ever after.
 
-    `truth` is the side that wins in the function by which a lost one is replaced.
+    `truth` is the side that wins in the function by which a lost one is replaced. On a partitioned table each
+    partition has the same ones, made by PostgreSQL, and can have them disabled for itself alone.
     """
     table, last = facts.name, trigger_name(plan, facts.name)
     first = bounded(FIRST, plan, table.qualified)
@@ -120,9 +122,18 @@ def triggers(
         function=sync,
         bodies=tuple(_sync_body(mappings, each) for each in sorted(Truth, key=lambda each: each is not truth)),
     )
-    if not encloses:
-        return (keeps,)
-    return keeps, _kept(plan, table, name=last, function=settle, bodies=(_settle_body(mappings),))
+    own = [keeps]
+    if encloses:
+        own.append(_kept(plan, table, name=last, function=settle, bodies=(_settle_body(mappings),)))
+    return (*own, *(_on_partition(each, partition) for partition in facts.partitions for each in own))
+
+
+def _on_partition(trigger: SyncTrigger, partition: TableName) -> SyncTrigger:
+    return replace(trigger, table=partition, enable=_enable(partition, trigger.name))
+
+
+def _enable(table: TableName, name: str) -> Statement:
+    return sql.SQL("ALTER TABLE {} ENABLE ALWAYS TRIGGER {}").format(table.identifier, sql.Identifier(name))
 
 
 def _function(role: str, plan: str, table: TableName) -> str:
@@ -137,7 +148,7 @@ def _kept(plan: str, table: TableName, *, name: str, function: str, bodies: tupl
         bodies=bodies,
         create_function=_definition(function, bodies[0]),
         create=_trigger(name, table, sql.Identifier(JOURNAL_SCHEMA, function), guard=trigger_name(plan, table)),
-        enable=sql.SQL("ALTER TABLE {} ENABLE ALWAYS TRIGGER {}").format(table.identifier, sql.Identifier(name)),
+        enable=_enable(table, name),
     )
 
 

@@ -195,7 +195,7 @@ def test_one_proof_for_all_columns_of_a_table() -> None:
         ({"kind": "v"}, PreconditionError, "books is a view"),
         ({"kind": "m"}, PreconditionError, "books is a materialized view"),
         ({"kind": "f"}, PreconditionError, "books is a foreign table"),
-        ({"kind": "p"}, PreconditionError, "books is a partitioned table"),
+        ({"unlike_partitions": ("partition d is foreign",)}, PreconditionError, "as one table: partition d is foreign"),
         ({"is_partition": True}, PreconditionError, "books is a partition"),
         ({"inherits": True}, PreconditionError, "part of an inheritance tree"),
         ({"of_type": True}, PreconditionError, "books is a typed table"),
@@ -236,7 +236,7 @@ def test_triggers_that_are_not_in_the_way(harmless: Any) -> None:
 
 def test_all_obstacles_at_once() -> None:
     """Of every table, and of every kind."""
-    facts = of(table("books", kind="p", may_alter=False, row_security=True), table("authors", column("id")))
+    facts = of(table("books", kind="f", may_alter=False, row_security=True), table("authors", column("id")))
     found = compiler.problems(plan(rename(), rename("authors", "name", "n")), Phase.EXPAND, facts)
     assert [problem.message.split(" ")[0] for problem in found] == ["books", "column", "role", "row-level"]
 
