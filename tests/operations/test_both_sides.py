@@ -146,12 +146,13 @@ class Bench:
         with self.db.transaction():
             if step.spared:
                 self.db.execute("SELECT set_config(%s, %s, true)", [GUARD, step.spared])
-            return self.db.execute(step.update(region(first, end))).rowcount
+            return self.db.execute(step.update(step.table, region(first, end))).rowcount
 
     @property
     def differing(self) -> int:
         """How many rows the proof finds wrong."""
-        row = self.db.execute(self.steps.sweep().proof.count(sql.SQL("true"))).fetchone()
+        proof = self.steps.sweep().proof
+        row = self.db.execute(proof.count(proof.table, sql.SQL("true"))).fetchone()
         assert row
         return row[1]
 

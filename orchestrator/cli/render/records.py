@@ -31,7 +31,11 @@ def verification(report: VerifyReport) -> RenderableType:
     else:
         verdict = look.item(look.GOOD, f"{where}: {rows}, the two sides of each follow from one another")
     samples = _samples(report.samples) if report.samples else None
-    expected = look.indented(Text(f"each row should have {listed(report.expressions)}")) if samples else None
+    expected = (
+        look.indented(Text(f"each row should have {listed(report.expressions)}"))
+        if report.mismatches and report.expressions
+        else None
+    )
     survive = None
     if report.not_invertible:
         count = counted(report.not_invertible, "row")
