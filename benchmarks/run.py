@@ -9,6 +9,7 @@ Only ratios within one run mean anything; machines differ.
 """
 
 import argparse
+import importlib
 import json
 import os
 import platform
@@ -395,6 +396,15 @@ def main() -> None:
     given = parser.parse_args()
     million = 100_000 if given.quick else 1_000_000
     results: list[Result] = []
+
+    def keep(result: Result) -> None:
+        results.append(result)
+        if given.quick:
+            return
+        # After each, so that what was measured survives an interruption.
+        told = {"machine": machine(version), "results": [asdict(each) for each in results]}
+        (HERE / "results.json").write_text(json.dumps(told, indent=1, default=str) + "\n")
+
     with tempfile.TemporaryDirectory(prefix="ecm-bench-") as scratch:
         folder = Path(scratch) / "project"
         project(folder)
@@ -411,28 +421,19 @@ def main() -> None:
             ]
             for shape in shapes:
                 for method in METHODS:
-                    results.append(measure(server, shape, method, loaded=False, folder=folder))
-            results.append(measure(server, shapes[0], "ecm", loaded=False, pinned=True, folder=folder))
-            results.append(undisturbed(server, shapes[0], folder))
+                    keep(measure(server, shape, method, loaded=False, folder=folder))
+            keep(measure(server, shapes[0], "ecm", loaded=False, pinned=True, folder=folder))
+            keep(undisturbed(server, shapes[0], folder))
             for method in METHODS:
-                results.append(measure(server, shapes[0], method, loaded=True, folder=folder))
+                keep(measure(server, shapes[0], method, loaded=True, folder=folder))
             if given.large:
                 large = Shape(key="bigint", indexes=4, rows=10 * million)
-                results.append(measure(server, large, "one UPDATE", loaded=False, folder=folder))
-                results.append(measure(server, large, "ecm", loaded=False, folder=folder))
+                for method in ("ecm", "one UPDATE"):
+                    keep(measure(server, large, method, loaded=False, folder=folder))
         finally:
             server.destroy()
-    if given.quick:
-        return
-    (HERE / "results.json").write_text(
-        json.dumps(
-            {"machine": machine(version), "results": [asdict(result) for result in results]}, indent=1, default=str
-        )
-        + "\n"
-    )
-    from benchmarks.report import write
-
-    write(HERE)
+    if not given.quick:
+        importlib.import_module("benchmarks.report").write(HERE)
 
 
 def machine(version: str) -> dict[str, Any]:
