@@ -116,6 +116,7 @@ def sweep_progress(sweeps: tuple[SweepRecord, ...]) -> reports.SweepProgress | N
         rows=current.rows,
         rows_per_second=current.rows_per_second,
         eta_seconds=current.eta_seconds,
+        eta_at_most=current.eta_at_most,
         throttled_by=current.throttled_by,
         workers=current.workers,
         share_in_place=current.share_in_place,

@@ -57,6 +57,8 @@ class SweepProgress(Report):
     rows: int
     rows_per_second: float | None
     eta_seconds: float | None
+    """At the faster of two paces, lately and over all; `eta_at_most` is at the slower."""
+    eta_at_most: float | None = None
     throttled_by: str | None = None
     """Why it holds back, where it does."""
     workers: int = 0

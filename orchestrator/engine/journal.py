@@ -86,6 +86,7 @@ class SweepRecord:
     share_in_place: float | None = None
     rows_per_second: float | None = None
     eta_seconds: float | None = None
+    eta_at_most: float | None = None
     throttled_by: str | None = None
     """Why the workers hold back, where they do."""
     signals: list[dict[str, Any]] = field(default_factory=list[dict[str, Any]])

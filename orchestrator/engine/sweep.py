@@ -486,8 +486,8 @@ class _HeapSweep:
                 leases.hold(connection, self.sweeper.writer(connection).lease)
                 connection.execute(
                     "UPDATE ecm.sweeps SET next_page = pages, rows = %s, throttled_by = NULL, workers = 0,"
-                    " rows_per_second = NULL, eta_seconds = NULL, updated_at = pg_catalog.clock_timestamp()"
-                    " WHERE plan = %s AND relation = %s",
+                    " rows_per_second = NULL, eta_seconds = NULL, eta_at_most = NULL,"
+                    " updated_at = pg_catalog.clock_timestamp() WHERE plan = %s AND relation = %s",
                     [record.rows, self.sweeper.plan, self._relation],
                 )
 
@@ -516,8 +516,8 @@ class _HeapSweep:
                 leases.hold(connection, self.sweeper.writer(connection).lease)
                 connection.execute(
                     "UPDATE ecm.sweeps SET throttled_by = %s, signals = %s, workers = %s, share_in_place = %s,"
-                    " rows_per_second = %s, eta_seconds = %s, updated_at = pg_catalog.clock_timestamp()"
-                    " WHERE plan = %s AND relation = %s",
+                    " rows_per_second = %s, eta_seconds = %s, eta_at_most = %s,"
+                    " updated_at = pg_catalog.clock_timestamp() WHERE plan = %s AND relation = %s",
                     [
                         held_by,
                         Jsonb([vars(reading) for reading in readings]),
@@ -525,6 +525,7 @@ class _HeapSweep:
                         wave.share_in_place,
                         progress.rows_per_second,
                         progress.eta_seconds,
+                        progress.eta_at_most,
                         self.sweeper.plan,
                         self._relation,
                     ],

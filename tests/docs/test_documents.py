@@ -71,6 +71,20 @@ def test_every_make_target_that_is_named_exists(document):
         assert run(f"make --dry-run {target}", ROOT, dict(os.environ)).returncode == 0, target
 
 
+def test_every_setting_that_the_readme_shows_is_one(tmp_path, environment):
+    """The YAML of the README is part of a plan that `ecm plan validate` accepts."""
+    assert run("ecm init", tmp_path, environment).returncode == 0
+    plan = (ROOT / "plans" / "rename-published-year.yaml").read_text()
+    shown = list(blocks("README.md", "yaml"))
+    assert shown
+    for settings in shown:
+        phase = settings.partition(":")[0]
+        without = re.sub(rf"^{phase}:.*\n(?:[ #].*\n|\n)*", "", plan, flags=re.MULTILINE)
+        (tmp_path / "plans" / "rename-published-year.yaml").write_text(without + settings)
+        done = run("ecm plan validate rename-published-year", tmp_path, environment)
+        assert done.returncode == 0, done.stdout + done.stderr
+
+
 @pytest.mark.parametrize("plan", sorted((ROOT / "plans").glob("*.yaml")), ids=lambda path: path.stem)
 def test_every_example_plan_runs(plan, tmp_path, environment):
     """Each file in plans/ goes through the full cycle on development, with a rollback on the way."""

@@ -66,6 +66,7 @@ steps: plan text not null
 steps: started_at timestamp with time zone not null
 steps: statements text[] not null
 steps: title text not null
+sweeps: eta_at_most double precision
 sweeps: eta_seconds double precision
 sweeps: filenode oid not null
 sweeps: measured jsonb not null

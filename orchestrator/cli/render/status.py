@@ -10,7 +10,7 @@ from rich.text import Text
 from orchestrator.cli.render import look, words
 from orchestrator.plan.lifecycle import PHASES, STATES, Direction, Phase, State
 from orchestrator.reports import BranchStatus, InProgress, PlanStatus, StatusReport, SweepProgress
-from orchestrator.words import listed
+from orchestrator.words import counted, listed
 
 _NARROWEST_CELL = 16
 _BAR, _WIDE_BAR = 16, 24
@@ -181,7 +181,7 @@ def _pace(progress: SweepProgress) -> str:
     if progress.throttled_by:
         return "holding back"
     rate = f"{words.compact(progress.rows_per_second)} rows/s" if progress.rows_per_second else ""
-    return ", ".join(filter(None, [rate, words.left(progress.eta_seconds) if progress.eta_seconds else ""]))
+    return ", ".join(filter(None, [rate, words.left_between(progress.eta_seconds, progress.eta_at_most)]))
 
 
 def _blocked(branch: BranchStatus) -> str:
@@ -341,11 +341,18 @@ def _running(branch: BranchStatus) -> RenderableType:
         return look.stacked(Text(state), *_reasons(branch))
     far = f"{words.percent(progress.done, progress.total)}, {words.compact(progress.rows)} rows"
     pace = f"; {_pace(progress)}" if under_way.holder and _pace(progress) else ""
+    by = [
+        counted(progress.workers, "worker") if under_way.holder and progress.workers else "",
+        f"{progress.share_in_place:.0%} in place" if progress.share_in_place is not None else "",
+    ]
+    far = "; ".join(filter(None, [far, ", ".join(filter(None, by))]))
     held = Text(f"holding back: {progress.throttled_by}") if progress.throttled_by else None
+    unread = [Text(f"{s.signal} {s.said}", style="dim") for s in progress.signals if s.value is None and not s.holds]
     return look.stacked(
         look.bar(progress.done, progress.total, width=_WIDE_BAR),
         Text(far + pace),
         held,
+        *unread,
         Text(state, style="dim"),
         *_reasons(branch),
     )

@@ -37,11 +37,6 @@ def lasting(seconds: float) -> str:
     return humanize(timedelta(milliseconds=max(1, round(seconds * 1000))))
 
 
-def left(seconds: float) -> str:
-    """Return how long something still takes, as roughly as it is known: `3 min left`."""
-    return f"{_roughly(seconds)} left"
-
-
 def left_between(soonest: float | None, latest: float | None) -> str:
     """Return how long something still takes as a range, `2 min to 3 min left`; empty where nobody knows."""
     if not soonest:

@@ -10,8 +10,8 @@ def upgrade() -> None:
     """Add the columns; what an older ecm began goes on from its checkpoint."""
     op.execute(
         "ALTER TABLE ecm.sweeps ADD workers integer NOT NULL DEFAULT 0, ADD share_in_place double precision,"
-        " ADD rows_per_second double precision, ADD eta_seconds double precision, ADD throttled_by text,"
-        " ADD signals jsonb NOT NULL DEFAULT '[]', ADD measured jsonb NOT NULL DEFAULT '{}',"
+        " ADD rows_per_second double precision, ADD eta_seconds double precision, ADD eta_at_most double precision,"
+        " ADD throttled_by text, ADD signals jsonb NOT NULL DEFAULT '[]', ADD measured jsonb NOT NULL DEFAULT '{}',"
         " ADD proven_page bigint NOT NULL DEFAULT 0, ADD proven_rows bigint NOT NULL DEFAULT 0,"
         " ADD proven_under jsonb"
     )
@@ -22,6 +22,6 @@ def downgrade() -> None:
     """Never run by ecm."""
     op.execute(
         "ALTER TABLE ecm.sweeps DROP workers, DROP share_in_place, DROP rows_per_second, DROP eta_seconds,"
-        " DROP throttled_by, DROP signals, DROP measured, DROP proven_page, DROP proven_rows, DROP proven_under"
+        " DROP eta_at_most, DROP throttled_by, DROP signals, DROP measured, DROP proven_page, DROP proven_rows, DROP proven_under"
     )
     op.execute("ALTER TABLE ecm.plans DROP paused_by, DROP paused_at")
