@@ -22,6 +22,7 @@ def downgrade() -> None:
     """Never run by ecm."""
     op.execute(
         "ALTER TABLE ecm.sweeps DROP workers, DROP share_in_place, DROP rows_per_second, DROP eta_seconds,"
-        " DROP eta_at_most, DROP throttled_by, DROP signals, DROP measured, DROP proven_page, DROP proven_rows, DROP proven_under"
+        " DROP eta_at_most, DROP throttled_by, DROP signals, DROP measured, DROP proven_page, DROP proven_rows,"
+        " DROP proven_under"
     )
     op.execute("ALTER TABLE ecm.plans DROP paused_by, DROP paused_at")
