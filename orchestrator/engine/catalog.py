@@ -76,6 +76,13 @@ def heaps(connection: Connection, table: TableName) -> tuple[TableName, ...]:
     return leaves if rows else (table,)
 
 
+def filenode(connection: Connection, heap: TableName) -> int:
+    """Return the file a heap's pages are in: another one after VACUUM FULL, CLUSTER or a rewriting ALTER TABLE."""
+    query = sql.SQL("SELECT pg_catalog.pg_relation_filenode({}::pg_catalog.regclass)::pg_catalog.int8")
+    row = connection.execute(query.format(sql.Literal(heap.identifier.as_string(None)))).fetchone()
+    return row[0] if row and row[0] is not None else 0
+
+
 def _may_suppress_triggers(connection: Connection) -> bool:
     """Whether this role may set session_replication_role; since PostgreSQL 15 that can be granted."""
     may = "rolsuper"

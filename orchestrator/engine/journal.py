@@ -96,6 +96,7 @@ class SweepRecord:
     proven_page: int = 0
     """The proof found all right on the pages before this one, while the triggers were `proven_under`."""
     proven_rows: int = 0
+    proven_filenode: int | None = None
     proven_under: dict[str, Any] | None = None
 
 

@@ -25,6 +25,9 @@ INDEX_LOCK_TIMEOUT = timedelta(seconds=30)
 """The budget of CREATE and DROP INDEX CONCURRENTLY. Nobody queues behind their SHARE UPDATE EXCLUSIVE
 but other DDL and VACUUM, so they can afford to wait for old snapshots where an ALTER TABLE cannot."""
 
+UNHEARD_OF = timedelta(seconds=2)
+"""How long a transaction that holds locks of the application's tables outlives an ecm that says nothing."""
+
 _LOCK_TIMEOUT = "SELECT pg_catalog.set_config('lock_timeout', %s, false)"
 
 
@@ -78,12 +81,13 @@ def as_the_owner(connection: Connection) -> None:
 def take(connection: Connection, tables: Sequence[TableName], mode: LockMode, budget: timedelta) -> None:
     """Take locks in one statement that as a whole ends within the budget.
 
-    `lock_timeout` counts for each lock anew; `statement_timeout` is what bounds them together.
+    `lock_timeout` counts for each lock anew; `statement_timeout` is what bounds them together. From then on
+    the locks outlive an ecm that is frozen (a suspended laptop) by no more than `UNHEARD_OF`.
     """
     names = sql.SQL(", ").join(table.identifier for table in sorted(tables))
     set_local(connection, lock_timeout=milliseconds(budget), statement_timeout=milliseconds(budget * 1.1))
     connection.execute(sql.SQL("LOCK TABLE {} IN {} MODE").format(names, sql.SQL(mode.value)))
-    set_local(connection, statement_timeout="0")
+    set_local(connection, statement_timeout="0", idle_in_transaction_session_timeout=milliseconds(UNHEARD_OF))
 
 
 @contextmanager

@@ -114,7 +114,7 @@ class Sweeper:
             VerificationError: rows still differ after every page was visited several times.
             LockTimeoutError: rows stayed locked.
         """
-        sentry.on_post(self.link.connection, self.step.kept_by)
+        self._on_post()
         taken = _Taken()
         records = self._records()
         number = max((record.round for record in records), default=1)
@@ -159,22 +159,17 @@ class Sweeper:
             self.observer(Progress(what=f"proof {self.step.table}", done=done, total=total, rows=rows))
 
         with explained(f"proof of {self.step.table}"):
-            under = sentry.as_json(sentry.on_post(self.link.connection, self.step.kept_by))
+            under = sentry.as_json(self._on_post())
             begun = {
-                record.relation: Proven(page=record.proven_page, rows=record.proven_rows)
+                record.relation: Proven(
+                    page=record.proven_page, rows=record.proven_rows, filenode=record.proven_filenode
+                )
                 for record in self._records()
                 if record.proven_under == under
             }
 
             def keep(heap: TableName, proven: Proven) -> None:
-                connection = self.link.connection
-                with connection.transaction():
-                    leases.hold(connection, self.writer(connection).lease)
-                    connection.execute(
-                        "UPDATE ecm.sweeps SET proven_page = %s, proven_rows = %s, proven_under = %s"
-                        " WHERE plan = %s AND relation = %s",
-                        [proven.page, proven.rows, Jsonb(under), self.plan, _named(heap)],
-                    )
+                self.link.do(lambda connection: self._keep(connection, heap, proven, under))
 
             return verify(
                 self.link,
@@ -183,6 +178,25 @@ class Sweeper:
                 begun=lambda heap: begun.get(_named(heap), Proven()),
                 progress=progress,
                 keep=keep,
+            )
+
+    def _on_post(self) -> sentry.Watch:
+        """Make sure that the sync triggers are where they have to be; of partitions, those that are still there."""
+
+        def look(connection: Connection) -> sentry.Watch:
+            tables = {self.step.table, *catalog.heaps(connection, self.step.table)}
+            return sentry.on_post(connection, [each for each in self.step.kept_by if each.table in tables])
+
+        return self.link.do(look)
+
+    def _keep(self, connection: Connection, heap: TableName, proven: Proven, under: dict[str, list[str]]) -> None:
+        """Note how far the proof of a heap is."""
+        with connection.transaction():
+            leases.hold(connection, self.writer(connection).lease)
+            connection.execute(
+                "UPDATE ecm.sweeps SET proven_page = %s, proven_rows = %s, proven_filenode = %s, proven_under = %s"
+                " WHERE plan = %s AND relation = %s",
+                [proven.page, proven.rows, proven.filenode, Jsonb(under), self.plan, _named(heap)],
             )
 
     def _measured(self, taken: _Taken) -> dict[str, Any]:
@@ -278,11 +292,12 @@ class _HeapSweep:
                     " pg_catalog.clock_timestamp(), pg_catalog.clock_timestamp(), %s)"
                     " ON CONFLICT (plan, relation) DO UPDATE SET filenode = excluded.filenode,"
                     " pages = excluded.pages, next_page = 0, round = excluded.round,"
-                    " updated_at = excluded.updated_at, proven_page = 0, proven_rows = 0, proven_under = NULL",
+                    " updated_at = excluded.updated_at, proven_page = 0, proven_rows = 0, proven_filenode = NULL,"
+                    " proven_under = NULL",
                     [
                         self.sweeper.plan,
                         self._relation,
-                        self._filenode(connection),
+                        catalog.filenode(connection, self.heap),
                         pages(connection, self.heap),
                         round_number,
                         Jsonb(_sizes(connection, self._relation)),
@@ -294,11 +309,6 @@ class _HeapSweep:
         if record is None:
             raise AssertionError
         return record
-
-    def _filenode(self, connection: Connection) -> int:
-        query = sql.SQL("SELECT pg_catalog.pg_relation_filenode({}::pg_catalog.regclass)::pg_catalog.int8")
-        row = connection.execute(query.format(sql.Literal(self._relation))).fetchone()
-        return row[0] if row else 0
 
     # ------------------------------------------------------------ the workers
 
@@ -317,6 +327,7 @@ class _HeapSweep:
         if wave.over:
             return record
         gauge = throttle.Gauge(self.sweeper.settings.throttle)
+        _ = self._deadlock  # asked for here: the workers' threads must not use this session
         workers = min(self.sweeper.settings.workers, max(1, math.ceil((record.pages - record.next_page) / FIRST)))
         size = record.measured.get("heap", 0)
         rows, minded = record.rows, -math.inf
@@ -398,6 +409,8 @@ class _HeapSweep:
             "synchronous_commit": "off",
             "lock_timeout": locks.milliseconds(self._row_wait),
             "statement_timeout": locks.milliseconds(self._longest_batch),
+            # A frozen ecm (a suspended laptop) must not keep the rows of a batch locked.
+            "idle_in_transaction_session_timeout": locks.milliseconds(locks.UNHEARD_OF),
             # The table itself was judged before, and is proven with it off; a trigger of its own may read others.
             "row_security": "on",
             **({GUARD: self.sweeper.step.spared} if self.sweeper.step.spared else {}),
@@ -411,7 +424,7 @@ class _HeapSweep:
 
     @cached_property
     def _deadlock(self) -> timedelta:
-        return locks.deadlock_timeout(self.sweeper.link.connection)
+        return self.sweeper.link.do(locks.deadlock_timeout)
 
     @cached_property
     def _row_wait(self) -> timedelta:
@@ -438,8 +451,11 @@ class _HeapSweep:
         try:
             rows, in_place = self._write(wave, turn, filenode, connection)
         except locks.REFUSED as met:
-            idle = wave.clock() - wave.last_success
-            seconds = wave.refuse(turn, out_of_time=isinstance(met, errors.QueryCanceled))
+            seconds = wave.refuse(
+                turn, out_of_time=isinstance(met, errors.QueryCanceled), seconds=monotonic() - began
+            )
+            # Time in which nobody tried (paused, a frozen process) says nothing about the rows.
+            idle = min(wave.clock() - wave.last_success, turn.waited)
             if idle > PATIENCE.total_seconds():
                 raise locks.gave_up(
                     connection, [self.heap], budget=self._row_wait, attempts=turn.refused + 1, seconds=idle

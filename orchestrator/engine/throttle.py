@@ -4,6 +4,7 @@ Each signal is one query. What a plan names and the role cannot read holds the b
 can say that all is well. A signal that is there by default and cannot be read is shown as that.
 """
 
+import math
 from collections import deque
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -195,7 +196,10 @@ class Gauge:
         try:
             number = float(value)  # pyright: ignore[reportArgumentType] - that it may be anything is the point
         except (TypeError, ValueError):
-            raise _UnreadableError(f"its query returned {value!r}, and not a number") from None
+            number = math.nan
+        if not math.isfinite(number):
+            found = "no row" if row is None else "NULL" if value is None else str(value)
+            raise _UnreadableError(f"its query returned {found}, and not a number")
         return number, f"{custom.name} is {number:g}"
 
 

@@ -7,7 +7,7 @@ trigger, and what is written under the trigger is right.
 
 import threading
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from time import monotonic
 from typing import Any
@@ -77,10 +77,15 @@ def pages(connection: Connection, table: TableName) -> int:
 
 @dataclass(frozen=True, kw_only=True)
 class Proven:
-    """How far a proof is: every row on the pages before `page` is right."""
+    """How far a proof is: every row on the pages before `page` is right.
+
+    Attributes:
+        filenode: the file that these pages are in (`catalog.filenode`).
+    """
 
     page: int = 0
     rows: int = 0
+    filenode: int | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -152,8 +157,27 @@ def _verify_heap(
     progress: Callable[[int, int, int], None],
     keep: Callable[[Proven], None],
 ) -> _Found:
+    while True:
+        filenode = link.do(lambda connection: catalog.filenode(connection, heap))
+        begun = begun if begun.filenode == filenode else Proven(filenode=filenode)
+        found = _scan(link, proof, heap, workers=workers, begun=begun, progress=progress, keep=keep)
+        if link.do(lambda connection: catalog.filenode(connection, heap)) == filenode:
+            return found
+        # VACUUM FULL or CLUSTER put its rows elsewhere meanwhile, onto pages that had been read already.
+
+
+def _scan(
+    link: Link,
+    proof: Proof,
+    heap: TableName,
+    *,
+    workers: int,
+    begun: Proven,
+    progress: Callable[[int, int, int], None],
+    keep: Callable[[Proven], None],
+) -> _Found:
     total = link.do(lambda connection: pages(connection, heap))
-    begun = begun if begun.page <= total else Proven()
+    begun = begun if begun.page <= total else Proven(filenode=begun.filenode)
     starts = range(begun.page, total + 1, REGION)
     tally = _Tally(begun)
     ranges, guard = iter(starts), threading.Lock()
@@ -213,7 +237,9 @@ class _Tally:
         self._samples += [(read.first, sample) for sample in read.samples]
         self._beyond[read.first] = read
         while (following := self._beyond.pop(self.proven.page, None)) is not None:
-            self.proven = Proven(page=self.proven.page + REGION, rows=self.proven.rows + following.rows)
+            self.proven = replace(
+                self.proven, page=self.proven.page + REGION, rows=self.proven.rows + following.rows
+            )
 
     @property
     def found(self) -> _Found:

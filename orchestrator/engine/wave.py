@@ -25,6 +25,8 @@ LARGEST = 512
 """Pages in a region (4 MB); larger ones gained little, and lock rows for longer."""
 FIRST = 32
 """Pages in the first regions, until it is known how long one takes."""
+MOST_ROWS = 291
+"""Rows that a page holds at most (MaxHeapTuplesPerPage, access/htup_details.h): a part of it is one of them."""
 _JUDGED = 8
 """Passes that are looked at before it is judged how much they gain."""
 _LEAST_SHARE = 0.4
@@ -43,7 +45,7 @@ class Turn:
         first, end: pages, `end` not included.
         number: which pass, from 0.
         passes: how many there are; the last one takes whatever is left.
-        unhurried: whether it may take as long as it takes, because a page cannot be divided.
+        unhurried: whether it may take as long as it takes, because it is one row.
         refused: how often it met a locked row.
         serial: its number in the order of beginning.
     """
@@ -54,6 +56,10 @@ class Turn:
     passes: int = 1
     unhurried: bool = False
     refused: int = 0
+    divided: bool = False
+    """Whether its passes are there because one page takes too long as a whole, and not to stay in place."""
+    waited: float = 0.0
+    """Seconds that it was tried, and waited to be tried again, since it first met a locked row."""
     serial: int = 0
     written: int = 0
     """The serial of the last pass over these pages."""
@@ -123,6 +129,8 @@ class Wave:
         self.owed = 0
         """Rows that were written and that the journal does not know of."""
         self._lag = 0
+        self._parts = 0
+        """Into how many parts a page is divided where it takes too long as a whole; 0 where it does not."""
         self._collapsed, self._single, self._probe = False, 0, 0
         self._judged: deque[tuple[int, int]] = deque(maxlen=_JUDGED)
         self.done = float(first)
@@ -218,31 +226,40 @@ class Wave:
                         settled=self._settled,
                         counted=turn.counted + share,
                         refused=0,
+                        unhurried=False,
+                        waited=0.0,
                         not_before=0.0,
                     )
                 )
             self._changed.notify_all()
 
-    def refuse(self, turn: Turn, *, out_of_time: bool) -> float:
+    def refuse(self, turn: Turn, *, out_of_time: bool, seconds: float = 0.0) -> float:
         """Take back a turn that met a locked row: halved, and after a while; return the seconds until then.
 
         Args:
             turn: nothing of it was written.
             out_of_time: it ended because it took too long, and not because of a lock.
+            seconds: how long it was tried.
         """
         with self._changed:
             del self._in_flight[turn.serial]
             self.refusals += 1
             # Jitter, so that it does not meet the same transaction of a regular writer each time.
             wait = random.uniform(0, min(2.0, 0.05 * 2 ** min(turn.refused, 6)))  # noqa: S311 - no secret
-            again = replace(turn, refused=turn.refused + 1, not_before=self.clock() + wait)
+            again = replace(
+                turn,
+                refused=turn.refused + 1,
+                waited=turn.waited + seconds + wait,
+                not_before=self.clock() + wait,
+            )
             middle = (turn.first + turn.end) // 2
             if turn.pages > 1:
                 self._waiting.extend((replace(again, end=middle), replace(again, first=middle)))
                 self._size = max(1.0, min(self._size, turn.pages / 2))
+            elif out_of_time:
+                self._waiting.append(self._finer(again))
             else:
-                # One page can take long only by the table's own triggers; then it is given the time.
-                self._waiting.append(replace(again, unhurried=turn.unhurried or out_of_time))
+                self._waiting.append(again)
             self._changed.notify_all()
             return wait
 
@@ -274,12 +291,14 @@ class Wave:
         if self._next >= self._end:
             return None
         end = min(self._end, self._next + max(1, round(self._size)))
-        passes = self._passes
-        if self._collapsed:
+        passes, divided = self._passes, bool(self._parts) and end - self._next == 1
+        if divided:
+            passes = self._parts
+        elif self._collapsed:
             self._single += 1
             passes = self._passes if self._single % _PROBE_EVERY == 0 else 1
             self._probe = self._next if passes > 1 else self._probe
-        turn = Turn(first=self._next, end=end, passes=passes)
+        turn = Turn(first=self._next, end=end, passes=passes, divided=divided)
         self._next = end
         return turn
 
@@ -298,7 +317,7 @@ class Wave:
 
     def _cut_short(self, turn: Turn) -> Turn:
         """Return the turn as the last one over its pages where further ones would gain nothing."""
-        if self._collapsed and turn.number and turn.first < self._probe:
+        if self._collapsed and turn.number and turn.first < self._probe and not turn.divided:
             return replace(turn, passes=turn.number + 1)
         return turn
 
@@ -310,11 +329,25 @@ class Wave:
 
     # ------------------------------------------------------------ how much
 
+    def _finer(self, turn: Turn) -> Turn:
+        """Return a turn over one page that took too long, in smaller parts: that is the table's own triggers' doing.
+
+        It begins anew: what earlier parts have written is not written again.
+        """
+        if turn.passes >= MOST_ROWS:
+            return replace(turn, unhurried=True)
+        self._parts = min(MOST_ROWS, max(2, turn.passes * 4))
+        self.done -= turn.pages * turn.counted
+        return replace(turn, number=0, counted=0.0, passes=self._parts, divided=True)
+
     def _pace(self, turn: Turn, seconds: float) -> None:
         """Shrink at once, grow gently; between a half and the whole of the time that a turn may take, stay."""
+        whole = seconds * turn.passes if turn.divided else seconds
+        if turn.divided and whole < self._batch_time:
+            self._parts = 0
         if seconds > self._batch_time:
             self._size = max(1.0, min(self._size, turn.pages * self._batch_time / seconds * 0.75))
-        elif seconds < self._batch_time / 2 and turn.pages + 1 >= self._size:
+        elif whole < self._batch_time / 2 and turn.pages + 1 >= self._size:
             self._size = min(float(LARGEST), self._size * 1.25 + 1)
 
     def _judge(self, rows: int, in_place: int) -> None:

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from orchestrator.engine.wave import LARGEST, Turn, Wave
+from orchestrator.engine.wave import LARGEST, MOST_ROWS, Turn, Wave
 
 
 @dataclass
@@ -37,7 +37,7 @@ class Books:
 
 
 @given(
-    pages=st.integers(0, 600),
+    pages=st.integers(0, 80),
     first=st.integers(0, 50),
     passes=st.integers(1, 9),
     workers=st.integers(1, 4),
@@ -63,6 +63,8 @@ def test_every_page_is_finished_once(*, pages, first, passes, workers, seed, in_
         fate = dice.random()
         if fate < 0.1:
             wave.refuse(turn, out_of_time=fate < 0.05)
+            if turn.pages == 1 and fate < 0.05 and turn.passes < MOST_ROWS:
+                books.passes.pop(turn.first, None)  # it begins anew, in smaller parts
         elif fate < 0.15:
             wave.give_back(turn)
         else:
@@ -71,7 +73,7 @@ def test_every_page_is_finished_once(*, pages, first, passes, workers, seed, in_
             assert mark >= kept
             assert set(range(first, mark)) <= books.finished, "the checkpoint passes by a page that is not finished"
             kept = mark
-            wave.finish(turn, rows=10, in_place=round(10 * in_place), seconds=dice.random() * 0.5)
+            wave.finish(turn, rows=10, in_place=round(10 * in_place), seconds=dice.random() * 0.5 / turn.passes)
     assert wave.over
     assert books.finished == set(range(first, first + pages))
     assert kept == first + pages if pages else True
@@ -115,7 +117,7 @@ def test_passes_that_gain_nothing_are_given_up_and_taken_up_again():
 
 
 def test_the_time_of_a_batch():
-    """Shrinks at once, grows gently, and a single page may take as long as it takes."""
+    """Shrinks at once, grows gently; a page that takes too long is written in parts."""
     wave = Wave(first=0, end=10**6, passes=1, batch_time=0.2, window=64)
     first = wave.begin()
     assert first
@@ -130,5 +132,34 @@ def test_the_time_of_a_batch():
     while third.pages > 1:
         wave.refuse(third, out_of_time=True)
         third = next(turn for turn in iter(wave.begin, None) if turn.refused)
-    wave.refuse(third, out_of_time=True)
-    assert next(turn for turn in iter(wave.begin, None) if turn.first == third.first).unhurried
+    parts = [third.passes]
+    while not third.unhurried:
+        wave.refuse(third, out_of_time=True)
+        page = third.first
+        third = next(turn for turn in iter(wave.begin, None) if turn.first == page)
+        parts.append(third.passes)
+    assert parts == [1, 4, 16, 64, 256, MOST_ROWS, MOST_ROWS], "only a single row may take as long as it takes"
+    assert parts[-1] == MOST_ROWS
+
+
+def test_pages_that_take_too_long_are_written_in_parts_until_they_do_not():
+    """Slow triggers: what one page has shown holds for the next ones, and is unlearned when it is over."""
+    clock = Clock()
+    wave = Wave(first=0, end=10**6, passes=8, batch_time=0.2, window=64, clock=clock)
+
+    def step(seconds: float) -> Turn:
+        clock.now += 5
+        turn = wave.begin()
+        assert turn
+        if seconds / turn.passes > 0.5 and turn.pages * seconds / turn.passes > 0.5:
+            wave.refuse(turn, out_of_time=True, seconds=0.5)
+        else:
+            wave.finish(turn, rows=10, in_place=5, seconds=turn.pages * seconds / turn.passes)
+        return turn
+
+    slow = [step(20.0) for _ in range(600)]
+    refused = [turn for turn in slow[200:] if 20.0 / turn.passes > 0.5]
+    assert not refused, "it forgot from one page to the next that a page takes too long"
+    assert {turn.pages for turn in slow[200:]} == {1}
+    quick = [step(0.001) for _ in range(3000)]
+    assert not any(turn.divided for turn in quick[-100:]), "it stayed with parts of pages when there was no need"

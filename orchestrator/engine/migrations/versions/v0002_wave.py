@@ -13,7 +13,7 @@ def upgrade() -> None:
         " ADD rows_per_second double precision, ADD eta_seconds double precision, ADD eta_at_most double precision,"
         " ADD throttled_by text, ADD signals jsonb NOT NULL DEFAULT '[]', ADD measured jsonb NOT NULL DEFAULT '{}',"
         " ADD proven_page bigint NOT NULL DEFAULT 0, ADD proven_rows bigint NOT NULL DEFAULT 0,"
-        " ADD proven_under jsonb"
+        " ADD proven_filenode bigint, ADD proven_under jsonb"
     )
     op.execute("ALTER TABLE ecm.plans ADD paused_by text, ADD paused_at timestamptz")
 
@@ -23,6 +23,6 @@ def downgrade() -> None:
     op.execute(
         "ALTER TABLE ecm.sweeps DROP workers, DROP share_in_place, DROP rows_per_second, DROP eta_seconds,"
         " DROP eta_at_most, DROP throttled_by, DROP signals, DROP measured, DROP proven_page, DROP proven_rows,"
-        " DROP proven_under"
+        " DROP proven_filenode, DROP proven_under"
     )
     op.execute("ALTER TABLE ecm.plans DROP paused_by, DROP paused_at")
