@@ -306,16 +306,19 @@ class Overview:
             reports.ReasonReport(code="sync_trigger", message=line, remedy=remedy)
             for line in answer.absent.get(name, ())
         )
+        progress = sweep_progress(answer.sweeps.get(name, ()))
         proven = completed(passages(entries), branch=branch, checksum=checksum(plan)) if plan else frozenset[Phase]()
         return reports.BranchStatus(
             branch=branch,
             state=position.state,
             state_since=record.state_since if record else None,
             in_progress=in_progress(record),
-            progress=sweep_progress(answer.sweeps.get(name, ())),
+            progress=progress,
             blocked_by=reasons,
             next_command=(
-                self._next_command(name, branch, record, reasons, readable=plan is not None)
+                f"ecm resume {name} --branch {branch}"
+                if record and record.held and progress and (progress.throttled_by or "").startswith("paused by")
+                else self._next_command(name, branch, record, reasons, readable=plan is not None)
                 if has_file
                 else _way_back(record, branch)
             ),

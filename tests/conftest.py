@@ -1,6 +1,7 @@
 """Fixtures for the whole suite: a server a worker, an empty database a test."""
 
 import os
+import signal
 from collections.abc import Callable, Generator
 from contextlib import ExitStack
 from itertools import count
@@ -15,6 +16,9 @@ from servers import OwnServer, Server, embedded_version, scratch_folder, shared_
 hypothesis.settings.register_profile("ecm", deadline=None)
 hypothesis.settings.register_profile("ci", deadline=None, derandomize=True, database=None)
 hypothesis.settings.load_profile("ci" if os.environ.get("CI") else "ecm")
+
+# A shell starts what it runs in the background with Ctrl-C ignored, and so would be every ecm that a test starts.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 
 # A person's own settings for PostgreSQL's clients must not send a test elsewhere.
 for _name in [name for name in os.environ if name.startswith("PG")]:

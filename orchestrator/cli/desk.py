@@ -58,6 +58,7 @@ class Desk:
     def __init__(self, arguments: Sequence[str], environment: Mapping[str, str]) -> None:
         before_operands = arguments[: arguments.index("--")] if "--" in arguments else arguments
         self.json = "--json" in before_operands
+        self._events, self._watching = "--events" in before_operands, "--watch" in before_operands
         self.config: Path | None = None
         self.environment = environment
         self._secrets = secrets_in(environment)
@@ -156,6 +157,13 @@ class Desk:
         from orchestrator.cli.render.look import console
 
         return console(stream, self.environment)
+
+    def interrupted(self) -> None:
+        """Say that Ctrl-C or a signal ended the run, to whoever reads: a person, or a program."""
+        said = "interrupted; state kept, the same command goes on from here"
+        if self.json and not self._watching:
+            self.dump({"error": {"code": "interrupted", "message": said, "details": [], "hint": None}})
+        self.tell(json.dumps({"event": "interrupted", "message": said}) if self._events else said)
 
     def fail(self, error: EcmError) -> int:
         """Say what went wrong, on stderr or as JSON on stdout; return the exit code."""

@@ -86,7 +86,7 @@ def main(arguments: list[str]) -> int:
     try:
         code = _perform(desk, arguments)
     except KeyboardInterrupt:
-        desk.tell("interrupted; state kept, the same command goes on from here")
+        desk.interrupted()
         code = 128 + came[0] if came else _INTERRUPTED
     for stream in (sys.stdout, sys.stderr):
         try:

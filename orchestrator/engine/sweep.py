@@ -78,6 +78,7 @@ class _Taken:
     """What the sweeps of a table's heaps took, together. Seconds and rows."""
 
     seconds: float = 0.0
+    held: float = 0.0
     longest: float = 0.0
     retries: int = 0
     vacuums: int = 0
@@ -201,14 +202,15 @@ class Sweeper:
 
     def _measured(self, taken: _Taken) -> dict[str, Any]:
         """Return what the sweep took. Bytes and seconds; WAL is the whole server's of that time."""
-        records = self._records()
+        records, at_work = self._records(), taken.seconds - taken.held
         after = self.link.do(lambda connection: [_sizes(connection, record.relation) for record in records])
         written = max((sizes["wal"] for sizes in after), default=0)
         began = min((record.measured.get("wal", written) for record in records), default=written)
         return {
             "filled": sum(record.rows for record in records),
             "seconds": round(taken.seconds, 3),
-            "rows_per_second": round(taken.written / taken.seconds) if taken.seconds and taken.written else None,
+            "held": round(taken.held, 3),
+            "rows_per_second": round(taken.written / at_work) if at_work > 0 and taken.written else None,
             "share_in_place": round(taken.in_place / taken.written, 3) if taken.written else None,
             "longest_batch": round(taken.longest, 4),
             "retries": taken.retries,
@@ -252,6 +254,7 @@ class _HeapSweep:
     heap: TableName
     taken: _Taken
     _held_by: str | None = field(default=None, init=False)
+    _looked_at: float = field(default=0.0, init=False)
 
     def run(self, number: int) -> None:
         """Have every page written in a round, from its checkpoint on; anew where the heap is rewritten meanwhile."""
@@ -338,7 +341,8 @@ class _HeapSweep:
             prepare=self._settle,
             stop=wave.close,
         )
-        self._held_by = None
+        self._held_by, self._looked_at = None, monotonic()
+        self.sweeper.link.do(gauge.check)
         self._mind(crew, gauge, record, wave, clock)  # before the first batch
         with self._counted(wave), Vacuum(self.sweeper.link, self.heap, size) as vacuum, crew:
             for told in crew.told(_EVERY):
@@ -451,9 +455,7 @@ class _HeapSweep:
         try:
             rows, in_place = self._write(wave, turn, filenode, connection)
         except locks.REFUSED as met:
-            seconds = wave.refuse(
-                turn, out_of_time=isinstance(met, errors.QueryCanceled), seconds=monotonic() - began
-            )
+            seconds = wave.refuse(turn, out_of_time=isinstance(met, errors.QueryCanceled), seconds=monotonic() - began)
             # Time in which nobody tried (paused, a frozen process) says nothing about the rows.
             idle = min(wave.clock() - wave.last_success, turn.waited)
             if idle > PATIENCE.total_seconds():
@@ -522,6 +524,11 @@ class _HeapSweep:
 
         held_by, readings = self.sweeper.link.do(look)
         crew.hold(held_by is not None)
+        if held_by is None and wave.stuck:
+            held_by = self.sweeper.link.do(self._who_locks)
+        before, self._looked_at = self._looked_at, monotonic()
+        if self._held_by is not None:
+            self.taken.held += self._looked_at - before
         if held_by is not None or self._held_by is not None:
             clock.rest(wave.done, record.rows)
         self._held_by = held_by
@@ -549,6 +556,11 @@ class _HeapSweep:
 
         self.sweeper.link.do(note)
         self.sweeper.observer(progress)
+
+    def _who_locks(self, connection: Connection) -> str:
+        """Return whose transaction it is that the last rows wait for, as far as can be told."""
+        found = locks.blockers(connection, [self.heap])
+        return f"rows are locked, {found[0].lines[0]}" if found else "rows are locked by another session"
 
     def _tell(self, record: SweepRecord, wave: Wave, clock: "_Pace", *, workers: int) -> None:
         self.sweeper.observer(self._progress(record, wave, clock, workers=workers))

@@ -15,6 +15,7 @@ from psycopg import errors
 
 from orchestrator.engine.connection import Connection, is_lost
 from orchestrator.engine.locks import set_local
+from orchestrator.errors import PreconditionError
 from orchestrator.plan.phases import Throttle
 from orchestrator.plan.sizes import humanize_size
 from orchestrator.sql.identifiers import verbatim
@@ -48,6 +49,18 @@ class Reading:
 
 class _UnreadableError(Exception):
     """A signal cannot be read; the text says why and what would change that."""
+
+
+class _NoNumberError(_UnreadableError):
+    """A query gives something that is no number."""
+
+
+def _unusable(why: str) -> PreconditionError:
+    return PreconditionError(
+        "the throttle's custom query cannot be used",
+        details=[why],
+        hint="correct throttle.custom in the plan file (it may change at any time), then run the same command again",
+    )
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -90,6 +103,30 @@ class Gauge:
         self._held = {reading.signal for reading in readings if reading.holds}
         return readings
 
+    def check(self, connection: Connection) -> None:
+        """Make sure that the plan's own query can be run at all.
+
+        Args:
+            connection: a session in autocommit.
+
+        Raises:
+            PreconditionError: it cannot, and waiting would not change that.
+        """
+        if self._settings.custom is None:
+            return
+        try:
+            with connection.transaction():
+                set_local(connection, statement_timeout=_PATIENCE)
+                self._custom(connection)
+        except _NoNumberError as error:
+            raise _unusable(str(error)) from None
+        except (errors.ProgrammingError, errors.ReadOnlySqlTransaction) as error:
+            raise _unusable(_first_line(error)) from None
+        except (psycopg.Error, _UnreadableError) as error:
+            if is_lost(error):
+                raise
+            # It may pass (a timeout, a row that is not there yet): the backfill holds back for it.
+
     def _read(self, connection: Connection, signal: _Signal) -> Reading:
         try:
             with connection.transaction():
@@ -99,6 +136,8 @@ class Gauge:
             if is_lost(error):
                 raise
             why = str(error) if isinstance(error, _UnreadableError) else _first_line(error)
+            if isinstance(error, errors.QueryCanceled):
+                why = f"its query takes longer than {_PATIENCE}"
             named = signal.name in self._settings.model_fields_set or signal.name not in Throttle.model_fields
             return Reading(
                 signal=signal.name, value=None, limit=signal.limit, said=f"cannot be read: {why}", holds=named
@@ -198,8 +237,9 @@ class Gauge:
         except (TypeError, ValueError):
             number = math.nan
         if not math.isfinite(number):
-            found = "no row" if row is None else "NULL" if value is None else str(value)
-            raise _UnreadableError(f"its query returned {found}, and not a number")
+            if value is None:
+                raise _UnreadableError(f"its query returned {'NULL' if row else 'no row'}, and not a number")
+            raise _NoNumberError(f"its query returned {value}, and not a number")
         return number, f"{custom.name} is {number:g}"
 
 

@@ -237,9 +237,7 @@ class _Tally:
         self._samples += [(read.first, sample) for sample in read.samples]
         self._beyond[read.first] = read
         while (following := self._beyond.pop(self.proven.page, None)) is not None:
-            self.proven = replace(
-                self.proven, page=self.proven.page + REGION, rows=self.proven.rows + following.rows
-            )
+            self.proven = replace(self.proven, page=self.proven.page + REGION, rows=self.proven.rows + following.rows)
 
     @property
     def found(self) -> _Found:

@@ -171,6 +171,13 @@ class Wave:
             return self._next >= self._end and not self._waiting and not self._in_flight
 
     @property
+    def stuck(self) -> bool:
+        """Whether nothing is left but rows that others keep locked."""
+        with self._changed:
+            left = [*self._waiting, *(turn for turn, _ in self._in_flight.values())]
+            return self._next >= self._end and bool(left) and all(turn.refused for turn in left)
+
+    @property
     def share_in_place(self) -> float | None:
         """The part of the rows written so far that stayed on their page."""
         return self.in_place / self.rows if self.rows else None
@@ -317,6 +324,8 @@ class Wave:
 
     def _cut_short(self, turn: Turn) -> Turn:
         """Return the turn as the last one over its pages where further ones would gain nothing."""
+        if turn.divided and not self._parts:
+            return replace(turn, passes=turn.number + 1)
         if self._collapsed and turn.number and turn.first < self._probe and not turn.divided:
             return replace(turn, passes=turn.number + 1)
         return turn

@@ -13,7 +13,7 @@ import pytest
 from operations.conftest import Journeys, Roles
 from operations.harness import BRANCH, Journey, ask, rows, run
 
-from orchestrator.errors import LockTimeoutError, PrivilegeError, RefusedError
+from orchestrator.errors import LockTimeoutError, PreconditionError, PrivilegeError, RefusedError
 from orchestrator.events import Event, Progress, Waiting
 from orchestrator.plan.lifecycle import State
 
@@ -336,9 +336,29 @@ def test_a_signal_trips_in_the_middle(journeys: Journeys) -> None:
     ("query", "why"),
     [
         ("SELECT nothing FROM nowhere", 'relation "nowhere" does not exist'),
-        ("SELECT NULL", "and not a number"),
-        ("SELECT 'many'", "and not a number"),
+        ("SELECT 'many'", "returned many, and not a number"),
+        ("SELECT 'NaN'::float8", "returned nan, and not a number"),
+        ("SELECT 'Infinity'::float8", "returned inf, and not a number"),
         ("DELETE FROM gauge RETURNING 1", "read-only transaction"),
+    ],
+)
+def test_a_signal_that_can_never_be_read(journeys: Journeys, query: str, why: str) -> None:
+    """A query that no waiting would mend is an error before anything is written; it may be corrected at any time."""
+    throttle = {"custom": {"sql": query, "max": 10}}
+    journey = expanded(journeys, BOOKS.format(100) + ";" + GAUGE.format(1), backfill={**SMALL, "throttle": throttle})
+    with pytest.raises(PreconditionError) as refused:
+        journey.advance()
+    assert why in " ".join(refused.value.details)
+    assert ask(journey.db, "SELECT count(published) FROM books") == 0
+    assert ask(journey.db, "SELECT count(*) FROM gauge") == 1
+
+
+@pytest.mark.parametrize(
+    ("query", "why"),
+    [
+        ("SELECT NULL", "returned NULL, and not a number"),
+        ("SELECT value FROM gauge WHERE value < 0", "returned no row"),
+        ("SELECT pg_sleep(60)", "takes longer than 2s"),
     ],
 )
 def test_a_signal_that_cannot_be_read(journeys: Journeys, query: str, why: str) -> None:

@@ -73,6 +73,7 @@ sweeps: measured jsonb not null
 sweeps: next_page bigint not null
 sweeps: pages bigint not null
 sweeps: plan text not null
+sweeps: proven_filenode bigint
 sweeps: proven_page bigint not null
 sweeps: proven_rows bigint not null
 sweeps: proven_under jsonb

@@ -161,5 +161,5 @@ def test_pages_that_take_too_long_are_written_in_parts_until_they_do_not():
     refused = [turn for turn in slow[200:] if 20.0 / turn.passes > 0.5]
     assert not refused, "it forgot from one page to the next that a page takes too long"
     assert {turn.pages for turn in slow[200:]} == {1}
-    quick = [step(0.001) for _ in range(3000)]
+    quick = [step(0.001) for _ in range(600)]
     assert not any(turn.divided for turn in quick[-100:]), "it stayed with parts of pages when there was no need"

@@ -123,7 +123,10 @@ class Live:
                 self._now_and_then(f"waiting {event.what} {event.why}", text)
             case Progress():
                 self._status = self._under_way(event)
-                self._now_and_then(event.what, self._redact(", ".join(filter(None, (_far(event), *_pace(event))))))
+                held = " held" if event.throttled_by else ""
+                self._now_and_then(
+                    event.what + held, self._redact(", ".join(filter(None, (_far(event), *_pace(event)))))
+                )
             case StateReached():
                 self._status = None
 

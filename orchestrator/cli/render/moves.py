@@ -146,7 +146,8 @@ def _scans(measured: Mapping[str, Any]) -> Iterator[Mapping[str, Any]]:
 def _swept(value: Mapping[str, Any]) -> Iterator[str]:
     """Return what a sweep took, a line each."""
     rate = f" at {words.compact(value['rows_per_second'])} rows/s" if value.get("rows_per_second") else ""
-    yield f"{counted(value['filled'], 'row')} filled in {words.lasting(value['seconds'])}{rate}"
+    held = f", held back for {words.lasting(value['held'])} of it" if value.get("held") else ""
+    yield f"{counted(value['filled'], 'row')} filled in {words.lasting(value['seconds'])}{held}{rate}"
     if value.get("share_in_place") is not None:
         longest = words.lasting(value["longest_batch"])
         yield f"{value['share_in_place']:.0%} in place; no batch held its rows for longer than {longest}"

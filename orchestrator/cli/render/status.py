@@ -179,7 +179,8 @@ def _under_way(under_way: InProgress, progress: SweepProgress | None) -> str:
 
 def _pace(progress: SweepProgress) -> str:
     if progress.throttled_by:
-        return "holding back"
+        reasons = {"paused by": "paused", "rows are locked": "waits for locked rows"}
+        return next((short for why, short in reasons.items() if progress.throttled_by.startswith(why)), "holding back")
     rate = f"{words.compact(progress.rows_per_second)} rows/s" if progress.rows_per_second else ""
     return ", ".join(filter(None, [rate, words.left_between(progress.eta_seconds, progress.eta_at_most)]))
 
@@ -254,7 +255,7 @@ def _may_go_on(branch: BranchStatus) -> bool:
     """Tell whether a branch's next command is its own, and of use now; after contract it is another branch's."""
     settled = branch.state == State.CONTRACTED and branch.in_progress is None
     waits = any(reason.code == "requires" for reason in branch.blocked_by)
-    return not (settled or waits or branch.error or _is_running(branch))
+    return not (settled or waits or branch.error or (_is_running(branch) and not _is_paused(branch)))
 
 
 def _when_nothing_is_open(report: StatusReport) -> str:
@@ -269,6 +270,11 @@ def _when_nothing_is_open(report: StatusReport) -> str:
     judged = [(plan, branch) for plan, branch in branches if plan.has_file and branch.blocked_by]
     blocked = [f"ecm gate {plan.plan} --branch {branch.branch}" for plan, branch in judged]
     return blocked[0] if blocked else "ecm history"
+
+
+def _is_paused(branch: BranchStatus) -> bool:
+    """Whether it runs, and waits for somebody to let it go on."""
+    return (branch.next_command or "").startswith("ecm resume ")
 
 
 def _is_running(branch: BranchStatus) -> bool:
@@ -368,7 +374,7 @@ def _ahead(phase: Phase, branch: BranchStatus, *, is_next: bool) -> RenderableTy
 
 def _reasons(branch: BranchStatus) -> Iterator[RenderableType]:
     for reason in branch.blocked_by:
-        yield look.item(look.BAD, reason.message)
+        yield look.item(look.PART if reason.code == "paused" else look.BAD, reason.message)
         if reason.remedy:
             yield look.indented(Text(reason.remedy, style="dim"))
 
@@ -378,7 +384,7 @@ def _below(plan: PlanStatus, branch: BranchStatus) -> Iterator[RenderableType]:
     running = _is_running(branch)
     remedies = [reason.remedy for reason in branch.blocked_by if reason.remedy.startswith("ecm ")]
     onward = next(iter(remedies), branch.next_command)
-    if onward and not running:
+    if onward and (not running or _is_paused(branch)):
         rows.append(("next", look.Command(onward)))
     reversible = branch.state not in (None, State.PLANNED, State.CONTRACTED) or branch.in_progress is not None
     back = f"ecm rollback {plan.plan} --branch {branch.branch}"
