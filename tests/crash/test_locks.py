@@ -1,5 +1,7 @@
 """Someone is in the way: ecm waits within its budget, keeps nobody waiting longer, and leaves nothing behind."""
 
+import os
+import signal
 import threading
 import time
 from collections.abc import Callable, Generator
@@ -132,6 +134,30 @@ def test_locked_rows_are_waited_for(stages: Stages, project: Callable[..., Proje
         running.reached("backfilled")
     assert outcome.code == 0, str(outcome)
     running.check(OLD, NEW)
+
+
+def test_a_frozen_ecm_lets_go_of_its_rows(stages: Stages, project: Callable[..., Project]) -> None:
+    """Stopped in the middle of a batch (a suspended laptop), it does not keep rows locked; later it goes on."""
+    url = stages.copy("expanded")
+    ecm = project(development=url)
+    with psycopg.connect(url, autocommit=True) as application:
+        application.execute(
+            "CREATE FUNCTION slow() RETURNS trigger LANGUAGE plpgsql AS"
+            " $$BEGIN PERFORM pg_sleep(0.1); RETURN NULL; END$$"
+        )
+        application.execute("CREATE TRIGGER slows AFTER UPDATE ON books FOR EACH ROW EXECUTE FUNCTION slow()")
+        process = ecm.start("advance", to="backfilled")
+        asleep = "SELECT 1 FROM pg_stat_activity WHERE wait_event = 'PgSleep' AND datname = current_database()"
+        until(lambda: application.execute(asleep).fetchone(), "a batch is under way")
+        os.kill(process.pid, signal.SIGSTOP)
+        # PostgreSQL itself says when it took too long: much longer than ecm's 2 s, and less than forever.
+        application.execute("SET statement_timeout = '30s'")
+        application.execute("SELECT count(*) FROM (SELECT 1 FROM books FOR UPDATE) AS every_row")
+        application.execute("DROP TRIGGER slows ON books")
+        process.go_on()
+    outcome = process.wait()
+    assert outcome.code == 0, str(outcome)
+    assert ecm.done("verify").told["report"]["mismatches"] == 0
 
 
 def test_rows_that_stay_locked_end_the_sweep_with_a_name(stages: Stages, project: Callable[..., Project]) -> None:

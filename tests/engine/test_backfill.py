@@ -6,6 +6,7 @@ import subprocess
 import sys
 import threading
 import time
+from datetime import timedelta
 from typing import Any
 
 import psycopg
@@ -13,6 +14,7 @@ import pytest
 from operations.conftest import Journeys, Roles
 from operations.harness import BRANCH, Journey, ask, rows, run
 
+from orchestrator.engine import sweep
 from orchestrator.errors import LockTimeoutError, PreconditionError, PrivilegeError, RefusedError
 from orchestrator.events import Event, Progress, Waiting
 from orchestrator.plan.lifecycle import State
@@ -247,7 +249,7 @@ def test_a_write_that_a_batch_waits_for(journeys: Journeys, what: str, end: str)
 
 def test_sessions_that_are_ended(journeys: Journeys) -> None:
     """Workers whose sessions are ended come back with others, and so does the one that holds the lease."""
-    journey = expanded(journeys, BOOKS.format(8_000))
+    journey = expanded(journeys, BOOKS.format(30_000))
     ended = [0]
 
     def end(event: Event) -> None:
@@ -462,6 +464,8 @@ def test_paused_from_elsewhere(journeys: Journeys) -> None:
             filled = ask(journey.db, "SELECT count(published) FROM books")
             assert filled < 3_000
             assert "paused by someone else" in str(held(journey))
+            (branch,) = journey.conductor.status("change").plans[0].branches
+            assert branch.next_command == f"ecm resume change --branch {BRANCH}"
             report = ecm("resume")
             assert (report["paused"], report["running"]) == (False, True)
             steps.append("resumed")
@@ -469,6 +473,53 @@ def test_paused_from_elsewhere(journeys: Journeys) -> None:
     journey.on_event = listen
     assert journey.advance() is State.BACKFILLED
     assert steps == ["paused", "resumed"]
+    assert differing(journey) == 0
+
+
+def test_locked_rows_are_told(journeys: Journeys) -> None:
+    """Where nothing is left but rows that someone keeps locked, status says so and who, and promises no end."""
+    journey = expanded(journeys, BOOKS.format(300))
+    found = list[Progress]()
+    with psycopg.connect(journey.url, application_name="hoarder") as hoarder:
+        hoarder.execute("SELECT 1 FROM books WHERE id = 7 FOR UPDATE")
+        holder = hoarder.info.backend_pid
+
+        def listen(event: Event) -> None:
+            if isinstance(event, Progress) and event.throttled_by and not found:
+                found.append(event)
+                branch = journey.conductor.status("change").plans[0].branches[0]
+                assert branch.progress
+                assert branch.progress.throttled_by == event.throttled_by
+                assert (branch.progress.rows_per_second, branch.progress.eta_seconds) == (None, None)
+                hoarder.rollback()
+
+        journey.on_event = listen
+        assert journey.advance() is State.BACKFILLED
+    assert (found[0].throttled_by or "").startswith(f"rows are locked, held by pid {holder}")
+    assert "hoarder" in (found[0].throttled_by or "")
+    assert differing(journey) == 0
+
+
+def test_a_pause_longer_than_its_patience(journeys: Journeys, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Time in which it was held back does not count against rows that are locked once it goes on."""
+    monkeypatch.setattr(sweep, "PATIENCE", timedelta(seconds=2))
+    journey = expanded(
+        journeys, BOOKS.format(300) + ";" + GAUGE.format(50), backfill={**SMALL, "throttle": {"custom": CUSTOM}}
+    )
+    began = time.monotonic()
+    with psycopg.connect(journey.url) as hoarder:
+
+        def listen(event: Event) -> None:
+            if not isinstance(event, Progress) or not event.throttled_by:
+                return
+            if event.throttled_by.startswith("rows are locked"):
+                hoarder.rollback()
+            elif time.monotonic() - began > 3:
+                hoarder.execute("SELECT 1 FROM books FOR UPDATE")
+                run(journey.db, "UPDATE gauge SET value = 0")
+
+        journey.on_event = listen
+        assert journey.advance() is State.BACKFILLED
     assert differing(journey) == 0
 
 

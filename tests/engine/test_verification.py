@@ -7,8 +7,9 @@ from operations.conftest import Journeys
 from operations.harness import Journey, ask, run
 from pydantic import SecretStr
 
+from orchestrator.engine import catalog, verification
 from orchestrator.engine.connection import Link, connect
-from orchestrator.engine.verification import REGION, SAMPLES, Verdict, unproven, verify
+from orchestrator.engine.verification import REGION, SAMPLES, Proven, Verdict, unproven, verify
 from orchestrator.plan import compile as compiler
 
 RENAME = {"kind": "rename_column", "table": "books", "column": "year", "to": "published"}
@@ -64,6 +65,40 @@ def test_a_table_of_several_regions(journeys: Journeys) -> None:
     )
     assert seen[-1] == (pages, pages, count)
     assert len(seen) == 2
+
+
+def test_a_table_that_is_rewritten_while_it_is_read(journeys: Journeys, monkeypatch: pytest.MonkeyPatch) -> None:
+    """CLUSTER brings rows onto pages that were read already; they are read again."""
+    monkeypatch.setattr(verification, "REGION", 4)
+    start = "CREATE TABLE books (id integer PRIMARY KEY, year integer, published integer, pad text DEFAULT repeat('x', 700))"
+    journey = journeys(start, RENAME)
+    run(journey.db, "INSERT INTO books (id, year, published) SELECT g, g, g FROM generate_series(1, 500) g")
+    run(journey.db, "UPDATE books SET published = 0 WHERE id = 500; CREATE INDEX backwards ON books ((-id))")
+    clustered = list[bool]()
+
+    def cluster(*_: int) -> None:
+        if not clustered:
+            clustered.append(True)
+            run(journey.db, "CLUSTER books USING backwards")
+
+    (proof,) = compiler.proofs(journey.plan, journey.facts(), "a scan")
+    with Link(lambda: connect(SecretStr(journey.url), branch="main"), patience=5, sleep=time.sleep) as link:
+        verdict = verify(link, proof, workers=1, progress=cluster)
+    assert (verdict.rows, verdict.mismatches) == (500, 1)
+
+
+def test_a_proof_goes_on_only_in_the_same_file(journeys: Journeys) -> None:
+    """What was proven of a heap that was rewritten since is proven anew."""
+    journey = journeys("CREATE TABLE books (id integer PRIMARY KEY, year integer, published integer)", RENAME)
+    run(journey.db, "INSERT INTO books SELECT g, g, g FROM generate_series(1, 2000) g")
+    run(journey.db, "UPDATE books SET published = 0 WHERE id = 1")
+    (proof,) = compiler.proofs(journey.plan, journey.facts(), "a scan")
+    with Link(lambda: connect(SecretStr(journey.url), branch="main"), patience=5, sleep=time.sleep) as link:
+        before = catalog.filenode(link.connection, proof.table)
+        begun = Proven(page=3, rows=300, filenode=before)
+        assert verify(link, proof, begun=lambda _: begun).rows < 2000, "it began at its page"
+        run(journey.db, "VACUUM FULL books")
+        assert verify(link, proof, begun=lambda _: begun).mismatches == 1
 
 
 def test_as_many_samples_as_fit(journeys: Journeys) -> None:
