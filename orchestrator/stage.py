@@ -116,11 +116,16 @@ class Stage:
         """Return the facts of a plan's tables; a standby cannot be asked everything, and is of no use anyway."""
         _refuse_standby(connection)
         renames: dict[compiler.TableName, list[tuple[str, str]]] = {}
+        columns: dict[compiler.TableName, set[str]] = {}
         for change in plan.changes:
             renames.setdefault(change.target, []).extend(change.renames())
+            columns.setdefault(change.target, set()).update(change.touched())
 
         def read() -> dict[compiler.TableName, Table]:
-            return {table: catalog.read_table(connection, table, renames=pairs) for table, pairs in renames.items()}
+            return {
+                table: catalog.read_table(connection, table, columns=columns[table], renames=pairs)
+                for table, pairs in renames.items()
+            }
 
         return locks.insist(connection, tuple(renames), read, sleep=self.sleep, observer=self.observer)
 

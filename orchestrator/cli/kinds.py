@@ -54,14 +54,15 @@ def _add(app: typer.Typer, name: str, operation: type[Operation]) -> None:
 
     ours = inspect.signature(_ours, eval_str=True).parameters.values()
     parameters = [*sorted((_parameter(*each) for each in fields.items()), key=_options_last), *ours]
-    positional = [each.name.upper() for each in parameters if _is_argument(each)]
+    required = [each for each in parameters if each.default is inspect.Parameter.empty]
+    needed = [each.name.upper() if _is_argument(each) else f"--{_kebab(each.name)} …" for each in required]
     register(
         app,
         name,
         draft,
         parameters,
         help_text=inspect.getdoc(operation) or "",
-        examples=[" ".join(["ecm plan", name, *positional])],
+        examples=[" ".join(["ecm plan", name, *needed])],
     )
 
 

@@ -135,7 +135,8 @@ def _misused(desk: Desk, error: typer.TyperException) -> int:
         said = "Missing command."
     message, _, suggestion = said.partition(". Did you mean ")
     message, _, options_like_it = message.partition(" (Possible options: ")
-    near = (suggestion or options_like_it).rstrip("?)")
+    # Commands come nearest first, and those of kinds are alike; options come in order of the alphabet.
+    near = (suggestion.partition(", ")[0] or options_like_it).rstrip("?)")
     return desk.fail(
         UsageError(
             (message[:1].lower() + message[1:]).rstrip("."),

@@ -19,12 +19,19 @@ from orchestrator.sql.identifiers import TableName, verbatim
 from orchestrator.words import did_you_mean
 
 
-def read_table(connection: Connection, name: TableName, *, renames: Iterable[tuple[str, str]] = ()) -> Table:
+def read_table(
+    connection: Connection,
+    name: TableName,
+    *,
+    columns: Iterable[str] = (),
+    renames: Iterable[tuple[str, str]] = (),
+) -> Table:
     """Return a table's facts.
 
     Args:
         connection: a session with the branch, in autocommit.
         name: the table.
+        columns: for which to find out what stands on them and names them.
         renames: (old, new) columns for which to find out how the indexes would read.
 
     Raises:
@@ -34,11 +41,12 @@ def read_table(connection: Connection, name: TableName, *, renames: Iterable[tup
     if head is None:
         raise _no_table(connection, name)
     oid = head["oid"]
-    columns = tuple(_column(row) for row in _rows(connection, _COLUMNS, [oid]))
+    found = tuple(_column(row) for row in _rows(connection, _COLUMNS, [oid]))
     names = {number: row["name"] for row in _rows(connection, _COLUMN_NUMBERS, [oid]) for number in [row["number"]]}
     table = Table(
         name=name,
-        columns=columns,
+        columns=found,
+        search_path=_search_path(connection),
         indexes=tuple(_index(row, names) for row in _rows(connection, _INDEXES, [oid])),
         triggers=tuple(_trigger(row) for row in _rows(connection, _TRIGGERS, [oid])),
         publications=tuple(row["name"] for row in _rows(connection, _publications(connection), [oid])),
@@ -47,13 +55,12 @@ def read_table(connection: Connection, name: TableName, *, renames: Iterable[tup
         unlike_partitions=tuple(row["why"] for row in _rows(connection, _UNLIKE_PARTITIONS, [oid])),
         **head,
     )
-    wanted = {column for pair in renames for column in pair}
-    renamed = {old for old, _ in renames}
+    wanted = {*columns, *(column for pair in renames for column in pair)}
     return replace(
         table,
         columns=tuple(
-            replace(column, accepts_null=_accepts_null(connection, column)) if column.name in renamed else column
-            for column in columns
+            replace(column, accepts_null=_accepts_null(connection, column)) if column.name in wanted else column
+            for column in found
         ),
         untracked={column: _untracked(connection, table, column) for column in wanted},
         tracked={column: _tracked(connection, oid, column) for column in wanted},
@@ -74,6 +81,13 @@ def heaps(connection: Connection, table: TableName) -> tuple[TableName, ...]:
     )
     leaves = tuple(TableName(row["schema"], row["name"]) for row in rows if row["kind"] == "r")
     return leaves if rows else (table,)
+
+
+def _search_path(connection: Connection) -> str:
+    with connection.transaction():
+        connection.execute("SET LOCAL search_path TO DEFAULT")
+        row = connection.execute("SELECT pg_catalog.current_setting('search_path')").fetchone()
+    return row[0] if row and row[0] else "pg_catalog"
 
 
 def filenode(connection: Connection, heap: TableName) -> int:

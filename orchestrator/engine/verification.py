@@ -14,7 +14,7 @@ from typing import Any
 
 from psycopg import sql
 
-from orchestrator.engine import catalog
+from orchestrator.engine import catalog, locks
 from orchestrator.engine.connection import Connection, Link
 from orchestrator.engine.crew import Crew
 from orchestrator.errors import ConnectionFailedError, VerificationError
@@ -59,7 +59,7 @@ class Verdict:
     mismatches: int
     samples: tuple[Sample, ...]
     not_invertible: int
-    """Rows that are right, but whose old side would not come back from the new one. None, for a copy."""
+    """Rows that are right, but whose new side would not come again from the old one. None, for a copy."""
     expressions: tuple[str, ...] = ()
     """What has to hold in every row, for a person."""
 
@@ -95,6 +95,7 @@ class _Found:
     rows: int
     mismatches: int
     samples: list[Sample]
+    not_invertible: int
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -142,8 +143,8 @@ def verify(
         rows=sum(verdict.rows for verdict in verdicts),
         mismatches=sum(verdict.mismatches for verdict in verdicts),
         samples=tuple(samples[:SAMPLES]),
-        not_invertible=0,
-        expressions=tuple(f"{pair.new} = {pair.old}" for pair in proof.mappings),
+        not_invertible=sum(verdict.not_invertible for verdict in verdicts),
+        expressions=tuple(line for mapping in proof.mappings for line in mapping.says),
     )
 
 
@@ -190,20 +191,18 @@ def _scan(
             return None
         where = region(first, None if first + REGION > total else first + REGION)
         try:
-            row = connection.execute(proof.count(heap, where)).fetchone() or (0, 0)
-            samples = _samples(connection, proof, heap, where, SAMPLES) if row[1] else []
+            return _region(connection, proof, heap, where, first)
         except BaseException:
             with guard:
                 unread.append(first)
             raise
-        return _Read(first=first, rows=row[0], mismatches=row[1], samples=samples)
 
     def found(each: _Read) -> None:
         tally.add(each)
         progress(min(tally.done, total), total, tally.rows)
 
     if len(starts) == 1:
-        found(link.do(read) or _Read(first=0, rows=0, mismatches=0, samples=[]))
+        found(link.do(read) or _Read(first=0, rows=0, mismatches=0, samples=[], not_invertible=0))
         return tally.found
     kept = monotonic()
     with Crew[_Read](link, min(workers, len(starts)), read, prepare=lambda _: None) as crew:
@@ -218,6 +217,16 @@ def _scan(
     return tally.found
 
 
+def _region(connection: Connection, proof: Proof, heap: TableName, where: sql.Composable, first: int) -> _Read:
+    """Read one range of pages."""
+    with connection.transaction():
+        if any(mapping.runs_code for mapping in proof.mappings):
+            locks.as_the_owner(connection)
+        rows, mismatches, *one_way = connection.execute(proof.count(heap, where)).fetchone() or (0, 0)
+        samples = _samples(connection, proof, heap, where, SAMPLES) if mismatches else []
+    return _Read(first=first, rows=rows, mismatches=mismatches, samples=samples, not_invertible=sum(one_way))
+
+
 class _Tally:
     """What the workers found, put together."""
 
@@ -225,7 +234,7 @@ class _Tally:
         self.proven = begun
         self.rows = begun.rows
         self.done = begun.page
-        self.mismatches = 0
+        self.mismatches = self.not_invertible = 0
         self.ranges = 0
         self._samples: list[tuple[int, Sample]] = []
         self._beyond: dict[int, _Read] = {}
@@ -234,6 +243,7 @@ class _Tally:
         """Add a range; they come in any order, and what is proven ends at the first that is missing."""
         self.rows, self.mismatches = self.rows + read.rows, self.mismatches + read.mismatches
         self.ranges, self.done = self.ranges + 1, self.done + REGION
+        self.not_invertible += read.not_invertible
         self._samples += [(read.first, sample) for sample in read.samples]
         self._beyond[read.first] = read
         while (following := self._beyond.pop(self.proven.page, None)) is not None:
@@ -243,7 +253,12 @@ class _Tally:
     def found(self) -> _Found:
         """What was found in all."""
         samples = [sample for _, sample in sorted(self._samples, key=lambda each: each[0])]
-        return _Found(rows=self.rows, mismatches=self.mismatches, samples=samples[:SAMPLES])
+        return _Found(
+            rows=self.rows,
+            mismatches=self.mismatches,
+            samples=samples[:SAMPLES],
+            not_invertible=self.not_invertible,
+        )
 
 
 def unproven(verdict: Verdict) -> VerificationError:
@@ -258,7 +273,8 @@ def unproven(verdict: Verdict) -> VerificationError:
 
 def _samples(connection: Connection, proof: Proof, heap: TableName, where: sql.Composable, most: int) -> list[Sample]:
     keys = _key(connection, heap)
-    old, new = [mapping.old for mapping in proof.mappings], [mapping.new for mapping in proof.mappings]
+    old = [name for mapping in proof.mappings for name in mapping.olds]
+    new = [name for mapping in proof.mappings for name in mapping.news]
     shown = [*keys, *old, *new]
     columns = sql.SQL(", ").join(sql.SQL("{}::text").format(sql.Identifier(name)) for name in shown)
     found = connection.execute(

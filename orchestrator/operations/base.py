@@ -5,15 +5,46 @@ sweep, the proof, the order of things) is added by `orchestrator.plan.compile`.
 """
 
 from abc import ABC, abstractmethod
+from typing import Annotated, ClassVar
 
-from pydantic import BaseModel, ConfigDict
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 
-from orchestrator.errors import EcmError
+from orchestrator.errors import EcmError, PreconditionError
 from orchestrator.sql.facts import Dependent, Table
-from orchestrator.sql.identifiers import TableName
+from orchestrator.sql.identifiers import NAME_BYTES, SYSTEM_COLUMNS, SYSTEM_SCHEMAS, TableName
 from orchestrator.sql.mapping import Mapping
-from orchestrator.sql.steps import Statement
+from orchestrator.sql.steps import Statement, Step
 from orchestrator.sql.sync import Ddl
+from orchestrator.words import did_you_mean
+
+
+def _a_table_of_yours(value: str) -> str:
+    table = TableName.parse(value)
+    if table.schema in SYSTEM_SCHEMAS:
+        raise ValueError(f"{table} is not a table of yours: schema {table.schema} belongs to PostgreSQL or ecm")
+    return str(table)
+
+
+def _a_plain_column(value: str) -> str:
+    if value in SYSTEM_COLUMNS:
+        raise ValueError(f"{value!r} is a system column, which every table has and no plan can change")
+    if value.startswith('"') and value.endswith('"'):
+        raise ValueError(f"{value} has quotes around it; a plan's names are exact as they are, without any")
+    return value
+
+
+def _fits_a_name(value: str) -> str:
+    if (size := len(value.encode())) > NAME_BYTES:
+        raise ValueError(f"{value!r} is {size} bytes long; PostgreSQL keeps {NAME_BYTES} and would cut the rest")
+    return value
+
+
+TableField = Annotated[str, Field(min_length=1), AfterValidator(_a_table_of_yours)]
+"""A table in a plan: table or schema.table, never one of PostgreSQL's or ecm's."""
+ColumnField = Annotated[str, Field(min_length=1), AfterValidator(_a_plain_column)]
+"""A column in a plan, by its exact name."""
+NewColumnField = Annotated[ColumnField, AfterValidator(_fits_a_name)]
+"""The name of a column that is to be made."""
 
 
 class Operation(BaseModel, ABC):
@@ -42,6 +73,21 @@ class Operation(BaseModel, ABC):
     def claims(self) -> frozenset[tuple[str, str]]:
         """Every (table, column) it changes or makes; two changes under way may not share one."""
 
+    standing: ClassVar[str] = "was made on the new column while both versions ran"
+    """What is said of something that keeps contract from dropping a column."""
+
+    def touched(self) -> frozenset[str]:
+        """The columns of its table that it changes or makes."""
+        return frozenset(column for table, column in self.claims() if table == str(self.target))
+
+    @abstractmethod
+    def made(self) -> tuple[str, ...]:
+        """The columns that expand makes."""
+
+    def warnings(self, facts: Table) -> tuple[str, ...]:
+        """What a person should know before it begins, a line each."""
+        return ()
+
     def renames(self) -> tuple[tuple[str, str], ...]:
         """(old, new) columns under whose new name readers will want the old one's indexes, until contract."""
         return ()
@@ -66,6 +112,66 @@ class Operation(BaseModel, ABC):
     def standing_on(self, facts: Table) -> tuple[Dependent, ...]:
         """What stands on something contract drops and would go with it; contract waits until it is gone."""
 
+    def before_expand(self, facts: Table) -> tuple[Step, ...]:
+        """What is tried out before anything is touched; steps of their own."""
+        return ()
+
+    def before_contract(self, facts: Table) -> tuple[Step, ...]:
+        """What readies the new side for contract, once nobody writes the old one; steps of their own."""
+        return ()
+
     @abstractmethod
     def contract(self, facts: Table) -> tuple[Statement, ...]:
         """The end: catalog-only statements, after the sync trigger is gone, in the same transaction."""
+
+
+def unusable(facts: Table, name: str) -> tuple[EcmError, ...]:
+    """Return why the column of that name cannot be the old side of a change: it is not there, or nobody writes it."""
+    column, where = facts.column(name), f"{facts.name}.{name}"
+    if column is None:
+        return (
+            PreconditionError(
+                f"column {name} of {facts.name} does not exist",
+                details=[did_you_mean(name, (column.name for column in facts.columns))],
+                hint="correct `column` in the plan",
+            ),
+        )
+    found: list[EcmError] = []
+    if column.generated:
+        found.append(
+            PreconditionError(
+                f"{where} is a generated column",
+                details=["nobody writes it, so there are no two sides to keep in step"],
+                hint="change it directly when no reader relies on it any more",
+            )
+        )
+    if not column.accepts_null:
+        found.append(
+            PreconditionError(
+                f"the type of {where}, domain {column.type}, does not accept NULL, and the column has no default",
+                details=["a writer of the new name leaves it out, and PostgreSQL checks a domain before any trigger"],
+                hint=f"put NOT NULL on {where} itself instead of its domain, or give it a default",
+            )
+        )
+    if column.partition_key:
+        found.append(
+            PreconditionError(
+                f"{where} is part of the partition key",
+                details=["PostgreSQL does not move a row to another partition from within a BEFORE trigger"],
+                hint="change it directly, in a maintenance window",
+            )
+        )
+    return tuple(found)
+
+
+def taken(facts: Table, name: str) -> tuple[EcmError, ...]:
+    """Return why a column of that name cannot be made: there is one."""
+    if facts.column(name) is None:
+        return ()
+    return (
+        PreconditionError(
+            f"{facts.name} already has a column {name}",
+            details=["the new name must be free: while both versions run, it is a column of its own"],
+            hint="choose another name, or drop that column first",
+        ),
+    )

@@ -9,52 +9,26 @@ them follow by themselves, and the end schema is that of a plain RENAME COLUMN.
 from typing import Annotated, Literal
 
 from psycopg import sql
-from pydantic import Field, field_validator, model_validator
+from pydantic import Field, model_validator
 from typing_extensions import override
 
 from orchestrator.errors import EcmError, PreconditionError
-from orchestrator.operations.base import Operation
+from orchestrator.operations.base import ColumnField, NewColumnField, Operation, TableField, taken, unusable
 from orchestrator.sql.facts import Column, Dependent, Grant, Table
-from orchestrator.sql.identifiers import NAME_BYTES, SYSTEM_COLUMNS, SYSTEM_SCHEMAS, TableName, verbatim
-from orchestrator.sql.mapping import Mapping
+from orchestrator.sql.identifiers import TableName, verbatim
+from orchestrator.sql.mapping import Copy
 from orchestrator.sql.steps import Statement
 from orchestrator.sql.sync import Ddl
-from orchestrator.words import did_you_mean, kebab
-
-Name = Annotated[str, Field(min_length=1)]
+from orchestrator.words import kebab
 
 
 class RenameColumn(Operation):
     """A column gets another name; both names work until contract."""
 
     kind: Literal["rename_column"] = "rename_column"  # pyright: ignore[reportIncompatibleVariableOverride] - frozen
-    table: Annotated[Name, Field(description="The table, as table or schema.table")]
-    column: Annotated[Name, Field(description="The column's name now")]
-    to: Annotated[Name, Field(description="The column's name in the end")]
-
-    @field_validator("table")
-    @classmethod
-    def _table_is_a_name(cls, value: str) -> str:
-        table = TableName.parse(value)
-        if table.schema in SYSTEM_SCHEMAS:
-            raise ValueError(f"{table} is not a table of yours: schema {table.schema} belongs to PostgreSQL or ecm")
-        return str(table)
-
-    @field_validator("column", "to")
-    @classmethod
-    def _is_a_plain_column(cls, value: str) -> str:
-        if value in SYSTEM_COLUMNS:
-            raise ValueError(f"{value!r} is a system column, which every table has and no plan can change")
-        if value.startswith('"') and value.endswith('"'):
-            raise ValueError(f"{value} has quotes around it; a plan's names are exact as they are, without any")
-        return value
-
-    @field_validator("to")
-    @classmethod
-    def _fits_a_name(cls, value: str) -> str:
-        if (size := len(value.encode())) > NAME_BYTES:
-            raise ValueError(f"{value!r} is {size} bytes long; PostgreSQL keeps {NAME_BYTES} and would cut the rest")
-        return value
+    table: Annotated[TableField, Field(description="The table, as table or schema.table")]
+    column: Annotated[ColumnField, Field(description="The column's name now")]
+    to: Annotated[NewColumnField, Field(description="The column's name in the end")]
 
     @model_validator(mode="after")
     def _really_renames(self) -> "RenameColumn":
@@ -83,70 +57,30 @@ class RenameColumn(Operation):
         return frozenset({(table, self.column), (table, self.to)})
 
     @override
+    def made(self) -> tuple[str, ...]:
+        return (self.to,)
+
+    @override
     def renames(self) -> tuple[tuple[str, str], ...]:
         return ((self.column, self.to),)
 
     @override
     def problems(self, facts: Table) -> tuple[EcmError, ...]:
-        column = facts.column(self.column)
-        where = f"{self.target}.{self.column}"
-        if column is None:
-            return (
-                PreconditionError(
-                    f"column {self.column} of {self.target} does not exist",
-                    details=[did_you_mean(self.column, (column.name for column in facts.columns))],
-                    hint="correct `column` in the plan",
-                ),
-            )
-        found: list[EcmError] = []
-        if facts.column(self.to):
-            found.append(
-                PreconditionError(
-                    f"{self.target} already has a column {self.to}",
-                    details=["the new name must be free: while both versions run, it is a column of its own"],
-                    hint="choose another name, or drop that column first",
-                )
-            )
-        if column.generated:
-            found.append(
-                PreconditionError(
-                    f"{where} is a generated column",
-                    details=["nobody writes it, so there are no two sides to keep in step"],
-                    hint="rename it directly when no reader uses the old name any more",
-                )
-            )
-        if not column.accepts_null:
-            found.append(
-                PreconditionError(
-                    f"the type of {where}, domain {column.type}, does not accept NULL, and the column has no default",
-                    details=[
-                        "a writer of the new name leaves it out, and PostgreSQL checks a domain before any trigger"
-                    ],
-                    hint=f"put NOT NULL on {where} itself instead of its domain, or give it a default",
-                )
-            )
-        if column.partition_key:
-            found.append(
-                PreconditionError(
-                    f"{where} is part of the partition key",
-                    details=["PostgreSQL does not move a row to another partition from within a BEFORE trigger"],
-                    hint="rename it directly, in a maintenance window",
-                )
-            )
-        return tuple(found)
+        found = unusable(facts, self.column)
+        return found if facts.column(self.column) is None else (*taken(facts, self.to), *found)
 
     @override
     def unfollowed(self, facts: Table) -> tuple[Dependent, ...]:
         return facts.untracked.get(self.column, ())
 
     @override
-    def mappings(self, facts: Table) -> tuple[Mapping, ...]:
+    def mappings(self, facts: Table) -> tuple[Copy, ...]:
         column = self._column(facts)
         # The default that counts is the one the new column has, whatever has become of the old one's since.
         given = facts.column(self.to) or column
         default = given.default if given.default_is_constant else None
         return (
-            Mapping(
+            Copy(
                 old=self.column,
                 new=self.to,
                 type=column.plain_type,

@@ -19,9 +19,9 @@ from orchestrator.plan.model import Plan
 from orchestrator.sql import sync
 from orchestrator.sql.facts import Dependent, Index, Table, Trigger
 from orchestrator.sql.identifiers import TableName, bounded, verbatim
-from orchestrator.sql.mapping import Mapping
+from orchestrator.sql.mapping import Mapping, Truth
 from orchestrator.sql.steps import ConcurrentIndex, LockMode, Proof, Statement, Step, Sweep, SyncTrigger, Transaction
-from orchestrator.sql.sync import Ddl, Truth
+from orchestrator.sql.sync import Ddl
 
 Facts = Dictionary[TableName, Table]
 
@@ -34,6 +34,10 @@ def tables(plan: Plan) -> tuple[TableName, ...]:
 def mappings(plan: Plan, facts: Table) -> tuple[Mapping, ...]:
     """Return every mapping of a plan on one table."""
     return tuple(chain.from_iterable(change.mappings(facts) for change in _on(plan, facts.name)))
+
+
+def _news(plan: Plan, facts: Table) -> tuple[str, ...]:
+    return tuple(name for mapping in mappings(plan, facts) for name in mapping.news)
 
 
 def steps(plan: Plan, phase: Phase, facts: Facts) -> tuple[Step, ...]:
@@ -61,7 +65,7 @@ def undo(plan: Plan, phase: Phase, facts: Facts, *, filled: bool) -> tuple[Step,
     if phase is not Phase.EXPAND:
         return backward
     # A new column that someone dropped by hand holds nothing that could be lost.
-    there = tuple(t for t in tables(plan) if all(facts[t].column(pair.new) for pair in mappings(plan, facts[t])))
+    there = tuple(t for t in tables(plan) if all(map(facts[t].column, _news(plan, facts[t]))))
     kept = tuple(chain.from_iterable(_kept(plan, facts[table]) for table in there))
     return (
         *(
@@ -86,7 +90,7 @@ def problems(plan: Plan, phase: Phase, facts: Facts) -> tuple[EcmError, ...]:
             return (*unfit(plan, facts), *own, *suppressible)
         case Phase.CONTRACT:
             return (
-                *(_in_the_way(plan, dependent) for dependent in _standing(plan, facts)),
+                *(_in_the_way(plan, change, dependent) for change, dependent in _standing(plan, facts)),
                 *(error for table in tables(plan) for error in _written_since(plan, facts[table])),
             )
         case Phase.BACKFILL:
@@ -95,12 +99,13 @@ def problems(plan: Plan, phase: Phase, facts: Facts) -> tuple[EcmError, ...]:
             return tuple(error for table in tables(plan) for error in _names_taken(plan, facts[table]))
 
 
-def _standing(plan: Plan, facts: Facts) -> tuple[Dependent, ...]:
-    """Return what would go with the scaffolding and is not ecm's own."""
+def _standing(plan: Plan, facts: Facts) -> tuple[tuple[Operation, Dependent], ...]:
+    """Return what would go with a column that contract drops and is not ecm's own, with the change that drops it."""
     ours = {TableName(twin.table.schema, twin.name) for table in tables(plan) for twin in _twins(plan, facts[table])}
     return tuple(
-        dependent
-        for dependent in chain.from_iterable(change.standing_on(facts[change.target]) for change in plan.changes)
+        (change, dependent)
+        for change in plan.changes
+        for dependent in change.standing_on(facts[change.target])
         if not (dependent.kind == "index" and TableName.parse(dependent.name) in ours)
     )
 
@@ -121,6 +126,7 @@ def beware(plan: Plan, facts: Facts) -> tuple[str, ...]:
     """Return what a person should know before the plan begins, a line each."""
     return (
         *(line for table in tables(plan) for line in _warnings(plan, facts[table])),
+        *(line for change in plan.changes for line in change.warnings(facts[change.target])),
         *left_behind(plan, facts),
         *_misnamed(plan, facts),
     )
@@ -144,10 +150,12 @@ def _warnings(plan: Plan, facts: Table) -> Iterable[str]:
     yield f"COPY {facts.name} FROM without a column list, and SELECT *, see one more column until contract"
 
 
-def _in_the_way(plan: Plan, dependent: Dependent) -> EcmError:
+def _in_the_way(plan: Plan, change: Operation, dependent: Dependent) -> EcmError:
     return PreconditionError(
-        f"{dependent.kind} {dependent.name} was made on the new column while both versions ran",
-        details=["contract drops that column and renames the original, and this would go with it"],
+        f"{dependent.kind} {dependent.name} {change.standing}",
+        details=["this would go with the column, or keep it from going"]
+        if not change.renames()
+        else ["contract drops that column and renames the original, and this would go with it"],
         hint=f"drop it, advance {plan.plan}, and make it again",
     )
 
@@ -264,7 +272,7 @@ def _written_since(plan: Plan, facts: Table) -> Iterable[EcmError]:
 
 def _misnamed(plan: Plan, facts: Facts) -> Iterable[str]:
     """Entries of `acknowledge` that mean nothing, told before the plan begins: a typing error, most likely."""
-    begun = any(facts[change.target].column(new) for change in plan.changes for _, new in change.renames())
+    begun = any(facts[change.target].column(new) for change in plan.changes for new in change.made())
     found = {each.name for table in tables(plan) for each in _left_to_the_person(plan, facts[table])}
     for name in () if begun else plan.expand.acknowledge:
         if name.partition("(")[0] not in found:
@@ -306,6 +314,7 @@ def _expand(plan: Plan, facts: Facts) -> tuple[Step, ...]:
         )
     ]
     return (
+        *(step for change in plan.changes for step in change.before_expand(facts[change.target])),
         Transaction(
             key="expand",
             title="add the new column, and the trigger that keeps both sides in step",
@@ -329,7 +338,7 @@ def _sweep(plan: Plan, facts: Table) -> Sweep:
     touch = sync.touchable(facts, pairs) if sync.by_column(facts, pairs) else None
     return Sweep(
         key=f"sweep {facts.name}",
-        title=f"fill {' and '.join(pair.new for pair in pairs)} in every row of {facts.name}",
+        title=f"fill {' and '.join(_news(plan, facts))} in every row of {facts.name}",
         table=facts.name,
         mappings=pairs,
         spared=None if touch or sync.meddlers(facts) else sync.trigger_name(plan.plan, facts.name),
@@ -354,7 +363,7 @@ def _migrate_reads(plan: Plan, facts: Facts) -> tuple[Step, ...]:
             statements=(
                 sql.SQL("ANALYZE {} ({})").format(
                     table.identifier,
-                    sql.SQL(", ").join(sql.Identifier(pair.new) for pair in mappings(plan, facts[table])),
+                    sql.SQL(", ").join(map(sql.Identifier, _news(plan, facts[table]))),
                 ),
             ),
             inverse=(),
@@ -374,7 +383,7 @@ def _migrate_reads(plan: Plan, facts: Facts) -> tuple[Step, ...]:
     return (
         *twins,
         *statistics,
-        *proofs(plan, facts, "before readers come: find no row whose two sides differ"),
+        *proofs(plan, facts, "before readers come: find no row whose two sides differ", closing=True),
         switch,
     )
 
@@ -458,7 +467,9 @@ def _names_taken(plan: Plan, facts: Table) -> Iterable[EcmError]:
 
 
 def _functions(plan: Plan, facts: Facts, truth: Truth) -> tuple[Statement, ...]:
-    return tuple(sync.sync_function(plan.plan, table, mappings(plan, facts[table]), truth) for table in tables(plan))
+    return tuple(
+        sync.sync_function(plan.plan, facts[table], mappings(plan, facts[table]), truth) for table in tables(plan)
+    )
 
 
 def _contract(plan: Plan, facts: Facts) -> tuple[Step, ...]:
@@ -470,10 +481,13 @@ def _contract(plan: Plan, facts: Facts) -> tuple[Step, ...]:
         for table in tables(plan)
     )
     return (
-        *proofs(plan, facts, "for the last time: find no row whose two sides differ"),
+        *proofs(plan, facts, "for the last time: find no row whose two sides differ", closing=True),
+        *(step for change in plan.changes for step in change.before_contract(facts[change.target])),
         Transaction(
             key="contract",
-            title="take the scaffolding away and give the column its final name",
+            title="take the scaffolding away and give the column its final name"
+            if all(change.renames() for change in plan.changes)
+            else "take the old columns and the scaffolding away, and settle names and constraints",
             tables=_lockable(plan, facts),
             lock=LockMode.ACCESS_EXCLUSIVE,
             statements=tuple(statements),
@@ -485,8 +499,11 @@ def _contract(plan: Plan, facts: Facts) -> tuple[Step, ...]:
     )
 
 
-def proofs(plan: Plan, facts: Facts, title: str) -> tuple[Proof, ...]:
-    """Return the scan of each table that says whether the two sides follow from one another."""
+def proofs(plan: Plan, facts: Facts, title: str, *, closing: bool = False) -> tuple[Proof, ...]:
+    """Return the scan of each table that says whether the two sides follow from one another.
+
+    With `closing`, the new side also has to be as it must be after contract.
+    """
     return tuple(
         Proof(
             key=f"proof {table}",
@@ -494,6 +511,7 @@ def proofs(plan: Plan, facts: Facts, title: str) -> tuple[Proof, ...]:
             table=table,
             mappings=mappings(plan, facts[table]),
             kept_by=_kept(plan, facts[table]),
+            closing=closing,
         )
         for table in tables(plan)
     )

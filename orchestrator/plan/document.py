@@ -78,7 +78,7 @@ def _problems(error: ValidationError, tree: Tree, model: type[BaseModel]) -> Ite
             case "missing":
                 yield Problem(spot.place, f"key {spot.missing!r} is missing{spot.within(spot.path)}")
             case "union_tag_invalid":
-                kind = spot.child("kind")
+                kind = spot.tag
                 yield Problem(kind.place, kind.unknown_kind(_quoted(context["expected_tags"])))
             case "literal_error" if spot.path[-1:] == ("kind",):
                 yield Problem(spot.place, spot.unknown_kind(_quoted(context["expected"])))
@@ -130,6 +130,12 @@ class _Spot:
             return _Spot(tree=self.tree, path=self.path, value=self.value, shape=shape, missing=str(step))
         parent = shape if isinstance(shape, type) and issubclass(shape, BaseModel) else None
         return _Spot(tree=self.tree, path=path, value=self.tree.at(path), shape=_below(shape, step), parent=parent)
+
+    @property
+    def tag(self) -> "_Spot":
+        """The key that picks one type of a union."""
+        path = (*self.path, "kind")
+        return _Spot(tree=self.tree, path=path, value=self.tree.at(path), shape=str)
 
     @property
     def place(self) -> Place:
@@ -248,8 +254,10 @@ _SIZES = {
 def _in_words(kind: str, context: Mapping[str, Any], message: str, spot: _Spot) -> str:
     """Return what was expected and what was found; another validator's own message as it is."""
     shape = _plain(spot.shape)
+    if kind == "value_error":
+        return str(context["error"])
     if isinstance(shape, _Union):
-        expected = listed(dict.fromkeys(_TYPE_NAMES.get(member, str(member)) for member in shape.members), "or")
+        expected = listed(dict.fromkeys(map(_type_name, shape.members)), "or")
     elif kind in _EXPECTED:
         expected = _EXPECTED[kind] + (
             f", such as [{spot.value}]" if kind == "tuple_type" and _is_word(spot.value) else ""
@@ -268,6 +276,12 @@ def _in_words(kind: str, context: Mapping[str, Any], message: str, spot: _Spot) 
     # A number, true or false where text belongs is most often text that lacks its quotes.
     quotes = "; put it in quotes" if kind == "string_type" and isinstance(spot.value, bool | int | float) else ""
     return f"expected {expected}, found {_shown(spot.value)}{quotes}"
+
+
+def _type_name(shape: Any) -> str:
+    if isinstance(shape, type) and issubclass(shape, BaseModel):
+        return "keys and values"
+    return _TYPE_NAMES.get(shape, str(cast("object", shape)))
 
 
 def _size(value: object) -> int:

@@ -6,7 +6,7 @@ empty search_path.
 """
 
 from dataclasses import dataclass, field
-from typing import Literal
+from typing import Literal, Self
 
 from orchestrator.sql.identifiers import TableName
 
@@ -47,6 +47,23 @@ class Column:
     grants: tuple[Grant, ...]
     accepts_null: bool = True
     """Whether its type does; only a domain may not."""
+
+    @classmethod
+    def plain(cls, name: str, type_name: str) -> Self:
+        """Return a column without anything special, as one that is about to be added."""
+        return cls(
+            name=name,
+            type=type_name,
+            plain_type=type_name,
+            collation=None,
+            not_null=False,
+            default=None,
+            default_is_constant=False,
+            identity=False,
+            generated=False,
+            partition_key=False,
+            grants=(),
+        )
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -129,6 +146,8 @@ class Table:
     role: str
     """The connected role."""
     owner_is_superuser: bool
+    search_path: str = '"$user", public'
+    """Where the role's own sessions look names up, as SHOW search_path prints it."""
     partitions: tuple[TableName, ...] = ()
     """The partitions that hold its rows, where it is partitioned."""
     unlike_partitions: tuple[str, ...] = ()

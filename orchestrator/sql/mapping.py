@@ -2,7 +2,8 @@
 
 Nearly every column change is the same thing: an old side, a new side, and values for each in
 terms of the other. The sync trigger, the backfill's SET, the proof and the contract all derive
-from the mapping.
+from the mapping. A `Copy` is one value under two names; a `Conversion` is one or more values that
+expressions make of others, and back; a `Filling` is a new value where nobody has given one.
 
 Values are compared by their image ("Composite Type Comparison", manual 9.25.6), not with `=`:
 json and point have no equality, numeric 1.0 and 1.00 are equal but not the same, and an operator
@@ -10,15 +11,100 @@ named without its schema would be looked up on the application's search_path. Th
 the function behind `*<>`, because PostgreSQL takes `ROW(a) *<> ROW(b)` apart into columns.
 """
 
+from abc import ABC, abstractmethod
+from collections.abc import Iterable
 from dataclasses import dataclass
+from enum import StrEnum
 
 from psycopg import sql
+from typing_extensions import override
 
 from orchestrator.sql.identifiers import verbatim
 
 
+class Truth(StrEnum):
+    """The side that wins where a statement changed both to different values."""
+
+    OLD = "old"
+    NEW = "new"
+
+
+class Mapping(ABC):
+    """An old side and a new side of a table's rows, each of which follows from the other."""
+
+    @property
+    @abstractmethod
+    def olds(self) -> tuple[str, ...]:
+        """The columns of the old side."""
+
+    @property
+    @abstractmethod
+    def news(self) -> tuple[str, ...]:
+        """The columns of the new side."""
+
+    @property
+    @abstractmethod
+    def says(self) -> tuple[str, ...]:
+        """What holds in every row, for a person: a line for each new column."""
+
+    @property
+    def runs_code(self) -> bool:
+        """Whether its expressions may name what is not PostgreSQL's own, and need the role's search_path."""
+        return False
+
+    @property
+    @abstractmethod
+    def mismatch(self) -> sql.Composed:
+        """A condition over the table's row: its two sides do not follow from one another."""
+
+    @property
+    @abstractmethod
+    def unfilled(self) -> sql.Composed:
+        """A condition over the table's row: no write has reached its new side yet."""
+
+    @property
+    @abstractmethod
+    def only_new(self) -> sql.Composed:
+        """A condition over the table's row: its new side holds what the old does not, and would be lost with it."""
+
+    @property
+    def one_way(self) -> sql.Composed | None:
+        """A condition over the table's row: it is right, but its new side would not come again from its old one."""
+        return None
+
+    @property
+    def unfit(self) -> sql.Composed | None:
+        """A condition over the table's row: its new side is not yet as it must be after contract."""
+        return None
+
+    @abstractmethod
+    def assignments(self, *, alone: bool) -> sql.Composed:
+        """The SET clause that makes the new side follow from the old, evaluated inside the UPDATE itself.
+
+        PostgreSQL evaluates it again on the newest row version after a lock wait ("Read Committed
+        Isolation Level", manual 13.2.1), so a value is never carried from an earlier read.
+
+        Args:
+            alone: whether the rows that are written are those that this mapping has not filled, and no others.
+        """
+
+    # What the sync trigger does with NEW and OLD, as statements of PL/pgSQL.
+
+    @abstractmethod
+    def on_insert(self) -> sql.Composed:
+        """The new side was given when it is not its default; then it is written to the old, else the old to the new."""
+
+    @abstractmethod
+    def on_update(self, truth: Truth) -> sql.Composed:
+        """Whoever changed wins; where both changed, the truth does; where neither did, the row is filled."""
+
+    @abstractmethod
+    def settle(self) -> sql.Composed:
+        """Both sides agreed when the table's own triggers began; those know the old side, and have the last word."""
+
+
 @dataclass(frozen=True, kw_only=True)
-class Mapping:
+class Copy(Mapping):
     """One old column and one new column that carry the same value.
 
     Attributes:
@@ -37,6 +123,21 @@ class Mapping:
     cast: bool = False
 
     @property
+    @override
+    def olds(self) -> tuple[str, ...]:
+        return (self.old,)
+
+    @property
+    @override
+    def news(self) -> tuple[str, ...]:
+        return (self.new,)
+
+    @property
+    @override
+    def says(self) -> tuple[str, ...]:
+        return (f"{self.new} = {self.old}",)
+
+    @property
     def default_value(self) -> sql.Composed:
         """The value of the new column in a row that does not give it."""
         return sql.SQL("({})").format(verbatim(self.default or "NULL"))
@@ -49,25 +150,21 @@ class Mapping:
 
     def given(self, value: sql.Composable) -> sql.Composed:
         """Return a condition: a value of the new column is not the one it has when it is left out."""
-        if self.default is None:
-            # PostgreSQL takes this as a plain test for NULL, of a composite value too.
-            return sql.SQL("{} IS DISTINCT FROM NULL").format(value)
-        return sql.SQL("pg_catalog.record_image_ne(ROW({}), ROW({}::{}))").format(
-            value, self.default_value, verbatim(self.type)
-        )
+        return _given(value, self.default, self.type)
 
     @property
+    @override
     def mismatch(self) -> sql.Composed:
-        """A condition over the table's row: its two sides do not follow from one another."""
         return self.differ(sql.Identifier(self.old), sql.Identifier(self.new))
 
     @property
+    @override
     def unfilled(self) -> sql.Composed:
-        """A condition over the table's row: no write has reached its new side yet.
+        """Only then is the new side NULL while the old is not.
 
-        Only then is the new side NULL while the old is not: the column was added without a default, and
-        whatever is written under the trigger is in step. A row that differs in another way was written
-        past the trigger, and is for the proof to name, not for the sweep to overwrite.
+        The column was added without a default, and whatever is written under the trigger is in step. A row that
+        differs in another way was written past the trigger, and is for the proof to name, not for the sweep to
+        overwrite.
 
         Both are plain tests for NULL, of a composite value too: every pass of the sweep looks at every row.
         """
@@ -76,15 +173,334 @@ class Mapping:
         )
 
     @property
+    @override
     def only_new(self) -> sql.Composed:
-        """A condition over the table's row: its new side holds what the old does not, and would be lost with it."""
         return sql.SQL("{} IS DISTINCT FROM NULL AND {}").format(sql.Identifier(self.new), self.mismatch)
 
-    @property
-    def assignment(self) -> sql.Composed:
-        """The SET clause that makes the new side follow from the old, evaluated inside the UPDATE itself.
-
-        PostgreSQL evaluates it again on the newest row version after a lock wait ("Read Committed
-        Isolation Level", manual 13.2.1), so a value is never carried from an earlier read.
-        """
+    @override
+    def assignments(self, *, alone: bool) -> sql.Composed:
         return sql.SQL("{} = {}").format(sql.Identifier(self.new), sql.Identifier(self.old))
+
+    @override
+    def on_insert(self) -> sql.Composed:
+        return sql.SQL("    IF {given} THEN\n      {to_old}\n    ELSE\n      {to_new}\n    END IF;").format(
+            given=self.given(_new(self.new)), to_old=_assign(self.old, self.new), to_new=_assign(self.new, self.old)
+        )
+
+    @override
+    def on_update(self, truth: Truth) -> sql.Composed:
+        new_changed = self.differ(_new(self.new), _old(self.new))
+        old_changed = self.differ(_new(self.old), _old(self.old))
+        new_wins = new_changed if truth is Truth.NEW else sql.SQL("{} AND NOT {}").format(new_changed, old_changed)
+        return sql.SQL(
+            "    IF {differ} THEN\n      IF {new_wins} THEN\n        {to_old}\n"
+            "      ELSE\n        {to_new}\n      END IF;\n    END IF;"
+        ).format(
+            differ=self.differ(_new(self.old), _new(self.new)),
+            new_wins=new_wins,
+            to_old=_assign(self.old, self.new),
+            to_new=_assign(self.new, self.old),
+        )
+
+    @override
+    def settle(self) -> sql.Composed:
+        return sql.SQL("  IF {} THEN\n    {}\n  END IF;").format(
+            self.differ(_new(self.old), _new(self.new)), _assign(self.new, self.old)
+        )
+
+
+@dataclass(frozen=True, kw_only=True)
+class Value:
+    """A column of one side of a conversion.
+
+    Attributes:
+        type: as in the catalog.
+        expression: its value in terms of the other side's columns; None where it cannot be told.
+        default: its constant default, as SQL; None where a column not given is NULL.
+        not_null: whether it may not be NULL once contract is over.
+    """
+
+    column: str
+    type: str
+    expression: str | None
+    default: str | None = None
+    not_null: bool = False
+
+    @property
+    def name(self) -> sql.Identifier:
+        """The column as an identifier."""
+        return sql.Identifier(self.column)
+
+    @property
+    def computed(self) -> sql.Composed:
+        """Its expression over the row."""
+        return sql.SQL("({})").format(verbatim(self.expression or "NULL"))
+
+    @property
+    def follows(self) -> sql.Composed:
+        """A condition over the row: it is what its expression gives."""
+        return sql.SQL("pg_catalog.record_image_eq(ROW({}), ROW({}::{}))").format(
+            self.name, self.computed, verbatim(self.type)
+        )
+
+
+@dataclass(frozen=True, kw_only=True)
+class Conversion(Mapping):
+    """Old columns and new columns whose values expressions make of one another.
+
+    Not every pair of expressions is each other's inverse: of `Mary Ann Smith`, written in two parts, one side
+    may not give the other again. So a row is right where either side follows from the other.
+
+    Attributes:
+        old: the columns before the change; without expressions, what new writers write is not seen by old readers.
+        new: the columns added beside them.
+    """
+
+    old: tuple[Value, ...]
+    new: tuple[Value, ...]
+
+    @property
+    @override
+    def olds(self) -> tuple[str, ...]:
+        return tuple(value.column for value in self.old)
+
+    @property
+    @override
+    def news(self) -> tuple[str, ...]:
+        return tuple(value.column for value in self.new)
+
+    @property
+    @override
+    def says(self) -> tuple[str, ...]:
+        required = tuple(f"{value.column} is not NULL" for value in self.new if value.not_null)
+        return (*(f"{value.column} = {value.expression}" for value in self.new), *required)
+
+    @property
+    @override
+    def runs_code(self) -> bool:
+        return True
+
+    @property
+    def _two_way(self) -> bool:
+        return all(value.expression is not None for value in self.old)
+
+    @property
+    def _nothing_new(self) -> sql.Composed:
+        return _all(sql.SQL("{} IS NOT DISTINCT FROM NULL").format(value.name) for value in self.new)
+
+    @property
+    def _new_follows(self) -> sql.Composed:
+        return _all(value.follows for value in self.new)
+
+    @property
+    def _old_follows(self) -> sql.Composed:
+        """Without a way back, whatever a new writer wrote stands on its own."""
+        if self._two_way:
+            return _all(value.follows for value in self.old)
+        return sql.SQL("NOT ({})").format(self._nothing_new)
+
+    @property
+    @override
+    def mismatch(self) -> sql.Composed:
+        return sql.SQL("NOT ({}) AND NOT ({})").format(self._new_follows, self._old_follows)
+
+    @property
+    @override
+    def unfilled(self) -> sql.Composed:
+        """The new side is NULL, and would not be if it followed from the old one."""
+        return sql.SQL("{} AND {}").format(self._nothing_new, self.mismatch)
+
+    @property
+    @override
+    def only_new(self) -> sql.Composed:
+        if not self._two_way:
+            return sql.Composed([sql.SQL("false")])
+        return sql.SQL("NOT ({}) AND {}").format(self._nothing_new, self.mismatch)
+
+    @property
+    @override
+    def one_way(self) -> sql.Composed | None:
+        return sql.SQL("NOT ({})").format(self._new_follows)
+
+    @property
+    @override
+    def unfit(self) -> sql.Composed | None:
+        required = [sql.SQL("{} IS NULL").format(value.name) for value in self.new if value.not_null]
+        return sql.SQL(" OR ").join(required) if required else None
+
+    @override
+    def assignments(self, *, alone: bool) -> sql.Composed:
+        def computed(value: Value) -> sql.Composed:
+            if alone:
+                return value.computed
+            return sql.SQL("CASE WHEN {} THEN {} ELSE {} END").format(self.unfilled, value.computed, value.name)
+
+        return sql.SQL(", ").join(sql.SQL("{} = {}").format(value.name, computed(value)) for value in self.new)
+
+    @override
+    def on_insert(self) -> sql.Composed:
+        given = sql.SQL(" OR ").join(_given(_new(value.column), value.default, value.type) for value in self.new)
+        return _if(given, self._to_old, self._to_new)
+
+    @override
+    def on_update(self, truth: Truth) -> sql.Composed:
+        new_changed, old_changed = (
+            sql.SQL("({})").format(
+                sql.SQL(" OR ").join(
+                    sql.SQL("pg_catalog.record_image_ne(ROW({}), ROW({}))").format(_new(name), _old(name))
+                    for name in names
+                )
+            )
+            for names in (self.news, self.olds)
+        )
+        new_wins = new_changed if truth is Truth.NEW else sql.SQL("{} AND NOT {}").format(new_changed, old_changed)
+        # A statement that gives one of several new columns of a row that was not filled means to keep the others.
+        first_filled = self._where_unfilled(
+            "OLD",
+            sql.SQL("\n").join(
+                sql.SQL("IF pg_catalog.record_image_eq(ROW({new}), ROW({old})) THEN {new} := {value}; END IF;").format(
+                    new=_new(value.column), old=_old(value.column), value=_over("OLD", value.computed)
+                )
+                for value in self.new
+            ),
+        )
+        changed = sql.SQL("{}\n{}").format(first_filled, self._to_old)
+        return _if(new_wins, changed, _if(old_changed, self._to_new, self._where_unfilled("NEW", self._to_new)))
+
+    def _where_unfilled(self, row: str, then: sql.Composed) -> sql.Composed:
+        """Do something with a row that was not filled; most are told from it by a plain look at the row itself."""
+        empty = (sql.SQL("{}.{} IS NOT DISTINCT FROM NULL").format(verbatim(row), value.name) for value in self.new)
+        return _if(_all(empty), _if(_over(row, self.unfilled), then))
+
+    @override
+    def settle(self) -> sql.Composed:
+        return _if(_over("NEW", self.mismatch), self._to_new)
+
+    @property
+    def _to_old(self) -> sql.Composed:
+        return _computed(self.old) if self._two_way else sql.Composed([sql.SQL("NULL;")])
+
+    @property
+    def _to_new(self) -> sql.Composed:
+        return _computed(self.new)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Filling(Mapping):
+    """A new column that old writers do not know: an expression gives its value wherever nobody has.
+
+    Attributes:
+        new: the column; its expression is over the row's other columns, and may be volatile.
+    """
+
+    new: Value
+
+    @property
+    @override
+    def olds(self) -> tuple[str, ...]:
+        return ()
+
+    @property
+    @override
+    def news(self) -> tuple[str, ...]:
+        return (self.new.column,)
+
+    @property
+    @override
+    def says(self) -> tuple[str, ...]:
+        required = (f"{self.new.column} is not NULL",) if self.new.not_null else ()
+        return (f"{self.new.column} = {self.new.expression}, or what was written", *required)
+
+    @property
+    @override
+    def runs_code(self) -> bool:
+        return True
+
+    @property
+    @override
+    def mismatch(self) -> sql.Composed:
+        return sql.SQL("{} IS NOT DISTINCT FROM NULL AND {} IS DISTINCT FROM NULL").format(
+            self.new.name, self.new.computed
+        )
+
+    @property
+    @override
+    def unfilled(self) -> sql.Composed:
+        return self.mismatch
+
+    @property
+    @override
+    def only_new(self) -> sql.Composed:
+        """There is no old side: that a rollback takes the column away with what is in it is said before."""
+        return sql.Composed([sql.SQL("false")])
+
+    @property
+    @override
+    def unfit(self) -> sql.Composed | None:
+        return sql.SQL("{} IS NULL").format(self.new.name) if self.new.not_null else None
+
+    @override
+    def assignments(self, *, alone: bool) -> sql.Composed:
+        value = self.new.computed
+        if not alone:
+            value = sql.SQL("coalesce({}, {})").format(self.new.name, value)
+        return sql.SQL("{} = {}").format(self.new.name, value)
+
+    @override
+    def on_insert(self) -> sql.Composed:
+        return self.settle()
+
+    @override
+    def on_update(self, truth: Truth) -> sql.Composed:
+        """What was computed follows the columns it was computed of; what a new writer wrote stays."""
+        unchanged = sql.SQL("pg_catalog.record_image_eq(ROW({}), ROW({}))").format(
+            _new(self.new.column), _old(self.new.column)
+        )
+        follows = _if(_over("OLD", self.new.follows), _computed((self.new,)))
+        return sql.SQL("{}\n{}").format(_if(unchanged, follows), self.settle())
+
+    @override
+    def settle(self) -> sql.Composed:
+        return _if(sql.SQL("{} IS NOT DISTINCT FROM NULL").format(_new(self.new.column)), _computed((self.new,)))
+
+
+def _new(column: str) -> sql.Composed:
+    return sql.SQL("NEW.{}").format(sql.Identifier(column))
+
+
+def _old(column: str) -> sql.Composed:
+    return sql.SQL("OLD.{}").format(sql.Identifier(column))
+
+
+def _assign(column: str, other: str) -> sql.Composed:
+    return sql.SQL("{} := {};").format(_new(column), _new(other))
+
+
+def _given(value: sql.Composable, default: str | None, type_name: str) -> sql.Composed:
+    if default is None:
+        # PostgreSQL takes this as a plain test for NULL, of a composite value too.
+        return sql.SQL("{} IS DISTINCT FROM NULL").format(value)
+    return sql.SQL("pg_catalog.record_image_ne(ROW({}), ROW(({})::{}))").format(
+        value, verbatim(default), verbatim(type_name)
+    )
+
+
+def _all(conditions: Iterable[sql.Composed]) -> sql.Composed:
+    return sql.SQL(" AND ").join(conditions)
+
+
+def _over(row: str, expression: sql.Composed) -> sql.Composed:
+    """Return an expression over the table's columns, taken of a row that the trigger has."""
+    return sql.SQL('(SELECT {} FROM (SELECT {}.*) AS "row")').format(expression, verbatim(row))
+
+
+def _computed(values: tuple[Value, ...]) -> sql.Composed:
+    return sql.SQL("\n").join(
+        sql.SQL("{} := {};").format(_new(value.column), _over("NEW", value.computed)) for value in values
+    )
+
+
+def _if(condition: sql.Composable, then: sql.Composable, otherwise: sql.Composable | None = None) -> sql.Composed:
+    if otherwise is None:
+        return sql.SQL("IF {} THEN\n{}\nEND IF;").format(condition, then)
+    return sql.SQL("IF {} THEN\n{}\nELSE\n{}\nEND IF;").format(condition, then, otherwise)

@@ -145,24 +145,35 @@ class Proof(OnTable):
     """What has to keep both sides in step while the scan runs, or its answer is old when it comes."""
     unfilled_too: bool = False
     """Whether rows that the backfill has not reached are right as well: the new side may then be NULL."""
+    closing: bool = False
+    """Whether the new side has to be as it must be after contract."""
     lock: ClassVar[LockMode] = LockMode.ACCESS_SHARE
+
+    def _wrong(self, mapping: Mapping) -> tuple[sql.Composed, ...]:
+        if self.unfilled_too:
+            return (mapping.only_new,)
+        return (mapping.mismatch, mapping.unfit) if self.closing and mapping.unfit else (mapping.mismatch,)
 
     @property
     def mismatch(self) -> sql.Composed:
         """The condition: at least one mapping of the row does not hold."""
-        return sql.SQL(" OR ").join(
-            mapping.only_new if self.unfilled_too else mapping.mismatch for mapping in self.mappings
-        )
+        return sql.SQL(" OR ").join(condition for mapping in self.mappings for condition in self._wrong(mapping))
 
     def count(self, heap: TableName, region: sql.Composable) -> sql.Composed:
         """Return the query for the number of a region's rows, and of the wrong ones among them.
+
+        Where a mapping knows of any, also of those that are right and whose new side would not come again.
 
         Args:
             heap: the table, or one of its partitions.
             region: which pages.
         """
-        return sql.SQL("SELECT count(*), count(*) FILTER (WHERE {}) FROM ONLY {} WHERE {}").format(
-            self.mismatch, heap.identifier, region
+        one_way = [mapping.one_way for mapping in self.mappings if mapping.one_way is not None]
+        lost = sql.SQL(", count(*) FILTER (WHERE NOT ({}) AND ({}))").format(
+            self.mismatch, sql.SQL(" OR ").join(one_way)
+        )
+        return sql.SQL("SELECT count(*), count(*) FILTER (WHERE {}){} FROM ONLY {} WHERE {}").format(
+            self.mismatch, lost if one_way else sql.SQL(""), heap.identifier, region
         )
 
     @property
@@ -196,7 +207,8 @@ class Sweep(OnTable):
     def _assignments(self) -> sql.Composed:
         if self.touch is not None:
             return sql.SQL("{column} = {column}").format(column=sql.Identifier(self.touch))
-        return sql.SQL(", ").join(mapping.assignment for mapping in self.mappings)
+        alone = len(self.mappings) == 1
+        return sql.SQL(", ").join(mapping.assignments(alone=alone) for mapping in self.mappings)
 
     def update(self, heap: TableName, region: sql.Composable) -> sql.Composed:
         """Return the statement that fills the rows of a region of the table, or of one of its partitions."""

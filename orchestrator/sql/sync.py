@@ -13,14 +13,13 @@ search_path.
 """
 
 from dataclasses import dataclass, replace
-from enum import StrEnum
 from itertools import chain
 
 from psycopg import sql
 
 from orchestrator.sql.facts import Table, Trigger
 from orchestrator.sql.identifiers import JOURNAL_SCHEMA, TableName, bounded, verbatim
-from orchestrator.sql.mapping import Mapping
+from orchestrator.sql.mapping import Mapping, Truth
 from orchestrator.sql.steps import Statement, SyncTrigger
 
 LAST = "~ecm"
@@ -32,13 +31,6 @@ GUARD = "ecm.backfill"
 
 It holds the trigger's name: the trigger of another plan on the same table has to see the row.
 """
-
-
-class Truth(StrEnum):
-    """The side that wins where a statement changed both to different values."""
-
-    OLD = "old"
-    NEW = "new"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -115,16 +107,18 @@ def triggers(
     sync, settle = (_function(role, plan, table) for role in ("sync", "settle"))
     there = {trigger.name: trigger.function for trigger in facts.triggers}
     encloses = first in there or (there[last] == settle if last in there else bool(meddlers(facts)))
+    path = _path(facts, mappings)
     keeps = _kept(
         plan,
         table,
+        path,
         name=first if encloses else last,
         function=sync,
         bodies=tuple(_sync_body(mappings, each) for each in sorted(Truth, key=lambda each: each is not truth)),
     )
     own = [keeps]
     if encloses:
-        own.append(_kept(plan, table, name=last, function=settle, bodies=(_settle_body(mappings),)))
+        own.append(_kept(plan, table, path, name=last, function=settle, bodies=(_settle_body(mappings),)))
     return (*own, *(_on_partition(each, partition) for partition in facts.partitions for each in own))
 
 
@@ -140,13 +134,13 @@ def _function(role: str, plan: str, table: TableName) -> str:
     return bounded(role, plan, table.qualified)
 
 
-def _kept(plan: str, table: TableName, *, name: str, function: str, bodies: tuple[str, ...]) -> SyncTrigger:
+def _kept(plan: str, table: TableName, path: str, *, name: str, function: str, bodies: tuple[str, ...]) -> SyncTrigger:
     return SyncTrigger(
         table=table,
         name=name,
         function=function,
         bodies=bodies,
-        create_function=_definition(function, bodies[0]),
+        create_function=_definition(function, bodies[0], path),
         create=_trigger(name, table, sql.Identifier(JOURNAL_SCHEMA, function), guard=trigger_name(plan, table)),
         enable=_enable(table, name),
     )
@@ -165,89 +159,50 @@ def _trigger(name: str, table: TableName, function: sql.Identifier, *, guard: st
     )
 
 
-def sync_function(plan: str, table: TableName, mappings: tuple[Mapping, ...], truth: Truth) -> sql.Composed:
+def sync_function(plan: str, facts: Table, mappings: tuple[Mapping, ...], truth: Truth) -> sql.Composed:
     """Return the CREATE OR REPLACE of the sync function; replacing it takes no lock on the table."""
-    return _definition(_function("sync", plan, table), _sync_body(mappings, truth))
+    return _definition(_function("sync", plan, facts.name), _sync_body(mappings, truth), _path(facts, mappings))
 
 
 def _sync_body(mappings: tuple[Mapping, ...], truth: Truth) -> str:
     body = sql.SQL("  IF TG_OP = 'INSERT' THEN\n{inserts}\n  ELSE\n{updates}\n  END IF;").format(
-        inserts=sql.SQL("\n").join(_on_insert(mapping) for mapping in mappings),
-        updates=sql.SQL("\n").join(_on_update(mapping, truth) for mapping in mappings),
+        inserts=sql.SQL("\n").join(mapping.on_insert() for mapping in mappings),
+        updates=sql.SQL("\n").join(mapping.on_update(truth) for mapping in mappings),
     )
     return _body(body)
 
 
 def _settle_body(mappings: tuple[Mapping, ...]) -> str:
-    """Both sides agreed when the table's own triggers began, and those know the old side: theirs is the last word."""
-    body = sql.SQL("\n").join(
-        sql.SQL("  IF {} THEN\n    {}\n  END IF;").format(
-            mapping.differ(sql.SQL("NEW.{}").format(sql.Identifier(mapping.old)), _row_new(mapping)), _to_new(mapping)
-        )
-        for mapping in mappings
-    )
-    return _body(body)
-
-
-def _row_new(mapping: Mapping) -> sql.Composed:
-    return sql.SQL("NEW.{}").format(sql.Identifier(mapping.new))
+    return _body(sql.SQL("\n").join(mapping.settle() for mapping in mappings))
 
 
 def _body(work: sql.Composed) -> str:
     return sql.SQL("BEGIN\n{}\n  RETURN NEW;\nEND").format(work).as_string(None)
 
 
-def _definition(function: str, body: str) -> sql.Composed:
+def _definition(function: str, body: str, path: str) -> sql.Composed:
     return sql.SQL(
         "CREATE OR REPLACE FUNCTION {name}() RETURNS trigger LANGUAGE plpgsql"
         # Types go by name too: without it, an application's temporary table `date` would be that type.
-        " SET search_path = pg_catalog, pg_temp AS {body}"
-    ).format(name=sql.Identifier(JOURNAL_SCHEMA, function), body=sql.Literal(body))
+        " SET search_path = {path}, pg_temp AS {body}"
+    ).format(name=sql.Identifier(JOURNAL_SCHEMA, function), path=verbatim(path), body=sql.Literal(body))
 
 
-def _on_insert(mapping: Mapping) -> sql.Composed:
-    """The new side was given when it is not its default; then it is written to the old, else the old to the new."""
-    return sql.SQL("    IF {given} THEN\n      {to_old}\n    ELSE\n      {to_new}\n    END IF;").format(
-        given=mapping.given(_row_new(mapping)), to_old=_to_old(mapping), to_new=_to_new(mapping)
-    )
-
-
-def _on_update(mapping: Mapping, truth: Truth) -> sql.Composed:
-    """Whoever changed wins; where both changed, the truth does; where neither did, the row is filled."""
-    row, before = sql.SQL("NEW.{}"), sql.SQL("OLD.{}")
-    old, new = sql.Identifier(mapping.old), sql.Identifier(mapping.new)
-    new_changed = mapping.differ(row.format(new), before.format(new))
-    old_changed = mapping.differ(row.format(old), before.format(old))
-    new_wins = new_changed if truth is Truth.NEW else sql.SQL("{} AND NOT {}").format(new_changed, old_changed)
-    return sql.SQL(
-        "    IF {differ} THEN\n      IF {new_wins} THEN\n        {to_old}\n"
-        "      ELSE\n        {to_new}\n      END IF;\n    END IF;"
-    ).format(
-        differ=mapping.differ(row.format(old), row.format(new)),
-        new_wins=new_wins,
-        to_old=_to_old(mapping),
-        to_new=_to_new(mapping),
-    )
-
-
-def _to_old(mapping: Mapping) -> sql.Composed:
-    return sql.SQL("NEW.{} := NEW.{};").format(sql.Identifier(mapping.old), sql.Identifier(mapping.new))
-
-
-def _to_new(mapping: Mapping) -> sql.Composed:
-    return sql.SQL("NEW.{} := NEW.{};").format(sql.Identifier(mapping.new), sql.Identifier(mapping.old))
+def _path(facts: Table, mappings: tuple[Mapping, ...]) -> str:
+    """Return where the names in a trigger's body are looked up: a plan's expressions mean what the role sees."""
+    return facts.search_path if any(mapping.runs_code for mapping in mappings) else "pg_catalog"
 
 
 def by_column(facts: Table, mappings: tuple[Mapping, ...]) -> tuple[Trigger, ...]:
     """Return the table's UPDATE OF triggers on an old column."""
-    old = {mapping.old for mapping in mappings}
+    old = {name for mapping in mappings for name in mapping.olds}
     return tuple(trigger for trigger in facts.triggers if old.intersection(trigger.update_of))
 
 
 def touchable(facts: Table, mappings: tuple[Mapping, ...]) -> str | None:
     """Return a column that an UPDATE may set to itself without firing more triggers than any UPDATE does."""
     taken = {name for trigger in facts.triggers for name in trigger.update_of}
-    taken |= {name for mapping in mappings for name in (mapping.old, mapping.new)}
+    taken |= {name for mapping in mappings for name in (*mapping.olds, *mapping.news)}
     free = [c.name for c in facts.columns if not (c.name in taken or c.identity or c.generated or c.partition_key)]
     # A key set to itself still locks the row against foreign key checks; a plain column does not.
     indexed = {name for index in facts.indexes for name in index.columns}
@@ -255,12 +210,12 @@ def touchable(facts: Table, mappings: tuple[Mapping, ...]) -> str | None:
 
 
 def _with_new(trigger: Trigger, mappings: tuple[Mapping, ...]) -> tuple[str, ...]:
-    added = [mapping.new for mapping in mappings if mapping.old in trigger.update_of]
+    added = [n for mapping in mappings if set(mapping.olds) & set(trigger.update_of) for n in mapping.news]
     return (*trigger.update_of, *(name for name in added if name not in trigger.update_of))
 
 
 def _without_new(trigger: Trigger, mappings: tuple[Mapping, ...]) -> tuple[str, ...]:
-    new = {mapping.new for mapping in mappings}
+    new = {name for mapping in mappings for name in mapping.news}
     return tuple(name for name in trigger.update_of if name not in new)
 
 

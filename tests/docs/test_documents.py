@@ -20,6 +20,10 @@ BOOKSTORE = """
     INSERT INTO authors (name) SELECT 'Author ' || g FROM generate_series(1, 20) g;
     INSERT INTO books (title, author_id, published_year)
       SELECT 'Book ' || g, 1 + g % 20, 1900 + g % 120 FROM generate_series(1, 2000) g;
+    CREATE TABLE users (id serial PRIMARY KEY, full_name text NOT NULL);
+    INSERT INTO users (full_name) SELECT 'First' || g || ' Last' || g FROM generate_series(1, 500) g;
+    CREATE TABLE addresses (id serial PRIMARY KEY, street text NOT NULL, number text);
+    INSERT INTO addresses (street, number) SELECT 'Long Street', g FROM generate_series(1, 500) g;
 """
 ECM = Path(sys.executable).with_name("ecm")
 

@@ -158,6 +158,9 @@ class Journey:
                 table: catalog.read_table(
                     connection,
                     table,
+                    columns={
+                        name for change in self.plan.changes if change.target == table for name in change.touched()
+                    },
                     renames=[
                         pair for change in self.plan.changes if change.target == table for pair in change.renames()
                     ],

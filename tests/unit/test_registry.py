@@ -12,7 +12,22 @@ from orchestrator.operations import KINDS, Operation
 from orchestrator.plan.model import Plan
 
 EXAMPLES = {
+    "add_column": {"kind": "add_column", "table": "books", "column": "slug", "type": "text", "using": "lower(title)"},
     "rename_column": {"kind": "rename_column", "table": "books", "column": "year", "to": "published"},
+    "split_column": {
+        "kind": "split_column",
+        "table": "users",
+        "column": "full_name",
+        "into": [{"column": "first_name", "type": "text", "using": "split_part(full_name, ' ', 1)"}],
+        "reverse": "first_name",
+    },
+    "merge_columns": {
+        "kind": "merge_columns",
+        "table": "addresses",
+        "columns": ["street", "number"],
+        "into": {"column": "line", "type": "text", "using": "concat_ws(' ', street, number)"},
+        "reverse": {"street": "line", "number": "''"},
+    },
 }
 """One change of each kind, as it stands in a file."""
 
@@ -20,9 +35,9 @@ kinds = pytest.mark.parametrize("kind", sorted(KINDS))
 
 
 def test_every_file_is_a_kind() -> None:
-    """A file in the package is a kind of change, `base` apart."""
+    """A file in the package is a kind of change, what several of them share apart."""
     folder = Path(inspect.getfile(orchestrator.operations)).parent
-    files = {path.stem for path in folder.glob("*.py")} - {"__init__", "base"}
+    files = {path.stem for path in folder.glob("*.py")} - {"__init__", "base", "converting", "constraints", "trying"}
     assert set(KINDS) == files == set(EXAMPLES)
 
 

@@ -7,10 +7,10 @@ from hypothesis import strategies as st
 
 from orchestrator.sql import sync
 from orchestrator.sql.identifiers import NAME_BYTES, TableName
-from orchestrator.sql.mapping import Mapping
-from orchestrator.sql.sync import Ddl, Truth
+from orchestrator.sql.mapping import Copy, Truth
+from orchestrator.sql.sync import Ddl
 
-YEAR = Mapping(old="year", new="published", type="integer", default=None)
+YEAR = Copy(old="year", new="published", type="integer", default=None)
 NAMES = st.text(st.characters(exclude_characters="\x00", exclude_categories=["Cs"]), min_size=1, max_size=30)
 
 
@@ -69,8 +69,8 @@ def test_tables_of_one_plan_have_functions_of_their_own() -> None:
 @given(NAMES, NAMES, st.sampled_from(Truth))
 def test_any_name_is_quoted_in_the_body(old: str, new: str, truth: Truth) -> None:
     """Names with quotes, dollars or percent signs stand in the body as quoted identifiers, the body as one literal."""
-    mapping = Mapping(old=old, new=new, type="integer", default="'%s $$ '''")
-    statement = sync.sync_function("p", TableName("public", "t"), (mapping,), truth).as_string(None)
+    mapping = Copy(old=old, new=new, type="integer", default="'%s $$ '''")
+    statement = sync.sync_function("p", table(name="t"), (mapping,), truth).as_string(None)
     head, _, literal = statement.partition(" AS ")
     assert head.startswith('CREATE OR REPLACE FUNCTION "ecm"."sync_p_public.t"()')
     assert "SET search_path = pg_catalog, pg_temp" in head
@@ -84,7 +84,7 @@ def test_any_name_is_quoted_in_the_body(old: str, new: str, truth: Truth) -> Non
 
 def test_truth_decides_only_where_both_changed() -> None:
     """The two versions of the function differ in one condition."""
-    old, new = (sync.sync_function("p", TableName("public", "t"), (YEAR,), truth).as_string(None) for truth in Truth)
+    old, new = (sync.sync_function("p", table(name="t"), (YEAR,), truth).as_string(None) for truth in Truth)
     differing = [(a, b) for a, b in zip(old.split("\n"), new.split("\n"), strict=True) if a != b]
     ((before, after),) = differing
     assert before.startswith(after.removesuffix(" THEN"))

@@ -70,7 +70,9 @@ MODEL_FAULTS = {
     ),
     "no kind": (
         GOOD.replace("kind: rename_column\n    ", ""),
-        ["3:5: changes[0]: key 'kind' is missing; the kinds are rename_column"],
+        [
+            "3:5: changes[0]: key 'kind' is missing; the kinds are add_column, merge_columns, rename_column and split_column"
+        ],
     ),
     "a number for text": (
         GOOD + "contract: {deploy: 5}",

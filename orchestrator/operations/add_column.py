@@ -1,0 +1,205 @@
+"""Add a column that readers can rely on: every row has its value, those too that old writers add.
+
+A constant default is a matter of the catalog alone ("ALTER TABLE", ADD COLUMN). What is volatile, or depends on
+the row, is filled by the sweep, and by the trigger in what old writers write.
+"""
+
+import re
+from collections.abc import Iterable
+from typing import Annotated, ClassVar, Literal
+
+from psycopg import sql
+from pydantic import BaseModel, ConfigDict, Field, model_validator
+from typing_extensions import override
+
+from orchestrator.errors import EcmError, PreconditionError
+from orchestrator.operations import constraints, trying
+from orchestrator.operations.base import ColumnField, NewColumnField, Operation, TableField, taken
+from orchestrator.sql.facts import Dependent, Table
+from orchestrator.sql.identifiers import NAME_BYTES, TableName, bounded, verbatim
+from orchestrator.sql.mapping import Filling, Value
+from orchestrator.sql.steps import ConcurrentIndex, Statement, Step
+from orchestrator.sql.sync import Ddl
+from orchestrator.words import kebab
+
+Expression = Annotated[str, Field(min_length=1)]
+
+_CONSTANT = re.compile(
+    r"""\s*([+-]?\d+(\.\d+)?|'([^'\\]|'')*'|true|false|null)\s*(::[\w\s.,"\[\]()]+)?\s*""", re.IGNORECASE
+)
+"""A literal, cast or not. Anything else may be volatile, and would have ADD COLUMN rewrite the table."""
+
+
+class Reference(BaseModel):
+    """The columns that a foreign key points to."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    table: Annotated[TableField, Field(description="The other table")]
+    columns: Annotated[tuple[ColumnField, ...], Field(description="Its columns; the primary key otherwise")] = ()
+
+    @property
+    def target(self) -> TableName:
+        """The other table."""
+        return TableName.parse(self.table)
+
+    @property
+    def columns_of_it(self) -> sql.Composed:
+        """Its columns as they stand after its name."""
+        names = sql.SQL(", ").join(map(sql.Identifier, self.columns))
+        return sql.SQL(" ({})").format(names) if self.columns else sql.Composed([])
+
+
+class AddColumn(Operation):
+    """A column is added, filled in every row, and held to its constraints from contract on."""
+
+    kind: Literal["add_column"] = "add_column"  # pyright: ignore[reportIncompatibleVariableOverride] - frozen
+    table: Annotated[TableField, Field(description="The table, as table or schema.table")]
+    column: Annotated[NewColumnField, Field(description="The column's name")]
+    type: Annotated[str, Field(min_length=1, description="Its type")]
+    using: Annotated[Expression | None, Field(description="Its value where nobody gives one, over the row")] = None
+    default: Annotated[Expression | None, Field(description="Its DEFAULT, which stays")] = None
+    not_null: Annotated[bool, Field(description="Whether it is NOT NULL in the end")] = False
+    check: Annotated[Expression | None, Field(description="A condition that holds in every row in the end")] = None
+    unique: Annotated[bool, Field(description="Whether it is UNIQUE in the end")] = False
+    references: Annotated[
+        Reference | None, Field(description="What it points to in the end: {table: authors, columns: [id]}")
+    ] = None
+    comment: Annotated[str | None, Field(description="Its comment")] = None
+
+    standing: ClassVar[str] = "stands on the new column"
+
+    @model_validator(mode="after")
+    def _one_source(self) -> "AddColumn":
+        if self.using is not None and self.default is not None:
+            raise ValueError("using and default both say what the column is where nobody gives it; keep one of them")
+        return self
+
+    @property
+    @override
+    def target(self) -> TableName:
+        return TableName.parse(self.table)
+
+    @property
+    @override
+    def summary(self) -> str:
+        return f"{self.target} gets a column {self.column}"
+
+    @property
+    @override
+    def slug(self) -> str:
+        return f"add-{kebab(self.column)}"
+
+    @override
+    def claims(self) -> frozenset[tuple[str, str]]:
+        return frozenset({(str(self.target), self.column)})
+
+    @override
+    def made(self) -> tuple[str, ...]:
+        return (self.column,)
+
+    @property
+    def _is_constant(self) -> bool:
+        return self.default is not None and _CONSTANT.fullmatch(self.default) is not None
+
+    @property
+    def _filled_with(self) -> str | None:
+        return self.using if self._is_constant or self.default is None else self.default
+
+    @override
+    def problems(self, facts: Table) -> tuple[EcmError, ...]:
+        found = [*taken(facts, self.column)]
+        if self.unique and facts.kind == "p":
+            found.append(
+                PreconditionError(
+                    f"{self.target} is partitioned, and {self.column} alone cannot be unique there",
+                    details=["a unique constraint of a partitioned table holds the partition key"],
+                    hint="leave unique out of the plan",
+                )
+            )
+        return tuple(found)
+
+    @override
+    def warnings(self, facts: Table) -> tuple[str, ...]:
+        lost = f"a rollback drops {self.column} with what new writers have written to it"
+        absent = f"until contract, NULL in {self.column} is taken for not given, and replaced by its value"
+        return (lost, absent) if self._filled_with is not None else (lost,)
+
+    @override
+    def unfollowed(self, facts: Table) -> tuple[Dependent, ...]:
+        return ()
+
+    @override
+    def standing_on(self, facts: Table) -> tuple[Dependent, ...]:
+        return ()
+
+    @override
+    def mappings(self, facts: Table) -> tuple[Filling, ...]:
+        value = Value(column=self.column, type=self.type, expression=self._filled_with, not_null=self.not_null)
+        return (Filling(new=value),)
+
+    @override
+    def expand(self, facts: Table) -> Ddl:
+        table, column = self.target.identifier, sql.Identifier(self.column)
+        (mapping,) = self.mappings(facts)
+        default = sql.SQL("({})").format(verbatim(self.default or "NULL"))
+        added = sql.SQL("ALTER TABLE {} ADD COLUMN {} {}").format(table, column, verbatim(self.type))
+        statements: list[Statement] = [sql.SQL("{} DEFAULT {}").format(added, default) if self._is_constant else added]
+        if self.default is not None and not self._is_constant:
+            # Apart from ADD COLUMN, which would rewrite the table for a default that is not the same for every row.
+            statements.append(sql.SQL("ALTER TABLE {} ALTER COLUMN {} SET DEFAULT {}").format(table, column, default))
+        if self.comment is not None:
+            statements.append(sql.SQL("COMMENT ON COLUMN {}.{} IS {}").format(table, column, sql.Literal(self.comment)))
+        statements += trying.understood(facts, (mapping.new,), without=(self.column,))
+        if self.check is not None:
+            statements.append(sql.SQL("EXPLAIN SELECT FROM ONLY {} WHERE ({})").format(table, verbatim(self.check)))
+        return Ddl(
+            statements=tuple(statements),
+            inverse=(sql.SQL("ALTER TABLE {} DROP COLUMN IF EXISTS {}").format(table, column),),
+        )
+
+    def _name(self, suffix: str) -> str:
+        """Return the name that PostgreSQL itself would give a constraint of the column."""
+        name = f"{self.target.name}_{self.column}_{suffix}"
+        return name if len(name.encode()) <= NAME_BYTES else bounded(self.target.name, self.column, suffix)
+
+    @override
+    def before_expand(self, facts: Table) -> tuple[Step, ...]:
+        return (trying.first(facts, (mapping.new for mapping in self.mappings(facts))),)
+
+    @override
+    def before_contract(self, facts: Table) -> tuple[Step, ...]:
+        return tuple(self._constraints(facts))
+
+    def _constraints(self, facts: Table) -> Iterable[Step]:
+        column = sql.Identifier(self.column)
+        if self.not_null:
+            yield from constraints.validated_not_null(facts, self.column)
+        if self.check is not None:
+            condition = sql.SQL("CHECK ({})").format(verbatim(self.check))
+            yield from constraints.validated(facts, self._name("check"), condition, what=self.check)
+        if (other := self.references) is not None:
+            pointing = sql.SQL("FOREIGN KEY ({}) REFERENCES {}{}").format(
+                column, other.target.identifier, other.columns_of_it
+            )
+            what = f"a {self.column} that is in {other.target}"
+            yield from constraints.validated(facts, self._name("fkey"), pointing, what=what, also=(other.target,))
+        if self.unique:
+            yield ConcurrentIndex(
+                key=f"index {self._name('key')}",
+                title=f"index that keeps {self.column} unique",
+                table=self.target,
+                name=self._name("key"),
+                unique=True,
+                tail=f" USING btree ({column.as_string(None)})",
+            )
+
+    @override
+    def contract(self, facts: Table) -> tuple[Statement, ...]:
+        unique = sql.SQL("ALTER TABLE {} ADD CONSTRAINT {name} UNIQUE USING INDEX {name}").format(
+            self.target.identifier, name=sql.Identifier(self._name("key"))
+        )
+        return (
+            *(constraints.not_null(facts, self.column) if self.not_null else ()),
+            *((unique,) if self.unique else ()),
+        )

@@ -1,0 +1,239 @@
+"""What kinds share whose new columns are made of old ones by expressions, and whose old ones go in the end."""
+
+from abc import abstractmethod
+from collections.abc import Iterable
+from dataclasses import replace
+from typing import Annotated, ClassVar
+
+from psycopg import sql
+from pydantic import BaseModel, ConfigDict, Field
+from typing_extensions import override
+
+from orchestrator.errors import EcmError, PreconditionError
+from orchestrator.operations import constraints, trying
+from orchestrator.operations.base import NewColumnField, Operation, TableField, taken, unusable
+from orchestrator.sql.facts import Column, Dependent, Table
+from orchestrator.sql.identifiers import TableName, verbatim
+from orchestrator.sql.mapping import Conversion, Value
+from orchestrator.sql.steps import Statement, Step
+from orchestrator.sql.sync import Ddl
+
+Expression = Annotated[str, Field(min_length=1)]
+"""A SQL expression over the row's columns, which gives the same value whenever it is asked."""
+
+_GOES_WITH_ITS_COLUMN = frozenset({"index", "statistics", "sequence"})
+"""What DROP COLUMN takes along by itself, as the direct DDL does ("ALTER TABLE", DROP COLUMN)."""
+
+
+class MadeColumn(BaseModel):
+    """A column that is made of others."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    column: Annotated[NewColumnField, Field(description="Its name")]
+    type: Annotated[str, Field(min_length=1, description="Its type")]
+    using: Annotated[Expression, Field(description="Its value, over the old columns")]
+    not_null: Annotated[bool, Field(description="Whether it is NOT NULL in the end")] = False
+
+
+class Converting(Operation):
+    """A change from old columns to new ones, whose values follow from one another by expressions."""
+
+    table: Annotated[TableField, Field(description="The table, as table or schema.table")]
+    one_way: Annotated[
+        bool, Field(description="Accept that old readers do not see, and a rollback loses, what new writers write")
+    ] = False
+
+    standing: ClassVar[str] = "stands on a column that contract drops"
+
+    @property
+    @abstractmethod
+    def sources(self) -> tuple[str, ...]:
+        """The old columns, which contract drops."""
+
+    @property
+    @abstractmethod
+    def results(self) -> tuple[MadeColumn, ...]:
+        """The new columns."""
+
+    @abstractmethod
+    def back(self, column: str) -> Expression | None:
+        """An old column's value, over the new ones; None where there is no way back."""
+
+    def _refuse_silent_loss(self) -> None:
+        """Make sure that whoever gives no way back knows what that means.
+
+        Raises:
+            ValueError: for a validator to pass on.
+        """
+        missing = [column for column in self.sources if self.back(column) is None]
+        if missing and not self.one_way:
+            raise ValueError(
+                f"reverse does not say what {' and '.join(missing)} is in rows that new writers write: old readers"
+                " would not see it, and a rollback would lose it; give reverse, or accept that with one_way: true"
+            )
+        if not missing and self.one_way:
+            raise ValueError("one_way: true says that there is no way back, and reverse gives one; leave one out")
+
+    @property
+    @override
+    def target(self) -> TableName:
+        return TableName.parse(self.table)
+
+    @override
+    def claims(self) -> frozenset[tuple[str, str]]:
+        return frozenset((str(self.target), column) for column in (*self.sources, *self.made()))
+
+    @override
+    def made(self) -> tuple[str, ...]:
+        return tuple(result.column for result in self.results)
+
+    @override
+    def problems(self, facts: Table) -> tuple[EcmError, ...]:
+        return (
+            *(error for name in self.made() for error in taken(facts, name)),
+            *(error for name in self.sources for error in unusable(facts, name)),
+            *self._never_given(facts),
+            *(
+                PreconditionError(
+                    f"trigger {trigger.name} on {facts.name} fires on UPDATE OF {name}, which contract drops",
+                    details=["PostgreSQL does not drop a column that a trigger names"],
+                    hint="make the trigger without a list of columns",
+                )
+                for trigger in facts.triggers
+                for name in self.sources
+                if name in trigger.update_of
+            ),
+        )
+
+    def _never_given(self, facts: Table) -> Iterable[EcmError]:
+        for name in self.sources:
+            column = facts.column(name)
+            if column and column.identity:
+                yield PreconditionError(
+                    f"{facts.name}.{name} is an identity column",
+                    details=["its values come from a sequence, so they follow from nothing that a writer gives"],
+                    hint="drop the identity first, if the column is really to go",
+                )
+            if column and column.not_null and column.default is None and self.back(name) is None:
+                yield PreconditionError(
+                    f"{facts.name}.{name} is NOT NULL, and new writers do not give it",
+                    details=["without reverse there is nothing to put there, and their rows would be refused"],
+                    hint="give reverse in the plan, or drop the NOT NULL first",
+                )
+
+    @override
+    def warnings(self, facts: Table) -> tuple[str, ...]:
+        lost = f"what new writers write to {', '.join(self.made())} is not seen by old readers, and lost by a rollback"
+        granted = [column.name for column in map(facts.column, self.sources) if column and column.grants]
+        return (
+            *((lost,) if self.one_way else ()),
+            *(
+                f"{name} has grants of its own; {', '.join(self.made())} have those of the table only"
+                for name in granted
+            ),
+        )
+
+    @override
+    def unfollowed(self, facts: Table) -> tuple[Dependent, ...]:
+        return (
+            *(each for name in self.sources for each in facts.untracked.get(name, ())),
+            *self.standing_on(facts),
+        )
+
+    @override
+    def standing_on(self, facts: Table) -> tuple[Dependent, ...]:
+        return tuple(
+            Dependent(kind=each.kind, name=each.name, why=f"it stands on {name}, which contract drops")
+            for name in self.sources
+            for each in facts.tracked.get(name, ())
+            if each.kind not in _GOES_WITH_ITS_COLUMN and not _is_own_constraint(each, facts)
+        )
+
+    @override
+    def mappings(self, facts: Table) -> tuple[Conversion, ...]:
+        return (
+            Conversion(
+                old=tuple(
+                    Value(column=name, type=column.type, expression=self.back(name))
+                    for name, column in self._old_columns(facts)
+                ),
+                new=tuple(
+                    Value(
+                        column=result.column,
+                        type=result.type,
+                        expression=result.using,
+                        default=_constant_default(facts.column(result.column)),
+                        not_null=result.not_null,
+                    )
+                    for result in self.results
+                ),
+            ),
+        )
+
+    @override
+    def expand(self, facts: Table) -> Ddl:
+        table = self.target.identifier
+        (mapping,) = self.mappings(facts)
+        there = {column.name for column in facts.columns}
+        made = tuple(Column.plain(result.column, result.type) for result in self.results if result.column not in there)
+        both = replace(facts, columns=(*facts.columns, *made))
+        checks = (
+            *trying.understood(both, mapping.new, without=self.made()),
+            *trying.understood(both, mapping.old, without=self.sources),
+        )
+        return Ddl(
+            statements=(
+                *(
+                    sql.SQL("ALTER TABLE {} ADD COLUMN {} {}").format(
+                        table, sql.Identifier(result.column), verbatim(result.type)
+                    )
+                    for result in self.results
+                ),
+                *checks,
+            ),
+            inverse=tuple(
+                sql.SQL("ALTER TABLE {} DROP COLUMN IF EXISTS {}").format(table, sql.Identifier(name))
+                for name in reversed(self.made())
+            ),
+        )
+
+    @override
+    def before_expand(self, facts: Table) -> tuple[Step, ...]:
+        (mapping,) = self.mappings(facts)
+        return (trying.first(facts, mapping.new),)
+
+    @override
+    def before_contract(self, facts: Table) -> tuple[Step, ...]:
+        return tuple(step for name in self._required for step in constraints.validated_not_null(facts, name))
+
+    @override
+    def contract(self, facts: Table) -> tuple[Statement, ...]:
+        table = self.target.identifier
+        return (
+            *(statement for name in self._required for statement in constraints.not_null(facts, name)),
+            *(sql.SQL("ALTER TABLE {} DROP COLUMN {}").format(table, sql.Identifier(name)) for name in self.sources),
+        )
+
+    @property
+    def _required(self) -> tuple[str, ...]:
+        return tuple(result.column for result in self.results if result.not_null)
+
+    def _old_columns(self, facts: Table) -> Iterable[tuple[str, Column]]:
+        for name in self.sources:
+            column = facts.column(name)
+            if column is None:
+                raise PreconditionError(
+                    f"column {name} of {self.target} does not exist any more",
+                    details=["it was there when the plan began"],
+                    hint="ecm history",
+                )
+            yield name, column
+
+
+def _constant_default(column: Column | None) -> str | None:
+    return column.default if column is not None and column.default_is_constant else None
+
+
+def _is_own_constraint(dependent: Dependent, facts: Table) -> bool:
+    return dependent.kind == "constraint" and dependent.name.endswith(f" on {facts.name.qualified}")

@@ -1,0 +1,78 @@
+"""What is tried out before anything is touched, so that no writer is the first to meet what does not work."""
+
+from collections.abc import Iterable
+
+from psycopg import sql
+
+from orchestrator.sql.facts import Table
+from orchestrator.sql.identifiers import verbatim
+from orchestrator.sql.mapping import Value
+from orchestrator.sql.steps import Statement, Transaction
+
+_ROWS = 10_000
+"""On how many rows expressions are tried."""
+
+
+def first(facts: Table, values: Iterable[Value]) -> Transaction:
+    """Return the step that asks PostgreSQL what it makes of new columns' types and expressions.
+
+    Args:
+        facts: of the table that gets the columns.
+        values: the columns.
+    """
+    values = tuple(values)
+    names = " and ".join(value.column for value in values)
+    columns = sql.SQL(", ").join(sql.Identifier(column.name) for column in facts.columns if not column.generated)
+    heap = facts.partitions[0] if facts.partitions else facts.name
+    computed = [
+        sql.SQL("pg_catalog.count({}::{})").format(value.computed, verbatim(value.type))
+        for value in values
+        if value.expression is not None
+    ]
+    tried = sql.SQL('SELECT {} FROM (SELECT {} FROM ONLY {} LIMIT {}) AS "row"').format(
+        sql.SQL(", ").join(computed), columns, heap.identifier, sql.Literal(_ROWS)
+    )
+    return Transaction(
+        key=f"try {names}",
+        title=f"try the type and the value of {names} on rows that are there",
+        tables=(facts.name,),
+        lock=None,
+        statements=(*(_no_domain(value.type) for value in values), *((tried,) if computed else ())),
+        inverse=(),
+        note="reads only",
+    )
+
+
+def understood(facts: Table, values: Iterable[Value], *, without: Iterable[str]) -> tuple[Statement, ...]:
+    """Return what has PostgreSQL parse expressions as the trigger and the sweep will use them.
+
+    A trigger's body is first read when it first fires. A BEFORE trigger knows no generated column.
+
+    Args:
+        facts: of the table, before or after the new columns were added.
+        values: columns with their expressions.
+        without: columns that the expressions may not be made of.
+    """
+    hidden, table = set(without), facts.name.identifier
+    readable = sql.SQL(", ").join(
+        sql.Identifier(column.name) for column in facts.columns if not column.generated and column.name not in hidden
+    )
+    return tuple(
+        check
+        for value in values
+        if value.expression is not None
+        for check in (
+            sql.SQL('EXPLAIN SELECT {} FROM (SELECT {} FROM ONLY {}) AS "row"').format(value.computed, readable, table),
+            sql.SQL("EXPLAIN UPDATE ONLY {} SET {} = {}").format(table, value.name, value.computed),
+        )
+    )
+
+
+def _no_domain(type_name: str) -> Statement:
+    """Have PostgreSQL refuse what is no type, and a domain: with constraints, ADD COLUMN rewrites the table for one."""
+    body = sql.SQL(
+        "BEGIN IF (SELECT typtype FROM pg_catalog.pg_type WHERE oid = {}::pg_catalog.regtype) = 'd' THEN"
+        " RAISE 'a column of a domain cannot be added without rewriting the table; take the type beneath it'"
+        " USING ERRCODE = 'feature_not_supported'; END IF; END"
+    ).format(sql.Literal(type_name))
+    return sql.SQL("DO {}").format(sql.Literal(body.as_string(None)))
