@@ -389,4 +389,4 @@ def _way_back(record: Record | None, branch: str) -> str | None:
 def _sync_triggers(record: Record) -> tuple[tuple[TableName, str], ...]:
     """Return the trigger of each of a plan's tables that is always there; none where its text cannot be read."""
     plan = as_begun(record)
-    return tuple((table, trigger_name(plan.plan, table)) for table in compiler.tables(plan)) if plan else ()
+    return tuple((table, trigger_name(plan.plan, table)) for table in compiler.synced(plan)) if plan else ()

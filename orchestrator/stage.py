@@ -115,19 +115,12 @@ class Stage:
     def facts(self, connection: Connection, plan: Plan) -> dict[compiler.TableName, Table]:
         """Return the facts of a plan's tables; a standby cannot be asked everything, and is of no use anyway."""
         _refuse_standby(connection)
-        renames: dict[compiler.TableName, list[tuple[str, str]]] = {}
-        columns: dict[compiler.TableName, set[str]] = {}
-        for change in plan.changes:
-            renames.setdefault(change.target, []).extend(change.renames())
-            columns.setdefault(change.target, set()).update(change.touched())
+        names = compiler.tables(plan)
 
         def read() -> dict[compiler.TableName, Table]:
-            return {
-                table: catalog.read_table(connection, table, columns=columns[table], renames=pairs)
-                for table, pairs in renames.items()
-            }
+            return catalog.read_tables(connection, plan.changes)
 
-        return locks.insist(connection, tuple(renames), read, sleep=self.sleep, observer=self.observer)
+        return locks.insist(connection, names, read, sleep=self.sleep, observer=self.observer)
 
     @contextmanager
     def lease(self, link: Link, scene: Scene) -> Generator[Lease]:

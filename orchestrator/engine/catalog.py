@@ -14,9 +14,33 @@ from psycopg.rows import dict_row
 
 from orchestrator.engine.connection import Connection
 from orchestrator.errors import PreconditionError, PrivilegeError
+from orchestrator.operations import Operation
 from orchestrator.sql.facts import Column, Dependent, Grant, Index, Table, Trigger
 from orchestrator.sql.identifiers import TableName, verbatim
 from orchestrator.words import did_you_mean
+
+
+def read_tables(connection: Connection, changes: Iterable[Operation]) -> dict[TableName, Table]:
+    """Return the facts of every table that changes concern, in their order.
+
+    Raises:
+        PreconditionError: one of them does not exist.
+    """
+    wanted: dict[TableName, list[Operation]] = {}
+    for change in changes:
+        changed = change.type_changed()
+        using = users(connection, changed) if changed is not None else ()
+        for table in (*change.tables(), *using):
+            wanted.setdefault(table, []).append(change)
+    return {
+        table: read_table(
+            connection,
+            table,
+            columns={name for change in own for name in change.touched(table)},
+            renames=[pair for change in own if change.target == table for pair in change.renames()],
+        )
+        for table, own in wanted.items()
+    }
 
 
 def read_table(
@@ -66,6 +90,20 @@ def read_table(
         tracked={column: _tracked(connection, oid, column) for column in wanted},
         twins=_twins(connection, table, tuple(renames)),
     )
+
+
+def users(connection: Connection, type_name: TableName) -> tuple[TableName, ...]:
+    """Return the tables with a column of a type, or of an array of it; partitions are part of theirs."""
+    rows = _rows(
+        connection,
+        "SELECT DISTINCT n.nspname AS schema, c.relname AS name FROM pg_catalog.pg_type t"
+        " JOIN pg_catalog.pg_namespace s ON s.oid = t.typnamespace"
+        " JOIN pg_catalog.pg_attribute a ON a.atttypid IN (t.oid, t.typarray) AND a.attnum > 0 AND NOT a.attisdropped"
+        " JOIN pg_catalog.pg_class c ON c.oid = a.attrelid JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace"
+        " WHERE s.nspname = %s AND t.typname = %s AND c.relkind IN ('r', 'p') AND NOT c.relispartition ORDER BY 1, 2",
+        [type_name.schema, type_name.name],
+    )
+    return tuple(TableName(row["schema"], row["name"]) for row in rows)
 
 
 def heaps(connection: Connection, table: TableName) -> tuple[TableName, ...]:

@@ -57,7 +57,23 @@ class Operation(BaseModel, ABC):
     @property
     @abstractmethod
     def target(self) -> TableName:
-        """The table it changes."""
+        """The table it changes, or the first of them."""
+
+    def tables(self) -> tuple[TableName, ...]:
+        """Every table it changes, as far as the plan names them."""
+        return (self.target,)
+
+    def type_changed(self) -> TableName | None:
+        """The type it changes wherever that is used: tables with a column of it are its tables too."""
+        return None
+
+    def concerns(self, facts: Table) -> bool:
+        """Whether it changes this table. What follows is asked of it for each of its tables, with that one's facts."""
+        return facts.name in self.tables()
+
+    def synced(self) -> tuple[TableName, ...]:
+        """The tables, as far as the plan names them, that a sync trigger keeps in step until contract."""
+        return self.tables()
 
     @property
     @abstractmethod
@@ -76,9 +92,9 @@ class Operation(BaseModel, ABC):
     standing: ClassVar[str] = "was made on the new column while both versions ran"
     """What is said of something that keeps contract from dropping a column."""
 
-    def touched(self) -> frozenset[str]:
-        """The columns of its table that it changes or makes."""
-        return frozenset(column for table, column in self.claims() if table == str(self.target))
+    def touched(self, table: TableName) -> frozenset[str]:
+        """The columns of one of its tables that it changes or makes."""
+        return frozenset(column for name, column in self.claims() if name == str(table))
 
     @abstractmethod
     def made(self) -> tuple[str, ...]:
@@ -116,13 +132,45 @@ class Operation(BaseModel, ABC):
         """What is tried out before anything is touched; steps of their own."""
         return ()
 
+    def before_reads(self, facts: Table) -> tuple[Step, ...]:
+        """What readers of the new side need, built beside the old one; steps of their own, before the proof."""
+        return ()
+
+    def switch(self, facts: Table) -> Ddl:
+        """What moves readers to the new side, and back. Runs in one transaction with the switch of truth.
+
+        Args:
+            facts: of a table, as it is while the old side is read (`unswitched`).
+        """
+        return Ddl(statements=(), inverse=())
+
+    def switched(self, facts: Table) -> Table:
+        """Return the facts of a table as they are once readers were moved: of one that was switched, unchanged."""
+        return facts
+
+    def unswitched(self, facts: Table) -> Table:
+        """Return the facts of a table as they are before readers are moved: the way back from `switched`."""
+        return facts
+
     def before_contract(self, facts: Table) -> tuple[Step, ...]:
         """What readies the new side for contract, once nobody writes the old one; steps of their own."""
+        return ()
+
+    def clear(self, facts: Table) -> tuple[Statement, ...]:
+        """What has to be out of the way before any change contracts; in contract's transaction, at its beginning."""
         return ()
 
     @abstractmethod
     def contract(self, facts: Table) -> tuple[Statement, ...]:
         """The end: catalog-only statements, after the sync trigger is gone, in the same transaction."""
+
+    def before_withdrawal(self, facts: Table) -> tuple[Step, ...]:
+        """What a rollback does before it takes away what expand made: steps of their own, under the trigger."""
+        return ()
+
+    def also_locked(self, facts: Table) -> tuple[TableName, ...]:
+        """What its transactions lock besides its tables, so that it is asked for with them, in one statement."""
+        return ()
 
 
 def unusable(facts: Table, name: str) -> tuple[EcmError, ...]:

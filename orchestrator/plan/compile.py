@@ -5,9 +5,10 @@ trigger, the sweep, the proof, the switch of truth. The facts are always the bra
 moment, so the same phase compiled before and after it ran gives the same inverses.
 """
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from collections.abc import Mapping as Dictionary
 from dataclasses import replace
+from functools import reduce
 from itertools import chain
 
 from psycopg import sql
@@ -27,13 +28,28 @@ Facts = Dictionary[TableName, Table]
 
 
 def tables(plan: Plan) -> tuple[TableName, ...]:
-    """Return the tables a plan changes, each once, in the plan's order."""
-    return tuple(dict.fromkeys(change.target for change in plan.changes))
+    """Return the tables a plan names as those it changes, each once, in the plan's order."""
+    return tuple(dict.fromkeys(chain.from_iterable(change.tables() for change in plan.changes)))
+
+
+def synced(plan: Plan) -> tuple[TableName, ...]:
+    """Return the tables a plan names that a sync trigger keeps in step from expand until contract."""
+    return tuple(dict.fromkeys(chain.from_iterable(change.synced() for change in plan.changes)))
 
 
 def mappings(plan: Plan, facts: Table) -> tuple[Mapping, ...]:
     """Return every mapping of a plan on one table."""
-    return tuple(chain.from_iterable(change.mappings(facts) for change in _on(plan, facts.name)))
+    return tuple(chain.from_iterable(change.mappings(facts) for change in _on(plan, facts)))
+
+
+def _in_step(plan: Plan, facts: Facts) -> Iterable[Table]:
+    """The tables whose rows have two sides; of others only the catalog changes."""
+    return (table for table in facts.values() if mappings(plan, table))
+
+
+def _each(plan: Plan, facts: Facts) -> Iterable[tuple[Operation, Table]]:
+    """Each change with each of its tables, table by table."""
+    return ((change, table) for table in facts.values() for change in _on(plan, table))
 
 
 def _news(plan: Plan, facts: Table) -> tuple[str, ...]:
@@ -65,7 +81,7 @@ def undo(plan: Plan, phase: Phase, facts: Facts, *, filled: bool) -> tuple[Step,
     if phase is not Phase.EXPAND:
         return backward
     # A new column that someone dropped by hand holds nothing that could be lost.
-    there = tuple(t for t in tables(plan) if all(map(facts[t].column, _news(plan, facts[t]))))
+    there = tuple(table.name for table in _in_step(plan, facts) if all(map(table.column, _news(plan, table))))
     kept = tuple(chain.from_iterable(_kept(plan, facts[table]) for table in there))
     return (
         *(
@@ -73,6 +89,7 @@ def undo(plan: Plan, phase: Phase, facts: Facts, *, filled: bool) -> tuple[Step,
             for proof in proofs(plan, facts, "nothing is lost: find no row whose new side alone holds its value")
             if proof.table in there
         ),
+        *(step for change, table in _each(plan, facts) for step in change.before_withdrawal(table)),
         *(replace(step, kept_by=kept) if isinstance(step, Transaction) else step for step in backward),
     )
 
@@ -81,31 +98,27 @@ def problems(plan: Plan, phase: Phase, facts: Facts) -> tuple[EcmError, ...]:
     """Return everything in a branch's catalog that stands in the way of beginning a phase there."""
     match phase:
         case Phase.EXPAND:
-            own = (
-                error
-                for table in tables(plan)
-                for error in (*_privileges(facts[table]), *_unfollowed(plan, facts[table]))
-            )
-            suppressible = (error for table in tables(plan) for error in _suppressible(plan, facts[table]))
+            own = (error for table in facts.values() for error in (*_privileges(table), *_unfollowed(plan, table)))
+            suppressible = (error for table in facts.values() for error in _suppressible(plan, table))
             return (*unfit(plan, facts), *own, *suppressible)
         case Phase.CONTRACT:
             return (
                 *(_in_the_way(plan, change, dependent) for change, dependent in _standing(plan, facts)),
-                *(error for table in tables(plan) for error in _written_since(plan, facts[table])),
+                *(error for table in facts.values() for error in _written_since(plan, table)),
             )
         case Phase.BACKFILL:
-            return tuple(error for table in tables(plan) for error in _suppressible(plan, facts[table]))
+            return tuple(error for table in facts.values() for error in _suppressible(plan, table))
         case Phase.MIGRATE_READS:
-            return tuple(error for table in tables(plan) for error in _names_taken(plan, facts[table]))
+            return tuple(error for table in facts.values() for error in _names_taken(plan, table))
 
 
 def _standing(plan: Plan, facts: Facts) -> tuple[tuple[Operation, Dependent], ...]:
     """Return what would go with a column that contract drops and is not ecm's own, with the change that drops it."""
-    ours = {TableName(twin.table.schema, twin.name) for table in tables(plan) for twin in _twins(plan, facts[table])}
+    ours = {TableName(twin.table.schema, twin.name) for table in facts.values() for twin in _twins(plan, table)}
     return tuple(
         (change, dependent)
-        for change in plan.changes
-        for dependent in change.standing_on(facts[change.target])
+        for change, table in _each(plan, facts)
+        for dependent in change.standing_on(table)
         if not (dependent.kind == "index" and TableName.parse(dependent.name) in ours)
     )
 
@@ -114,10 +127,10 @@ def unfit(plan: Plan, facts: Facts) -> tuple[EcmError, ...]:
     """Return why a plan's changes cannot be made to these tables at all."""
     return tuple(
         problem
-        for table in tables(plan)
+        for table in facts.values()
         for problem in (
-            *_unsuitable(facts[table]),
-            *(error for change in _on(plan, table) for error in change.problems(facts[table])),
+            *_unsuitable(table),
+            *(error for change in _on(plan, table) for error in change.problems(table)),
         )
     )
 
@@ -125,8 +138,8 @@ def unfit(plan: Plan, facts: Facts) -> tuple[EcmError, ...]:
 def beware(plan: Plan, facts: Facts) -> tuple[str, ...]:
     """Return what a person should know before the plan begins, a line each."""
     return (
-        *(line for table in tables(plan) for line in _warnings(plan, facts[table])),
-        *(line for change in plan.changes for line in change.warnings(facts[change.target])),
+        *(line for table in _in_step(plan, facts) for line in _warnings(plan, table)),
+        *(line for change, table in _each(plan, facts) for line in change.warnings(table)),
         *left_behind(plan, facts),
         *_misnamed(plan, facts),
     )
@@ -225,7 +238,7 @@ def _suppressible(plan: Plan, facts: Table) -> Iterable[EcmError]:
 
 def _left_to_the_person(plan: Plan, facts: Table) -> tuple[Dependent, ...]:
     """Return what names an old column where PostgreSQL does not track it, each once."""
-    return tuple(dict.fromkeys(d for change in _on(plan, facts.name) for d in change.unfollowed(facts)))
+    return tuple(dict.fromkeys(d for change in _on(plan, facts) for d in change.unfollowed(facts)))
 
 
 def _is_acknowledged(plan: Plan, dependent: Dependent) -> bool:
@@ -253,8 +266,8 @@ def left_behind(plan: Plan, facts: Facts) -> tuple[str, ...]:
     """Return what was acknowledged and will fail once contract has taken the old name away, a line each."""
     return tuple(
         f"{each.kind} {each.name}: {each.why}, and fails from contract on; rewrite it in reads migrated, before"
-        for table in tables(plan)
-        for each in _left_to_the_person(plan, facts[table])
+        for table in facts.values()
+        for each in _left_to_the_person(plan, table)
         if each.names_it and _is_acknowledged(plan, each)
     )
 
@@ -272,22 +285,22 @@ def _written_since(plan: Plan, facts: Table) -> Iterable[EcmError]:
 
 def _misnamed(plan: Plan, facts: Facts) -> Iterable[str]:
     """Entries of `acknowledge` that mean nothing, told before the plan begins: a typing error, most likely."""
-    begun = any(facts[change.target].column(new) for change in plan.changes for new in change.made())
-    found = {each.name for table in tables(plan) for each in _left_to_the_person(plan, facts[table])}
+    begun = any(table.column(new) for change, table in _each(plan, facts) for new in change.made())
+    found = {each.name for table in facts.values() for each in _left_to_the_person(plan, table)}
     for name in () if begun else plan.expand.acknowledge:
         if name.partition("(")[0] not in found:
             yield f"acknowledge names {name}, and there is nothing of that name that cannot follow"
 
 
-def _on(plan: Plan, table: TableName) -> tuple[Operation, ...]:
-    return tuple(change for change in plan.changes if change.target == table)
+def _on(plan: Plan, facts: Table) -> tuple[Operation, ...]:
+    return tuple(change for change in plan.changes if change.concerns(facts))
 
 
 def sync_triggers(plan: Plan, facts: Facts, truth: Truth = Truth.OLD) -> tuple[SyncTrigger, ...]:
     """Return what has to keep both sides in step from expand until contract."""
     return tuple(
         chain.from_iterable(
-            sync.triggers(plan.plan, facts[table], mappings(plan, facts[table]), truth) for table in tables(plan)
+            sync.triggers(plan.plan, table, mappings(plan, table), truth) for table in _in_step(plan, facts)
         )
     )
 
@@ -297,24 +310,23 @@ def _kept(plan: Plan, facts: Table) -> tuple[SyncTrigger, ...]:
 
 
 def _lockable(plan: Plan, facts: Facts) -> tuple[TableName, ...]:
-    return tuple(chain.from_iterable(facts[table].lockable for table in tables(plan)))
+    names = (name for change, table in _each(plan, facts) for name in (*table.lockable, *change.also_locked(table)))
+    return tuple(dict.fromkeys(names))
 
 
 def _trigger(plan: Plan, facts: Table) -> Ddl:
-    return sync.install(plan.plan, facts, mappings(plan, facts))
+    pairs = mappings(plan, facts)
+    return sync.install(plan.plan, facts, pairs) if pairs else Ddl(statements=(), inverse=())
 
 
 def _expand(plan: Plan, facts: Facts) -> tuple[Step, ...]:
     parts = [
         part
-        for table in tables(plan)
-        for part in (
-            *(change.expand(facts[table]) for change in _on(plan, table)),
-            _trigger(plan, facts[table]),
-        )
+        for table in facts.values()
+        for part in (*(change.expand(table) for change in _on(plan, table)), _trigger(plan, table))
     ]
     return (
-        *(step for change in plan.changes for step in change.before_expand(facts[change.target])),
+        *(step for change, table in _each(plan, facts) for step in change.before_expand(table)),
         Transaction(
             key="expand",
             title="add the new column, and the trigger that keeps both sides in step",
@@ -328,7 +340,7 @@ def _expand(plan: Plan, facts: Facts) -> tuple[Step, ...]:
 
 
 def _backfill(plan: Plan, facts: Facts) -> tuple[Step, ...]:
-    return tuple(_sweep(plan, facts[table]) for table in tables(plan))
+    return tuple(_sweep(plan, table) for table in _in_step(plan, facts))
 
 
 def _sweep(plan: Plan, facts: Table) -> Sweep:
@@ -354,43 +366,70 @@ def _fires_always(trigger: Trigger) -> bool:
 
 
 def _migrate_reads(plan: Plan, facts: Facts) -> tuple[Step, ...]:
+    before = _seen(plan, facts, lambda change, table: change.unswitched(table))
     statistics = tuple(
         Transaction(
-            key=f"analyze {table}",
+            key=f"analyze {table.name}",
             title="statistics on the new column, for the planner",
-            tables=(table,),
+            tables=(table.name,),
             lock=LockMode.SHARE_UPDATE_EXCLUSIVE,
             statements=(
-                sql.SQL("ANALYZE {} ({})").format(
-                    table.identifier,
-                    sql.SQL(", ").join(map(sql.Identifier, _news(plan, facts[table]))),
-                ),
+                sql.SQL("ANALYZE {} ({})").format(table.name.identifier, sql.SQL(", ").join(map(sql.Identifier, news))),
             ),
             inverse=(),
         )
-        for table in tables(plan)
+        for table in before.values()
+        for news in [_news(plan, table)]
+        if news
     )
-    switch = Transaction(
-        key="switch",
-        title="the new side wins from now on where a statement writes both",
-        tables=tables(plan),
-        lock=None,
-        statements=_functions(plan, facts, Truth.NEW),
-        inverse=_functions(plan, facts, Truth.OLD),
-        note="replaces the trigger's function; no table is locked",
-    )
-    twins = chain.from_iterable(_twin_steps(plan, facts[table]) for table in tables(plan))
     return (
-        *twins,
+        *chain.from_iterable(_twin_steps(plan, table) for table in before.values()),
         *statistics,
-        *proofs(plan, facts, "before readers come: find no row whose two sides differ", closing=True),
-        switch,
+        *(step for change, table in _each(plan, before) for step in change.before_reads(table)),
+        *proofs(plan, before, "before readers come: find no row whose two sides differ", closing=True),
+        *_switch(plan, before),
+    )
+
+
+def _seen(plan: Plan, facts: Facts, how: Callable[[Operation, Table], Table]) -> Facts:
+    """Return the facts as each change of a table says that they are at another moment."""
+    return {
+        name: reduce(lambda seen, change: how(change, seen), _on(plan, table), table) for name, table in facts.items()
+    }
+
+
+def _switch(plan: Plan, before: Facts) -> tuple[Step, ...]:
+    """Return the moment at which readers move, and the new side becomes what counts; nothing where there are no sides.
+
+    The way back first gives the functions their old bodies only after the columns have their old names.
+    """
+    after = _seen(plan, before, lambda change, table: change.switched(table))
+    parts = [change.switch(table) for change, table in _each(plan, before)]
+    catalog = tuple(chain.from_iterable(part.statements for part in parts))
+    functions = _functions(plan, after, Truth.NEW)
+    if not catalog and not functions:
+        return ()
+    return (
+        Transaction(
+            key="switch",
+            title="readers move to the new side, which wins from now on where a statement writes both"
+            if catalog
+            else "the new side wins from now on where a statement writes both",
+            tables=_lockable(plan, before) if catalog else tuple(before),
+            lock=LockMode.ACCESS_EXCLUSIVE if catalog else None,
+            statements=(*catalog, *functions),
+            inverse=(
+                *chain.from_iterable(part.inverse for part in reversed(parts)),
+                *_functions(plan, before, Truth.OLD),
+            ),
+            note="catalog only" if catalog else "replaces the trigger's function; no table is locked",
+        ),
     )
 
 
 def _twins(plan: Plan, facts: Table) -> tuple[ConcurrentIndex, ...]:
     """Return, for each index on a column that is renamed, one like it for readers of the new name."""
-    new_name = dict(chain.from_iterable(change.renames() for change in _on(plan, facts.name)))
+    new_name = dict(chain.from_iterable(change.renames() for change in _on(plan, facts)))
 
     def twin(index: Index) -> ConcurrentIndex:
         names = [new_name[column] for column in sorted(index.columns) if column in new_name]
@@ -467,22 +506,18 @@ def _names_taken(plan: Plan, facts: Table) -> Iterable[EcmError]:
 
 
 def _functions(plan: Plan, facts: Facts, truth: Truth) -> tuple[Statement, ...]:
-    return tuple(
-        sync.sync_function(plan.plan, facts[table], mappings(plan, facts[table]), truth) for table in tables(plan)
-    )
+    return tuple(sync.sync_function(plan.plan, table, mappings(plan, table), truth) for table in _in_step(plan, facts))
 
 
 def _contract(plan: Plan, facts: Facts) -> tuple[Step, ...]:
-    statements = chain.from_iterable(
-        (
-            *_trigger(plan, facts[table]).inverse,
-            *chain.from_iterable(change.contract(facts[table]) for change in _on(plan, table)),
-        )
-        for table in tables(plan)
+    statements = (
+        *chain.from_iterable(_trigger(plan, table).inverse for table in facts.values()),
+        *chain.from_iterable(change.clear(table) for change, table in _each(plan, facts)),
+        *chain.from_iterable(change.contract(table) for change, table in _each(plan, facts)),
     )
     return (
         *proofs(plan, facts, "for the last time: find no row whose two sides differ", closing=True),
-        *(step for change in plan.changes for step in change.before_contract(facts[change.target])),
+        *(step for change, table in _each(plan, facts) for step in change.before_contract(table)),
         Transaction(
             key="contract",
             title="take the scaffolding away and give the column its final name"
@@ -490,7 +525,7 @@ def _contract(plan: Plan, facts: Facts) -> tuple[Step, ...]:
             else "take the old columns and the scaffolding away, and settle names and constraints",
             tables=_lockable(plan, facts),
             lock=LockMode.ACCESS_EXCLUSIVE,
-            statements=tuple(statements),
+            statements=statements,
             inverse=(),
             note="catalog only; this cannot be rolled back",
             reversible=False,
@@ -506,12 +541,12 @@ def proofs(plan: Plan, facts: Facts, title: str, *, closing: bool = False) -> tu
     """
     return tuple(
         Proof(
-            key=f"proof {table}",
+            key=f"proof {table.name}",
             title=title,
-            table=table,
-            mappings=mappings(plan, facts[table]),
-            kept_by=_kept(plan, facts[table]),
+            table=table.name,
+            mappings=mappings(plan, table),
+            kept_by=_kept(plan, table),
             closing=closing,
         )
-        for table in tables(plan)
+        for table in _in_step(plan, facts)
     )

@@ -53,6 +53,11 @@ class Mapping(ABC):
         return False
 
     @property
+    def reaches_out(self) -> bool:
+        """Whether its trigger reads or writes other rows than its own, with the rights of the tables' owner."""
+        return False
+
+    @property
     @abstractmethod
     def mismatch(self) -> sql.Composed:
         """A condition over the table's row: its two sides do not follow from one another."""

@@ -107,18 +107,18 @@ def triggers(
     sync, settle = (_function(role, plan, table) for role in ("sync", "settle"))
     there = {trigger.name: trigger.function for trigger in facts.triggers}
     encloses = first in there or (there[last] == settle if last in there else bool(meddlers(facts)))
-    path = _path(facts, mappings)
+    head = _head(facts, mappings)
     keeps = _kept(
         plan,
         table,
-        path,
+        head,
         name=first if encloses else last,
         function=sync,
         bodies=tuple(_sync_body(mappings, each) for each in sorted(Truth, key=lambda each: each is not truth)),
     )
     own = [keeps]
     if encloses:
-        own.append(_kept(plan, table, path, name=last, function=settle, bodies=(_settle_body(mappings),)))
+        own.append(_kept(plan, table, head, name=last, function=settle, bodies=(_settle_body(mappings),)))
     return (*own, *(_on_partition(each, partition) for partition in facts.partitions for each in own))
 
 
@@ -134,13 +134,13 @@ def _function(role: str, plan: str, table: TableName) -> str:
     return bounded(role, plan, table.qualified)
 
 
-def _kept(plan: str, table: TableName, path: str, *, name: str, function: str, bodies: tuple[str, ...]) -> SyncTrigger:
+def _kept(plan: str, table: TableName, head: str, *, name: str, function: str, bodies: tuple[str, ...]) -> SyncTrigger:
     return SyncTrigger(
         table=table,
         name=name,
         function=function,
         bodies=bodies,
-        create_function=_definition(function, bodies[0], path),
+        create_function=_definition(function, bodies[0], head),
         create=_trigger(name, table, sql.Identifier(JOURNAL_SCHEMA, function), guard=trigger_name(plan, table)),
         enable=_enable(table, name),
     )
@@ -161,7 +161,7 @@ def _trigger(name: str, table: TableName, function: sql.Identifier, *, guard: st
 
 def sync_function(plan: str, facts: Table, mappings: tuple[Mapping, ...], truth: Truth) -> sql.Composed:
     """Return the CREATE OR REPLACE of the sync function; replacing it takes no lock on the table."""
-    return _definition(_function("sync", plan, facts.name), _sync_body(mappings, truth), _path(facts, mappings))
+    return _definition(_function("sync", plan, facts.name), _sync_body(mappings, truth), _head(facts, mappings))
 
 
 def _sync_body(mappings: tuple[Mapping, ...], truth: Truth) -> str:
@@ -180,17 +180,21 @@ def _body(work: sql.Composed) -> str:
     return sql.SQL("BEGIN\n{}\n  RETURN NEW;\nEND").format(work).as_string(None)
 
 
-def _definition(function: str, body: str, path: str) -> sql.Composed:
-    return sql.SQL(
-        "CREATE OR REPLACE FUNCTION {name}() RETURNS trigger LANGUAGE plpgsql"
-        # Types go by name too: without it, an application's temporary table `date` would be that type.
-        " SET search_path = {path}, pg_temp AS {body}"
-    ).format(name=sql.Identifier(JOURNAL_SCHEMA, function), path=verbatim(path), body=sql.Literal(body))
+def _definition(function: str, body: str, head: str) -> sql.Composed:
+    return sql.SQL("CREATE OR REPLACE FUNCTION {name}() RETURNS trigger LANGUAGE plpgsql {head} AS {body}").format(
+        name=sql.Identifier(JOURNAL_SCHEMA, function), head=verbatim(head), body=sql.Literal(body)
+    )
 
 
-def _path(facts: Table, mappings: tuple[Mapping, ...]) -> str:
-    """Return where the names in a trigger's body are looked up: a plan's expressions mean what the role sees."""
-    return facts.search_path if any(mapping.runs_code for mapping in mappings) else "pg_catalog"
+def _head(facts: Table, mappings: tuple[Mapping, ...]) -> str:
+    """Return with whose rights a function runs, and where the names in its body are looked up.
+
+    A plan's expressions mean what the role sees. Types go by name too: without pg_temp at the end, an
+    application's temporary table `date` would be that type.
+    """
+    path = facts.search_path if any(mapping.runs_code for mapping in mappings) else "pg_catalog"
+    rights = "SECURITY DEFINER " if any(mapping.reaches_out for mapping in mappings) else ""
+    return f"{rights}SET search_path = {path}, pg_temp"
 
 
 def by_column(facts: Table, mappings: tuple[Mapping, ...]) -> tuple[Trigger, ...]:

@@ -154,19 +154,7 @@ class Journey:
     def facts(self) -> dict[TableName, Table]:
         """Read the facts of the plan's tables as they are now."""
         with connect(SecretStr(self.url), branch=BRANCH) as connection:
-            return {
-                table: catalog.read_table(
-                    connection,
-                    table,
-                    columns={
-                        name for change in self.plan.changes if change.target == table for name in change.touched()
-                    },
-                    renames=[
-                        pair for change in self.plan.changes if change.target == table for pair in change.renames()
-                    ],
-                )
-                for table in compiler.tables(self.plan)
-            }
+            return catalog.read_tables(connection, self.plan.changes)
 
     def steps(self, phase: Phase) -> tuple[Step, ...]:
         """Compile a phase for the database as it is now."""
