@@ -167,5 +167,5 @@ def _made(reader: Reader, text: str) -> tuple[Statement, ...]:
 
 
 def _text(moved: str | None, reader: Reader) -> str:
-    """The text over the new column; where it was not asked for (it has been moved, or cannot be yet), the present one."""
+    """The text over the new column; the present one where that was not asked for: it has moved, or cannot yet."""
     return reader.definition if moved is None else moved

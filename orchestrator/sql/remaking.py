@@ -79,6 +79,13 @@ def set_aside(reader: Reader) -> tuple[Statement, ...]:
     )
 
 
+def take_beside(reader: Reader) -> tuple[Statement, ...]:
+    """Return what takes a reader to where it will be built beside, so that PostgreSQL prints that name."""
+    there = beside(reader)
+    at_home = TableName(reader.name.schema, there.name)
+    return _renamed(reader, _called(reader), there.name), _taken_to(reader, at_home, JOURNAL_SCHEMA)
+
+
 def put_back(reader: Reader) -> tuple[Statement, ...]:
     """Return what gives a reader that stands aside its name and place again."""
     if reader.carried:
@@ -290,7 +297,7 @@ def _rights(reader: Reader) -> Iterable[Statement]:
     noun = sql.SQL("ROUTINE" if reader.kind == "function" else "TABLE")
     held = reader.privileges
     nobody = [*map(_role, reader.uninvited)]
-    if held is not None and any(privilege.column is None for privilege in held) or held == ():
+    if held is not None and (not held or any(privilege.column is None for privilege in held)):
         nobody = [sql.SQL("PUBLIC"), sql.Identifier(reader.owner), *nobody]
     if nobody:
         yield sql.SQL("REVOKE ALL ON {} {} FROM {}").format(noun, _called(reader), sql.SQL(", ").join(nobody))
