@@ -138,13 +138,13 @@ SELECT 'pg_class' AS class, c.oid::int8 AS object,
       WHERE a.attrelid = c.oid AND NOT a.attisdropped) p) END AS privileges,
   {_uninvited("r")} AS uninvited,
   pg_catalog.obj_description(c.oid, 'pg_class') AS comment,
-  coalesce(c.reloptions, '{{}}') || coalesce((SELECT pg_catalog.array_agg('toast.' || o)
-    FROM pg_catalog.pg_class x CROSS JOIN LATERAL pg_catalog.unnest(x.reloptions) o WHERE x.oid = c.reltoastrelid), '{{}}')
-    AS options,
+  coalesce(c.reloptions, '{{}}') || array(SELECT 'toast.' || o FROM pg_catalog.pg_class x
+    CROSS JOIN LATERAL pg_catalog.unnest(x.reloptions) o WHERE x.oid = c.reltoastrelid) AS options,
   {_COLUMNS} AS columns, {_INDEXES} AS indexes,
   (SELECT coalesce(pg_catalog.json_agg(pg_catalog.json_build_object('name', t.tgname,
       'definition', pg_catalog.pg_get_triggerdef(t.oid), 'comment', pg_catalog.obj_description(t.oid, 'pg_trigger'))
-      ORDER BY t.tgname), '[]') FROM pg_catalog.pg_trigger t WHERE t.tgrelid = c.oid AND NOT t.tgisinternal) AS triggers,
+      ORDER BY t.tgname), '[]')
+    FROM pg_catalog.pg_trigger t WHERE t.tgrelid = c.oid AND NOT t.tgisinternal) AS triggers,
   c.relispopulated AS populated,
   (SELECT s.spcname FROM pg_catalog.pg_tablespace s WHERE s.oid = c.reltablespace) AS tablespace,
   (SELECT m.amname FROM pg_catalog.pg_am m WHERE m.oid = c.relam) AS access_method,
@@ -207,7 +207,8 @@ JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace WHERE r.oid = ANY (%(pg
 """
 
 KEPT = r"""
-SELECT c.relname AS name, n.nspname AS schema, NULL AS on FROM pg_catalog.pg_class c JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace
+SELECT c.relname AS name, n.nspname AS schema, NULL AS "on" FROM pg_catalog.pg_class c
+JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace
 WHERE n.nspname = 'ecm' AND c.relname LIKE 'was\_%'
 UNION ALL
 SELECT p.proname, n.nspname, NULL FROM pg_catalog.pg_proc p JOIN pg_catalog.pg_namespace n ON n.oid = p.pronamespace

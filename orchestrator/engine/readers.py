@@ -154,32 +154,27 @@ def _standing(edges: list[dict[str, Any]], wanted: set[Node]) -> dict[Node, set[
 def _ordered(found: dict[Node, Reader], standing: dict[Node, set[Node]]) -> dict[Node, Reader]:
     """Each after those it stands on; rules and policies, on which nothing stands, last."""
     below = {node: standing[node] & found.keys() for node in found}
-    early: set[Node] = set()
+    early = _closure((node for node, reader in found.items() if reader.kind == "materialized view"), below)
+    by_name = sorted(found, key=lambda node: (found[node].on is not None, found[node].key))
+    return {
+        node: replace(found[node], stands_on=frozenset(found[each].key for each in below[node]), early=node in early)
+        for node in _closure(by_name, below)
+    }
 
-    def make_early(node: Node) -> None:
-        if node not in early:
-            early.add(node)
-            for each in below[node]:
-                make_early(each)
 
-    for node, reader in found.items():
-        if reader.kind == "materialized view":
-            make_early(node)
-    ordered: dict[Node, Reader] = {}
+def _closure(nodes: Iterable[Node], below: dict[Node, set[Node]]) -> dict[Node, None]:
+    """The nodes and all they stand on, each after those."""
+    placed: dict[Node, None] = {}
 
     def place(node: Node) -> None:
-        if node in ordered:
-            return
-        for each in sorted(below[node]):
-            place(each)
-        keys = frozenset(found[each].key for each in below[node])
-        ordered[node] = replace(found[node], stands_on=keys, early=node in early)
+        if node not in placed:
+            for each in sorted(below[node]):
+                place(each)
+            placed[node] = None
 
-    for last in (False, True):
-        for node in sorted(found, key=lambda node: found[node].key):
-            if (found[node].on is not None) is last:
-                place(node)
-    return ordered
+    for node in nodes:
+        place(node)
+    return placed
 
 
 def _reader(row: dict[str, Any], text: str, views: set[Node], kept: set[tuple[str, str, str | None]]) -> Reader:
@@ -205,10 +200,10 @@ def _reader(row: dict[str, Any], text: str, views: set[Node], kept: set[tuple[st
             known |= {
                 "options": _options(row["options"]),
                 "columns": tuple(
-                    ReaderColumn(**{**each, "options": _options(each["options"])}) for each in row["columns"] or ()
+                    ReaderColumn(options=_options(each.pop("options")), **each) for each in row["columns"] or ()
                 ),
                 "indexes": tuple(
-                    ReaderIndex(**{**each, "statistics": tuple((n, t) for n, t in each["statistics"] or ())})
+                    ReaderIndex(statistics=tuple((n, t) for n, t in each.pop("statistics") or ()), **each)
                     for each in row["indexes"]
                 ),
                 "triggers": tuple(ReaderTrigger(**each) for each in row["triggers"]),

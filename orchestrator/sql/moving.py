@@ -36,9 +36,9 @@ def follow(facts: Table, move: Move, swap: Ddl) -> Ddl:
         swap: how the columns exchange their names, and back; nothing where the new one has another name.
     """
     readers = _readers(facts, move)
-    if not readers:
+    orphans = _orphans(facts, move, readers)
+    if not readers and not orphans:
         return swap
-    switched = any(reader.aside for reader in readers)
     return Ddl(
         statements=(
             SECOND_LOCK,
@@ -50,18 +50,8 @@ def follow(facts: Table, move: Move, swap: Ddl) -> Ddl:
             SECOND_LOCK,
             *(statement for reader in reversed(readers) for statement in remaking.drop(reader)),
             *swap.inverse,
-            *(
-                statement
-                for reader in readers
-                for statement in (
-                    remaking.put_back(reader)
-                    if reader.aside or not switched
-                    # It came after the switch, and stands on what goes back.
-                    else ()
-                    if _comes_along(reader, readers)
-                    else _made(reader, reader.definition)
-                )
-            ),
+            *(statement for reader in readers for statement in _returned(reader, readers)),
+            *(statement for reader in reversed(orphans) for statement in remaking.drop(reader)),
         ),
     )
 
@@ -132,7 +122,9 @@ def forget(facts: Table, move: Move) -> tuple[Statement, ...]:
 def strangers(facts: Table, move: Move) -> tuple[Dependent, ...]:
     """Return what stands on the old column, under the name it has after the switch, and does not stand aside."""
     ours = (f"{JOURNAL_SCHEMA}.", KEPT)
-    return tuple(each for each in facts.tracked.get(move.left, ()) if not each.name.startswith(ours))
+    found = facts.tracked.get(move.left, ())
+    # A rule is tracked under its table's name, and says its own in why.
+    return tuple(each for each in found if not (each.name.startswith(ours) or each.why.startswith(KEPT)))
 
 
 def _readers(facts: Table, move: Move) -> tuple[Reader, ...]:
@@ -147,9 +139,21 @@ def _readers(facts: Table, move: Move) -> tuple[Reader, ...]:
     return tuple(moved) or tuple(reader for reader in facts.readers.get(move.old, ()) if not reader.is_ours)
 
 
-def _comes_along(reader: Reader, readers: tuple[Reader, ...]) -> bool:
-    """Whether it is a rule of a view that comes back, and brings its own."""
-    return reader.carried and any(each.aside and each.name == reader.on for each in readers)
+def _orphans(facts: Table, move: Move, readers: tuple[Reader, ...]) -> tuple[Reader, ...]:
+    """Return what stands aside for a reader that someone has dropped since."""
+    awaited = {remaking.aside(reader) for reader in readers}
+    aside = (reader for reader in facts.readers.get(move.left, ()) if reader.is_ours and not reader.carried)
+    return tuple(reader for reader in aside if reader.name not in awaited)
+
+
+def _returned(reader: Reader, readers: tuple[Reader, ...]) -> tuple[Statement, ...]:
+    """What brings a reader back: it stands aside, or came after the switch and stands on what goes back."""
+    switched = any(each.aside for each in readers)
+    if reader.aside or not switched:
+        return remaking.put_back(reader)
+    if reader.carried and any(each.aside and each.name == reader.on for each in readers):
+        return ()  # its view brings its own
+    return _made(reader, reader.definition)
 
 
 def _again(reader: Reader, move: Move) -> tuple[Statement, ...]:

@@ -47,9 +47,10 @@ def _own(word: str, reader: Reader, index: str | None = None) -> str:
 
 
 def drop(reader: Reader) -> tuple[Statement, ...]:
-    """Return what drops a reader where it is; a rule of a view that goes too goes with it."""
-    if reader.carried:
-        return ()
+    """Return what drops a reader where it is.
+
+    A rule of a view goes before the view: what it does may stand on something that goes in between.
+    """
     if reader.on is not None:
         name = sql.Identifier(reader.name.name)
         return (sql.SQL("DROP {} {} ON {}").format(_NOUN[reader.kind], name, reader.on.identifier),)
