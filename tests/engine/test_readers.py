@@ -8,7 +8,7 @@ import psycopg
 import pytest
 from fingerprint import fingerprint
 from operations.conftest import Roles
-from operations.harness import ask, as_role, rows, run
+from operations.harness import as_role, ask, rows, run
 from psycopg import sql
 from pydantic import SecretStr
 
@@ -216,4 +216,213 @@ def test_nothing_reads_the_old_column_after_the_switch(shop: Any, shape: str) ->
     made.there()
     made.contract()
     assert rows(made.db, columns) == before
+    assert _ecm(made.db) == []
+
+
+READERS = """
+    CREATE VIEW big AS SELECT id, "Amount" FROM "my shop"."Sales" WHERE "Amount" > 7;
+    CREATE MATERIALIZED VIEW held AS SELECT id, "Amount" FROM big; CREATE UNIQUE INDEX ON held (id);
+    CREATE VIEW over AS SELECT sum("Amount") AS n FROM held;
+    CREATE FUNCTION most() RETURNS bigint BEGIN ATOMIC SELECT max("Amount") FROM "my shop"."Sales"; END;
+"""
+
+
+@MOVES
+def test_readers_read_the_new_column(shop: Any, move: Move) -> None:
+    """Views, materialized ones and functions show the new side after the switch, and the old one after the way back."""
+    made: Shop = shop(READERS, move)
+    made.there()
+    assert rows(made.db, "TABLE big") == [(1, 5000), (2, 50000)]
+    assert (ask(made.db, "TABLE over"), ask(made.db, "SELECT most()")) == (55000, 50000)
+    run(made.db, "REFRESH MATERIALIZED VIEW CONCURRENTLY held")
+    made.back()
+    assert rows(made.db, "TABLE big") == [(2, 50)]
+    assert (ask(made.db, "TABLE over"), ask(made.db, "SELECT most()")) == (50, 50)
+    run(made.db, "REFRESH MATERIALIZED VIEW CONCURRENTLY held")
+
+
+@MOVES
+def test_a_policy_judges_by_the_new_column(shop: Any, roles: Roles, move: Move) -> None:
+    """What stands aside has no say any more: by the old column this role would see a row."""
+    role = roles()
+    made: Shop = shop(
+        f"""ALTER TABLE "my shop"."Sales" ENABLE ROW LEVEL SECURITY; GRANT USAGE ON SCHEMA "my shop" TO {role};
+        GRANT SELECT ON "my shop"."Sales" TO {role}; CREATE POLICY p ON "my shop"."Sales" USING ("Amount" < 100);""",
+        move,
+    )
+    seen = f'SET LOCAL ROLE {role}; SELECT count(*) FROM "my shop"."Sales"'
+    for move_it, expected in ((lambda: None, 2), (made.there, 0), (made.back, 2)):
+        move_it()
+        with made.db.transaction():
+            made.db.execute(f"SET LOCAL ROLE {role}")
+            assert ask(made.db, 'SELECT count(*) FROM "my shop"."Sales"') == expected, seen
+
+
+@MOVES
+def test_a_materialized_view_comes_back_as_fresh_as_it_was(shop: Any, move: Move) -> None:
+    """What the application refreshed since the switch is not lost on the way back."""
+    made: Shop = shop(READERS, move)
+    made.there()
+    column = move.left
+    run(made.db, f'INSERT INTO "my shop"."Sales" (id, "{column}") VALUES (3, 500); REFRESH MATERIALIZED VIEW held')
+    made.back()
+    assert ask(made.db, "TABLE over") == 550
+
+
+@MOVES
+def test_what_was_made_after_the_switch_comes_along(shop: Any, move: Move) -> None:
+    """A view made over a reader while both versions run is made again over the one that comes back."""
+    made: Shop = shop(READERS, move)
+    made.there()
+    run(made.db, 'CREATE VIEW late AS SELECT max("Amount") AS n FROM big; GRANT SELECT ON late TO PUBLIC')
+    made.back()
+    assert ask(made.db, "TABLE late") == 50
+    assert ask(made.db, "SELECT has_table_privilege('pg_monitor', 'late', 'SELECT')")
+    assert _ecm(made.db) == []
+
+
+@MOVES
+def test_what_was_dropped_after_the_switch_stays_away(shop: Any, move: Move) -> None:
+    """A reader that someone dropped while both versions ran does not come back, and nothing of it is left."""
+    made: Shop = shop(READERS, move)
+    made.there()
+    run(made.db, "DROP VIEW big CASCADE; DROP FUNCTION most()")
+    made.back()
+    assert rows(made.db, "SELECT relname FROM pg_class WHERE relname IN ('big', 'held', 'over')") == []
+    assert _ecm(made.db) == []
+
+
+@MOVES
+def test_default_privileges_do_not_add_to_what_is_made(shop: Any, move: Move) -> None:
+    """Rights that every new object gets are not given to what was there before they were."""
+    made: Shop = shop(
+        VIEW
+        + """GRANT SELECT ON big TO pg_monitor; CREATE FUNCTION most() RETURNS bigint
+        BEGIN ATOMIC SELECT max("Amount") FROM "my shop"."Sales"; END; GRANT EXECUTE ON FUNCTION most TO pg_monitor;
+        ALTER DEFAULT PRIVILEGES GRANT ALL ON TABLES TO PUBLIC; ALTER DEFAULT PRIVILEGES GRANT ALL ON ROUTINES TO pg_read_all_stats;""",
+        move,
+    )
+    before = {name: text for name, text in fingerprint(made.db).items() if "big" in name or "most" in name}
+    made.there()
+    after = fingerprint(made.db)
+    grants = {name: text.split("grants=")[1].split("\n")[0] for name, text in before.items() if "grants=" in text}
+    assert {name: after[name].split("grants=")[1].split("\n")[0] for name in grants} == grants
+
+
+def test_an_ordinary_role_moves_what_its_groups_own(shop: Any, roles: Roles) -> None:
+    """No superuser is needed, and the owner stays who he was."""
+    role, group = roles(), roles()
+    made: Shop = shop(
+        READERS
+        + f"""GRANT {group} TO {role}; GRANT ALL ON SCHEMA public, "my shop" TO {group}; GRANT ALL ON SCHEMA ecm TO {role};
+        ALTER TABLE "my shop"."Sales" OWNER TO {group}; ALTER VIEW big OWNER TO {group}; ALTER VIEW over OWNER TO {group};
+        ALTER MATERIALIZED VIEW held OWNER TO {group}; ALTER FUNCTION most OWNER TO {group};
+        CREATE POLICY p ON "my shop"."Sales" USING ("Amount" < 100);""",
+        IN_PLACE,
+    )
+    before = fingerprint(made.db)
+    made.url = as_role(made.url, role)
+    made.there()
+    there = fingerprint(made.db)
+    owned = [name for name, text in there.items() if name.startswith(("relation", "function")) and group in text]
+    assert {"relation big", "relation held", "relation over", "function most()"} <= {
+        name.replace("public.", "") for name in owned
+    }
+    made.back()
+    assert fingerprint(made.db) == before
+
+
+UNMOVABLE = {
+    "column default": (
+        """CREATE FUNCTION most() RETURNS bigint BEGIN ATOMIC SELECT max("Amount") FROM "my shop"."Sales"; END;
+        CREATE TABLE u (m bigint DEFAULT most());""",
+        "default value",
+    ),
+    "row type": (VIEW + "CREATE TABLE u (b big)", "table"),
+    "aggregate": (
+        VIEW + "CREATE AGGREGATE a (big) (SFUNC = f, STYPE = integer)",
+        "function",
+    ),
+    "positions": ('CREATE VIEW v AS SELECT x.b FROM "my shop"."Sales" x (a, b)', "view"),
+    "positions in a policy": (
+        """CREATE TABLE u (id integer);
+        CREATE POLICY p ON u USING (id IN (SELECT x.b FROM "my shop"."Sales" x (a, b)))""",
+        "policy",
+    ),
+    "statistics": (
+        """CREATE MATERIALIZED VIEW v AS SELECT id, "Amount" FROM "my shop"."Sales"; CREATE STATISTICS s ON id, "Amount" FROM v""",
+        "materialized view",
+    ),
+}
+
+
+@pytest.mark.parametrize("name", UNMOVABLE)
+def test_what_cannot_be_moved_is_named(shop: Any, name: str) -> None:
+    """It is reported before anything is touched."""
+    start, kind = UNMOVABLE[name]
+    function = "CREATE FUNCTION f(integer, big) RETURNS integer LANGUAGE sql AS 'SELECT 1';"
+    made: Shop = shop(start.replace("CREATE AGGREGATE", function + "CREATE AGGREGATE"), IN_PLACE)
+    assert kind in {each.kind for each in made.facts().unmovable["Amount"]}
+
+
+def test_a_view_of_another_owner_is_named(shop: Any, roles: Roles) -> None:
+    """A role that is no member of the owner could not make it again."""
+    role, other = roles(), roles()
+    made: Shop = shop(
+        VIEW
+        + f"""ALTER TABLE "my shop"."Sales" OWNER TO {role}; GRANT ALL ON SCHEMA public, "my shop", ecm TO {role};
+        ALTER VIEW big OWNER TO {other};""",
+        IN_PLACE,
+    )
+    made.url = as_role(made.url, role)
+    (found,) = made.facts().unmovable["Amount"]
+    assert (found.name, found.why) == (
+        "public.big",
+        f"it cannot be made again: role {role} is no member of its owner, {other}",
+    )
+
+
+def test_a_temporary_view_is_named(shop: Any) -> None:
+    """It belongs to a session at work, and would keep the old column from going."""
+    made: Shop = shop("""CREATE TEMPORARY VIEW v AS SELECT "Amount" FROM "my shop"."Sales" """, IN_PLACE)
+    (found,) = made.facts().unmovable["Amount"]
+    assert "temporary" in found.why
+
+
+JOINED = """
+    CREATE TABLE prices ("Amount" integer, label text);
+    CREATE {} v AS SELECT label, "Amount" FROM "my shop"."Sales" JOIN prices USING ("Amount");
+"""
+
+
+def test_a_join_by_name_is_moved_where_the_name_stays(shop: Any) -> None:
+    """The same text reads the new column; under another name there is nothing to be merged, and it is named."""
+    made: Shop = shop(JOINED.format("VIEW"), IN_PLACE)
+    made.there()
+    made.contract()
+    other: Shop = shop(JOINED.format("VIEW"), OTHER)
+    assert [each.name for each in other.facts().unmovable["Amount"]] == ["public.v"]
+    early: Shop = shop(JOINED.format("MATERIALIZED VIEW"), IN_PLACE)
+    assert [each.name for each in early.facts().unmovable["Amount"]] == ["public.v"]
+
+
+def test_the_table_is_locked_only_where_a_text_is_needed(shop: Any, connect: Any) -> None:
+    """In place, views need no other text; a materialized view does, and its reading ends within the budget."""
+    made: Shop = shop(VIEW, IN_PLACE)
+    other = connect(made.url, autocommit=False)
+    other.execute('SELECT FROM "my shop"."Sales"')
+    assert made.facts().readers["Amount"]
+    run(made.db, "CREATE MATERIALIZED VIEW held AS TABLE big")
+    with pytest.raises(psycopg.errors.LockNotAvailable):
+        made.facts()
+    other.rollback()
+    assert [reader.early for reader in made.facts().readers["Amount"]] == [True, True]
+
+
+def test_reading_leaves_the_readers_where_they_are(shop: Any) -> None:
+    """The marker and the places beside are gone with their transaction."""
+    made: Shop = shop(READERS, OTHER)
+    before = fingerprint(made.db)
+    made.facts()
+    assert fingerprint(made.db) == before
     assert _ecm(made.db) == []
