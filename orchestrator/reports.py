@@ -136,6 +136,8 @@ class StepPreview(Report):
     transactional: bool
     reversible: bool
     note: str
+    tables: tuple[str, ...] = ()
+    """What the lock is on."""
 
 
 class PhasePreview(Report):
