@@ -24,7 +24,7 @@ SELECT bool_and(known), sum(rows)::int8, sum(heap)::int8, sum(indexes)::int8, su
   FROM (SELECT c.*, pg_catalog.pg_relation_size(c.oid) AS main,
           coalesce(pg_catalog.pg_total_relation_size(nullif(c.reltoastrelid, 0)), 0) AS toast
         FROM pg_catalog.pg_class c JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace
-        WHERE (n.nspname, c.relname) IN (SELECT * FROM pg_catalog.unnest(%s::text[], %s::text[]))) c) t
+        WHERE (n.nspname, c.relname) IN (SELECT * FROM unnest(%s::text[], %s::text[]))) c) t
 """
 
 _WIDTHS = """

@@ -146,19 +146,42 @@ def beware(plan: Plan, facts: Facts) -> tuple[str, ...]:
     )
 
 
-def _warnings(plan: Plan, facts: Table) -> Iterable[str]:
+def fired(plan: Plan, facts: Table) -> tuple[str, ...]:
+    """Return the table's own triggers that fire on every row the backfill writes."""
     suppressed = plan.backfill.user_triggers == "suppress"
-    for trigger in facts.triggers:
-        if (
-            "UPDATE" in trigger.events
-            and not trigger.update_of
-            and trigger.enabled != "D"
-            and not sync.is_ours(trigger)
-        ):
-            if not suppressed or _fires_always(trigger):
-                yield f"trigger {trigger.name} fires on every row the backfill writes"
-            else:
-                yield f"trigger {trigger.name} is suppressed for what the backfill writes"
+    return tuple(t.name for t in _on_every_update(facts) if not suppressed or _fires_always(t))
+
+
+def _on_every_update(facts: Table) -> Iterable[Trigger]:
+    return (
+        trigger
+        for trigger in facts.triggers
+        if "UPDATE" in trigger.events and not trigger.update_of and trigger.enabled != "D" and not sync.is_ours(trigger)
+    )
+
+
+def hanging(plan: Plan, facts: Table) -> tuple[tuple[str, tuple[Dependent, ...]], ...]:
+    """Return what PostgreSQL knows to hang on the columns that change, by what becomes of it."""
+    left = {(each.kind, each.name) for each in _left_to_the_person(plan, facts)}
+    found: dict[str, dict[tuple[str, str], Dependent]] = {}
+    for change in _on(plan, facts):
+        for column in sorted(change.touched(facts.name) - set(change.made())):
+            for each in facts.tracked.get(column, ()):
+                if (each.kind, each.name) not in left:
+                    found.setdefault(change.fate, {})[each.kind, each.name] = each
+    return tuple((fate, tuple(dependents.values())) for fate, dependents in found.items())
+
+
+def unfollowed(plan: Plan, facts: Table) -> tuple[tuple[Dependent, bool], ...]:
+    """Return what ecm cannot bring along, and whether the plan acknowledges it."""
+    return tuple((each, _is_acknowledged(plan, each)) for each in _left_to_the_person(plan, facts))
+
+
+def _warnings(plan: Plan, facts: Table) -> Iterable[str]:
+    firing = fired(plan, facts)
+    for trigger in _on_every_update(facts):
+        how = "fires on every row" if trigger.name in firing else "is suppressed for what"
+        yield f"trigger {trigger.name} {how} the backfill writes"
     for publication in facts.publications:
         yield f"publication {publication} sends whole rows of {facts.name}: add the new column on its subscribers first"
     yield f"COPY {facts.name} FROM without a column list, and SELECT *, see one more column until contract"
