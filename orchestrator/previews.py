@@ -29,6 +29,9 @@ from orchestrator.words import kebab
 _MINDED = 60.0
 """Seconds after which the oldest snapshot of a database is worth a word."""
 
+_FINE = 1000
+"""Below it, tenths say something."""
+
 Steps = dict[Phase, tuple[Step, ...]]
 
 
@@ -71,9 +74,11 @@ class Previews:
         facts = self._stage.facts(scene.connection, plan) if facts is None else facts
         ahead = PHASES[STATES.index(state) :]
         problems = compiler.problems(plan, ahead[0], facts) if ahead and scene.position.phase is None else ()
-        phases = () if any(is_missing(error) for error in problems) else (phase,) if phase else ahead
-        steps: Steps = {each: compiler.steps(plan, each, facts) for each in phases}
+        there = not any(is_missing(error) for error in problems)
+        steps: Steps = {each: compiler.steps(plan, each, facts) for each in ahead if there}
         tables = tuple(self._table(scene, table, steps) for table in facts.values())
+        if phase and there:
+            steps = {phase: compiler.steps(plan, phase, facts)}
         return reports.PreviewReport(
             plan=plan.plan,
             branch=scene.branch,
@@ -86,10 +91,10 @@ class Previews:
                 reports.PhasePreview(
                     phase=each,
                     deploy=plan.phase(each).deploy,
-                    steps=tuple(step_preview(step, Direction.FORWARD) for step in steps[each]),
+                    steps=tuple(step_preview(step, Direction.FORWARD) for step in several),
                     lock_timeout=plan.phase(each).lock_timeout.total_seconds(),
                 )
-                for each in phases
+                for each, several in steps.items()
             ),
             beware=(*compiler.beware(plan, facts), *_of_extensions(tables)),
             obstacles=(*map(error_report, problems), *self._judgement.neighbours(scene)),
@@ -183,7 +188,9 @@ def new_plan(operation: Operation, name: str) -> Plan:
 
 
 def _range(span: forecast.Span) -> reports.Range:
-    return reports.Range(least=round(span.least, 3), most=round(span.most, 3))
+    """Return a span as a report: bytes and rows whole, seconds to the tenth."""
+    digits = 1 if span.most < _FINE else None
+    return reports.Range(least=round(span.least, digits), most=round(span.most, digits))
 
 
 def _of_extensions(tables: Iterable[reports.TableFacts]) -> tuple[str, ...]:

@@ -153,8 +153,8 @@ class PhasePreview(Report):
 class Range(Report):
     """What nobody knows exactly: at least, at most."""
 
-    least: float
-    most: float
+    least: int | float
+    most: int | float
 
 
 class BuiltIndex(Report):

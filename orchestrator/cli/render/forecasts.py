@@ -18,7 +18,7 @@ _PLURALS = {"index": "indexes", "policy": "policies", "statistics": "statistics 
 def table(facts: TableFacts) -> RenderableType:
     """Return everything a person wants to know about a table before it is touched."""
     rows: list[tuple[str, str]] = [("size", _sizes(facts)), *_expected(facts.forecast)]
-    rows += [("hanging on it", _hanging(each.fate, each.dependents)) for each in facts.hanging]
+    rows += [("hanging on it", _hanging(each.fate, each.dependents, facts.table)) for each in facts.hanging]
     rows += [("cannot follow", _unfollowed(each)) for each in facts.unfollowed]
     return look.stacked(
         Text(f"{facts.table}: {_rows(facts)}, {counted(facts.indexes, 'index', 'indexes')}", style="bold"),
@@ -101,10 +101,10 @@ def _indexes(built: Sequence[BuiltIndex]) -> str:
     return listed([*said, *([f"index {listed(new)}"] if new else [])])
 
 
-def _hanging(fate: str, dependents: Sequence[DependentReport]) -> str:
+def _hanging(fate: str, dependents: Sequence[DependentReport], table: str) -> str:
     by_kind: dict[str, list[str]] = {}
     for each in dependents:
-        by_kind.setdefault(each.kind, []).append(short(each.name))
+        by_kind.setdefault(each.kind, []).append(_short(each.name).removesuffix(f" on {table}"))
     told = (f"{counted(len(n), kind, _PLURALS.get(kind))} ({', '.join(_first(n))})" for kind, n in by_kind.items())
     return f"{fate}: {', '.join(told)}"
 
@@ -114,14 +114,14 @@ def _first(names: Sequence[str]) -> Iterable[str]:
     return names if more <= 0 else (*names[:_NAMED], f"{more} more")
 
 
-def short(name: str) -> str:
-    """Return an object's name as a person writes it: without schema public."""
-    return " on ".join(part.removeprefix("public.") for part in name.split(" on "))
+def _short(name: str) -> str:
+    """Return an object's name as a person writes it: without schema public, and not as pg_identify_object has it."""
+    return " on ".join(part.removeprefix("public.") for part in name.removeprefix("for ").split(" on "))
 
 
 def _unfollowed(each: DependentReport) -> str:
     said = "acknowledged" if each.acknowledged else "not acknowledged yet"
-    return f"{each.kind} {short(each.name)}: {each.why} ({said})"
+    return f"{each.kind} {_short(each.name)}: {each.why} ({said})"
 
 
 def _session(session: SessionReport) -> str:
