@@ -4,10 +4,8 @@ Also the Python API. Everything comes in as arguments, every answer is a value o
 `orchestrator.reports`, everything that is refused is an error of `orchestrator.errors`.
 """
 
-import os
 import time
 from collections.abc import Callable, Sequence
-from pathlib import Path
 
 from orchestrator import reports
 from orchestrator.actor import actor
@@ -17,13 +15,11 @@ from orchestrator.engine.verification import verify
 from orchestrator.errors import RefusedError, UsageError
 from orchestrator.events import Observer, Progress, ignore
 from orchestrator.journey import Consent, Journey
-from orchestrator.judgement import Judgement, raise_first
+from orchestrator.judgement import Judgement
 from orchestrator.operations import Operation
 from orchestrator.overview import Overview
 from orchestrator.plan import compile as compiler
-from orchestrator.plan.checksum import checksum
 from orchestrator.plan.lifecycle import (
-    PHASES,
     STATES,
     Direction,
     Move,
@@ -34,13 +30,10 @@ from orchestrator.plan.lifecycle import (
     forward_moves,
     previous_move,
 )
-from orchestrator.plan.model import Plan
-from orchestrator.plan.phases import NAME_LENGTH, is_plan_name
-from orchestrator.plan.schema import render_plan
-from orchestrator.reporting import error_report, is_missing, is_open, named, step_preview, sweep_progress
+from orchestrator.previews import Previews
+from orchestrator.reporting import error_report, is_open, named, sweep_progress
 from orchestrator.sql.steps import Proof
 from orchestrator.stage import Scene, Stage
-from orchestrator.words import kebab
 from orchestrator.workspace import Workspace
 
 
@@ -66,6 +59,7 @@ class Conductor:
         self._judgement = Judgement(self._stage)
         self._journey = Journey(self._stage)
         self._overview = Overview(self._stage)
+        self._previews = Previews(self._stage, self._judgement)
 
     # ------------------------------------------------------------ plans
 
@@ -94,72 +88,14 @@ class Conductor:
             PreconditionError: the table is not as the change needs it.
             ConfigurationError: there is a plan of this name already.
         """
-        name = name or operation.slug
-        if not is_plan_name(name):
-            raise UsageError(
-                f"{name!r} is not a name for a plan",
-                details=["a plan's name, which is also its file's, is of lower-case letters, digits and hyphens"],
-                hint=f"give it another with --name, such as {kebab(name)[:NAME_LENGTH].strip('-')}",
-            )
-        plan = Plan.model_validate(
-            {"plan": name, "description": operation.summary, "changes": [operation.model_dump()]}
-        )
-        branch = branch or next(iter(self._project.branches))
-        preview = None
-        if not offline:
-            with self._stage.open(branch) as connection:
-                facts = self._stage.facts(connection, plan)
-                raise_first(compiler.unfit(plan, facts))
-                preview = self._preview(
-                    Scene(plan=plan, branch=branch, connection=connection, record=None), facts, None
-                )
-        text = render_plan(plan, schema=self._workspace.schema_reference)
-        path = self._workspace.write_plan(text, name)
-        return reports.DraftReport(
-            plan=name,
-            path=Path(os.path.relpath(path, self._workspace.root)).as_posix(),
-            text=text,
-            preview=preview,
-            next_command=f"ecm advance {name} --branch {branch}",
-        )
+        return self._previews.draft(operation, name=name, branch=branch, offline=offline)
 
     def preview(self, plan: str | None, branch: str | None = None, phase: str | None = None) -> reports.PreviewReport:
         """Return every statement of a plan's phases as they would run on a branch now."""
         name = self._only(plan)
         branch = branch or next(iter(self._project.branches))
         with self._stage.scene(name, branch) as scene:
-            facts = self._stage.facts(scene.connection, scene.plan)
-            return self._preview(scene, facts, named(Phase, phase) if phase else None)
-
-    def _preview(self, scene: Scene, facts: compiler.Facts, phase: Phase | None) -> reports.PreviewReport:
-        plan, state = scene.plan, scene.position.state
-        ahead = PHASES[STATES.index(state) :]
-        shown = (phase,) if phase else ahead
-        obstacles = compiler.problems(plan, ahead[0], facts) if ahead and scene.position.phase is None else ()
-        phases = () if any(is_missing(error) for error in obstacles) else shown
-        return reports.PreviewReport(
-            plan=plan.plan,
-            branch=scene.branch,
-            checksum=checksum(plan),
-            description=plan.description,
-            state=state,
-            changes=tuple(change.summary for change in plan.changes),
-            tables=tuple(
-                reports.TableFacts(table=str(t.name), rows=t.rows, bytes=t.bytes, indexes=len(t.indexes))
-                for t in facts.values()
-            ),
-            phases=tuple(
-                reports.PhasePreview(
-                    phase=each,
-                    deploy=plan.phase(each).deploy,
-                    steps=tuple(step_preview(s, Direction.FORWARD) for s in compiler.steps(plan, each, facts)),
-                )
-                for each in phases
-            ),
-            beware=compiler.beware(plan, facts),
-            obstacles=tuple(error_report(error) for error in obstacles),
-            next_command=self._stage.next_command(plan.plan, scene.branch, scene.position),
-        )
+            return self._previews.preview(scene, named(Phase, phase) if phase else None)
 
     # ------------------------------------------------------------ forward and back
 

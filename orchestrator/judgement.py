@@ -1,6 +1,6 @@
 """May a plan go on? What the gates weigh is gathered here; the weighing itself is `plan.gates`."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from contextlib import closing, suppress
 
 import psycopg
@@ -94,6 +94,7 @@ class Judgement:
             history=history,
             checks=tuple(self._check(scene.connection, each.name, each.sql, each.expect) for each in checks),
             open_plans=self._neighbours(scene) if phase is Phase.EXPAND else (),
+            shared=_shared(scene) if phase is Phase.EXPAND else None,
         )
 
     def _check(self, connection: Connection, name: str, query: str, expected: object) -> CheckResult:
@@ -110,6 +111,23 @@ class Judgement:
             return CheckResult(name=name, expected=str(expected), found=f"an error ({why})", passed=False)
         found = row[0] if row else None
         return CheckResult(name=name, expected=str(expected), found=str(found), passed=str(found) == str(expected))
+
+    def neighbours(self, scene: Scene) -> tuple[reports.ReasonReport, ...]:
+        """Return the other plans under way on the branch that keep this one from beginning."""
+        if scene.position != Position():
+            return ()
+        weighed = case(
+            scene.plan,
+            scene.branch,
+            scene.record,
+            Phase.EXPAND,
+            required=(),
+            history=(),
+            open_plans=self._neighbours(scene),
+            shared=_shared(scene),
+        )
+        overlaps = (reason_report(reason) for reason in judge(weighed) if reason.code == "overlap")
+        return (*overlaps, *self._unreadable_neighbours(scene))
 
     def _neighbours(self, scene: Scene) -> tuple[str, ...]:
         """Other plans under way on the branch that claim one of the same columns."""
@@ -167,6 +185,7 @@ def case(
     history: tuple[Passage, ...],
     checks: tuple[CheckResult, ...] = (),
     open_plans: tuple[str, ...] = (),
+    shared: Mapping[str, tuple[str, ...]] | None = None,
 ) -> Case:
     """Return what is weighed when a plan asks to enter a phase, from what a branch's journal says of it."""
     return Case(
@@ -183,6 +202,7 @@ def case(
         state_since=record.state_since if record else None,
         now=record.now if record else None,
         open_plans=open_plans,
+        shared=shared or {},
         paused_by=record.paused_by if record else None,
     )
 
@@ -212,6 +232,17 @@ def _others_under_way(scene: Scene) -> tuple[Record, ...]:
     return tuple(
         record for record in journal.read_all(scene.connection) if record.plan != scene.plan.plan and not record.at_rest
     )
+
+
+def _shared(scene: Scene) -> dict[str, tuple[str, ...]]:
+    """Return the columns that other plans under way claim as well, by plan."""
+    ours = _claims(scene.plan)
+    begun = {record.plan: as_begun(record) for record in _others_under_way(scene)}
+    return {
+        name: tuple(f"{table}.{column}" for table, column in sorted(ours & _claims(plan)))
+        for name, plan in begun.items()
+        if plan is not None
+    }
 
 
 def _claims(plan: Plan) -> frozenset[tuple[str, str]]:

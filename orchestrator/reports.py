@@ -136,6 +136,8 @@ class StepPreview(Report):
     transactional: bool
     reversible: bool
     note: str
+    tables: tuple[str, ...] = ()
+    """What the lock is on."""
 
 
 class PhasePreview(Report):
@@ -144,6 +146,61 @@ class PhasePreview(Report):
     phase: str
     deploy: str
     steps: tuple[StepPreview, ...]
+    lock_timeout: float | None = None
+    """Seconds for which a lock is waited for before it is given way and tried again."""
+
+
+class Range(Report):
+    """What nobody knows exactly: at least, at most."""
+
+    least: int | float
+    most: int | float
+
+
+class BuiltIndex(Report):
+    """An index that the plan builds. Bytes; None where nobody can tell."""
+
+    name: str
+    like: str | None
+    """The index that it is a twin of, if any."""
+    bytes: Range | None
+
+
+class ForecastReport(Report):
+    """What a table's backfill is expected to take. Bytes and seconds."""
+
+    writes: bool
+    """Whether there is anything to fill; otherwise the rows are only read."""
+    seconds: Range
+    rows_per_second: Range | None
+    as_on: str | None
+    """The branch where the same sweep was measured; None where it is a guess."""
+    share_in_place: float | None
+    """As measured there."""
+    new_columns: Range | None
+    """None where nobody can tell before the values are made."""
+    heap_growth: Range
+    index_growth: Range
+    indexes_built: tuple[BuiltIndex, ...]
+    disk: Range
+    """Beyond what the table takes now, at the peak, without WAL."""
+    wal: Range
+
+
+class DependentReport(Report):
+    """Something that stands on a column, or names it."""
+
+    kind: str
+    name: str
+    why: str = ""
+    acknowledged: bool = False
+
+
+class HangingReport(Report):
+    """What PostgreSQL knows to hang on the columns that change, and what becomes of it."""
+
+    fate: str
+    dependents: tuple[DependentReport, ...]
 
 
 class TableFacts(Report):
@@ -151,8 +208,32 @@ class TableFacts(Report):
 
     table: str
     rows: int
+    """An estimate; 0 where it was never analyzed."""
     bytes: int
     indexes: int
+    analyzed: bool = True
+    heap_bytes: int | None = None
+    index_bytes: int | None = None
+    toast_bytes: int | None = None
+    forecast: ForecastReport | None = None
+    """None where the backfill is over, or none of its rows has two sides."""
+    hanging: tuple[HangingReport, ...] = ()
+    unfollowed: tuple[DependentReport, ...] = ()
+    """What ecm cannot bring along, and a person takes care of."""
+    triggers: tuple[str, ...] = ()
+    """The table's own triggers that fire on what the backfill writes."""
+    publications: tuple[str, ...] = ()
+    extension: str | None = None
+    """The extension that the table belongs to, if any."""
+
+
+class SessionReport(Report):
+    """A session, or a prepared transaction, that the plan would wait for now."""
+
+    pid: int | None
+    seconds: float | None
+    """How long its transaction has been open."""
+    message: str
 
 
 class PreviewReport(Report):
@@ -169,6 +250,7 @@ class PreviewReport(Report):
     beware: tuple[str, ...]
     obstacles: tuple[ReasonReport, ...]
     next_command: str | None
+    sessions: tuple[SessionReport, ...] = ()
 
 
 class MoveReport(Report):

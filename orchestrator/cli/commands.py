@@ -6,6 +6,7 @@ its help and its entry in the command line.
 
 import inspect
 import os
+import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Annotated, Any, Concatenate, ParamSpec
@@ -17,6 +18,10 @@ from orchestrator.cli.desk import Desk
 from orchestrator.errors import EcmError
 
 P = ParamSpec("P")
+
+EXAMPLE = "Example:"
+_LINE = 68
+"""What fits on a line of help after the word for an example."""
 
 
 def _names(kind: str) -> Callable[[typer.Context, str], list[str]]:
@@ -138,7 +143,29 @@ def _by_name(parameter: inspect.Parameter) -> inspect.Parameter:
 
 def _epilog(examples: Iterable[str]) -> str:
     # \b keeps the help formatter from running the lines together.
-    return "\b\n" + "\n".join(f"{'Example:' if not row else '':9}{line}" for row, line in enumerate(examples))
+    lines = (line for example in examples for line in _broken(example))
+    return "\b\n" + "\n".join(f"{EXAMPLE if not row else '':9}{line}" for row, line in enumerate(lines))
+
+
+def _broken(example: str) -> list[str]:
+    """Return a command line's lines, as a shell can read them: broken at its options where it is long."""
+    if len(example) <= _LINE:
+        return [example]
+    first, *options = re.split(r" (?=--)", example)
+    return [*(f"{line} \\" for line in (first, *(f"    {option}" for option in options[:-1]))), f"    {options[-1]}"]
+
+
+def example_of(command: Any) -> str:
+    """Return the first example of a command's help as one line; empty where it has none."""
+    lines = (command.epilog or "").removeprefix("\b\n").splitlines()
+    if not lines or not lines[0].startswith(EXAMPLE):
+        return ""
+    parts = [lines[0].removeprefix(EXAMPLE)]
+    for line in lines[1:]:
+        if not parts[-1].endswith("\\"):
+            break
+        parts.append(line)
+    return " ".join(part.strip().removesuffix("\\").strip() for part in parts)
 
 
 class Sections(TyperGroup):
@@ -150,16 +177,21 @@ class Sections(TyperGroup):
         "Take it through a branch": ("advance", "rollback", "pause", "resume", "gate"),
         "Look": ("status", "verify", "history", "audit"),
     }
+    OTHERS = "Other commands"
 
     def format_commands(self, ctx: Any, formatter: Any) -> None:
         """Write a section for each purpose."""
-        width = max(map(len, self.commands))
-        for title, names in self.SECTIONS.items():
-            present = [(name, self.commands[name]) for name in names if name in self.commands]
-            with formatter.section(title):
-                formatter.write_dl(
-                    [
-                        (name.ljust(width), each.get_short_help_str(formatter.width - width - 6))
-                        for name, each in present
-                    ]
-                )
+        listed = self.list_commands(ctx)
+        width = max(map(len, listed))
+        placed = {name for names in self.SECTIONS.values() for name in names}
+        others = tuple(name for name in listed if name not in placed)
+        for title, names in {**self.SECTIONS, self.OTHERS: others}.items():
+            if present := [name for name in names if name in listed]:
+                with formatter.section(title):
+                    formatter.write_dl(
+                        [(name.ljust(width), _first_sentence(self.get_command(ctx, name))) for name in present]
+                    )
+
+
+def _first_sentence(command: Any) -> str:
+    return " ".join((command.help or "").partition("\n\n")[0].split())

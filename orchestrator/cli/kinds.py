@@ -1,17 +1,19 @@
 """A subcommand of `ecm plan` for each kind of change, made from the kind's own fields.
 
-Required values are arguments in the order of the fields, the rest are options. A value that is
-itself a mapping or a list of mappings is given as YAML: `--into '{column: city, type: text}'`.
+Required values are arguments in the order of the fields, the rest are options. A value that has parts is given in
+short, once for each of several, or as YAML: `--into "city text = split_part(address, ',', 2)"`, or
+`--into '{column: city, type: text, using: …}'`; `--reverse "street = line"`, or `--reverse '{street: line}'`.
 """
 
 import inspect
 from collections.abc import Mapping
+from enum import Enum
 from functools import cache
 from types import NoneType
 from typing import Annotated, Any, Literal, cast, get_args, get_origin
 
 import typer
-from pydantic import ValidationError
+from pydantic import BaseModel, ValidationError
 from pydantic.fields import FieldInfo
 
 from orchestrator.cli.commands import LookAt, group, register
@@ -47,22 +49,23 @@ def _add(app: typer.Typer, name: str, operation: type[Operation]) -> None:
     fields = {field: info for field, info in operation.model_fields.items() if field != "kind"}
 
     def draft(desk: Desk, *, name: str | None, branch: str | None, offline: bool, **given: Any) -> None:
-        change = _build(operation, {field: _value(fields[field], value) for field, value in given.items()})
+        change = _build(operation, {field: _value(field, fields[field], value) for field, value in given.items()})
         if offline and branch is not None:
             raise UsageError("--offline looks at no database, and --branch names one", hint="leave one of them out")
         desk.show(desk.conductor().draft(change, name=name, branch=branch, offline=offline))
 
     ours = inspect.signature(_ours, eval_str=True).parameters.values()
-    parameters = [*sorted((_parameter(*each) for each in fields.items()), key=_options_last), *ours]
+    parameters = [*sorted((_parameter(*each) for each in fields.items()), key=_needed_first), *ours]
     required = [each for each in parameters if each.default is inspect.Parameter.empty]
     needed = [each.name.upper() if _is_argument(each) else f"--{_kebab(each.name)} …" for each in required]
+    example = operation.example or " ".join(needed)
     register(
         app,
         name,
         draft,
         parameters,
         help_text=inspect.getdoc(operation) or "",
-        examples=[" ".join(["ecm plan", name, *needed])],
+        examples=[f"ecm plan {name} {example}"],
     )
 
 
@@ -77,13 +80,47 @@ def _parameter(name: str, field: FieldInfo) -> inspect.Parameter:
     if annotation in _SCALARS and field.is_required():
         how: Any = typer.Argument(metavar=name.upper(), help=described, show_default=False)
     elif annotation in _SCALARS:
-        how = typer.Option(f"--{_kebab(name)}", help=described, show_default=False)
-    elif annotation == list[str]:
-        how = typer.Option(f"--{_kebab(name)}", help=f"{described} (give it once for each)", show_default=False)
+        metavar = "VALUE" if annotation is str else None
+        how = typer.Option(f"--{_kebab(name)}", metavar=metavar, help=described, show_default=False)
     else:
-        how, annotation = typer.Option(f"--{_kebab(name)}", metavar="YAML", help=described, show_default=False), str
+        metavar, described = _described(name, field, described)
+        how = typer.Option(f"--{_kebab(name)}", metavar=metavar, help=described, show_default=False)
+        annotation = list[str]
     typed = annotation if field.is_required() else annotation | None
     return inspect.Parameter(name, inspect.Parameter.KEYWORD_ONLY, default=default, annotation=Annotated[typed, how])
+
+
+class _Parted(Enum):
+    """How many of what has parts a field takes."""
+
+    ONE = 1
+    SEVERAL = 2
+    MAPPING = 3
+
+
+def _parted(annotation: Any) -> tuple[_Parted, Any]:
+    """Return how many values with parts a field takes, and the model of one; None where it has none."""
+    alternatives = [each for each in get_args(annotation) if each is not NoneType]
+    origin = get_origin(annotation)
+    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
+        return _Parted.ONE, annotation
+    if origin is dict:
+        return _Parted.MAPPING, None
+    if origin in (tuple, list):
+        return _Parted.SEVERAL, _parted(alternatives[0])[1]
+    return _parted(alternatives[0]) if alternatives else (_Parted.ONE, None)
+
+
+def _described(name: str, field: FieldInfo, words: str) -> tuple[str, str]:
+    """Return what stands for the value of an option that may be given several times or has parts, and its help."""
+    if _plain(field.annotation) == list[str]:
+        return name.upper().removesuffix("S"), f"{words}; once for each"
+    how, model = _parted(field.annotation)
+    short = "'NAME = VALUE'" if how is _Parted.MAPPING else f"'{model.said}'" if hasattr(model, "said") else None
+    # What comes after the colon is how it stands in a file.
+    said = words.partition(": ")[0]
+    described = f"{said}, as {short} or YAML" if short else f"{words} (YAML)"
+    return "PARTS" if short else "YAML", described if how is _Parted.ONE else f"{described}; once for each"
 
 
 def _plain(annotation: Any) -> Any:
@@ -101,8 +138,9 @@ def _plain(annotation: Any) -> Any:
     return annotation
 
 
-def _options_last(parameter: inspect.Parameter) -> bool:
-    return not _is_argument(parameter)
+def _needed_first(parameter: inspect.Parameter) -> tuple[bool, bool, bool]:
+    """Arguments, then options that must be given, then those that may be; switches last."""
+    return not _is_argument(parameter), parameter.default is None, "bool" in str(get_args(parameter.annotation)[0])
 
 
 def _is_argument(parameter: inspect.Parameter) -> bool:
@@ -114,18 +152,50 @@ def _kebab(name: str) -> str:
     return name.replace("_", "-")
 
 
-def _value(field: FieldInfo, given: Any) -> Any:
-    """Return a parameter's value as the field's; YAML is read."""
+def _value(name: str, field: FieldInfo, given: Any) -> Any:
+    """Return a parameter's value as the field's: what has parts is read, in short or as YAML, and put together.
+
+    Raises:
+        UsageError: it is neither.
+    """
     annotation = _plain(field.annotation)
-    if not isinstance(given, str) or annotation in _SCALARS or annotation == list[str]:
+    if not given or annotation in _SCALARS or annotation == list[str]:
         return given
+    how, model = _parted(field.annotation)
+    read = [_read(f"--{_kebab(name)}", text, how, model) for text in given]
+    if how is _Parted.MAPPING:
+        return {key: value for each in read for key, value in cast("dict[str, Any]", each).items()}
+    several = [item for each in read for item in (cast("list[Any]", each) if isinstance(each, list) else [each])]
+    if how is _Parted.SEVERAL:
+        return several
+    if len(several) > 1:
+        raise UsageError(f"--{_kebab(name)} is given {len(several)} times, and there is one")
+    return several[0]
+
+
+def _read(option: str, text: str, how: _Parted, model: Any) -> object:
+    """Return one value of an option: as it is in short, else as YAML."""
+    if not text.lstrip().startswith(("{", "[")):
+        if how is _Parted.MAPPING and "=" in text:
+            key, _, value = text.partition("=")
+            return {key.strip(): value.strip()}
+        if hasattr(model, "in_short") and (parts := model.in_short(text)):
+            return parts
+    value = _yaml(text)
+    if isinstance(value, dict | list):
+        return cast("object", value)
+    short = "NAME = VALUE" if how is _Parted.MAPPING else getattr(model, "said", None)
+    raise UsageError(f"{option} {text!r} is neither {short} nor YAML" if short else f"{option} {text!r} has no parts")
+
+
+def _yaml(text: str) -> object:
     from ruamel.yaml import YAML
     from ruamel.yaml.error import YAMLError
 
     try:
-        return cast("Any", YAML(typ="safe", pure=True)).load(given)
+        return cast("Any", YAML(typ="safe", pure=True)).load(text)
     except YAMLError as error:
-        raise UsageError(f"{given!r} is not YAML", details=[str(error).splitlines()[0]]) from None
+        raise UsageError(f"{text!r} is not YAML", details=[str(error).splitlines()[0]]) from None
 
 
 def _build(operation: type[Operation], given: Mapping[str, Any]) -> Operation:
@@ -140,13 +210,20 @@ def _build(operation: type[Operation], given: Mapping[str, Any]) -> Operation:
     except ValidationError as error:
         raise UsageError(
             f"that is not a {operation.model_fields['kind'].default}",
-            details=[_said(problem) for problem in error.errors()],
+            details=[_said(problem, operation) for problem in error.errors()],
             hint=f"ecm plan {_kebab(operation.model_fields['kind'].default)} --help",
         ) from None
 
 
-def _said(problem: Any) -> str:
-    where = ".".join(map(str, problem["loc"]))
+def _said(problem: Any, operation: type[Operation]) -> str:
+    """Return what is wrong with a value, after its place on the command line."""
     # A validator's own words come after pydantic's "Value error, ".
     words = problem["msg"].removeprefix("Value error, ")
-    return f"{where.upper()}: {words}" if where else words
+    if not problem["loc"]:
+        return words
+    name, *within = problem["loc"]
+    field = operation.model_fields[name]
+    argument = field.is_required() and _plain(field.annotation) in _SCALARS
+    place = [name.upper() if argument else f"--{_kebab(name)}"]
+    place += [str(part + 1) if isinstance(part, int) else str(part) for part in within]
+    return f"{' '.join(place)}: {words}"

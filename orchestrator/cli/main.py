@@ -15,7 +15,7 @@ from typing import Annotated, Any
 import typer
 
 from orchestrator.cli import looks, moves, plans, project, records
-from orchestrator.cli.commands import Config, Json, Sections, command
+from orchestrator.cli.commands import Config, Json, Sections, command, example_of
 from orchestrator.cli.desk import Desk, hush
 from orchestrator.errors import EcmError, UsageError
 
@@ -137,11 +137,17 @@ def _misused(desk: Desk, error: typer.TyperException) -> int:
     message, _, options_like_it = message.partition(" (Possible options: ")
     # Commands come nearest first, and those of kinds are alike; options come in order of the alphabet.
     near = (suggestion.partition(", ")[0] or options_like_it).rstrip("?)")
+    example = example_of(context.command) if context and type(error).__name__ == "MissingParameter" else ""
+    more = f"{context.command_path if context else 'ecm'} --help"
     return desk.fail(
         UsageError(
             (message[:1].lower() + message[1:]).rstrip("."),
-            details=[f"did you mean {near}?"] if near else [],
-            hint=f"{context.command_path if context else 'ecm'} --help",
+            details=[f"did you mean {near}?"]
+            if near
+            else [f"{more} says what each is; an example:"]
+            if example
+            else [],
+            hint=example or more,
         )
     )
 

@@ -1,20 +1,32 @@
 """Commands about plan files: list, show, validate, schema; and a subcommand for each kind of change."""
 
 import json
+from collections.abc import Mapping
 from typing import Annotated, Any
 
 import typer
-from typer.core import TyperGroup
 
-from orchestrator.cli.commands import LookAt, Plan, command, group
+from orchestrator.cli.commands import LookAt, Plan, Sections, command, group
 from orchestrator.cli.desk import Desk
 from orchestrator.errors import EcmError, UsageError
 from orchestrator.plan.lifecycle import PHASES
 from orchestrator.words import did_you_mean, nearest
 
 
-class Kinds(TyperGroup):
+class Kinds(Sections):
     """`ecm plan`: its own commands at once, those of the kinds of change when one is asked for."""
+
+    SECTIONS: Mapping[str, tuple[str, ...]] = {
+        "Look at plans": ("list", "show", "validate", "schema"),
+        "Write a plan for a column": (
+            "add-column", "rename-column", "change-type", "split-column", "merge-columns", "move-column", "drop-column",
+        ),
+        "Write a plan for a constraint": (
+            "set-not-null", "drop-not-null", "add-check", "add-unique", "add-foreign-key",
+        ),
+        "Write a plan for a table or a type": ("rename-table", "extract-table", "change-enum"),
+    }  # fmt: skip
+    OTHERS = "Write a plan for another change"
 
     def get_command(self, ctx: Any, cmd_name: str) -> Any:
         """Return a command; load the kinds only where it is none of ours."""
@@ -62,7 +74,7 @@ def show(
         str | None, typer.Option("--phase", metavar="PHASE", show_default=False, help=f"Only one: {', '.join(PHASES)}.")
     ] = None,
 ) -> None:
-    """Show every statement as it would run, and its lock."""
+    """Show what a plan would do and take: each statement with its lock, time, disk, and what hangs on its columns."""
     desk.show(desk.conductor().preview(plan, branch, phase=_phase(phase)))
 
 

@@ -196,7 +196,7 @@ def _locks_on(tables: Sequence[TableName]) -> sql.Composed:
     ).format(names)
 
 
-def _prepared(connection: Connection, tables: Sequence[TableName]) -> list[str]:
+def prepared(connection: Connection, tables: Sequence[TableName]) -> list[str]:
     """Return a line for each prepared transaction that holds a lock on the tables: no session of it is left to end."""
     rows = connection.execute(
         sql.SQL(
@@ -252,7 +252,7 @@ def gave_up(
     names = " and ".join(str(table) for table in tables)
     return LockTimeoutError(
         f"{names} could not be locked within {budget.total_seconds():g} s, {attempts} times over {seconds:.0f} s",
-        details=_named(blockers(connection, tables), _prepared(connection, tables)),
+        details=_named(blockers(connection, tables), prepared(connection, tables)),
         hint="nothing was changed; end that session or wait, then run the same command again",
     )
 
@@ -268,7 +268,7 @@ def held_up(
     found = (*blockers(connection, tables), *snapshots(connection))
     return LockTimeoutError(
         f"index {index} had to wait for older transactions, {attempts} times over {seconds:.0f} s",
-        details=_named(tuple({blocker.pid: blocker for blocker in found}.values()), _prepared(connection, tables)),
+        details=_named(tuple({blocker.pid: blocker for blocker in found}.values()), prepared(connection, tables)),
         hint=f"{left}; end that session or wait, then run the same command again",
     )
 

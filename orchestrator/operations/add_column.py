@@ -5,7 +5,7 @@ the row, is filled by the sweep, and by the trigger in what old writers write.
 """
 
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import Annotated, ClassVar, Literal
 
 from psycopg import sql
@@ -14,7 +14,7 @@ from typing_extensions import override
 
 from orchestrator.errors import EcmError, PreconditionError
 from orchestrator.operations import constraints, trying
-from orchestrator.operations.base import ColumnField, NewColumnField, Operation, TableField, taken
+from orchestrator.operations.base import ColumnField, Guide, NewColumnField, Operation, TableField, taken
 from orchestrator.sql.facts import Dependent, Table
 from orchestrator.sql.identifiers import NAME_BYTES, TableName, bounded, verbatim
 from orchestrator.sql.mapping import Filling, Value
@@ -33,10 +33,20 @@ _CONSTANT = re.compile(
 class Reference(BaseModel):
     """The columns that a foreign key points to."""
 
+    said: ClassVar[str] = "TABLE(COLUMN, …)"
+    """How it is given in short."""
+
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     table: Annotated[TableField, Field(description="The other table")]
     columns: Annotated[tuple[ColumnField, ...], Field(description="Its columns; the primary key otherwise")] = ()
+
+    @classmethod
+    def in_short(cls, text: str) -> dict[str, object] | None:
+        """Return the fields of what is given in short, `authors` or `authors(id)`, or None."""
+        found = re.fullmatch(r"\s*([^\s()]+)\s*(?:\(([^()]+)\))?\s*", text)
+        columns = found[2].split(",") if found and found[2] else ()
+        return found and {"table": found[1], "columns": [column.strip() for column in columns]}
 
     @property
     def target(self) -> TableName:
@@ -68,6 +78,7 @@ class AddColumn(Operation):
     comment: Annotated[str | None, Field(description="Its comment")] = None
 
     standing: ClassVar[str] = "stands on the new column"
+    example: ClassVar[str] = "books slug text --using \"lower(replace(title, ' ', '-'))\" --not-null"
 
     @model_validator(mode="after")
     def _one_source(self) -> "AddColumn":
@@ -89,6 +100,34 @@ class AddColumn(Operation):
     @override
     def slug(self) -> str:
         return f"add-{kebab(self.column)}"
+
+    @property
+    @override
+    def ending(self) -> str:
+        held = self.not_null or self.check or self.unique or self.references
+        return f"hold every row to the constraints of {self.column}" if held else f"leave {self.column} as it is"
+
+    @override
+    def guide(self) -> Mapping[str, Guide]:
+        filled = f"{self.column} has its value in every row, those too that the old version adds."
+        return {
+            "expand": Guide(
+                about=f"{self.column} appears; a version that does not know it goes on as it is.",
+                deploy="nothing yet; the application goes on as it is",
+            ),
+            "backfill": Guide(
+                about=filled if self._filled_with is not None else "There is nothing to fill; every row is read once.",
+                deploy=f"the version that reads and writes {self.column} may be deployed from here on",
+            ),
+            "migrate_reads": Guide(
+                about=f"Readers may rely on {self.column}.",
+                deploy=f"the version that reads and writes {self.column}, everywhere",
+            ),
+            "contract": Guide(
+                about=f"{self.column} is held to its constraints, and nothing fills it in any more.",
+                deploy=f"nothing; a version that does not write {self.column} must be gone everywhere",
+            ),
+        }
 
     @override
     def claims(self) -> frozenset[tuple[str, str]]:

@@ -5,6 +5,8 @@ sweep, the proof, the order of things) is added by `orchestrator.plan.compile`.
 """
 
 from abc import ABC, abstractmethod
+from collections.abc import Mapping as Dictionary
+from dataclasses import dataclass
 from typing import Annotated, ClassVar
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field
@@ -48,6 +50,42 @@ NewColumnField = Annotated[ColumnField, AfterValidator(_fits_a_name)]
 """The name of a column that is to be made."""
 
 
+@dataclass(frozen=True, kw_only=True)
+class Guide:
+    """What a new plan says of a phase.
+
+    Attributes:
+        about: what the phase is for this change, a sentence for a comment.
+        deploy: what the application does once the phase is through; empty where there is nothing to say.
+    """
+
+    about: str
+    deploy: str = ""
+
+
+def guide_to(*, old: str, new: str, expand: str, ending: str) -> Dictionary[str, Guide]:
+    """Return a guide for a change with an old side and a new one.
+
+    Args:
+        old: the old side, as a person calls it: `full_name`.
+        new: the new side: `first_name and last_name`.
+        expand: what appears in expand, a sentence.
+        ending: what contract does, a sentence.
+    """
+    return {
+        "expand": Guide(about=expand, deploy="nothing yet; the application goes on as it is"),
+        "backfill": Guide(
+            about=f"Rows from before get {new}, in batches, while the application writes; then every row is proven.",
+            deploy=f"the version that reads and writes {new} may be deployed from here on, beside the old one",
+        ),
+        "migrate_reads": Guide(
+            about=f"Where a statement writes both sides, {new} counts from here on; {old} is still kept in step.",
+            deploy=f"the version that reads and writes {new}, everywhere",
+        ),
+        "contract": Guide(about=ending, deploy=f"nothing; a version that uses {old} must be gone everywhere"),
+    }
+
+
 class Operation(BaseModel, ABC):
     """One breaking change."""
 
@@ -85,6 +123,24 @@ class Operation(BaseModel, ABC):
     @abstractmethod
     def slug(self) -> str:
         """A name for a plan of this change alone, such as rename-published-year."""
+
+    fate: ClassVar[str] = "stand on what changes"
+    """What becomes of what PostgreSQL knows to hang on the columns that change, in a few words."""
+    example: ClassVar[str] = ""
+    """Its arguments on the command line, as an example to copy; made from its fields where there is none."""
+
+    @property
+    def ending(self) -> str:
+        """What contract does in the end, in a few words after `take the trigger away, and`."""
+        return f"settle that {self.summary}"
+
+    def guide(self) -> Dictionary[str, Guide]:
+        """What a new plan says of each phase (`expand`, `backfill`, `migrate_reads`, `contract`), for this kind."""
+        return {}
+
+    def suggested_check(self) -> tuple[str, str] | None:
+        """A query that finds 0 where the new side makes sense, before readers come, with its name; or none."""
+        return None
 
     @abstractmethod
     def claims(self) -> frozenset[tuple[str, str]]:

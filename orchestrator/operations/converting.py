@@ -1,7 +1,8 @@
 """What kinds share whose new columns are made of old ones by expressions, and whose old ones go in the end."""
 
+import re
 from abc import abstractmethod
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from typing import Annotated, ClassVar
 
@@ -11,15 +12,20 @@ from typing_extensions import override
 
 from orchestrator.errors import EcmError, PreconditionError
 from orchestrator.operations import constraints, trying
-from orchestrator.operations.base import NewColumnField, Operation, TableField, taken, unusable
+from orchestrator.operations.base import Guide, NewColumnField, Operation, TableField, guide_to, taken, unusable
 from orchestrator.sql.facts import Column, Dependent, Table
 from orchestrator.sql.identifiers import TableName, verbatim
 from orchestrator.sql.mapping import Conversion, Value
 from orchestrator.sql.steps import Statement, Step
 from orchestrator.sql.sync import Ddl
+from orchestrator.words import listed
 
 Expression = Annotated[str, Field(min_length=1)]
 """A SQL expression over the row's columns, which gives the same value whenever it is asked."""
+
+_IN_SHORT = re.compile(
+    r"(?P<column>\w+)\s+(?P<type>[^=]+?)(?P<not_null>\s+not\s+null)?\s*=\s*(?P<using>.+)", re.IGNORECASE | re.DOTALL
+)
 
 _GOES_WITH_ITS_COLUMN = frozenset({"index", "statistics", "sequence"})
 """What DROP COLUMN takes along by itself, as the direct DDL does ("ALTER TABLE", DROP COLUMN)."""
@@ -28,12 +34,21 @@ _GOES_WITH_ITS_COLUMN = frozenset({"index", "statistics", "sequence"})
 class MadeColumn(BaseModel):
     """A column that is made of others."""
 
+    said: ClassVar[str] = "COLUMN TYPE [not null] = EXPRESSION"
+    """How it is given in short."""
+
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     column: Annotated[NewColumnField, Field(description="Its name")]
     type: Annotated[str, Field(min_length=1, description="Its type")]
     using: Annotated[Expression, Field(description="Its value, over the old columns")]
     not_null: Annotated[bool, Field(description="Whether it is NOT NULL in the end")] = False
+
+    @classmethod
+    def in_short(cls, text: str) -> dict[str, object] | None:
+        """Return the fields of what is given in short, `first_name text = split_part(full_name, ' ', 1)`, or None."""
+        found = _IN_SHORT.fullmatch(text.strip())
+        return found and {**found.groupdict(), "not_null": found["not_null"] is not None}
 
 
 class Converting(Operation):
@@ -45,6 +60,7 @@ class Converting(Operation):
     ] = False
 
     standing: ClassVar[str] = "stands on a column that contract drops"
+    fate: ClassVar[str] = "go with the old column"
 
     @property
     @abstractmethod
@@ -79,6 +95,32 @@ class Converting(Operation):
     @override
     def target(self) -> TableName:
         return TableName.parse(self.table)
+
+    @property
+    @override
+    def ending(self) -> str:
+        return f"drop {listed(self.sources)}"
+
+    @override
+    def guide(self) -> Mapping[str, Guide]:
+        old, new = listed(self.sources), listed(self.made())
+        appear = "appears" if len(self.made()) == 1 else "appear"
+        return guide_to(
+            old=old,
+            new=new,
+            expand=f"{new} {appear} beside {old}; what is written to one side is written to the other."
+            if not self.one_way
+            else f"{new} {appear} beside {old}; old readers do not see what new writers write (one_way).",
+            ending=f"{old} {'goes' if len(self.sources) == 1 else 'go'}, with indexes and constraints of the old side.",
+        )
+
+    @override
+    def suggested_check(self) -> tuple[str, str] | None:
+        """Find rows whose new side is all NULL while the old is not: an expression that does not know some value."""
+        old = sql.SQL(" OR ").join(sql.SQL("{} IS NOT NULL").format(sql.Identifier(name)) for name in self.sources)
+        new = sql.SQL(" AND ").join(sql.SQL("{} IS NULL").format(sql.Identifier(name)) for name in self.made())
+        query = sql.SQL("SELECT count(*) FROM {} WHERE ({}) AND {}").format(self.target.identifier, old, new)
+        return f"{listed(self.made())} known in every row", query.as_string(None)
 
     @override
     def claims(self) -> frozenset[tuple[str, str]]:

@@ -1,6 +1,6 @@
 """Merge several columns into one, by an expression over them."""
 
-from typing import Annotated, Literal
+from typing import Annotated, ClassVar, Literal
 
 from pydantic import Field, model_validator
 from typing_extensions import override
@@ -13,6 +13,12 @@ from orchestrator.words import kebab, listed
 class MergeColumns(Converting):
     """Several columns become one; old and new ones work until contract."""
 
+    example: ClassVar[str] = (
+        "addresses --columns street --columns number"
+        """ --into "line text = concat_ws(' ', street, number)\""""
+        """ --reverse "street = regexp_replace(line, ' [^ ]*$', '')\""""
+        """ --reverse "number = substring(line from ' ([^ ]*)$')\""""
+    )
     kind: Literal["merge_columns"] = "merge_columns"  # pyright: ignore[reportIncompatibleVariableOverride] - frozen
     columns: Annotated[
         tuple[ColumnField, ...],

@@ -6,14 +6,24 @@ views, policies, generated columns, grants, comments and publications by column 
 them follow by themselves, and the end schema is that of a plain RENAME COLUMN.
 """
 
-from typing import Annotated, Literal
+from collections.abc import Mapping
+from typing import Annotated, ClassVar, Literal
 
 from psycopg import sql
 from pydantic import Field, model_validator
 from typing_extensions import override
 
 from orchestrator.errors import EcmError, PreconditionError
-from orchestrator.operations.base import ColumnField, NewColumnField, Operation, TableField, taken, unusable
+from orchestrator.operations.base import (
+    ColumnField,
+    Guide,
+    NewColumnField,
+    Operation,
+    TableField,
+    guide_to,
+    taken,
+    unusable,
+)
 from orchestrator.sql.facts import Column, Dependent, Grant, Table
 from orchestrator.sql.identifiers import TableName, verbatim
 from orchestrator.sql.mapping import Copy
@@ -50,6 +60,23 @@ class RenameColumn(Operation):
     @override
     def slug(self) -> str:
         return f"rename-{kebab(self.column)}"
+
+    fate: ClassVar[str] = "follow by themselves"
+    example: ClassVar[str] = "books published_year publication_year"
+
+    @property
+    @override
+    def ending(self) -> str:
+        return f"give {self.column} its final name, {self.to}"
+
+    @override
+    def guide(self) -> Mapping[str, Guide]:
+        return guide_to(
+            old=self.column,
+            new=self.to,
+            expand=f"{self.to} appears beside {self.column}; a write through either name shows under both.",
+            ending=f"The name {self.column} goes; the column itself stays, and is called {self.to}.",
+        )
 
     @override
     def claims(self) -> frozenset[tuple[str, str]]:

@@ -1,6 +1,6 @@
 """Split a column into several, each a part of it by an expression."""
 
-from typing import Annotated, Literal
+from typing import Annotated, ClassVar, Literal
 
 from pydantic import Field, model_validator
 from typing_extensions import override
@@ -13,6 +13,12 @@ from orchestrator.words import kebab
 class SplitColumn(Converting):
     """A column becomes several; old and new ones work until contract."""
 
+    example: ClassVar[str] = (
+        "users full_name"
+        """ --into "first_name text = split_part(full_name, ' ', 1)\""""
+        """ --into "last_name text = split_part(full_name, ' ', 2)\""""
+        """ --reverse "concat_ws(' ', first_name, last_name)\""""
+    )
     kind: Literal["split_column"] = "split_column"  # pyright: ignore[reportIncompatibleVariableOverride] - frozen
     column: Annotated[ColumnField, Field(description="The column that is split, and goes at contract")]
     into: Annotated[

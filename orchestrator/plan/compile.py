@@ -23,6 +23,7 @@ from orchestrator.sql.identifiers import TableName, bounded, verbatim
 from orchestrator.sql.mapping import Mapping, Truth
 from orchestrator.sql.steps import ConcurrentIndex, LockMode, Proof, Statement, Step, Sweep, SyncTrigger, Transaction
 from orchestrator.sql.sync import Ddl
+from orchestrator.words import listed
 
 Facts = Dictionary[TableName, Table]
 
@@ -145,19 +146,42 @@ def beware(plan: Plan, facts: Facts) -> tuple[str, ...]:
     )
 
 
-def _warnings(plan: Plan, facts: Table) -> Iterable[str]:
+def fired(plan: Plan, facts: Table) -> tuple[str, ...]:
+    """Return the table's own triggers that fire on every row the backfill writes."""
     suppressed = plan.backfill.user_triggers == "suppress"
-    for trigger in facts.triggers:
-        if (
-            "UPDATE" in trigger.events
-            and not trigger.update_of
-            and trigger.enabled != "D"
-            and not sync.is_ours(trigger)
-        ):
-            if not suppressed or _fires_always(trigger):
-                yield f"trigger {trigger.name} fires on every row the backfill writes"
-            else:
-                yield f"trigger {trigger.name} is suppressed for what the backfill writes"
+    return tuple(t.name for t in _on_every_update(facts) if not suppressed or _fires_always(t))
+
+
+def _on_every_update(facts: Table) -> Iterable[Trigger]:
+    return (
+        trigger
+        for trigger in facts.triggers
+        if "UPDATE" in trigger.events and not trigger.update_of and trigger.enabled != "D" and not sync.is_ours(trigger)
+    )
+
+
+def hanging(plan: Plan, facts: Table) -> tuple[tuple[str, tuple[Dependent, ...]], ...]:
+    """Return what PostgreSQL knows to hang on the columns that change, by what becomes of it."""
+    left = {(each.kind, each.name) for each in _left_to_the_person(plan, facts)}
+    found: dict[str, dict[tuple[str, str], Dependent]] = {}
+    for change in _on(plan, facts):
+        for column in sorted(change.touched(facts.name) - set(change.made())):
+            for each in facts.tracked.get(column, ()):
+                if (each.kind, each.name) not in left:
+                    found.setdefault(change.fate, {})[each.kind, each.name] = each
+    return tuple((fate, tuple(dependents.values())) for fate, dependents in found.items())
+
+
+def unfollowed(plan: Plan, facts: Table) -> tuple[tuple[Dependent, bool], ...]:
+    """Return what ecm cannot bring along, and whether the plan acknowledges it."""
+    return tuple((each, _is_acknowledged(plan, each)) for each in _left_to_the_person(plan, facts))
+
+
+def _warnings(plan: Plan, facts: Table) -> Iterable[str]:
+    firing = fired(plan, facts)
+    for trigger in _on_every_update(facts):
+        how = "fires on every row" if trigger.name in firing else "is suppressed for what"
+        yield f"trigger {trigger.name} {how} the backfill writes"
     for publication in facts.publications:
         yield f"publication {publication} sends whole rows of {facts.name}: add the new column on its subscribers first"
     yield f"COPY {facts.name} FROM without a column list, and SELECT *, see one more column until contract"
@@ -329,7 +353,7 @@ def _expand(plan: Plan, facts: Facts) -> tuple[Step, ...]:
         *(step for change, table in _each(plan, facts) for step in change.before_expand(table)),
         Transaction(
             key="expand",
-            title="add the new column, and the trigger that keeps both sides in step",
+            title=_expands(plan, facts),
             tables=_lockable(plan, facts),
             lock=LockMode.ACCESS_EXCLUSIVE,
             statements=tuple(chain.from_iterable(part.statements for part in parts)),
@@ -337,6 +361,25 @@ def _expand(plan: Plan, facts: Facts) -> tuple[Step, ...]:
             note="catalog only: nothing is rewritten, whatever the table's size",
         ),
     )
+
+
+def _triggers(plan: Plan, facts: Facts) -> str:
+    """Return the sync triggers in words; empty where no row has two sides."""
+    tables = sum(1 for _ in _in_step(plan, facts))
+    return "" if not tables else "the trigger" if tables == 1 else "the triggers"
+
+
+def _expands(plan: Plan, facts: Facts) -> str:
+    made = tuple(dict.fromkeys(name for change in plan.changes for name in change.made()))
+    begun = f"add {listed(made)}" if made else "ready " + listed(dict.fromkeys(str(table) for table in facts))
+    kept = _triggers(plan, facts)
+    return f"{begun}, and {kept} that keep{'s' if kept == 'the trigger' else ''} both sides in step" if kept else begun
+
+
+def _contracts(plan: Plan, facts: Facts) -> str:
+    endings = listed(change.ending for change in plan.changes)
+    kept = _triggers(plan, facts)
+    return f"take {kept} away, and {endings}" if kept else endings
 
 
 def _backfill(plan: Plan, facts: Facts) -> tuple[Step, ...]:
@@ -350,7 +393,7 @@ def _sweep(plan: Plan, facts: Table) -> Sweep:
     touch = sync.touchable(facts, pairs) if sync.by_column(facts, pairs) else None
     return Sweep(
         key=f"sweep {facts.name}",
-        title=f"fill {' and '.join(_news(plan, facts))} in every row of {facts.name}",
+        title=f"fill {listed(_news(plan, facts))} in every row of {facts.name}",
         table=facts.name,
         mappings=pairs,
         spared=None if touch or sync.meddlers(facts) else sync.trigger_name(plan.plan, facts.name),
@@ -370,7 +413,7 @@ def _migrate_reads(plan: Plan, facts: Facts) -> tuple[Step, ...]:
     statistics = tuple(
         Transaction(
             key=f"analyze {table.name}",
-            title="statistics on the new column, for the planner",
+            title=f"statistics on {listed(news)}, for the planner",
             tables=(table.name,),
             lock=LockMode.SHARE_UPDATE_EXCLUSIVE,
             statements=(
@@ -442,6 +485,7 @@ def _twins(plan: Plan, facts: Table) -> tuple[ConcurrentIndex, ...]:
             name=bounded(index.name, *names, "ecm"),
             unique=index.unique,
             tail=facts.twins[index.name],
+            like=index.name,
             note=f"goes with the scaffolding at contract, when {index.name} itself serves the new name",
         )
 
@@ -522,9 +566,7 @@ def _contract(plan: Plan, facts: Facts) -> tuple[Step, ...]:
         *(step for change, table in _each(plan, facts) for step in change.before_contract(table)),
         Transaction(
             key="contract",
-            title="take the scaffolding away and give the column its final name"
-            if all(change.renames() for change in plan.changes)
-            else "take the old columns and the scaffolding away, and settle names and constraints",
+            title=_contracts(plan, facts),
             tables=_lockable(plan, facts),
             lock=LockMode.ACCESS_EXCLUSIVE,
             statements=statements,

@@ -4,11 +4,12 @@ Pure: takes the recorded history and what was measured, returns every unmet cond
 Nothing here opens a connection, so every rule can be read, and tested, as a table.
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 
 from orchestrator.plan.lifecycle import PHASES, Direction, Phase, Position, State
+from orchestrator.words import listed
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -70,6 +71,8 @@ class Case:
     now: datetime | None = None
     open_plans: tuple[str, ...] = field(default=())
     """Other plans under way on this branch that touch the same columns."""
+    shared: Mapping[str, tuple[str, ...]] = field(default_factory=dict[str, tuple[str, ...]])
+    """By plan: the columns, as table.column, as far as they can be named."""
     paused_by: str | None = None
     """Who asked the backfill to pause, where somebody did."""
 
@@ -130,9 +133,11 @@ def _required_ahead(case: Case) -> Iterable[Reason]:
 
 def _no_neighbour(case: Case) -> Iterable[Reason]:
     for other in case.open_plans:
+        shared = case.shared.get(other)
+        touches = f"changes {listed(shared)} too" if shared else "touches the same columns"
         yield Reason(
             code="overlap",
-            message=f"{other} is under way on {case.branch} and touches the same columns",
+            message=f"{other} is under way on {case.branch} and {touches}",
             remedy=f"ecm advance {other} --branch {case.branch}",
             subject=other,
         )

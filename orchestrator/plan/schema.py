@@ -1,19 +1,25 @@
 """Plan files for editors and people: the JSON Schema that completes them, and the text of a new one."""
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
+from collections.abc import Mapping as Dictionary
+from dataclasses import dataclass, field
 from datetime import timedelta
 from io import StringIO
-from typing import Any, cast
+from textwrap import wrap
+from typing import Any, Self, cast
 
 from ruamel.yaml import YAML
 from ruamel.yaml.representer import RoundTripRepresenter
 from ruamel.yaml.scalarstring import DoubleQuotedScalarString, LiteralScalarString
 
+from orchestrator.operations import Operation
 from orchestrator.plan.durations import format_duration
 from orchestrator.plan.model import Plan
 from orchestrator.plan.phases import PHASE_SETTINGS
 from orchestrator.plan.project import SCHEMA_FILE
+from orchestrator.sql.facts import Dependent
 
+_COMMENT = 112
 _WIDTH = 4096
 """Lines are not folded: a long text stays on its line, as a person would have it."""
 
@@ -27,9 +33,9 @@ def json_schema() -> dict[str, object]:
             definition["required"] = sorted({*definition.get("required", []), "kind"})
             definition["properties"]["kind"].pop("default", None)
     for phase, model in PHASE_SETTINGS.items():
-        for name, field in model.model_fields.items():
-            if isinstance(field.default, timedelta):
-                schema["$defs"][model.__name__]["properties"][name]["default"] = format_duration(field.default)
+        for name, setting in model.model_fields.items():
+            if isinstance(setting.default, timedelta):
+                schema["$defs"][model.__name__]["properties"][name]["default"] = format_duration(setting.default)
         settings = schema["properties"][phase]
         settings.pop("default", None)
         reference = settings.pop("$ref")
@@ -47,25 +53,84 @@ def editor_comment(schema: str) -> str:
     return f"# yaml-language-server: $schema={schema}"
 
 
-def render_plan(plan: Plan, *, schema: str = f"../{SCHEMA_FILE}") -> str:
+@dataclass(frozen=True, kw_only=True)
+class Notes:
+    """What a new plan file says in comments, by phase.
+
+    Attributes:
+        about: what the phase is for this plan, a sentence.
+        offered: lines of YAML to take the `#` from, below the phase's key.
+    """
+
+    about: Dictionary[str, str] = field(default_factory=dict[str, str])
+    offered: Dictionary[str, tuple[str, ...]] = field(default_factory=dict[str, tuple[str, ...]])
+
+    @classmethod
+    def of(cls, change: Operation, *, unfollowed: Iterable[Dependent] = ()) -> Self:
+        """Return the notes for a plan of one change.
+
+        Args:
+            change: the change.
+            unfollowed: what was found that ecm cannot bring along; it is named, and left to the person to acknowledge.
+        """
+        found = tuple(dict.fromkeys(unfollowed))
+        check = change.suggested_check()
+        return cls(
+            about={phase: guide.about for phase, guide in change.guide().items()},
+            offered={
+                "expand": _to_acknowledge(found) if found else (),
+                "backfill": ("workers: 2", "throttle: {replica_lag: 5s, wal_rate: 50MB}"),
+                "migrate_reads": ("soak: 24h", *(_check(*check) if check else ())),
+            },
+        )
+
+
+def _to_acknowledge(found: tuple[Dependent, ...]) -> tuple[str, ...]:
+    names = dict.fromkeys(each.name for each in found)
+    return (
+        *(f"{each.kind} {each.name} cannot follow: {each.why}" for each in found),
+        "Make each ready in reads migrated, before contract; take the # from this line to say that you will:",
+        *_yaml({"acknowledge": _Flow(names)}).splitlines(),
+    )
+
+
+def _check(name: str, query: str) -> tuple[str, ...]:
+    return tuple(_yaml({"checks": [{"name": name, "sql": query, "expect": 0}]}).splitlines())
+
+
+def render_plan(plan: Plan, *, schema: str = f"../{SCHEMA_FILE}", notes: Notes | None = None) -> str:
     """Return the text of a new plan file: commented, with the keys that say something; it reads back as `plan`.
 
     Args:
         plan: the plan to write.
         schema: the schema file, relative to the plan file.
+        notes: what its comments say, beside what is said of every plan.
     """
-    return editor_comment(schema) + "\n" + "\n".join(_sections(plan))
+    return editor_comment(schema) + "\n" + "\n".join(_sections(plan, notes or Notes()))
 
 
-def _sections(plan: Plan) -> Iterator[str]:
+def _sections(plan: Plan, notes: Notes) -> Iterator[str]:
     values = plan.model_dump(mode="json", exclude_defaults=True)
     yield _yaml({key: values[key] for key in ("plan", "description") if key in values})
     # `kind` equals its default in Python, where the class says it.
     changes = [{"kind": change.kind, **said} for change, said in zip(plan.changes, values["changes"], strict=True)]
     yield "# One or more changes; they move through the phases together.\n" + _yaml({"changes": changes})
     for phase, settings in PHASE_SETTINGS.items():
-        if values.get(phase):
-            yield f"# {settings.__doc__}\n" + _yaml({phase: values[phase]})
+        offered = notes.offered.get(phase, ())
+        if values.get(phase) or offered:
+            said = _yaml({phase: values[phase]}) if values.get(phase) else f"{phase}:\n"
+            comment = _comment(notes.about.get(phase) or settings.__doc__ or "")
+            yield comment + said + "".join(f"  # {line}\n" for line in offered)
+
+
+def _comment(text: str) -> str:
+    return "".join(f"# {line}\n" for line in wrap(text, _COMMENT, break_long_words=False, break_on_hyphens=False))
+
+
+class _Flow(tuple[str, ...]):
+    """A list that stays on its line."""
+
+    __slots__ = ()
 
 
 class _Representer(RoundTripRepresenter):
@@ -76,7 +141,12 @@ def _null(representer: Any, _: None) -> Any:
     return representer.represent_scalar("tag:yaml.org,2002:null", "null")
 
 
+def _flow(representer: Any, names: "_Flow") -> Any:
+    return representer.represent_sequence("tag:yaml.org,2002:seq", list(names), flow_style=True)
+
+
 cast("Any", _Representer).add_representer(type(None), _null)
+cast("Any", _Representer).add_representer(_Flow, _flow)
 
 
 def _yaml(values: dict[str, Any]) -> str:

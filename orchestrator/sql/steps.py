@@ -37,7 +37,7 @@ _WAITS = {
     LockMode.ACCESS_EXCLUSIVE: "waits for every reader and writer under way",
     LockMode.SHARE_ROW_EXCLUSIVE: "waits for writers under way",
     LockMode.SHARE_UPDATE_EXCLUSIVE: "reads and writes go on",
-    LockMode.ROW_EXCLUSIVE: "reads and writes go on; a row for the length of a batch",
+    LockMode.ROW_EXCLUSIVE: "reads and writes go on; holds a batch's rows, and gives way at a row that is locked",
     LockMode.ACCESS_SHARE: "reads and writes go on",
 }
 
@@ -82,6 +82,11 @@ class Transaction:
     kept_by: tuple[SyncTrigger, ...] = ()
     """What has to have kept both sides in step, since they were proven, until this takes one of them away."""
 
+    @property
+    def waits(self) -> str:
+        """What it waits for, in words."""
+        return self.lock.waits_for if self.lock else "reads and writes go on"
+
 
 @dataclass(frozen=True, kw_only=True)
 class OnTable:
@@ -93,10 +98,17 @@ class OnTable:
     note: str = ""
     reversible: bool = True
 
+    lock: ClassVar[LockMode]
+
     @property
     def tables(self) -> tuple[TableName, ...]:
         """The table, as the tables of any step."""
         return (self.table,)
+
+    @property
+    def waits(self) -> str:
+        """What it waits for, in words."""
+        return self.lock.waits_for
 
     @property
     def inverse(self) -> tuple[Statement, ...]:
@@ -116,7 +128,14 @@ class ConcurrentIndex(OnTable):
     unique: bool
     tail: str
     """The definition from ` USING` on."""
+    like: str | None = None
+    """The index that it is a twin of, if any."""
     lock: ClassVar[LockMode] = LockMode.SHARE_UPDATE_EXCLUSIVE
+
+    @property
+    @override
+    def waits(self) -> str:
+        return "reads and writes go on; waits for every transaction of the database that is older than it"
 
     @property
     def statements(self) -> tuple[Statement, ...]:

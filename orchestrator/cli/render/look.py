@@ -3,6 +3,7 @@
 Colour is a second signal only: every screen says the same without it.
 """
 
+import re
 from collections.abc import Iterable, Iterator, Mapping
 from textwrap import wrap
 from typing import TextIO
@@ -128,7 +129,21 @@ class Command:
 
 
 def _wrapped(command: str, width: int) -> list[str]:
-    return wrap(command, width - 4, break_long_words=False, break_on_hyphens=False)
+    """Return the lines of a command: broken between words, never within quotes; an option stays with its value."""
+    words = re.findall(r"""(?:[^\s"']|"[^"]*"|'[^']*')+|\S""", command)
+    pieces: list[str] = []
+    for word in words:
+        if pieces and pieces[-1].startswith("-") and " " not in pieces[-1] and not word.startswith("-"):
+            pieces[-1] += f" {word}"
+        else:
+            pieces.append(word)
+    lines = [pieces[0]]
+    for piece in pieces[1:]:
+        if len(lines[-1]) + 1 + len(piece) <= width - 4:
+            lines[-1] += f" {piece}"
+        else:
+            lines.append(piece)
+    return lines
 
 
 class Code:

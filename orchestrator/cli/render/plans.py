@@ -5,7 +5,7 @@ from collections.abc import Iterator, Sequence
 from rich.console import RenderableType
 from rich.text import Text
 
-from orchestrator.cli.render import look, words
+from orchestrator.cli.render import forecasts, look, words
 from orchestrator.plan.lifecycle import Direction, Phase
 from orchestrator.reports import (
     DraftReport,
@@ -14,9 +14,8 @@ from orchestrator.reports import (
     PreviewReport,
     ReasonReport,
     StepPreview,
-    TableFacts,
 )
-from orchestrator.words import counted
+from orchestrator.words import counted, listed
 
 _LABEL = 18
 _NUMBER = 5
@@ -57,7 +56,8 @@ def draft(report: DraftReport) -> RenderableType:
         shown: RenderableType = look.indented(look.Code(report.text.rstrip()))
     else:
         shown = look.indented(_in_short(report.preview))
-    looks = [f"ecm plan show {report.plan}", report.next_command]
+    ready = report.preview is None or not report.preview.obstacles
+    looks = [f"ecm plan show {report.plan}", report.next_command if ready else None]
     return look.stacked(look.item(look.GOOD, f"wrote {report.path}"), Text(), shown, *look.onward(looks))
 
 
@@ -66,22 +66,36 @@ def preview(report: PreviewReport) -> RenderableType:
     parts: list[RenderableType] = [
         look.heading(f"{report.plan} on {report.branch}", words.state(report.state)),
         *(look.indented(Text(change)) for change in report.changes),
-        *(look.indented(Text(_facts(table), style="dim")) for table in report.tables),
+        *(part for table in report.tables for part in (Text(), look.indented(forecasts.table(table)))),
+        *forecasts.sessions(report.sessions),
     ]
     for phase in report.phases:
         parts += [Text(), *_phase(phase)]
     parts += [*_beware(report.beware), *_obstacles(report.obstacles)]
-    onward = () if report.obstacles else look.onward([report.next_command or "ecm status"])
-    return look.stacked(*parts, *onward)
+    remedies = [reason.remedy for reason in report.obstacles if reason.remedy.startswith("ecm ")]
+    return look.stacked(
+        *parts, *look.onward(remedies[:1] if report.obstacles else [report.next_command or "ecm status"])
+    )
 
 
 def steps(
-    several: Sequence[StepPreview], *, statements: bool, direction: str = Direction.FORWARD
+    several: Sequence[StepPreview],
+    *,
+    statements: bool,
+    direction: str = Direction.FORWARD,
+    patience: float | None = None,
 ) -> Iterator[RenderableType]:
-    """Return steps numbered, with their locks; their statements too where wanted."""
+    """Return steps numbered, with their locks; their statements too where wanted.
+
+    Args:
+        several: the steps.
+        statements: whether to show what is sent.
+        direction: whether they are done or undone.
+        patience: seconds for which each waits for its lock, where that is known.
+    """
     for number, step in enumerate(several, 1):
         yield look.labelled([(f"{number:3}", Text(words.step(step.key, step.title, direction)))], width=_NUMBER)
-        yield look.indented(Text(_lock(step), style="dim"), _NUMBER)
+        yield look.indented(Text(_lock(step, patience), style="dim"), _NUMBER)
         if statements and step.sql:
             yield look.indented(look.Code(step.sql), _NUMBER + 2)
         if step.note:
@@ -95,7 +109,7 @@ def application(deploy: str, phase: str) -> str:
 
 def _phase(phase: PhasePreview) -> Iterator[RenderableType]:
     yield Text(words.phase(phase.phase), style="bold")
-    yield from steps(phase.steps, statements=True)
+    yield from steps(phase.steps, statements=True, patience=phase.lock_timeout)
     if not phase.steps:
         yield look.indented(Text("nothing to run", style="dim"))
     undo = "ecm rollback takes it back; nothing that was written is lost"
@@ -108,37 +122,35 @@ def _phase(phase: PhasePreview) -> Iterator[RenderableType]:
 def _in_short(report: PreviewReport) -> RenderableType:
     """Return what changes, on what table, and how many steps each phase has."""
     rows = [
-        (words.phase(phase.phase), f"{counted(len(phase.steps), 'step')}: {_strongest(phase.steps)}")
+        (words.phase(phase.phase), f"{counted(len(phase.steps), 'step')}; {_strongest(phase.steps)}")
         for phase in report.phases
     ]
     return look.stacked(
         *(Text(change) for change in report.changes),
-        *(Text(_facts(table), style="dim") for table in report.tables),
+        *(forecasts.in_short(table) for table in report.tables),
         Text(),
         look.labelled(rows, width=15),
+        *forecasts.sessions(report.sessions),
         *_beware(report.beware),
         *_obstacles(report.obstacles),
     )
 
 
-_BY_STRENGTH = ("ACCESS EXCLUSIVE", "SHARE ROW EXCLUSIVE", "SHARE UPDATE EXCLUSIVE", "ROW EXCLUSIVE", "ACCESS SHARE")
+_FOR_A_MOMENT = ("ACCESS EXCLUSIVE", "SHARE ROW EXCLUSIVE")
+"""Locks that somebody may have to wait for, the strongest first."""
 
 
 def _strongest(several: Sequence[StepPreview]) -> str:
-    locks = {step.lock: step for step in several if step.lock}
-    held = next((locks[lock] for lock in _BY_STRENGTH if lock in locks), None)
-    return _lock(held) if held else "takes no lock on a table"
+    held = next((lock for lock in _FOR_A_MOMENT if lock in {step.lock for step in several}), None)
+    return f"{held}, for a moment" if held else "reads and writes go on"
 
 
-def _lock(step: StepPreview) -> str:
-    lock = f"{step.lock}: {step.waits}" if step.lock else step.waits
+def _lock(step: StepPreview, patience: float | None = None) -> str:
+    where = f" on {listed(step.tables)}" if len(step.tables) > 1 else ""
+    lock = f"{step.lock}{where}: {step.waits}" if step.lock else step.waits
+    if patience and step.lock in _FOR_A_MOMENT:
+        lock += f", up to {words.lasting(patience)}, then gives way and tries again"
     return lock if step.transactional else f"{lock}; not in a transaction"
-
-
-def _facts(table: TableFacts) -> str:
-    # The planner's estimate, and 0 where the table was never analyzed.
-    rows = f"about {words.compact(table.rows)} rows" if table.rows > 0 else "rows not counted yet (ANALYZE)"
-    return f"{table.table}: {rows}, {words.size(table.bytes)}, {counted(table.indexes, 'index', 'indexes')}"
 
 
 def _beware(lines: Sequence[str]) -> Iterator[RenderableType]:

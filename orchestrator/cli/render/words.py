@@ -45,6 +45,36 @@ def left_between(soonest: float | None, latest: float | None) -> str:
     return f"{first} left" if first == last else f"{first} to {last} left"
 
 
+def lasting_between(least: float, most: float) -> str:
+    """Return how long something takes as a range: `a second or less`, `about 3 min`, `2 min to 9 min`."""
+    if most <= 1:
+        return "a second or less"
+    first, last = _roughly(least), _roughly(most)
+    if least < 1:
+        return f"up to {last}"
+    return f"about {first}" if first == last else f"{first} to {last}"
+
+
+def size_between(least: float, most: float) -> str:
+    """Return an amount of data as a range, in two digits: `about 21 MB`, `up to 8 kB`, `10 MB to 1.2 GB`."""
+    first, last = _roughly_sized(least), _roughly_sized(most)
+    if first == last:
+        return f"about {last}" if most else "none"
+    return f"{first} to {last}" if least > most / _THOUSAND else f"up to {last}"
+
+
+def number_between(least: float, most: float) -> str:
+    """Return a number as a range: `178k`, `20k to 200k`."""
+    first, last = compact(least), compact(most)
+    return first if first == last else f"{first} to {last}"
+
+
+def _roughly_sized(number: float) -> str:
+    *_, unit = size(number).split()
+    each = 1024 ** ("bytes", "kB", "MB", "GB", "TB").index(unit)
+    return size(float(f"{number / each:.2g}") * each)
+
+
 def _roughly(seconds: float) -> str:
     if seconds < _SOON:
         return f"{max(1, round(seconds))} s"
