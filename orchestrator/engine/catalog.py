@@ -76,6 +76,7 @@ def read_table(
         publications=tuple(row["name"] for row in _rows(connection, _publications(connection), [oid])),
         may_suppress_triggers=_may_suppress_triggers(connection),
         partitions=heaps(connection, name) if head["kind"] == "p" else (),
+        tree=_tree(connection, oid),
         unlike_partitions=tuple(row["why"] for row in _rows(connection, _UNLIKE_PARTITIONS, [oid])),
         **head,
     )
@@ -119,6 +120,11 @@ def heaps(connection: Connection, table: TableName) -> tuple[TableName, ...]:
     )
     leaves = tuple(TableName(row["schema"], row["name"]) for row in rows if row["kind"] == "r")
     return leaves if rows else (table,)
+
+
+def _tree(connection: Connection, oid: int) -> tuple[tuple[TableName, TableName], ...]:
+    rows = _rows(connection, _PARTITIONS, [oid])
+    return tuple((TableName(row["schema"], row["name"]), TableName(row["of_schema"], row["of"])) for row in rows)
 
 
 def _search_path(connection: Connection) -> str:
@@ -202,16 +208,23 @@ CROSS JOIN LATERAL (SELECT coalesce(d.adbin, t.typdefaultbin)::text AS tree) tre
 WHERE a.attrelid = %s AND a.attnum > 0 AND NOT a.attisdropped ORDER BY a.attnum
 """
 
+_PARTITIONS = """
+SELECT n.nspname AS schema, c.relname AS name, m.nspname AS of_schema, p.relname AS of
+FROM pg_catalog.pg_partition_tree(%s::bigint::pg_catalog.oid) t
+JOIN pg_catalog.pg_class c ON c.oid = t.relid JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace
+JOIN pg_catalog.pg_class p ON p.oid = t.parentrelid JOIN pg_catalog.pg_namespace m ON m.oid = p.relnamespace
+WHERE t.level > 0 ORDER BY t.level, 1, 2
+"""
+
 # A trigger of a partition's own has no parent; those that come from the table do (pg_trigger.tgparentid).
 _UNLIKE_PARTITIONS = """
-SELECT CASE c.relkind WHEN 'p' THEN 'partition ' || c.relname || ' is partitioned again'
-  WHEN 'f' THEN 'partition ' || c.relname || ' is a foreign table'
+SELECT CASE c.relkind WHEN 'f' THEN 'partition ' || c.relname || ' is a foreign table'
   ELSE 'trigger ' || t.tgname || ' is on partition ' || c.relname || ' alone' END AS why
 FROM pg_catalog.pg_partition_tree(%s::bigint::pg_catalog.oid) p JOIN pg_catalog.pg_class c ON c.oid = p.relid
 LEFT JOIN pg_catalog.pg_trigger t ON t.tgrelid = c.oid AND NOT t.tgisinternal AND t.tgparentid = 0
   -- before a row is written, or on certain columns
   AND (t.tgtype & 3 = 3 AND t.tgtype & 20 <> 0 OR t.tgattr <> '')
-WHERE p.level > 0 AND (c.relkind IN ('p', 'f') OR t.oid IS NOT NULL) ORDER BY 1
+WHERE p.level > 0 AND (c.relkind = 'f' OR t.oid IS NOT NULL) ORDER BY 1
 """
 
 _COLUMN_NUMBERS = """
@@ -219,11 +232,15 @@ SELECT attnum AS number, attname AS name FROM pg_catalog.pg_attribute
 WHERE attrelid = %s AND attnum > 0 AND NOT attisdropped
 """
 
-# The definition's beginning is known to the letter, so it is cut off by its length.
-_INDEX_TAIL = """pg_catalog.substr(pg_catalog.pg_get_indexdef(i.indexrelid), 1 + pg_catalog.length(pg_catalog.format(
-  'CREATE %%sINDEX %%I ON %%s%%I.%%I', CASE WHEN i.indisunique THEN 'UNIQUE ' END, x.relname,
-  CASE WHEN x.relkind = 'I' THEN 'ONLY ' END,
-  CASE WHEN c.relpersistence = 't' THEN 'pg_temp' ELSE n.nspname END, c.relname)))"""
+# The definition's beginning is known to the letter, so it is cut off by its length. The schema of a temporary table
+# is printed as pg_temp since PostgreSQL 15, and before that by its own name.
+_INDEX_TAIL = """(
+  SELECT pg_catalog.substr(w.definition, 1 + pg_catalog.length(h.head || pg_catalog.format('%%I.%%I',
+    CASE WHEN pg_catalog.starts_with(w.definition, h.head || pg_catalog.quote_ident(n.nspname) || '.')
+      THEN n.nspname ELSE 'pg_temp' END, c.relname)))
+  FROM (SELECT pg_catalog.pg_get_indexdef(i.indexrelid) AS definition) w,
+    (SELECT pg_catalog.format('CREATE %%sINDEX %%I ON %%s', CASE WHEN i.indisunique THEN 'UNIQUE ' END, x.relname,
+      CASE WHEN x.relkind = 'I' THEN 'ONLY ' END) AS head) h)"""
 
 # Columns in expressions and predicates are found by the dependencies PostgreSQL keeps of them.
 _INDEXES = f"""

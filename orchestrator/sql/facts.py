@@ -149,7 +149,9 @@ class Table:
     search_path: str = '"$user", public'
     """Where the role's own sessions look names up, as SHOW search_path prints it."""
     partitions: tuple[TableName, ...] = ()
-    """The partitions that hold its rows, where it is partitioned."""
+    """The partitions that hold its rows, where it is partitioned, at whatever depth."""
+    tree: tuple[tuple[TableName, TableName], ...] = ()
+    """Every partition with what it is a partition of, the table's own first, then those beneath them."""
     unlike_partitions: tuple[str, ...] = ()
     """Why ecm cannot treat its partitions as one table, a line each: triggers of their own, say."""
     may_suppress_triggers: bool = True
@@ -166,9 +168,14 @@ class Table:
         return next((column for column in self.columns if column.name == name), None)
 
     @property
+    def partitioned_again(self) -> tuple[TableName, ...]:
+        """The partitions that have partitions themselves and hold no rows, each before those beneath it."""
+        return tuple(partition for partition, _ in self.tree if partition not in self.partitions)
+
+    @property
     def lockable(self) -> tuple[TableName, ...]:
         """What a change of the table locks: itself and its partitions."""
-        return (self.name, *self.partitions)
+        return (self.name, *self.partitioned_again, *self.partitions)
 
     def index(self, name: str) -> Index | None:
         """Return the index of that name, or None."""
