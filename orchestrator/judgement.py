@@ -112,10 +112,9 @@ class Judgement:
         return CheckResult(name=name, expected=str(expected), found=str(found), passed=str(found) == str(expected))
 
     def _neighbours(self, scene: Scene) -> tuple[str, ...]:
-        """Other plans under way on the branch that claim one of the same columns."""
-        claims = _claims(scene.plan)
+        """Other plans under way that change a column which this one changes or looks at, or look at one of its."""
         plans = {record.plan: as_begun(record) for record in _others_under_way(scene)}
-        return tuple(name for name, plan in plans.items() if plan is not None and claims & _claims(plan))
+        return tuple(name for name, plan in plans.items() if plan is not None and _overlap(scene.plan, plan))
 
     def _unreadable_neighbours(self, scene: Scene) -> tuple[reports.ReasonReport, ...]:
         """Other plans under way that another version of ecm began: what they claim cannot be known."""
@@ -212,6 +211,15 @@ def _others_under_way(scene: Scene) -> tuple[Record, ...]:
     return tuple(
         record for record in journal.read_all(scene.connection) if record.plan != scene.plan.plan and not record.at_rest
     )
+
+
+def _overlap(one: Plan, other: Plan) -> bool:
+    """Whether one of two plans claims a column that the other claims too, or that its expressions may look at."""
+    return bool(_claims(one) & (_claims(other) | _mentions(other)) or _mentions(one) & _claims(other))
+
+
+def _mentions(plan: Plan) -> frozenset[tuple[str, str]]:
+    return frozenset(mention for change in plan.changes for mention in change.mentions())
 
 
 def _claims(plan: Plan) -> frozenset[tuple[str, str]]:

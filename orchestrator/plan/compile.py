@@ -15,6 +15,7 @@ from psycopg import sql
 
 from orchestrator.errors import EcmError, PreconditionError, PrivilegeError
 from orchestrator.operations import Operation
+from orchestrator.plan import shapes
 from orchestrator.plan.lifecycle import Phase
 from orchestrator.plan.model import Plan
 from orchestrator.sql import sync
@@ -130,6 +131,8 @@ def unfit(plan: Plan, facts: Facts) -> tuple[EcmError, ...]:
         for table in facts.values()
         for problem in (
             *_unsuitable(table),
+            *shapes.no_room(table, _on(plan, table)),
+            *shapes.early_rules(table, _on(plan, table)),
             *(error for change in _on(plan, table) for error in change.problems(table)),
         )
     )
@@ -490,7 +493,9 @@ def _held_together(twin: ConcurrentIndex, facts: Table) -> Transaction:
             ),
             # From the leaves up: an index is valid once those beneath it are.
             *(
-                sql.SQL("ALTER INDEX {} ATTACH PARTITION {}").format(index(parent).identifier, index(partition).identifier)
+                sql.SQL("ALTER INDEX {} ATTACH PARTITION {}").format(
+                    index(parent).identifier, index(partition).identifier
+                )
                 for partition, parent in reversed(facts.tree)
             ),
         ),

@@ -104,6 +104,18 @@ class Trigger:
 
 
 @dataclass(frozen=True, kw_only=True)
+class Rule:
+    """A rule on INSERT or UPDATE of a table or of one of its partitions ("CREATE RULE")."""
+
+    name: str
+    table: TableName
+    event: Literal["INSERT", "UPDATE"]
+    instead: bool
+    columns: tuple[str, ...]
+    """The table's columns that it looks at."""
+
+
+@dataclass(frozen=True, kw_only=True)
 class Dependent:
     """Something that names a column where PostgreSQL does not track it, or that stands on it."""
 
@@ -154,6 +166,10 @@ class Table:
     """Every partition with what it is a partition of, the table's own first, then those beneath them."""
     unlike_partitions: tuple[str, ...] = ()
     """Why ecm cannot treat its partitions as one table, a line each: triggers of their own, say."""
+    rules: tuple[Rule, ...] = ()
+    """Those that are not disabled."""
+    attributes: int = 0
+    """Columns it has or ever had, of the partition with most of them; a dropped one keeps its place."""
     may_suppress_triggers: bool = True
     """Whether the connected role may set session_replication_role."""
     untracked: dict[str, tuple[Dependent, ...]] = field(default_factory=dict[str, tuple[Dependent, ...]])
