@@ -93,8 +93,7 @@ class Judgement:
             required=self._stage.project.required_by(scene.branch),
             history=history,
             checks=tuple(self._check(scene.connection, each.name, each.sql, each.expect) for each in checks),
-            open_plans=self._neighbours(scene) if phase is Phase.EXPAND else (),
-            shared=_shared(scene) if phase is Phase.EXPAND else None,
+            open_plans=_neighbours(scene) if phase is Phase.EXPAND else {},
         )
 
     def _check(self, connection: Connection, name: str, query: str, expected: object) -> CheckResult:
@@ -123,17 +122,10 @@ class Judgement:
             Phase.EXPAND,
             required=(),
             history=(),
-            open_plans=self._neighbours(scene),
-            shared=_shared(scene),
+            open_plans=_neighbours(scene),
         )
         overlaps = (reason_report(reason) for reason in judge(weighed) if reason.code == "overlap")
         return (*overlaps, *self._unreadable_neighbours(scene))
-
-    def _neighbours(self, scene: Scene) -> tuple[str, ...]:
-        """Other plans under way on the branch that claim one of the same columns."""
-        claims = _claims(scene.plan)
-        plans = {record.plan: as_begun(record) for record in _others_under_way(scene)}
-        return tuple(name for name, plan in plans.items() if plan is not None and claims & _claims(plan))
 
     def _unreadable_neighbours(self, scene: Scene) -> tuple[reports.ReasonReport, ...]:
         """Other plans under way that another version of ecm began: what they claim cannot be known."""
@@ -184,8 +176,7 @@ def case(
     required: tuple[str, ...],
     history: tuple[Passage, ...],
     checks: tuple[CheckResult, ...] = (),
-    open_plans: tuple[str, ...] = (),
-    shared: Mapping[str, tuple[str, ...]] | None = None,
+    open_plans: Mapping[str, tuple[str, ...]] | None = None,
 ) -> Case:
     """Return what is weighed when a plan asks to enter a phase, from what a branch's journal says of it."""
     return Case(
@@ -201,8 +192,7 @@ def case(
         soak=plan.migrate_reads.soak,
         state_since=record.state_since if record else None,
         now=record.now if record else None,
-        open_plans=open_plans,
-        shared=shared or {},
+        open_plans=open_plans or {},
         paused_by=record.paused_by if record else None,
     )
 
@@ -234,15 +224,21 @@ def _others_under_way(scene: Scene) -> tuple[Record, ...]:
     )
 
 
-def _shared(scene: Scene) -> dict[str, tuple[str, ...]]:
-    """Return the columns that other plans under way claim as well, by plan."""
-    ours = _claims(scene.plan)
+def _neighbours(scene: Scene) -> dict[str, tuple[str, ...]]:
+    """Return what other plans under way change that this one changes or looks at, or the other way round, by plan."""
     begun = {record.plan: as_begun(record) for record in _others_under_way(scene)}
-    return {
-        name: tuple(f"{table}.{column}" for table, column in sorted(ours & _claims(plan)))
-        for name, plan in begun.items()
-        if plan is not None
-    }
+    shared = {name: _overlap(scene.plan, plan) for name, plan in begun.items() if plan is not None}
+    return {name: tuple(f"{table}.{column}" for table, column in sorted(both)) for name, both in shared.items() if both}
+
+
+def _overlap(one: Plan, other: Plan) -> frozenset[tuple[str, str]]:
+    """Return what one of two plans claims and the other claims too, or its expressions may look at."""
+    mine, theirs = _claims(one), _claims(other)
+    return mine & (theirs | _mentions(other)) | theirs & _mentions(one)
+
+
+def _mentions(plan: Plan) -> frozenset[tuple[str, str]]:
+    return frozenset(mention for change in plan.changes for mention in change.mentions())
 
 
 def _claims(plan: Plan) -> frozenset[tuple[str, str]]:

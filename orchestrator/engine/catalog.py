@@ -16,7 +16,7 @@ from orchestrator.engine import readers
 from orchestrator.engine.connection import Connection
 from orchestrator.errors import PreconditionError, PrivilegeError
 from orchestrator.operations import Operation
-from orchestrator.sql.facts import Column, Dependent, Grant, Index, Table, Trigger
+from orchestrator.sql.facts import Column, Dependent, Grant, Index, Rule, Table, Trigger
 from orchestrator.sql.identifiers import TableName, verbatim
 from orchestrator.words import did_you_mean
 
@@ -83,6 +83,8 @@ def read_table(
         publications=tuple(row["name"] for row in _rows(connection, _publications(connection), [oid])),
         may_suppress_triggers=_may_suppress_triggers(connection),
         partitions=heaps(connection, name) if head["kind"] == "p" else (),
+        tree=_tree(connection, oid),
+        rules=tuple(_rule(row) for row in _rows(connection, _RULES, [oid, oid])),
         unlike_partitions=tuple(row["why"] for row in _rows(connection, _UNLIKE_PARTITIONS, [oid])),
         **head,
     )
@@ -126,6 +128,16 @@ def heaps(connection: Connection, table: TableName) -> tuple[TableName, ...]:
     )
     leaves = tuple(TableName(row["schema"], row["name"]) for row in rows if row["kind"] == "r")
     return leaves if rows else (table,)
+
+
+def _tree(connection: Connection, oid: int) -> tuple[tuple[TableName, TableName], ...]:
+    rows = _rows(connection, _PARTITIONS, [oid])
+    return tuple((TableName(row["schema"], row["name"]), TableName(row["of_schema"], row["of"])) for row in rows)
+
+
+def _rule(row: dict[str, Any]) -> Rule:
+    table = TableName(row.pop("schema"), row.pop("of"))
+    return Rule(table=table, columns=tuple(row.pop("columns")), **row)
 
 
 def _search_path(connection: Connection) -> str:
@@ -173,7 +185,9 @@ SELECT c.oid::bigint, c.relkind::text AS kind, pg_catalog.pg_get_userbyid(c.relo
   pg_catalog.row_security_active(c.oid) AS row_security,
   pg_catalog.pg_has_role(c.relowner, 'USAGE') AS may_alter,
   pg_catalog.has_schema_privilege(n.oid, 'CREATE') AS may_create_in_schema, current_user AS role,
-  (SELECT r.rolsuper FROM pg_catalog.pg_roles r WHERE r.oid = c.relowner) AS owner_is_superuser
+  (SELECT r.rolsuper FROM pg_catalog.pg_roles r WHERE r.oid = c.relowner) AS owner_is_superuser,
+  (SELECT max(e.relnatts) FROM pg_catalog.pg_class e
+   WHERE e.oid = c.oid OR e.oid IN (SELECT relid FROM pg_catalog.pg_partition_tree(c.oid)))::integer AS attributes
 FROM pg_catalog.pg_class c JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace
 WHERE n.nspname = %s AND c.relname = %s AND c.relkind IN ('r', 'p', 'v', 'm', 'f')
 """
@@ -209,16 +223,37 @@ CROSS JOIN LATERAL (SELECT coalesce(d.adbin, t.typdefaultbin)::text AS tree) tre
 WHERE a.attrelid = %s AND a.attnum > 0 AND NOT a.attisdropped ORDER BY a.attnum
 """
 
+_PARTITIONS = """
+SELECT n.nspname AS schema, c.relname AS name, m.nspname AS of_schema, p.relname AS of
+FROM pg_catalog.pg_partition_tree(%s::bigint::pg_catalog.oid) t
+JOIN pg_catalog.pg_class c ON c.oid = t.relid JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace
+JOIN pg_catalog.pg_class p ON p.oid = t.parentrelid JOIN pg_catalog.pg_namespace m ON m.oid = p.relnamespace
+WHERE t.level > 0 ORDER BY t.level, 1, 2
+"""
+
+# pg_rewrite.ev_type: 2 UPDATE, 3 INSERT (nodes/nodes.h, CmdType).
+_RULES = """
+SELECT r.rulename AS name, n.nspname AS schema, c.relname AS of, r.is_instead AS instead,
+  CASE r.ev_type WHEN '2' THEN 'UPDATE' ELSE 'INSERT' END AS event,
+  array(SELECT DISTINCT a.attname::text FROM pg_catalog.pg_depend d
+        JOIN pg_catalog.pg_attribute a ON a.attrelid = d.refobjid AND a.attnum = d.refobjsubid
+        WHERE d.classid = 'pg_catalog.pg_rewrite'::regclass AND d.objid = r.oid AND d.refobjid = c.oid
+          AND d.refclassid = 'pg_catalog.pg_class'::regclass AND d.refobjsubid > 0 ORDER BY 1) AS columns
+FROM pg_catalog.pg_rewrite r JOIN pg_catalog.pg_class c ON c.oid = r.ev_class
+JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace
+WHERE (c.oid = %s OR c.oid IN (SELECT relid FROM pg_catalog.pg_partition_tree(%s::bigint::pg_catalog.oid)))
+  AND c.relkind IN ('r', 'p') AND r.ev_type IN ('2', '3') AND r.ev_enabled <> 'D' ORDER BY 2, 3, 1
+"""
+
 # A trigger of a partition's own has no parent; those that come from the table do (pg_trigger.tgparentid).
 _UNLIKE_PARTITIONS = """
-SELECT CASE c.relkind WHEN 'p' THEN 'partition ' || c.relname || ' is partitioned again'
-  WHEN 'f' THEN 'partition ' || c.relname || ' is a foreign table'
+SELECT CASE c.relkind WHEN 'f' THEN 'partition ' || c.relname || ' is a foreign table'
   ELSE 'trigger ' || t.tgname || ' is on partition ' || c.relname || ' alone' END AS why
 FROM pg_catalog.pg_partition_tree(%s::bigint::pg_catalog.oid) p JOIN pg_catalog.pg_class c ON c.oid = p.relid
 LEFT JOIN pg_catalog.pg_trigger t ON t.tgrelid = c.oid AND NOT t.tgisinternal AND t.tgparentid = 0
   -- before a row is written, or on certain columns
   AND (t.tgtype & 3 = 3 AND t.tgtype & 20 <> 0 OR t.tgattr <> '')
-WHERE p.level > 0 AND (c.relkind IN ('p', 'f') OR t.oid IS NOT NULL) ORDER BY 1
+WHERE p.level > 0 AND (c.relkind = 'f' OR t.oid IS NOT NULL) ORDER BY 1
 """
 
 _COLUMN_NUMBERS = """
@@ -226,11 +261,15 @@ SELECT attnum AS number, attname AS name FROM pg_catalog.pg_attribute
 WHERE attrelid = %s AND attnum > 0 AND NOT attisdropped
 """
 
-# The definition's beginning is known to the letter, so it is cut off by its length.
-_INDEX_TAIL = """pg_catalog.substr(pg_catalog.pg_get_indexdef(i.indexrelid), 1 + pg_catalog.length(pg_catalog.format(
-  'CREATE %%sINDEX %%I ON %%s%%I.%%I', CASE WHEN i.indisunique THEN 'UNIQUE ' END, x.relname,
-  CASE WHEN x.relkind = 'I' THEN 'ONLY ' END,
-  CASE WHEN c.relpersistence = 't' THEN 'pg_temp' ELSE n.nspname END, c.relname)))"""
+# The definition's beginning is known to the letter, so it is cut off by its length. The schema of a temporary table
+# is printed as pg_temp since PostgreSQL 15, and before that by its own name.
+_INDEX_TAIL = """(
+  SELECT pg_catalog.substr(w.definition, 1 + pg_catalog.length(h.head || pg_catalog.format('%%I.%%I',
+    CASE WHEN pg_catalog.starts_with(w.definition, h.head || pg_catalog.quote_ident(n.nspname) || '.')
+      THEN n.nspname ELSE 'pg_temp' END, c.relname)))
+  FROM (SELECT pg_catalog.pg_get_indexdef(i.indexrelid) AS definition) w,
+    (SELECT pg_catalog.format('CREATE %%sINDEX %%I ON %%s', CASE WHEN i.indisunique THEN 'UNIQUE ' END, x.relname,
+      CASE WHEN x.relkind = 'I' THEN 'ONLY ' END) AS head) h)"""
 
 # Columns in expressions and predicates are found by the dependencies PostgreSQL keeps of them.
 _INDEXES = f"""
@@ -279,7 +318,8 @@ def _publications(connection: Connection) -> str:
     more = since_15 if connection.info.server_version >= 150000 else ""  # noqa: PLR2004 - column lists, whole schemas
     return f"""
 SELECT p.pubname AS name FROM pg_catalog.pg_publication p JOIN pg_catalog.pg_class c ON c.oid = %s
-LEFT JOIN pg_catalog.pg_publication_rel r ON r.prpubid = p.oid AND r.prrelid = c.oid
+LEFT JOIN pg_catalog.pg_publication_rel r ON r.prpubid = p.oid
+  AND (r.prrelid = c.oid OR r.prrelid IN (SELECT relid FROM pg_catalog.pg_partition_tree(c.oid)))
 WHERE p.puballtables OR r.prrelid IS NOT NULL {more} GROUP BY p.pubname ORDER BY p.pubname
 """  # noqa: S608 - constants
 
@@ -358,7 +398,9 @@ ORDER BY 2
 _TRACKED = """
 SELECT DISTINCT CASE d.classid WHEN 'pg_catalog.pg_class'::regclass THEN
     CASE c.relkind WHEN 'i' THEN 'index' WHEN 'I' THEN 'index' WHEN 'S' THEN 'sequence' ELSE 'table' END
-  WHEN 'pg_catalog.pg_constraint'::regclass THEN 'constraint' WHEN 'pg_catalog.pg_rewrite'::regclass THEN 'view'
+  WHEN 'pg_catalog.pg_constraint'::regclass THEN 'constraint'
+  WHEN 'pg_catalog.pg_rewrite'::regclass THEN CASE WHEN v.owner IS NULL THEN 'rule' ELSE 'view' END
+  WHEN 'pg_catalog.pg_publication_rel'::regclass THEN 'publication'
   WHEN 'pg_catalog.pg_policy'::regclass THEN 'policy' WHEN 'pg_catalog.pg_trigger'::regclass THEN 'trigger'
   WHEN 'pg_catalog.pg_proc'::regclass THEN 'function' WHEN 'pg_catalog.pg_statistic_ext'::regclass THEN 'statistics'
   WHEN 'pg_catalog.pg_attrdef'::regclass THEN 'generated column' ELSE 'object' END AS kind,
@@ -367,7 +409,8 @@ FROM pg_catalog.pg_depend d
 LEFT JOIN pg_catalog.pg_class c ON d.classid = 'pg_catalog.pg_class'::regclass AND c.oid = d.objid
 LEFT JOIN LATERAL (SELECT (pg_catalog.pg_identify_object(d.classid, d.objid, d.objsubid)).identity) i ON true
 LEFT JOIN LATERAL (SELECT r.ev_class::regclass::text AS owner FROM pg_catalog.pg_rewrite r
-                   WHERE d.classid = 'pg_catalog.pg_rewrite'::regclass AND r.oid = d.objid) v ON true
+                   WHERE d.classid = 'pg_catalog.pg_rewrite'::regclass AND r.oid = d.objid
+                     AND r.rulename = '_RETURN') v ON true
 WHERE d.refclassid = 'pg_catalog.pg_class'::regclass AND d.refobjid = %(oid)s
   AND d.refobjsubid = (SELECT attnum FROM pg_catalog.pg_attribute
                        WHERE attrelid = %(oid)s AND attname = %(column)s AND NOT attisdropped)

@@ -25,6 +25,8 @@ def _a_table_of_yours(value: str) -> str:
     table = TableName.parse(value)
     if table.schema in SYSTEM_SCHEMAS:
         raise ValueError(f"{table} is not a table of yours: schema {table.schema} belongs to PostgreSQL or ecm")
+    if table.schema.startswith("pg_temp"):
+        raise ValueError(f"{table} is a temporary table: it is there for the session that made it, and for no other")
     return str(table)
 
 
@@ -145,6 +147,10 @@ class Operation(BaseModel, ABC):
     @abstractmethod
     def claims(self) -> frozenset[tuple[str, str]]:
         """Every (table, column) it changes or makes; two changes under way may not share one."""
+
+    def mentions(self) -> frozenset[tuple[str, str]]:
+        """Every (table, word) of its expressions: no other plan may take a column away that they look at."""
+        return frozenset()
 
     standing: ClassVar[str] = "was made on the new column while both versions ran"
     """What is said of something that keeps contract from dropping a column."""

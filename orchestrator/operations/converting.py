@@ -14,7 +14,7 @@ from orchestrator.errors import EcmError, PreconditionError
 from orchestrator.operations import constraints, trying
 from orchestrator.operations.base import Guide, NewColumnField, Operation, TableField, guide_to, taken, unusable
 from orchestrator.sql.facts import Column, Dependent, Table
-from orchestrator.sql.identifiers import TableName, verbatim
+from orchestrator.sql.identifiers import TableName, verbatim, words
 from orchestrator.sql.mapping import Conversion, Value
 from orchestrator.sql.steps import Statement, Step
 from orchestrator.sql.sync import Ddl
@@ -125,6 +125,12 @@ class Converting(Operation):
     @override
     def claims(self) -> frozenset[tuple[str, str]]:
         return frozenset((str(self.target), column) for column in (*self.sources, *self.made()))
+
+    @override
+    def mentions(self) -> frozenset[tuple[str, str]]:
+        ways_back = (way for way in map(self.back, self.sources) if way is not None)
+        found = words((*(result.using for result in self.results), *ways_back))
+        return frozenset((str(self.target), word) for word in found)
 
     @override
     def made(self) -> tuple[str, ...]:

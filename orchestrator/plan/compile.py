@@ -15,6 +15,7 @@ from psycopg import sql
 
 from orchestrator.errors import EcmError, PreconditionError, PrivilegeError
 from orchestrator.operations import Operation
+from orchestrator.plan import shapes
 from orchestrator.plan.lifecycle import Phase
 from orchestrator.plan.model import Plan
 from orchestrator.sql import sync
@@ -131,6 +132,8 @@ def unfit(plan: Plan, facts: Facts) -> tuple[EcmError, ...]:
         for table in facts.values()
         for problem in (
             *_unsuitable(table),
+            *shapes.no_room(table, _on(plan, table)),
+            *shapes.early_rules(table, _on(plan, table)),
             *(error for change in _on(plan, table) for error in change.problems(table)),
         )
     )
@@ -495,14 +498,14 @@ def _twins(plan: Plan, facts: Table) -> tuple[ConcurrentIndex, ...]:
 def _twin_steps(plan: Plan, facts: Table) -> Iterable[Step]:
     """Return what builds the twins without holding writers back.
 
-    PostgreSQL builds none concurrently on a partitioned table: so one on each partition, and one that holds them
-    together in the end ("CREATE INDEX", on ONLY; "ALTER INDEX", ATTACH PARTITION).
+    PostgreSQL builds none concurrently on a partitioned table: so one on each partition that holds rows, and those
+    that hold them together in the end ("CREATE INDEX", on ONLY; "ALTER INDEX", ATTACH PARTITION).
     """
     for twin in _twins(plan, facts):
         if facts.kind != "p":
             yield twin
             continue
-        parts = [
+        yield from (
             replace(
                 twin,
                 key=f"{twin.key} on {partition}",
@@ -511,31 +514,40 @@ def _twin_steps(plan: Plan, facts: Table) -> Iterable[Step]:
                 name=bounded(twin.name, partition.name),
             )
             for partition in facts.partitions
-        ]
-        yield from parts
-        whole = sql.Identifier(facts.name.schema, twin.name)
-        yield Transaction(
-            key=twin.key,
-            title=f"hold the indexes of the partitions together in {twin.name}",
-            tables=facts.lockable,
-            lock=LockMode.ACCESS_EXCLUSIVE,
-            statements=(
+        )
+        yield _held_together(twin, facts)
+
+
+def _held_together(twin: ConcurrentIndex, facts: Table) -> Transaction:
+    def index(table: TableName) -> TableName:
+        return TableName(table.schema, twin.name if table == facts.name else bounded(twin.name, table.name))
+
+    return Transaction(
+        key=twin.key,
+        title=f"hold the indexes of the partitions together in {twin.name}",
+        tables=facts.lockable,
+        lock=LockMode.ACCESS_EXCLUSIVE,
+        statements=(
+            *(
                 sql.SQL("CREATE {unique}INDEX {name} ON ONLY {table}{tail}").format(
                     unique=sql.SQL("UNIQUE " if twin.unique else ""),
-                    name=sql.Identifier(twin.name),
-                    table=facts.name.identifier,
+                    name=sql.Identifier(index(table).name),
+                    table=table.identifier,
                     tail=verbatim(twin.tail),
-                ),
-                *(
-                    sql.SQL("ALTER INDEX {} ATTACH PARTITION {}").format(
-                        whole, sql.Identifier(part.table.schema, part.name)
-                    )
-                    for part in parts
-                ),
+                )
+                for table in (facts.name, *facts.partitioned_again)
             ),
-            inverse=(sql.SQL("DROP INDEX IF EXISTS {}").format(whole),),
-            note="catalog only; " + twin.note,
-        )
+            # From the leaves up: an index is valid once those beneath it are.
+            *(
+                sql.SQL("ALTER INDEX {} ATTACH PARTITION {}").format(
+                    index(parent).identifier, index(partition).identifier
+                )
+                for partition, parent in reversed(facts.tree)
+            ),
+        ),
+        inverse=(sql.SQL("DROP INDEX IF EXISTS {}").format(index(facts.name).identifier),),
+        note="catalog only; " + twin.note,
+    )
 
 
 def _names_taken(plan: Plan, facts: Table) -> Iterable[EcmError]:

@@ -105,6 +105,18 @@ class Trigger:
 
 
 @dataclass(frozen=True, kw_only=True)
+class Rule:
+    """A rule on INSERT or UPDATE of a table or of one of its partitions ("CREATE RULE")."""
+
+    name: str
+    table: TableName
+    event: Literal["INSERT", "UPDATE"]
+    instead: bool
+    columns: tuple[str, ...]
+    """The table's columns that it looks at."""
+
+
+@dataclass(frozen=True, kw_only=True)
 class Dependent:
     """Something that names a column where PostgreSQL does not track it, or that stands on it."""
 
@@ -150,9 +162,15 @@ class Table:
     search_path: str = '"$user", public'
     """Where the role's own sessions look names up, as SHOW search_path prints it."""
     partitions: tuple[TableName, ...] = ()
-    """The partitions that hold its rows, where it is partitioned."""
+    """The partitions that hold its rows, where it is partitioned, at whatever depth."""
+    tree: tuple[tuple[TableName, TableName], ...] = ()
+    """Every partition with what it is a partition of, the table's own first, then those beneath them."""
     unlike_partitions: tuple[str, ...] = ()
     """Why ecm cannot treat its partitions as one table, a line each: triggers of their own, say."""
+    rules: tuple[Rule, ...] = ()
+    """Those that are not disabled."""
+    attributes: int = 0
+    """Columns it has or ever had, of the partition with most of them; a dropped one keeps its place."""
     may_suppress_triggers: bool = True
     """Whether the connected role may set session_replication_role."""
     untracked: dict[str, tuple[Dependent, ...]] = field(default_factory=dict[str, tuple[Dependent, ...]])
@@ -171,9 +189,14 @@ class Table:
         return next((column for column in self.columns if column.name == name), None)
 
     @property
+    def partitioned_again(self) -> tuple[TableName, ...]:
+        """The partitions that have partitions themselves and hold no rows, each before those beneath it."""
+        return tuple(partition for partition, _ in self.tree if partition not in self.partitions)
+
+    @property
     def lockable(self) -> tuple[TableName, ...]:
         """What a change of the table locks: itself and its partitions."""
-        return (self.name, *self.partitions)
+        return (self.name, *self.partitioned_again, *self.partitions)
 
     def index(self, name: str) -> Index | None:
         """Return the index of that name, or None."""

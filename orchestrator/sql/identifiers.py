@@ -5,6 +5,8 @@ catalog keeps it ("Identifiers and Key Words", PostgreSQL manual, section 4.1.1)
 """
 
 import hashlib
+import re
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import LiteralString, Self, cast
 
@@ -94,6 +96,16 @@ def _quoted(rest: str, text: str) -> tuple[str, str]:
             return name, rest[end + 1 :]
         name += '"'
         position = end + 2
+
+
+def words(expressions: Iterable[str]) -> frozenset[str]:
+    """Return every word of SQL expressions that may be a column's name, as the catalog would have it."""
+    found: set[str] = set()
+    for text in expressions:
+        bare = re.sub(r"'(?:[^']|'')*'", " ", text)
+        found |= {quoted.replace('""', '"') for quoted in re.findall(r'"((?:[^"]|"")+)"', bare)}
+        found |= {word.lower() for word in re.findall(r"[^\W\d][\w$]*", re.sub(r'"(?:[^"]|"")*"', " ", bare))}
+    return frozenset(found)
 
 
 def verbatim(text: str) -> sql.SQL:

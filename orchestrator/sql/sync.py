@@ -119,7 +119,8 @@ def triggers(
     own = [keeps]
     if encloses:
         own.append(_kept(plan, table, head, name=last, function=settle, bodies=(_settle_body(mappings),)))
-    return (*own, *(_on_partition(each, partition) for partition in facts.partitions for each in own))
+    # Of one that is partitioned again no row fires it, but partitions that come have theirs from it.
+    return (*own, *(_on_partition(each, partition) for partition in facts.lockable[1:] for each in own))
 
 
 def _on_partition(trigger: SyncTrigger, partition: TableName) -> SyncTrigger:
