@@ -42,6 +42,11 @@ def mappings(plan: Plan, facts: Table) -> tuple[Mapping, ...]:
     return tuple(chain.from_iterable(change.mappings(facts) for change in _on(plan, facts)))
 
 
+def _filling(plan: Plan, facts: Table) -> tuple[Mapping, ...]:
+    """The mappings that have something to say of rows that were there before."""
+    return tuple(mapping for mapping in mappings(plan, facts) if mapping.fills)
+
+
 def _in_step(plan: Plan, facts: Facts) -> Iterable[Table]:
     """The tables whose rows have two sides; of others only the catalog changes."""
     return (table for table in facts.values() if mappings(plan, table))
@@ -81,7 +86,11 @@ def undo(plan: Plan, phase: Phase, facts: Facts, *, filled: bool) -> tuple[Step,
     if phase is not Phase.EXPAND:
         return backward
     # A new column that someone dropped by hand holds nothing that could be lost.
-    there = tuple(table.name for table in _in_step(plan, facts) if all(map(table.column, _news(plan, table))))
+    there = tuple(
+        table.name
+        for table in _in_step(plan, facts)
+        if _filling(plan, table) and all(map(table.column, _news(plan, table)))
+    )
     kept = tuple(chain.from_iterable(_kept(plan, facts[table]) for table in there))
     return (
         *(
@@ -327,20 +336,29 @@ def _expand(plan: Plan, facts: Facts) -> tuple[Step, ...]:
     ]
     return (
         *(step for change, table in _each(plan, facts) for step in change.before_expand(table)),
-        Transaction(
-            key="expand",
-            title="add the new column, and the trigger that keeps both sides in step",
-            tables=_lockable(plan, facts),
-            lock=LockMode.ACCESS_EXCLUSIVE,
-            statements=tuple(chain.from_iterable(part.statements for part in parts)),
-            inverse=tuple(chain.from_iterable(part.inverse for part in reversed(parts))),
-            note="catalog only: nothing is rewritten, whatever the table's size",
+        *_unless_empty(
+            Transaction(
+                key="expand",
+                title="add the new column, and the trigger that keeps both sides in step"
+                if any(_news(plan, table) for table in facts.values())
+                else "let old and new writers write the same table",
+                tables=_lockable(plan, facts),
+                lock=LockMode.ACCESS_EXCLUSIVE,
+                statements=tuple(chain.from_iterable(part.statements for part in parts)),
+                inverse=tuple(chain.from_iterable(part.inverse for part in reversed(parts))),
+                note="catalog only: nothing is rewritten, whatever the table's size",
+            )
         ),
     )
 
 
+def _unless_empty(step: Transaction) -> tuple[Step, ...]:
+    """Return a step where there is anything to do in it; else no lock is asked for."""
+    return (step,) if step.statements else ()
+
+
 def _backfill(plan: Plan, facts: Facts) -> tuple[Step, ...]:
-    return tuple(_sweep(plan, table) for table in _in_step(plan, facts))
+    return tuple(_sweep(plan, table) for table in _in_step(plan, facts) if _filling(plan, table))
 
 
 def _sweep(plan: Plan, facts: Table) -> Sweep:
@@ -352,7 +370,7 @@ def _sweep(plan: Plan, facts: Table) -> Sweep:
         key=f"sweep {facts.name}",
         title=f"fill {' and '.join(_news(plan, facts))} in every row of {facts.name}",
         table=facts.name,
-        mappings=pairs,
+        mappings=_filling(plan, facts),
         spared=None if touch or sync.meddlers(facts) else sync.trigger_name(plan.plan, facts.name),
         touch=touch,
         kept_by=kept,
@@ -518,18 +536,22 @@ def _contract(plan: Plan, facts: Facts) -> tuple[Step, ...]:
     return (
         *proofs(plan, facts, "for the last time: find no row whose two sides differ", closing=True),
         *(step for change, table in _each(plan, facts) for step in change.before_contract(table)),
-        Transaction(
-            key="contract",
-            title="take the scaffolding away and give the column its final name"
-            if all(change.renames() for change in plan.changes)
-            else "take the old columns and the scaffolding away, and settle names and constraints",
-            tables=_lockable(plan, facts),
-            lock=LockMode.ACCESS_EXCLUSIVE,
-            statements=statements,
-            inverse=(),
-            note="catalog only; this cannot be rolled back",
-            reversible=False,
-            kept_by=sync_triggers(plan, facts, Truth.NEW),
+        *_unless_empty(
+            Transaction(
+                key="contract",
+                title="take the scaffolding away and give the column its final name"
+                if all(change.renames() for change in plan.changes)
+                else "take the old columns and the scaffolding away, and settle names and constraints",
+                tables=_lockable(plan, facts),
+                lock=LockMode.ACCESS_EXCLUSIVE,
+                statements=statements,
+                inverse=(),
+                note="catalog only; this cannot be rolled back",
+                reversible=False,
+                kept_by=sync_triggers(
+                    plan, {name: table for name, table in facts.items() if _filling(plan, table)}, Truth.NEW
+                ),
+            )
         ),
     )
 
@@ -544,9 +566,10 @@ def proofs(plan: Plan, facts: Facts, title: str, *, closing: bool = False) -> tu
             key=f"proof {table.name}",
             title=title,
             table=table.name,
-            mappings=mappings(plan, table),
+            mappings=_filling(plan, table),
             kept_by=_kept(plan, table),
             closing=closing,
         )
         for table in _in_step(plan, facts)
+        if _filling(plan, table)
     )
