@@ -86,6 +86,7 @@ def read_table(
         tree=_tree(connection, oid),
         rules=tuple(_rule(row) for row in _rows(connection, _RULES, [oid, oid])),
         unlike_partitions=tuple(row["why"] for row in _rows(connection, _UNLIKE_PARTITIONS, [oid])),
+        notes={row["name"]: row["note"] for row in _rows(connection, _NOTES, [oid])},
         **head,
     )
     wanted = {*columns, *(column for pair in renames for column in pair)}
@@ -216,7 +217,9 @@ SELECT a.attname AS name, a.attnotnull AS not_null, a.attidentity <> '' AS ident
   coalesce((SELECT pg_catalog.json_agg(pg_catalog.json_build_object('grantee',
       CASE WHEN g.grantee <> 0 THEN pg_catalog.pg_get_userbyid(g.grantee) END,
       'privilege', g.privilege_type, 'grantable', g.is_grantable))
-    FROM pg_catalog.aclexplode(a.attacl) g), '[]') AS grants
+    FROM pg_catalog.aclexplode(a.attacl) g), '[]') AS grants,
+  (SELECT k.conname FROM pg_catalog.pg_constraint k
+   WHERE k.conrelid = a.attrelid AND k.contype = 'n' AND k.conkey = ARRAY[a.attnum]) AS not_null_name
 FROM pg_catalog.pg_attribute a JOIN pg_catalog.pg_type t ON t.oid = a.atttypid
 LEFT JOIN pg_catalog.pg_attrdef d ON d.adrelid = a.attrelid AND d.adnum = a.attnum
 CROSS JOIN LATERAL (SELECT coalesce(d.adbin, t.typdefaultbin)::text AS tree) tree
@@ -256,6 +259,12 @@ LEFT JOIN pg_catalog.pg_trigger t ON t.tgrelid = c.oid AND NOT t.tgisinternal AN
 WHERE p.level > 0 AND (c.relkind = 'f' OR t.oid IS NOT NULL) ORDER BY 1
 """
 
+_NOTES = r"""
+SELECT k.conname AS name, pg_catalog.obj_description(k.oid, 'pg_constraint') AS note FROM pg_catalog.pg_constraint k
+WHERE k.conrelid = %s AND k.contype = 'c' AND k.conname LIKE '%%\_ecm'
+  AND pg_catalog.obj_description(k.oid, 'pg_constraint') IS NOT NULL ORDER BY 1
+"""
+
 _COLUMN_NUMBERS = """
 SELECT attnum AS number, attname AS name FROM pg_catalog.pg_attribute
 WHERE attrelid = %s AND attnum > 0 AND NOT attisdropped
@@ -275,6 +284,7 @@ _INDEX_TAIL = """(
 _INDEXES = f"""
 SELECT x.relname AS name, i.indisunique AND i.indimmediate AND NOT i.indisexclusion AS unique,
   i.indisvalid AND i.indisready AS valid,
+  i.indisprimary AS "primary", i.indisreplident AS replica_identity,
   pg_catalog.pg_relation_size(x.oid) AS size, {_INDEX_TAIL} AS tail,
   array(SELECT unnest FROM pg_catalog.unnest(i.indkey::int2[]) WHERE unnest > 0
         UNION SELECT d.refobjsubid::int2 FROM pg_catalog.pg_depend d WHERE d.classid = 'pg_catalog.pg_class'::regclass

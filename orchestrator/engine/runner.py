@@ -257,7 +257,11 @@ class Runner:
                 finally:
                     self._waited += monotonic() - asked
             # What never committed needs no undoing; a column of that name is someone else's by now.
-            undo_nothing = direction is Direction.BACK and not writer.done(phase, Direction.FORWARD, step.key)
+            undo_nothing = (
+                direction is Direction.BACK
+                and not step.back_alone
+                and not writer.done(phase, Direction.FORWARD, step.key)
+            )
             if not undo_nothing:
                 sentry.on_post(connection, step.kept_by, since=self._watch)
             locks.as_the_owner(connection)
@@ -344,7 +348,7 @@ class Runner:
             self._watch |= sentry.on_post(self._link.connection, step.kept_by)
             verdict = verify(self._link, step, workers=task.backfill.workers, progress=progress)
         if verdict.mismatches:
-            raise unproven(verdict)
+            raise unproven(verdict, step)
         return self._measured(verdict)
 
     def _measured(self, verdict: Verdict) -> dict[str, Any]:

@@ -261,12 +261,14 @@ class _Tally:
         )
 
 
-def unproven(verdict: Verdict) -> VerificationError:
-    """Return the error for a table with rows whose two sides differ."""
+def unproven(verdict: Verdict, proof: Proof | None = None) -> VerificationError:
+    """Return the error for a table with rows whose two sides differ, or that are wrong as their proof says."""
+    complaint = proof.complaint if proof and proof.complaint else "the two sides differ"
     return VerificationError(
-        f"the two sides differ in {verdict.mismatches:,} of {counted(verdict.rows, 'row')} of {verdict.table}",
+        f"{complaint} in {verdict.mismatches:,} of {counted(verdict.rows, 'row')} of {verdict.table}",
         details=[*(sample.line for sample in verdict.samples), f"each row should have {listed(verdict.expressions)}"],
-        hint="something writes past the sync trigger (a disabled trigger, a trigger of your own): set these rows right,"
+        hint=(proof.remedy if proof else "")
+        or "something writes past the sync trigger (a disabled trigger, a trigger of your own): set these rows right,"
         " then run the same command again",
     )
 

@@ -252,13 +252,7 @@ def unusable(facts: Table, name: str) -> tuple[EcmError, ...]:
     """Return why the column of that name cannot be the old side of a change: it is not there, or nobody writes it."""
     column, where = facts.column(name), f"{facts.name}.{name}"
     if column is None:
-        return (
-            PreconditionError(
-                f"column {name} of {facts.name} does not exist",
-                details=[did_you_mean(name, (column.name for column in facts.columns))],
-                hint="correct `column` in the plan",
-            ),
-        )
+        return (missing(facts, name),)
     found: list[EcmError] = []
     if column.generated:
         found.append(
@@ -285,6 +279,15 @@ def unusable(facts: Table, name: str) -> tuple[EcmError, ...]:
             )
         )
     return tuple(found)
+
+
+def missing(facts: Table, name: str) -> PreconditionError:
+    """Return the error for a column that is not there."""
+    return PreconditionError(
+        f"column {name} of {facts.name} does not exist",
+        details=[did_you_mean(name, (column.name for column in facts.columns))],
+        hint="correct `column` in the plan",
+    )
 
 
 def taken(facts: Table, name: str) -> tuple[EcmError, ...]:

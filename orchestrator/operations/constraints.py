@@ -4,11 +4,14 @@
 transaction that added it, or its lock is held for the whole scan.
 """
 
+from dataclasses import replace
+
 from psycopg import sql
 
 from orchestrator.sql.facts import Table
 from orchestrator.sql.identifiers import TableName, bounded
-from orchestrator.sql.steps import LockMode, Statement, Step, Transaction
+from orchestrator.sql.mapping import Filling, Value
+from orchestrator.sql.steps import LockMode, Proof, Statement, Step, Transaction
 
 
 def validated(
@@ -66,6 +69,68 @@ def not_null(facts: Table, column: str) -> tuple[Statement, ...]:
         sql.SQL("ALTER TABLE {} ALTER COLUMN {} SET NOT NULL").format(table, sql.Identifier(column)),
         sql.SQL("ALTER TABLE {} DROP CONSTRAINT {}").format(table, sql.Identifier(_check_name(column))),
     )
+
+
+def refused_again(facts: Table, column: str, *, remedy: str) -> tuple[Step, ...]:
+    """Return what a rollback does before it makes a column NOT NULL again: judge, then hold, then validate.
+
+    All of it is done while reads and writes go on, and before anything is taken away: where a row has no value, the
+    rollback ends with its name, and both versions go on as they are.
+
+    Args:
+        facts: of the table.
+        column: which.
+        remedy: what to do about rows without a value.
+    """
+    known = facts.column(column)
+    value = Value(column=column, type=known.type if known else "", expression=None, not_null=True)
+    held, validated_ = (
+        replace(step, statements=(), inverse=step.statements, back_alone=True)
+        for step in validated_not_null(facts, column)
+        if isinstance(step, Transaction)
+    )
+    proof = Proof(
+        key=f"required {column} of {facts.name}",
+        title=f"find no row without {column}",
+        table=facts.name,
+        mappings=(Filling(new=value),),
+        closing=True,
+        complaint=f"{column} is NULL",
+        remedy=remedy,
+    )
+    return (proof, held, validated_)
+
+
+def not_null_again(facts: Table, column: str, name: str | None) -> tuple[Statement, ...]:
+    """Return what makes a column NOT NULL after `refused_again`.
+
+    Args:
+        facts: of the table.
+        column: which.
+        name: of the constraint, where it is to have the one it had; PostgreSQL names none before 18.
+    """
+    table, check = facts.name.identifier, sql.Identifier(_check_name(column))
+    if name is None:
+        return not_null(facts, column)
+    return (
+        sql.SQL("ALTER TABLE {} ADD CONSTRAINT {} NOT NULL {}").format(
+            table, sql.Identifier(name), sql.Identifier(column)
+        ),
+        sql.SQL("ALTER TABLE {} DROP CONSTRAINT {}").format(table, check),
+    )
+
+
+def bound_to_not_null(facts: Table, column: str) -> str | None:
+    """Return why a column cannot lose its NOT NULL, or None: what else it is that PostgreSQL keeps it for."""
+    found = facts.column(column)
+    if found is not None and found.identity:
+        return "it is an identity column, which is always NOT NULL"
+    for index in facts.indexes:
+        if index.primary and column in index.columns:
+            return f"it is part of the primary key ({index.name}), whose columns are always NOT NULL"
+        if index.replica_identity and column in index.columns:
+            return f"it is part of the replica identity ({index.name}), whose columns are always NOT NULL"
+    return None
 
 
 def _check_name(column: str) -> str:

@@ -44,6 +44,11 @@ def mappings(plan: Plan, facts: Table) -> tuple[Mapping, ...]:
     return tuple(chain.from_iterable(change.mappings(facts) for change in _on(plan, facts)))
 
 
+def _filling(plan: Plan, facts: Table) -> tuple[Mapping, ...]:
+    """The mappings that have something to say of rows that were there before."""
+    return tuple(mapping for mapping in mappings(plan, facts) if mapping.fills)
+
+
 def _in_step(plan: Plan, facts: Facts) -> Iterable[Table]:
     """The tables whose rows have two sides; of others only the catalog changes."""
     return (table for table in facts.values() if mappings(plan, table))
@@ -83,7 +88,11 @@ def undo(plan: Plan, phase: Phase, facts: Facts, *, filled: bool) -> tuple[Step,
     if phase is not Phase.EXPAND:
         return backward
     # A new column that someone dropped by hand holds nothing that could be lost.
-    there = tuple(table.name for table in _in_step(plan, facts) if all(map(table.column, _news(plan, table))))
+    there = tuple(
+        table.name
+        for table in _in_step(plan, facts)
+        if _filling(plan, table) and all(map(table.column, _news(plan, table)))
+    )
     kept = tuple(chain.from_iterable(_kept(plan, facts[table]) for table in there))
     return (
         *(
@@ -354,14 +363,16 @@ def _expand(plan: Plan, facts: Facts) -> tuple[Step, ...]:
     ]
     return (
         *(step for change, table in _each(plan, facts) for step in change.before_expand(table)),
-        Transaction(
-            key="expand",
-            title=_expands(plan, facts),
-            tables=_lockable(plan, facts),
-            lock=LockMode.ACCESS_EXCLUSIVE,
-            statements=tuple(chain.from_iterable(part.statements for part in parts)),
-            inverse=tuple(chain.from_iterable(part.inverse for part in reversed(parts))),
-            note="catalog only: nothing is rewritten, whatever the table's size",
+        *_unless_empty(
+            Transaction(
+                key="expand",
+                title=_expands(plan, facts),
+                tables=_lockable(plan, facts),
+                lock=LockMode.ACCESS_EXCLUSIVE,
+                statements=tuple(chain.from_iterable(part.statements for part in parts)),
+                inverse=tuple(chain.from_iterable(part.inverse for part in reversed(parts))),
+                note="catalog only: nothing is rewritten, whatever the table's size",
+            )
         ),
     )
 
@@ -385,8 +396,13 @@ def _contracts(plan: Plan, facts: Facts) -> str:
     return f"take {kept} away, and {endings}" if kept else endings
 
 
+def _unless_empty(step: Transaction) -> tuple[Step, ...]:
+    """Return a step where there is anything to do in it; else no lock is asked for."""
+    return (step,) if step.statements else ()
+
+
 def _backfill(plan: Plan, facts: Facts) -> tuple[Step, ...]:
-    return tuple(_sweep(plan, table) for table in _in_step(plan, facts))
+    return tuple(_sweep(plan, table) for table in _in_step(plan, facts) if _filling(plan, table))
 
 
 def _sweep(plan: Plan, facts: Table) -> Sweep:
@@ -398,7 +414,7 @@ def _sweep(plan: Plan, facts: Table) -> Sweep:
         key=f"sweep {facts.name}",
         title=f"fill {listed(_news(plan, facts))} in every row of {facts.name}",
         table=facts.name,
-        mappings=pairs,
+        mappings=_filling(plan, facts),
         spared=None if touch or sync.meddlers(facts) else sync.trigger_name(plan.plan, facts.name),
         touch=touch,
         kept_by=kept,
@@ -576,16 +592,20 @@ def _contract(plan: Plan, facts: Facts) -> tuple[Step, ...]:
     return (
         *proofs(plan, facts, "for the last time: find no row whose two sides differ", closing=True),
         *(step for change, table in _each(plan, facts) for step in change.before_contract(table)),
-        Transaction(
-            key="contract",
-            title=_contracts(plan, facts),
-            tables=_lockable(plan, facts),
-            lock=LockMode.ACCESS_EXCLUSIVE,
-            statements=statements,
-            inverse=(),
-            note="catalog only; this cannot be rolled back",
-            reversible=False,
-            kept_by=sync_triggers(plan, facts, Truth.NEW),
+        *_unless_empty(
+            Transaction(
+                key="contract",
+                title=_contracts(plan, facts),
+                tables=_lockable(plan, facts),
+                lock=LockMode.ACCESS_EXCLUSIVE,
+                statements=statements,
+                inverse=(),
+                note="catalog only; this cannot be rolled back",
+                reversible=False,
+                kept_by=sync_triggers(
+                    plan, {name: table for name, table in facts.items() if _filling(plan, table)}, Truth.NEW
+                ),
+            )
         ),
     )
 
@@ -600,9 +620,10 @@ def proofs(plan: Plan, facts: Facts, title: str, *, closing: bool = False) -> tu
             key=f"proof {table.name}",
             title=title,
             table=table.name,
-            mappings=mappings(plan, table),
+            mappings=_filling(plan, table),
             kept_by=_kept(plan, table),
             closing=closing,
         )
         for table in _in_step(plan, facts)
+        if _filling(plan, table)
     )

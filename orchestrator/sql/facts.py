@@ -48,6 +48,8 @@ class Column:
     grants: tuple[Grant, ...]
     accepts_null: bool = True
     """Whether its type does; only a domain may not."""
+    not_null_name: str | None = None
+    """The name of the constraint that makes it NOT NULL, which has one since PostgreSQL 18."""
 
     @classmethod
     def plain(cls, name: str, type_name: str) -> Self:
@@ -81,6 +83,10 @@ class Index:
     """Its definition from ` USING` on."""
     size: int
     """Bytes."""
+    primary: bool = False
+    """Whether it is the primary key's."""
+    replica_identity: bool = False
+    """Whether logical replication tells rows apart by it (ALTER TABLE, REPLICA IDENTITY USING INDEX)."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -183,6 +189,8 @@ class Table:
     """By column: what stands in the way of moving its readers."""
     twins: dict[str, str] = field(default_factory=dict[str, str])
     """By index: its tail as it reads with the plan's columns renamed."""
+    notes: dict[str, str] = field(default_factory=dict[str, str])
+    """By check constraint that a plan put there: the comment it has, for the way back."""
 
     def column(self, name: str) -> Column | None:
         """Return the column of that name, or None."""

@@ -53,6 +53,11 @@ class Mapping(ABC):
         return False
 
     @property
+    def fills(self) -> bool:
+        """Whether rows that were there before have anything to be filled in or proven."""
+        return True
+
+    @property
     def reaches_out(self) -> bool:
         """Whether its trigger reads or writes other rows than its own, with the rights of the tables' owner."""
         return False
@@ -413,8 +418,8 @@ class Filling(Mapping):
     @property
     @override
     def says(self) -> tuple[str, ...]:
-        required = (f"{self.new.column} is not NULL",) if self.new.not_null else ()
-        return (f"{self.new.column} = {self.new.expression}, or what was written", *required)
+        value = (f"{self.new.column} = {self.new.expression}, or what was written",) if self.new.expression else ()
+        return (*value, *((f"{self.new.column} is not NULL",) if self.new.not_null else ()))
 
     @property
     @override
@@ -467,6 +472,81 @@ class Filling(Mapping):
     @override
     def settle(self) -> sql.Composed:
         return _if(sql.SQL("{} IS NOT DISTINCT FROM NULL").format(_new(self.new.column)), _computed((self.new,)))
+
+
+@dataclass(frozen=True, kw_only=True)
+class Standin(Mapping):
+    """An old column that new writers do not know: an expression gives its value in the rows that they add.
+
+    Rows that were there have what their writer gave them, NULL where it was that, and an UPDATE never touches it:
+    the column is not a function of the row, and an old writer may mean it to stay as it is.
+
+    Attributes:
+        old: the column; its expression is over the row's other columns. NULL is taken for not given in an INSERT,
+            and where `not_null`, which nobody could have meant, in an UPDATE too.
+    """
+
+    old: Value
+
+    @property
+    @override
+    def olds(self) -> tuple[str, ...]:
+        return (self.old.column,)
+
+    @property
+    @override
+    def news(self) -> tuple[str, ...]:
+        return ()
+
+    @property
+    @override
+    def says(self) -> tuple[str, ...]:
+        return (f"{self.old.column} = {self.old.expression}, or what was written",)
+
+    @property
+    @override
+    def runs_code(self) -> bool:
+        return True
+
+    @property
+    @override
+    def fills(self) -> bool:
+        return False
+
+    @property
+    @override
+    def mismatch(self) -> sql.Composed:
+        return sql.Composed([sql.SQL("false")])
+
+    @property
+    @override
+    def unfilled(self) -> sql.Composed:
+        return self.mismatch
+
+    @property
+    @override
+    def only_new(self) -> sql.Composed:
+        return self.mismatch
+
+    @override
+    def assignments(self, *, alone: bool) -> sql.Composed:
+        return sql.SQL("{column} = {column}").format(column=self.old.name)
+
+    @override
+    def on_insert(self) -> sql.Composed:
+        return self._filled
+
+    @override
+    def on_update(self, truth: Truth) -> sql.Composed:
+        return self._filled if self.old.not_null else sql.Composed([sql.SQL("NULL;")])
+
+    @override
+    def settle(self) -> sql.Composed:
+        return self._filled if self.old.not_null else _if(sql.SQL("TG_OP = 'INSERT'"), self._filled)
+
+    @property
+    def _filled(self) -> sql.Composed:
+        return _if(sql.SQL("{} IS NOT DISTINCT FROM NULL").format(_new(self.old.column)), _computed((self.old,)))
 
 
 def _new(column: str) -> sql.Composed:

@@ -81,6 +81,8 @@ class Transaction:
     """False where nothing takes it back."""
     kept_by: tuple[SyncTrigger, ...] = ()
     """What has to have kept both sides in step, since they were proven, until this takes one of them away."""
+    back_alone: bool = False
+    """Whether it is of the way back alone: its inverse is run although nothing of it was run forward."""
 
     @property
     def waits(self) -> str:
@@ -166,6 +168,10 @@ class Proof(OnTable):
     """Whether rows that the backfill has not reached are right as well: the new side may then be NULL."""
     closing: bool = False
     """Whether the new side has to be as it must be after contract."""
+    complaint: str = ""
+    """What is said of rows that are wrong, where it is another thing than that their sides differ."""
+    remedy: str = ""
+    """What to do about them then."""
     lock: ClassVar[LockMode] = LockMode.ACCESS_SHARE
 
     def _wrong(self, mapping: Mapping) -> tuple[sql.Composed, ...]:

@@ -13,6 +13,8 @@ from orchestrator.plan.model import Plan
 
 EXAMPLES = {
     "add_column": {"kind": "add_column", "table": "books", "column": "slug", "type": "text", "using": "lower(title)"},
+    "drop_column": {"kind": "drop_column", "table": "books", "column": "year", "reverse": "1900"},
+    "drop_not_null": {"kind": "drop_not_null", "table": "books", "column": "isbn"},
     "rename_column": {"kind": "rename_column", "table": "books", "column": "year", "to": "published"},
     "split_column": {
         "kind": "split_column",
@@ -37,7 +39,15 @@ kinds = pytest.mark.parametrize("kind", sorted(KINDS))
 def test_every_file_is_a_kind() -> None:
     """A file in the package is a kind of change, what several of them share apart."""
     folder = Path(inspect.getfile(orchestrator.operations)).parent
-    files = {path.stem for path in folder.glob("*.py")} - {"__init__", "base", "converting", "constraints", "trying"}
+    files = {path.stem for path in folder.glob("*.py")} - {
+        "__init__",
+        "base",
+        "constraints",
+        "converting",
+        "dropping",
+        "keepsake",
+        "trying",
+    }
     assert set(KINDS) == files == set(EXAMPLES)
 
 
