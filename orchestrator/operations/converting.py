@@ -143,12 +143,7 @@ class Converting(Operation):
 
     @override
     def standing_on(self, facts: Table) -> tuple[Dependent, ...]:
-        return tuple(
-            Dependent(kind=each.kind, name=each.name, why=f"it stands on {name}, which contract drops")
-            for name in self.sources
-            for each in facts.tracked.get(name, ())
-            if each.kind not in _GOES_WITH_ITS_COLUMN and not _is_own_constraint(each, facts)
-        )
+        return standing_on(facts, self.sources)
 
     @override
     def mappings(self, facts: Table) -> tuple[Conversion, ...]:
@@ -229,6 +224,16 @@ class Converting(Operation):
                     hint="ecm history",
                 )
             yield name, column
+
+
+def standing_on(facts: Table, columns: Iterable[str]) -> tuple[Dependent, ...]:
+    """Return what stands on columns and is not dropped along with them by itself."""
+    return tuple(
+        Dependent(kind=each.kind, name=each.name, why=f"it stands on {name}, which contract drops")
+        for name in columns
+        for each in facts.tracked.get(name, ())
+        if each.kind not in _GOES_WITH_ITS_COLUMN and not _is_own_constraint(each, facts)
+    )
 
 
 def _constant_default(column: Column | None) -> str | None:

@@ -80,6 +80,8 @@ class Index:
     """Its definition from ` USING` on."""
     size: int
     """Bytes."""
+    keys: tuple[str, ...] = ()
+    """Its key columns in their order, where there is an entry for every row, by columns and no expressions."""
 
 
 @dataclass(frozen=True, kw_only=True)
