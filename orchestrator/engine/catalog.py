@@ -288,7 +288,11 @@ SELECT x.relname AS name, i.indisunique AND i.indimmediate AND NOT i.indisexclus
   pg_catalog.pg_relation_size(x.oid) AS size, {_INDEX_TAIL} AS tail,
   array(SELECT unnest FROM pg_catalog.unnest(i.indkey::int2[]) WHERE unnest > 0
         UNION SELECT d.refobjsubid::int2 FROM pg_catalog.pg_depend d WHERE d.classid = 'pg_catalog.pg_class'::regclass
-          AND d.objid = x.oid AND d.refobjid = c.oid AND d.refobjsubid > 0) AS numbers
+          AND d.objid = x.oid AND d.refobjid = c.oid AND d.refobjsubid > 0) AS numbers,
+  -- A zero stands for an expression; the columns of INCLUDE come after the keys.
+  CASE WHEN i.indpred IS NULL AND NOT 0 = ANY (i.indkey::int2[])
+    THEN array(SELECT number FROM pg_catalog.unnest(i.indkey::int2[]) WITH ORDINALITY k (number, place)
+               WHERE place <= i.indnkeyatts ORDER BY place) ELSE '{{}}' END AS keys
 FROM pg_catalog.pg_index i JOIN pg_catalog.pg_class x ON x.oid = i.indexrelid
 JOIN pg_catalog.pg_class c ON c.oid = i.indrelid JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace
 WHERE i.indrelid = %s ORDER BY x.relname
@@ -350,8 +354,9 @@ def _accepts_null(connection: Connection, column: Column) -> bool:
 
 
 def _index(row: dict[str, Any], names: dict[int, str]) -> Index:
-    numbers = row.pop("numbers")
-    return Index(columns=frozenset(names[number] for number in numbers if number in names), **row)
+    numbers, keys = row.pop("numbers"), row.pop("keys")
+    columns = frozenset(names[number] for number in numbers if number in names)
+    return Index(columns=columns, keys=tuple(names[number] for number in keys), **row)
 
 
 def _trigger(row: dict[str, Any]) -> Trigger:

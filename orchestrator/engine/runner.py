@@ -346,10 +346,19 @@ class Runner:
 
         with explained(step.title):
             self._watch |= sentry.on_post(self._link.connection, step.kept_by)
+            self._transaction(self._link.connection, lambda connection: self._even(connection, task, step))
             verdict = verify(self._link, step, workers=task.backfill.workers, progress=progress)
         if verdict.mismatches:
             raise unproven(verdict, step)
         return self._measured(verdict)
+
+    def _even(self, connection: Connection, task: Task, step: Proof) -> None:
+        """Do what comes before a proof; it locks rows that the application wants, and gives way to it."""
+        if step.evening:
+            leases.hold(connection, self._lease)
+            longest = min(task.lock_timeout, locks.deadlock_timeout(connection) / 4)
+            locks.set_local(connection, lock_timeout=locks.milliseconds(longest))
+            self._each(connection, step.evening)
 
     def _measured(self, verdict: Verdict) -> dict[str, Any]:
         connection = self._link.connection

@@ -62,6 +62,8 @@ class Verdict:
     """Rows that are right, but whose new side would not come again from the old one. None, for a copy."""
     expressions: tuple[str, ...] = ()
     """What has to hold in every row, for a person."""
+    advice: tuple[str, ...] = ()
+    """What to do about rows that are not right, where that is not the same for all."""
 
 
 def pages(connection: Connection, table: TableName) -> int:
@@ -145,6 +147,7 @@ def verify(
         samples=tuple(samples[:SAMPLES]),
         not_invertible=sum(verdict.not_invertible for verdict in verdicts),
         expressions=tuple(line for mapping in proof.mappings for line in mapping.says),
+        advice=tuple(mapping.advice for mapping in proof.mappings if mapping.advice is not None),
     )
 
 
@@ -268,6 +271,7 @@ def unproven(verdict: Verdict, proof: Proof | None = None) -> VerificationError:
         f"{complaint} in {verdict.mismatches:,} of {counted(verdict.rows, 'row')} of {verdict.table}",
         details=[*(sample.line for sample in verdict.samples), f"each row should have {listed(verdict.expressions)}"],
         hint=(proof.remedy if proof else "")
+        or "; ".join(verdict.advice)
         or "something writes past the sync trigger (a disabled trigger, a trigger of your own): set these rows right,"
         " then run the same command again",
     )

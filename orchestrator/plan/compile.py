@@ -402,7 +402,8 @@ def _unless_empty(step: Transaction) -> tuple[Step, ...]:
 
 
 def _backfill(plan: Plan, facts: Facts) -> tuple[Step, ...]:
-    return tuple(_sweep(plan, table) for table in _in_step(plan, facts) if _filling(plan, table))
+    """Fill the tables that have a new side; the other side of one in another table is only read."""
+    return tuple(_sweep(plan, table) for table in _in_step(plan, facts) if _filling(plan, table) and _news(plan, table))
 
 
 def _sweep(plan: Plan, facts: Table) -> Sweep:
@@ -410,6 +411,9 @@ def _sweep(plan: Plan, facts: Table) -> Sweep:
     kept, suppressed = _kept(plan, facts), plan.backfill.user_triggers == "suppress"
     facts = replace(facts, triggers=tuple(t for t in facts.triggers if not suppressed or _fires_always(t)))
     touch = sync.touchable(facts, pairs) if sync.by_column(facts, pairs) else None
+    if touch is None:
+        # No trigger of the table's own is on a column that only this plan knows.
+        touch = next((name for mapping in pairs if mapping.by_trigger for name in mapping.news), None)
     return Sweep(
         key=f"sweep {facts.name}",
         title=f"fill {listed(_news(plan, facts))} in every row of {facts.name}",

@@ -87,6 +87,8 @@ class Index:
     """Whether it is the primary key's."""
     replica_identity: bool = False
     """Whether logical replication tells rows apart by it (ALTER TABLE, REPLICA IDENTITY USING INDEX)."""
+    keys: tuple[str, ...] = ()
+    """Its key columns in their order, where there is an entry for every row, by columns and no expressions."""
 
 
 @dataclass(frozen=True, kw_only=True)

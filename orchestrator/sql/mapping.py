@@ -87,6 +87,21 @@ class Mapping(ABC):
         """A condition over the table's row: its new side is not yet as it must be after contract."""
         return None
 
+    @property
+    def advice(self) -> str | None:
+        """What to do about rows that are not right, for a person, where that is not the same for every mapping."""
+        return None
+
+    @property
+    def by_trigger(self) -> bool:
+        """Whether only the sync trigger can fill a row, so that the sweep has to leave it to that."""
+        return False
+
+    @property
+    def evening(self) -> tuple[sql.SQL | sql.Composed, ...]:
+        """What evens out before a proof what two writers at a time had to leave undone."""
+        return ()
+
     @abstractmethod
     def assignments(self, *, alone: bool) -> sql.Composed:
         """The SET clause that makes the new side follow from the old, evaluated inside the UPDATE itself.
@@ -107,6 +122,10 @@ class Mapping(ABC):
     @abstractmethod
     def on_update(self, truth: Truth) -> sql.Composed:
         """Whoever changed wins; where both changed, the truth does; where neither did, the row is filled."""
+
+    def after(self) -> sql.Composed | None:
+        """What is done once the row was written, as it was written: where the other side is in other rows."""
+        return None
 
     @abstractmethod
     def settle(self) -> sql.Composed:

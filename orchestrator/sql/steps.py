@@ -7,7 +7,7 @@ runs them. A step is a value: the same plan and the same facts give equal steps.
 
 from dataclasses import dataclass
 from enum import StrEnum
-from typing import ClassVar
+from typing import ClassVar, Literal
 
 from psycopg import sql
 from typing_extensions import override
@@ -53,6 +53,8 @@ class SyncTrigger:
     name: str
     function: str
     """Its function, in the journal's schema."""
+    timing: Literal["BEFORE", "AFTER"]
+    """When it fires for a row that is inserted or updated."""
     bodies: tuple[str, ...]
     """What the function's body may be, one for each side that may win."""
     create_function: Statement
@@ -202,9 +204,14 @@ class Proof(OnTable):
         )
 
     @property
+    def evening(self) -> tuple[Statement, ...]:
+        """What is done first: two writers at a time may have left each other something to do."""
+        return tuple(statement for mapping in self.mappings for statement in mapping.evening)
+
+    @property
     def statements(self) -> tuple[Statement, ...]:
-        """One of the reads, as a person is shown it."""
-        return (self.count(self.table, _SHOWN),)
+        """What is done first, and one of the reads, as a person is shown them."""
+        return (*self.evening, self.count(self.table, _SHOWN))
 
 
 @dataclass(frozen=True, kw_only=True)

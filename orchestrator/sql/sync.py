@@ -14,6 +14,7 @@ search_path.
 
 from dataclasses import dataclass, replace
 from itertools import chain
+from typing import Literal
 
 from psycopg import sql
 
@@ -119,6 +120,18 @@ def triggers(
     own = [keeps]
     if encloses:
         own.append(_kept(plan, table, head, name=last, function=settle, bodies=(_settle_body(mappings),)))
+    if any(mapping.after() is not None for mapping in mappings):
+        own.append(
+            _kept(
+                plan,
+                table,
+                head,
+                name=bounded(LAST, "after", plan, table.qualified),
+                function=_function("after", plan, table),
+                bodies=(_after_body(mappings),),
+                timing="AFTER",
+            )
+        )
     # Of one that is partitioned again no row fires it, but partitions that come have theirs from it.
     return (*own, *(_on_partition(each, partition) for partition in facts.lockable[1:] for each in own))
 
@@ -135,24 +148,36 @@ def _function(role: str, plan: str, table: TableName) -> str:
     return bounded(role, plan, table.qualified)
 
 
-def _kept(plan: str, table: TableName, head: str, *, name: str, function: str, bodies: tuple[str, ...]) -> SyncTrigger:
+def _kept(
+    plan: str,
+    table: TableName,
+    head: str,
+    *,
+    name: str,
+    function: str,
+    bodies: tuple[str, ...],
+    timing: Literal["BEFORE", "AFTER"] = "BEFORE",
+) -> SyncTrigger:
+    qualified = sql.Identifier(JOURNAL_SCHEMA, function)
     return SyncTrigger(
         table=table,
         name=name,
         function=function,
+        timing=timing,
         bodies=bodies,
         create_function=_definition(function, bodies[0], head),
-        create=_trigger(name, table, sql.Identifier(JOURNAL_SCHEMA, function), guard=trigger_name(plan, table)),
+        create=_trigger(name, table, qualified, timing=timing, guard=trigger_name(plan, table)),
         enable=_enable(table, name),
     )
 
 
-def _trigger(name: str, table: TableName, function: sql.Identifier, *, guard: str) -> Statement:
+def _trigger(name: str, table: TableName, function: sql.Identifier, *, timing: str, guard: str) -> Statement:
     return sql.SQL(
-        "CREATE TRIGGER {name} BEFORE INSERT OR UPDATE ON {table} FOR EACH ROW"
+        "CREATE TRIGGER {name} {timing} INSERT OR UPDATE ON {table} FOR EACH ROW"
         " WHEN (pg_catalog.current_setting({setting}, true) IS DISTINCT FROM {guard}) EXECUTE FUNCTION {function}()"
     ).format(
         name=sql.Identifier(name),
+        timing=verbatim(timing),
         table=table.identifier,
         setting=sql.Literal(GUARD),
         guard=sql.Literal(guard),
@@ -175,6 +200,10 @@ def _sync_body(mappings: tuple[Mapping, ...], truth: Truth) -> str:
 
 def _settle_body(mappings: tuple[Mapping, ...]) -> str:
     return _body(sql.SQL("\n").join(mapping.settle() for mapping in mappings))
+
+
+def _after_body(mappings: tuple[Mapping, ...]) -> str:
+    return _body(sql.SQL("\n").join(work for mapping in mappings if (work := mapping.after()) is not None))
 
 
 def _body(work: sql.Composed) -> str:

@@ -15,6 +15,13 @@ EXAMPLES = {
     "add_column": {"kind": "add_column", "table": "books", "column": "slug", "type": "text", "using": "lower(title)"},
     "drop_column": {"kind": "drop_column", "table": "books", "column": "year", "reverse": "1900"},
     "drop_not_null": {"kind": "drop_not_null", "table": "books", "column": "isbn"},
+    "move_column": {
+        "kind": "move_column",
+        "table": "users",
+        "column": "bio",
+        "to": {"table": "profiles", "column": "bio"},
+        "on": {"id": "user_id"},
+    },
     "rename_column": {"kind": "rename_column", "table": "books", "column": "year", "to": "published"},
     "split_column": {
         "kind": "split_column",
@@ -83,9 +90,9 @@ def test_survives_json(kind: str) -> None:
 
 @kinds
 def test_says_what_it_is_about(kind: str) -> None:
-    """Its line names its table, its slug can be a plan's name, and what it claims is on its table."""
+    """Its line names its table, its slug can be a plan's name, and what it claims is on its tables."""
     change: Operation = KINDS[kind].model_validate(EXAMPLES[kind])
     assert str(change.target) in change.summary
     assert Plan.model_validate({"plan": change.slug, "changes": [EXAMPLES[kind]]})
-    assert {table for table, _ in change.claims()} == {str(change.target)}
+    assert {table for table, _ in change.claims()} == {str(table) for table in change.tables()}
     assert all(fields.description for name, fields in KINDS[kind].model_fields.items() if name != "kind")
