@@ -19,6 +19,7 @@ from orchestrator.errors import (
     TamperingError,
     VerificationError,
 )
+from orchestrator.operations.base import Claim, overlaps
 from orchestrator.plan import compile as compiler
 from orchestrator.plan.checksum import checksum
 from orchestrator.plan.gates import Case, CheckResult, Passage, judge
@@ -115,7 +116,7 @@ class Judgement:
         """Other plans under way on the branch that claim one of the same columns."""
         claims = _claims(scene.plan)
         plans = {record.plan: as_begun(record) for record in _others_under_way(scene)}
-        return tuple(name for name, plan in plans.items() if plan is not None and claims & _claims(plan))
+        return tuple(name for name, plan in plans.items() if plan is not None and overlaps(claims, _claims(plan)))
 
     def _unreadable_neighbours(self, scene: Scene) -> tuple[reports.ReasonReport, ...]:
         """Other plans under way that another version of ecm began: what they claim cannot be known."""
@@ -214,7 +215,7 @@ def _others_under_way(scene: Scene) -> tuple[Record, ...]:
     )
 
 
-def _claims(plan: Plan) -> frozenset[tuple[str, str]]:
+def _claims(plan: Plan) -> frozenset[Claim]:
     return frozenset(claim for change in plan.changes for claim in change.claims())
 
 

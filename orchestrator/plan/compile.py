@@ -98,7 +98,9 @@ def problems(plan: Plan, phase: Phase, facts: Facts) -> tuple[EcmError, ...]:
     """Return everything in a branch's catalog that stands in the way of beginning a phase there."""
     match phase:
         case Phase.EXPAND:
-            own = (error for table in facts.values() for error in (*_privileges(table), *_unfollowed(plan, table)))
+            own = (
+                error for table in facts.values() for error in (*_privileges(plan, table), *_unfollowed(plan, table))
+            )
             suppressible = (error for table in facts.values() for error in _suppressible(plan, table))
             return (*unfit(plan, facts), *own, *suppressible)
         case Phase.CONTRACT:
@@ -113,13 +115,20 @@ def problems(plan: Plan, phase: Phase, facts: Facts) -> tuple[EcmError, ...]:
 
 
 def _standing(plan: Plan, facts: Facts) -> tuple[tuple[Operation, Dependent], ...]:
-    """Return what would go with a column that contract drops and is not ecm's own, with the change that drops it."""
-    ours = {TableName(twin.table.schema, twin.name) for table in facts.values() for twin in _twins(plan, table)}
+    """Return what would go with what contract drops and is not ecm's own, with the change that drops it."""
+    ours = {
+        *(
+            ("index", TableName(twin.table.schema, twin.name))
+            for table in facts.values()
+            for twin in _twins(plan, table)
+        ),
+        *(("view", view.name) for table in facts.values() for view in table.views.views),
+    }
     return tuple(
         (change, dependent)
         for change, table in _each(plan, facts)
         for dependent in change.standing_on(table)
-        if not (dependent.kind == "index" and TableName.parse(dependent.name) in ours)
+        if dependent.kind not in ("index", "view") or (dependent.kind, TableName.parse(dependent.name)) not in ours
     )
 
 
@@ -129,7 +138,7 @@ def unfit(plan: Plan, facts: Facts) -> tuple[EcmError, ...]:
         problem
         for table in facts.values()
         for problem in (
-            *_unsuitable(table),
+            *_unsuitable(plan, table),
             *(error for change in _on(plan, table) for error in change.problems(table)),
         )
     )
@@ -166,26 +175,27 @@ def _warnings(plan: Plan, facts: Table) -> Iterable[str]:
 def _in_the_way(plan: Plan, change: Operation, dependent: Dependent) -> EcmError:
     return PreconditionError(
         f"{dependent.kind} {dependent.name} {change.standing}",
-        details=["this would go with the column, or keep it from going"]
-        if not change.renames()
-        else ["contract drops that column and renames the original, and this would go with it"],
-        hint=f"drop it, advance {plan.plan}, and make it again",
+        details=[change.goes_along],
+        hint=dependent.remedy or f"drop it, advance {plan.plan}, and make it again",
     )
 
 
-def _unsuitable(facts: Table) -> Iterable[EcmError]:
-    """What ecm does not change, and why."""
+def _unsuitable(plan: Plan, facts: Table) -> Iterable[EcmError]:
+    """What ecm does not change, and why. What has to do with columns, or rows, does not matter where none change."""
+    columns = any(change.touched(facts.name) or change.synced() for change in _on(plan, facts))
     reasons = {
         "a view": facts.kind == "v",
         "a materialized view": facts.kind == "m",
         "a foreign table": facts.kind == "f",
-        "a partition: change the table it belongs to": facts.is_partition,
-        "part of an inheritance tree: a write to a parent does not fire a child's trigger": facts.inherits,
-        "a typed table: its columns belong to its type": facts.of_type,
+        "a partition: change the table it belongs to": columns and facts.is_partition,
+        "part of an inheritance tree: a write to a parent does not fire a child's trigger": columns and facts.inherits,
+        "a typed table: its columns belong to its type": columns and facts.of_type,
     }
     for reason, applies in reasons.items():
         if applies:
             yield PreconditionError(f"{facts.name} is {reason}", hint="ecm changes ordinary and partitioned tables")
+    if not columns:
+        return
     for why in facts.unlike_partitions:
         yield PreconditionError(
             f"{facts.name} cannot be changed as one table: {why}",
@@ -201,7 +211,8 @@ def _unsuitable(facts: Table) -> Iterable[EcmError]:
             )
 
 
-def _privileges(facts: Table) -> Iterable[EcmError]:
+def _privileges(plan: Plan, facts: Table) -> Iterable[EcmError]:
+    filled = any(change.synced() for change in _on(plan, facts))
     role = sql.Identifier(facts.role).as_string(None)
     if not facts.may_alter:
         owner = sql.Identifier(facts.owner).as_string(None)
@@ -215,10 +226,10 @@ def _privileges(facts: Table) -> Iterable[EcmError]:
     if not facts.may_create_in_schema:
         schema = sql.Identifier(facts.name.schema).as_string(None)
         yield PrivilegeError(
-            f"role {facts.role} may not create indexes in schema {facts.name.schema}",
+            f"role {facts.role} may not create {'indexes' if filled else 'views'} in schema {facts.name.schema}",
             hint=f"GRANT CREATE ON SCHEMA {schema} TO {role}",
         )
-    if facts.row_security:
+    if facts.row_security and filled:
         yield PrivilegeError(
             f"row-level security of {facts.name} applies to role {facts.role}, and would hide rows from the backfill",
             hint="connect as the owner (without FORCE ROW LEVEL SECURITY) or as a role with BYPASSRLS",
@@ -285,7 +296,7 @@ def _written_since(plan: Plan, facts: Table) -> Iterable[EcmError]:
 
 def _misnamed(plan: Plan, facts: Facts) -> Iterable[str]:
     """Entries of `acknowledge` that mean nothing, told before the plan begins: a typing error, most likely."""
-    begun = any(table.column(new) for change, table in _each(plan, facts) for new in change.made())
+    begun = any(change.begun(table) for change, table in _each(plan, facts))
     found = {each.name for table in facts.values() for each in _left_to_the_person(plan, table)}
     for name in () if begun else plan.expand.acknowledge:
         if name.partition("(")[0] not in found:
@@ -293,7 +304,7 @@ def _misnamed(plan: Plan, facts: Facts) -> Iterable[str]:
 
 
 def _on(plan: Plan, facts: Table) -> tuple[Operation, ...]:
-    return tuple(change for change in plan.changes if change.concerns(facts))
+    return tuple(sorted((each for each in plan.changes if each.concerns(facts)), key=lambda each: each.comes_last))
 
 
 def sync_triggers(plan: Plan, facts: Facts, truth: Truth = Truth.OLD) -> tuple[SyncTrigger, ...]:
@@ -314,29 +325,44 @@ def _lockable(plan: Plan, facts: Facts) -> tuple[TableName, ...]:
     return tuple(dict.fromkeys(names))
 
 
+def _views(plan: Plan, facts: Facts) -> tuple[TableName, ...]:
+    return tuple(dict.fromkeys(view for change, table in _each(plan, facts) for view in change.locked_first(table)))
+
+
 def _trigger(plan: Plan, facts: Table) -> Ddl:
     pairs = mappings(plan, facts)
     return sync.install(plan.plan, facts, pairs) if pairs else Ddl(statements=(), inverse=())
 
 
 def _expand(plan: Plan, facts: Facts) -> tuple[Step, ...]:
-    parts = [
-        part
-        for table in facts.values()
-        for part in (*(change.expand(table) for change in _on(plan, table)), _trigger(plan, table))
-    ]
+    parts = [part for table in facts.values() for part in (*_expansions(plan, table), _trigger(plan, table))]
     return (
         *(step for change, table in _each(plan, facts) for step in change.before_expand(table)),
         Transaction(
             key="expand",
-            title="add the new column, and the trigger that keeps both sides in step",
+            title=_what_expand_does(plan, facts),
             tables=_lockable(plan, facts),
+            views=_views(plan, facts),
             lock=LockMode.ACCESS_EXCLUSIVE,
             statements=tuple(chain.from_iterable(part.statements for part in parts)),
             inverse=tuple(chain.from_iterable(part.inverse for part in reversed(parts))),
             note="catalog only: nothing is rewritten, whatever the table's size",
         ),
     )
+
+
+def _expansions(plan: Plan, facts: Table) -> Iterable[Ddl]:
+    """What each change of a table does in expand; one that comes last does it to what the others left."""
+    for change in _on(plan, facts):
+        yield change.expand(facts)
+        facts = change.expanded(facts)
+
+
+def _what_expand_does(plan: Plan, facts: Facts) -> str:
+    column = "add the new column, and the trigger that keeps both sides in step"
+    view = "show the table under its new name, by a view"
+    viewed, filled = any(change.relations() for change in plan.changes), any(_in_step(plan, facts))
+    return " and ".join((*((column,) if filled or not viewed else ()), *((view,) if viewed else ())))
 
 
 def _backfill(plan: Plan, facts: Facts) -> tuple[Step, ...]:
@@ -416,6 +442,7 @@ def _switch(plan: Plan, before: Facts) -> tuple[Step, ...]:
             if catalog
             else "the new side wins from now on where a statement writes both",
             tables=_lockable(plan, before) if catalog else tuple(before),
+            views=_views(plan, before) if catalog else (),
             lock=LockMode.ACCESS_EXCLUSIVE if catalog else None,
             statements=(*catalog, *functions),
             inverse=(
@@ -522,8 +549,11 @@ def _contract(plan: Plan, facts: Facts) -> tuple[Step, ...]:
             key="contract",
             title="take the scaffolding away and give the column its final name"
             if all(change.renames() for change in plan.changes)
+            else "take the view away and give the table its final name"
+            if not any(_in_step(plan, facts))
             else "take the old columns and the scaffolding away, and settle names and constraints",
             tables=_lockable(plan, facts),
+            views=_views(plan, facts),
             lock=LockMode.ACCESS_EXCLUSIVE,
             statements=statements,
             inverse=(),

@@ -81,6 +81,12 @@ class Transaction:
     """False where nothing takes it back."""
     kept_by: tuple[SyncTrigger, ...] = ()
     """What has to have kept both sides in step, since they were proven, until this takes one of them away."""
+    views: tuple[TableName, ...] = ()
+    """Views over the tables, locked before them.
+
+    Whoever uses a view locks it before its table. In the other order a statement that has the view, and waits for
+    the table behind ecm, would keep ecm from ever getting the view.
+    """
 
 
 @dataclass(frozen=True, kw_only=True)

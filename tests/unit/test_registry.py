@@ -14,6 +14,7 @@ from orchestrator.plan.model import Plan
 EXAMPLES = {
     "add_column": {"kind": "add_column", "table": "books", "column": "slug", "type": "text", "using": "lower(title)"},
     "rename_column": {"kind": "rename_column", "table": "books", "column": "year", "to": "published"},
+    "rename_table": {"kind": "rename_table", "table": "books", "to": "volumes"},
     "split_column": {
         "kind": "split_column",
         "table": "users",
@@ -37,7 +38,14 @@ kinds = pytest.mark.parametrize("kind", sorted(KINDS))
 def test_every_file_is_a_kind() -> None:
     """A file in the package is a kind of change, what several of them share apart."""
     folder = Path(inspect.getfile(orchestrator.operations)).parent
-    files = {path.stem for path in folder.glob("*.py")} - {"__init__", "base", "converting", "constraints", "trying"}
+    files = {path.stem for path in folder.glob("*.py")} - {
+        "__init__",
+        "base",
+        "converting",
+        "constraints",
+        "trying",
+        "viewing",
+    }
     assert set(KINDS) == files == set(EXAMPLES)
 
 
@@ -73,9 +81,9 @@ def test_survives_json(kind: str) -> None:
 
 @kinds
 def test_says_what_it_is_about(kind: str) -> None:
-    """Its line names its table, its slug can be a plan's name, and what it claims is on its table."""
+    """Its line names its table, its slug can be a plan's name, and what it claims is on its tables."""
     change: Operation = KINDS[kind].model_validate(EXAMPLES[kind])
     assert str(change.target) in change.summary
     assert Plan.model_validate({"plan": change.slug, "changes": [EXAMPLES[kind]]})
-    assert {table for table, _ in change.claims()} == {str(change.target)}
+    assert {table for table, _ in change.claims()} == {str(table) for table in (*change.tables(), *change.relations())}
     assert all(fields.description for name, fields in KINDS[kind].model_fields.items() if name != "kind")
