@@ -216,7 +216,7 @@ def _others_under_way(scene: Scene) -> tuple[Record, ...]:
 
 
 def _claims(plan: Plan) -> frozenset[Claim]:
-    return frozenset(claim for change in plan.changes for claim in change.claims())
+    return frozenset(claim for change in compiler.changes(plan) for claim in change.claims())
 
 
 def _judged(cases: Iterable[Case]) -> tuple[reports.ReasonReport, ...]:

@@ -11,6 +11,7 @@ from psycopg import sql
 from psycopg.rows import dict_row
 
 from orchestrator.engine.connection import Connection
+from orchestrator.errors import PreconditionError
 from orchestrator.operations.viewing import MARK
 from orchestrator.sql.facts import Dependent, Grant, Table, View, ViewFacts
 from orchestrator.sql.identifiers import TableName
@@ -49,7 +50,7 @@ def view_facts(connection: Connection, table: Table, names: tuple[TableName, ...
             for row in relations
             if not row["ours"]
         ),
-        views=tuple(_view(connection, row) for row in relations if row["ours"]),
+        views=tuple(_view(connection, row, table.oid) for row in relations if row["ours"]),
         statements=_statements(connection, table),
     )
 
@@ -61,9 +62,20 @@ def behind(connection: Connection, name: TableName, aside: TableName) -> bool:
         connection: a session with the branch.
         name: of the view.
         aside: the name that expand gives the table behind it.
+
+    Raises:
+        PreconditionError: there is a view like it that does not say that it is ecm's.
     """
-    values = _at(aside) | {"view_schema": name.schema, "view": name.name, "mark": MARK}
-    return bool(_rows(connection, _BEHIND, values))
+    values = _at(aside) | {"view_schema": name.schema, "view": name.name}
+    found = next(iter(_rows(connection, _BEHIND, values)), None)
+    if found is not None and found["comment"] != MARK:
+        comment = sql.SQL("COMMENT ON VIEW {} IS {}").format(name.identifier, sql.Literal(MARK)).as_string(None)
+        raise PreconditionError(
+            f"view {name} over {aside} has not the comment by which ecm knows its own",
+            details=["a plan with strategy: facade that is under way made it with that comment; nothing was changed"],
+            hint=f"if ecm status shows such a plan here: {comment}",
+        )
+    return found is not None
 
 
 def _at(name: TableName) -> dict[str, str]:
@@ -94,8 +106,8 @@ def _by_argument(table: Table) -> tuple[Dependent, ...]:
     )
 
 
-def _view(connection: Connection, row: dict[str, Any]) -> View:
-    oid = {"oid": row["oid"]}
+def _view(connection: Connection, row: dict[str, Any], table: int) -> View:
+    oid = {"oid": row["oid"], "table": table}
     columns = _rows(connection, _COLUMN_GRANTS, oid)
     return View(
         name=TableName(row["schema"], row["name"]),
@@ -149,11 +161,11 @@ WHERE n.nspname = %(at_schema)s AND c.relname = %(at)s AND c.oid <> %(oid)s
 """  # noqa: S608 - constants
 
 _BEHIND: LiteralString = f"""
-SELECT c.oid FROM pg_catalog.pg_class c JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace
+SELECT pg_catalog.obj_description(c.oid, 'pg_class') AS comment
+FROM pg_catalog.pg_class c JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace
 JOIN pg_catalog.pg_class t ON t.relname = %(at)s AND t.relkind IN ('r', 'p')
 JOIN pg_catalog.pg_namespace s ON s.oid = t.relnamespace AND s.nspname = %(at_schema)s
 WHERE n.nspname = %(view_schema)s AND c.relname = %(view)s AND {_SHOWS_ONLY.replace("{table}", "t.oid")}
-  AND pg_catalog.obj_description(c.oid, 'pg_class') = %(mark)s
 """  # noqa: S608 - constants
 
 _COLUMN_GRANTS: LiteralString = f"""
@@ -178,6 +190,9 @@ UNION ALL
 SELECT 'comment', 'on column ' || v.oid::regclass::text || '.' || pg_catalog.quote_ident(a.attname), ''
 FROM v JOIN pg_catalog.pg_attribute a ON a.attrelid = v.oid AND a.attnum > 0
 WHERE pg_catalog.col_description(v.oid, a.attnum) IS NOT NULL
+UNION ALL
+SELECT 'owner', pg_catalog.pg_get_userbyid(v.relowner) || ' of ' || v.oid::regclass::text, '' FROM v
+WHERE v.relowner <> (SELECT relowner FROM pg_catalog.pg_class WHERE oid = %(table)s)
 ORDER BY 1, 2
 """
 

@@ -124,6 +124,8 @@ class Operation(BaseModel, ABC):
     """What is said of something that keeps contract from dropping a column, or a view."""
     goes_along: ClassVar[str] = "this would go with the column, or keep it from going"
     """What contract would do to it."""
+    by_view: ClassVar[str] = ""
+    """What expand does, where that is done by a view."""
 
     def touched(self, table: TableName) -> frozenset[str]:
         """The columns of one of its tables that it changes or makes."""
@@ -227,17 +229,24 @@ def moves_readers(change: Operation) -> bool:
     return type(change).switch is not Operation.switch
 
 
+def absent(facts: Table, name: str) -> tuple[EcmError, ...]:
+    """Return why a column of that name cannot be changed: there is none."""
+    if facts.column(name) is not None:
+        return ()
+    return (
+        PreconditionError(
+            f"column {name} of {facts.name} does not exist",
+            details=[did_you_mean(name, (column.name for column in facts.columns))],
+            hint="correct `column` in the plan",
+        ),
+    )
+
+
 def unusable(facts: Table, name: str) -> tuple[EcmError, ...]:
     """Return why the column of that name cannot be the old side of a change: it is not there, or nobody writes it."""
     column, where = facts.column(name), f"{facts.name}.{name}"
     if column is None:
-        return (
-            PreconditionError(
-                f"column {name} of {facts.name} does not exist",
-                details=[did_you_mean(name, (column.name for column in facts.columns))],
-                hint="correct `column` in the plan",
-            ),
-        )
+        return absent(facts, name)
     found: list[EcmError] = []
     if column.generated:
         found.append(

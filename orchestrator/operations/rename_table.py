@@ -30,6 +30,7 @@ class RenameTable(Operation):
     to: Annotated[NewTableField, Field(description="Its name in the end, in the same schema")]
 
     comes_last: ClassVar[bool] = True
+    by_view: ClassVar[str] = "show the table under its new name, by a view"
     standing: ClassVar[str] = "was made on the view, which has the new name until contract"
     goes_along: ClassVar[str] = "contract drops the view and gives the table that name, and this would go with it"
 
@@ -98,7 +99,7 @@ class RenameTable(Operation):
             f"{each} knows {self.target} by its name: from contract on the other side needs a table {self.new.name}"
             for each in facts.views.replicated
         )
-        return (*viewing.warnings(facts, self.new), *at_contract)
+        return (*viewing.warnings(facts, str(self.new)), *at_contract)
 
     @override
     def problems(self, facts: Table) -> tuple[EcmError, ...]:

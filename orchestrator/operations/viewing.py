@@ -188,7 +188,7 @@ def _strange(
         )
 
 
-def warnings(facts: Table, name: TableName) -> tuple[str, ...]:
+def warnings(facts: Table, name: str) -> tuple[str, ...]:
     """Return what does not go through a view, a line each, with who was seen to do it.
 
     Args:

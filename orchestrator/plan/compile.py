@@ -15,6 +15,7 @@ from psycopg import sql
 
 from orchestrator.errors import EcmError, PreconditionError, PrivilegeError
 from orchestrator.operations import Operation
+from orchestrator.plan.facade import changes
 from orchestrator.plan.lifecycle import Phase
 from orchestrator.plan.model import Plan
 from orchestrator.sql import sync
@@ -26,15 +27,18 @@ from orchestrator.sql.sync import Ddl
 
 Facts = Dictionary[TableName, Table]
 
+NOTHING_TO_COPY = "old and new names show the same rows, so there is nothing to copy or to compare"
+"""What is said of a plan that has no two sides."""
+
 
 def tables(plan: Plan) -> tuple[TableName, ...]:
     """Return the tables a plan names as those it changes, each once, in the plan's order."""
-    return tuple(dict.fromkeys(chain.from_iterable(change.tables() for change in plan.changes)))
+    return tuple(dict.fromkeys(chain.from_iterable(change.tables() for change in changes(plan))))
 
 
 def synced(plan: Plan) -> tuple[TableName, ...]:
     """Return the tables a plan names that a sync trigger keeps in step from expand until contract."""
-    return tuple(dict.fromkeys(chain.from_iterable(change.synced() for change in plan.changes)))
+    return tuple(dict.fromkeys(chain.from_iterable(change.synced() for change in changes(plan))))
 
 
 def mappings(plan: Plan, facts: Table) -> tuple[Mapping, ...]:
@@ -191,6 +195,8 @@ def _unsuitable(plan: Plan, facts: Table) -> Iterable[EcmError]:
         "part of an inheritance tree: a write to a parent does not fire a child's trigger": columns and facts.inherits,
         "a typed table: its columns belong to its type": columns and facts.of_type,
     }
+    faced = any(facts.name in change.relations() for change in _on(plan, facts))
+    reasons["behind a view of ecm's until another plan contracts"] = facts.behind is not None and not faced
     for reason, applies in reasons.items():
         if applies:
             yield PreconditionError(f"{facts.name} is {reason}", hint="ecm changes ordinary and partitioned tables")
@@ -304,7 +310,7 @@ def _misnamed(plan: Plan, facts: Facts) -> Iterable[str]:
 
 
 def _on(plan: Plan, facts: Table) -> tuple[Operation, ...]:
-    return tuple(sorted((each for each in plan.changes if each.concerns(facts)), key=lambda each: each.comes_last))
+    return tuple(sorted((each for each in changes(plan) if each.concerns(facts)), key=lambda each: each.comes_last))
 
 
 def sync_triggers(plan: Plan, facts: Facts, truth: Truth = Truth.OLD) -> tuple[SyncTrigger, ...]:
@@ -359,10 +365,9 @@ def _expansions(plan: Plan, facts: Table) -> Iterable[Ddl]:
 
 
 def _what_expand_does(plan: Plan, facts: Facts) -> str:
+    views = list(dict.fromkeys(change.by_view for change in changes(plan) if change.by_view))
     column = "add the new column, and the trigger that keeps both sides in step"
-    view = "show the table under its new name, by a view"
-    viewed, filled = any(change.relations() for change in plan.changes), any(_in_step(plan, facts))
-    return " and ".join((*((column,) if filled or not viewed else ()), *((view,) if viewed else ())))
+    return ", and ".join((*((column,) if any(_in_step(plan, facts)) or not views else ()), *views))
 
 
 def _backfill(plan: Plan, facts: Facts) -> tuple[Step, ...]:
@@ -548,8 +553,8 @@ def _contract(plan: Plan, facts: Facts) -> tuple[Step, ...]:
         Transaction(
             key="contract",
             title="take the scaffolding away and give the column its final name"
-            if all(change.renames() for change in plan.changes)
-            else "take the view away and give the table its final name"
+            if all(change.renames() for change in changes(plan))
+            else "take the view away, and give the table and its columns their final names"
             if not any(_in_step(plan, facts))
             else "take the old columns and the scaffolding away, and settle names and constraints",
             tables=_lockable(plan, facts),

@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from itertools import combinations
 from typing import Annotated, Self, cast
 
-from pydantic import BeforeValidator, Field, field_validator
+from pydantic import BeforeValidator, Field, field_validator, model_validator
 
 from orchestrator.operations import KINDS, AnyOperation
 from orchestrator.operations.base import WHOLE, overlaps
@@ -72,6 +72,16 @@ class Plan(Settings):
             raise misplaced(problems)
         return changes
 
+    @model_validator(mode="after")
+    def _a_facade_for_renames(self) -> Self:
+        others = () if self.expand.strategy != "facade" else _no_renames(self.changes)
+        if others:
+            raise misplaced(
+                (("changes", index), f"strategy: facade shows a column under two names, and {kind} makes another value")
+                for index, kind in others
+            )
+        return self
+
     def phase(self, name: str) -> PhaseSettings:
         """Return a phase's settings by its key (`expand`, `backfill`, `migrate_reads`, `contract`).
 
@@ -92,8 +102,15 @@ class Plan(Settings):
             defaults: `Project.defaults`; each key that was given goes to every phase that has it.
         """
         given = {name: cast("object", getattr(defaults, name)) for name in defaults.model_fields_set}
+        if _no_renames(self.changes):
+            given.pop("strategy", None)  # a facade is for plans that only rename
         filled = {name: _filled(self.phase(name), given) for name in PHASE_SETTINGS}
         return self.model_copy(update=filled)
+
+
+def _no_renames(changes: tuple[AnyOperation, ...]) -> tuple[tuple[int, str], ...]:
+    """Return (index, kind) of the changes that a view cannot show."""
+    return tuple((n, each.kind) for n, each in enumerate(changes) if each.kind not in ("rename_column", "rename_table"))
 
 
 def _holds_whole(change: AnyOperation) -> bool:
