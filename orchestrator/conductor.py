@@ -259,7 +259,7 @@ class Conductor:
 
             with explained(f"verification of {name}"):
                 sentry.on_post(scene.connection, compiler.sync_triggers(scene.plan, facts))
-                if scene.position.state is State.EXPANDED:
+                if proofs and scene.position.state is State.EXPANDED:
                     raise RefusedError(
                         f"{name} is not backfilled yet on {branch}; rows that nobody filled are not wrong",
                         details=["the sync trigger is in order, so what is written now reaches both sides"],
@@ -280,6 +280,7 @@ class Conductor:
                 ),
                 not_invertible=sum(verdict.not_invertible for verdict in verdicts),
                 expressions=tuple(each for verdict in verdicts for each in verdict.expressions),
+                nothing_to_compare=None if proofs else compiler.NOTHING_TO_COPY,
                 next_command=self._stage.next_command(name, branch, scene.position),
             )
 

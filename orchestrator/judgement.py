@@ -19,6 +19,7 @@ from orchestrator.errors import (
     TamperingError,
     VerificationError,
 )
+from orchestrator.operations.base import Claim, overlaps
 from orchestrator.plan import compile as compiler
 from orchestrator.plan.checksum import checksum
 from orchestrator.plan.gates import Case, CheckResult, Passage, judge
@@ -231,18 +232,18 @@ def _neighbours(scene: Scene) -> dict[str, tuple[str, ...]]:
     return {name: tuple(f"{table}.{column}" for table, column in sorted(both)) for name, both in shared.items() if both}
 
 
-def _overlap(one: Plan, other: Plan) -> frozenset[tuple[str, str]]:
+def _overlap(one: Plan, other: Plan) -> frozenset[Claim]:
     """Return what one of two plans claims and the other claims too, or its expressions may look at."""
     mine, theirs = _claims(one), _claims(other)
-    return mine & (theirs | _mentions(other)) | theirs & _mentions(one)
+    return overlaps(mine, theirs | _mentions(other)) | overlaps(theirs, _mentions(one))
 
 
-def _mentions(plan: Plan) -> frozenset[tuple[str, str]]:
-    return frozenset(mention for change in plan.changes for mention in change.mentions())
+def _mentions(plan: Plan) -> frozenset[Claim]:
+    return frozenset(mention for change in compiler.changes(plan) for mention in change.mentions())
 
 
-def _claims(plan: Plan) -> frozenset[tuple[str, str]]:
-    return frozenset(claim for change in plan.changes for claim in change.claims())
+def _claims(plan: Plan) -> frozenset[Claim]:
+    return frozenset(claim for change in compiler.changes(plan) for claim in change.claims())
 
 
 def _judged(cases: Iterable[Case]) -> tuple[reports.ReasonReport, ...]:

@@ -323,6 +323,8 @@ class VerifyReport(Report):
     not_invertible: int
     expressions: tuple[str, ...] = ()
     """What has to hold in every row."""
+    nothing_to_compare: str | None = None
+    """Why there are no two sides, where a plan makes none."""
     next_command: str | None
 
 

@@ -118,7 +118,7 @@ class Stage:
         names = compiler.tables(plan)
 
         def read() -> dict[compiler.TableName, Table]:
-            return catalog.read_tables(connection, plan.changes)
+            return catalog.read_tables(connection, compiler.changes(plan))
 
         return locks.insist(connection, names, read, sleep=self.sleep, observer=self.observer)
 

@@ -12,12 +12,12 @@ from typing import Any
 from psycopg import errors, sql
 from psycopg.rows import dict_row
 
-from orchestrator.engine import readers
+from orchestrator.engine import readers, viewing
 from orchestrator.engine.connection import Connection
 from orchestrator.errors import PreconditionError, PrivilegeError
 from orchestrator.operations import Operation
 from orchestrator.sql.facts import Column, Dependent, Grant, Index, Rule, Table, Trigger
-from orchestrator.sql.identifiers import TableName, verbatim
+from orchestrator.sql.identifiers import TableName, aside, verbatim
 from orchestrator.words import did_you_mean
 
 
@@ -39,6 +39,7 @@ def read_tables(connection: Connection, changes: Iterable[Operation]) -> dict[Ta
             table,
             columns={name for change in own for name in change.touched(table)},
             renames=[pair for change in own if change.target == table for pair in change.renames()],
+            relations=[name for change in own for name in change.relations()],
         )
         for table, own in wanted.items()
     }
@@ -56,6 +57,7 @@ def read_table(
     *,
     columns: Iterable[str] = (),
     renames: Iterable[tuple[str, str]] = (),
+    relations: Iterable[TableName] = (),
 ) -> Table:
     """Return a table's facts.
 
@@ -64,6 +66,7 @@ def read_table(
         name: the table.
         columns: for which to find out what stands on them and names them.
         renames: (old, new) columns for which to find out how the indexes would read.
+        relations: names that the plan needs, for views over the table; where there are any, what these need to know.
 
     Raises:
         PreconditionError: there is no such table, or it is not one.
@@ -71,6 +74,9 @@ def read_table(
     head = _one(connection, _TABLE, [name.schema, name.name])
     if head is None:
         raise _no_table(connection, name)
+    behind = aside(name) if head["kind"] == "v" and viewing.behind(connection, name, aside(name)) else None
+    if behind is not None:
+        head = _one(connection, _TABLE, [behind.schema, behind.name]) or head
     oid = head["oid"]
     found = tuple(_column(row) for row in _rows(connection, _COLUMNS, [oid]))
     names = {number: row["name"] for row in _rows(connection, _COLUMN_NUMBERS, [oid]) for number in [row["number"]]}
@@ -82,14 +88,16 @@ def read_table(
         triggers=tuple(_trigger(row) for row in _rows(connection, _TRIGGERS, [oid])),
         publications=tuple(row["name"] for row in _rows(connection, _publications(connection), [oid])),
         may_suppress_triggers=_may_suppress_triggers(connection),
-        partitions=heaps(connection, name) if head["kind"] == "p" else (),
+        partitions=heaps(connection, behind or name) if head["kind"] == "p" else (),
         tree=_tree(connection, oid),
         rules=tuple(_rule(row) for row in _rows(connection, _RULES, [oid, oid])),
         unlike_partitions=tuple(row["why"] for row in _rows(connection, _UNLIKE_PARTITIONS, [oid])),
         notes={row["name"]: row["note"] for row in _rows(connection, _NOTES, [oid])},
+        behind=behind,
         **head,
     )
     wanted = {*columns, *(column for pair in renames for column in pair)}
+    needed = tuple(dict.fromkeys(relations))
     return replace(
         table,
         columns=tuple(
@@ -99,6 +107,7 @@ def read_table(
         untracked={column: _untracked(connection, table, column) for column in wanted},
         tracked={column: _tracked(connection, oid, column) for column in wanted},
         twins=_twins(connection, table, tuple(renames)),
+        views=viewing.view_facts(connection, table, needed) if needed else table.views,
     )
 
 

@@ -249,11 +249,11 @@ class Runner:
             leases.hold(connection, writer.lease)
             locks.set_local(connection, lock_timeout=locks.milliseconds(task.lock_timeout))
             if step.lock is not None and step.tables:
-                budget = locks.budget_for(connection, step.tables, task.lock_timeout)
+                budget = locks.budget_for(connection, (*step.views, *step.tables), task.lock_timeout)
                 asked = monotonic()
                 try:
                     with explained("lock on " + ", ".join(map(str, step.tables))):
-                        locks.take(connection, step.tables, step.lock, budget)
+                        locks.take(connection, step.tables, step.lock, budget, views=step.views)
                 finally:
                     self._waited += monotonic() - asked
             # What never committed needs no undoing; a column of that name is someone else's by now.

@@ -16,6 +16,7 @@ from psycopg import sql
 from orchestrator.errors import EcmError, PreconditionError, PrivilegeError
 from orchestrator.operations import Operation
 from orchestrator.plan import shapes
+from orchestrator.plan.facade import changes
 from orchestrator.plan.lifecycle import Phase
 from orchestrator.plan.model import Plan
 from orchestrator.sql import sync
@@ -28,15 +29,18 @@ from orchestrator.words import listed
 
 Facts = Dictionary[TableName, Table]
 
+NOTHING_TO_COPY = "old and new names show the same rows, so there is nothing to copy or to compare"
+"""What is said of a plan that has no two sides."""
+
 
 def tables(plan: Plan) -> tuple[TableName, ...]:
     """Return the tables a plan names as those it changes, each once, in the plan's order."""
-    return tuple(dict.fromkeys(chain.from_iterable(change.tables() for change in plan.changes)))
+    return tuple(dict.fromkeys(chain.from_iterable(change.tables() for change in changes(plan))))
 
 
 def synced(plan: Plan) -> tuple[TableName, ...]:
     """Return the tables a plan names that a sync trigger keeps in step from expand until contract."""
-    return tuple(dict.fromkeys(chain.from_iterable(change.synced() for change in plan.changes)))
+    return tuple(dict.fromkeys(chain.from_iterable(change.synced() for change in changes(plan))))
 
 
 def mappings(plan: Plan, facts: Table) -> tuple[Mapping, ...]:
@@ -109,7 +113,9 @@ def problems(plan: Plan, phase: Phase, facts: Facts) -> tuple[EcmError, ...]:
     """Return everything in a branch's catalog that stands in the way of beginning a phase there."""
     match phase:
         case Phase.EXPAND:
-            own = (error for table in facts.values() for error in (*_privileges(table), *_unfollowed(plan, table)))
+            own = (
+                error for table in facts.values() for error in (*_privileges(plan, table), *_unfollowed(plan, table))
+            )
             suppressible = (error for table in facts.values() for error in _suppressible(plan, table))
             return (*unfit(plan, facts), *own, *suppressible)
         case Phase.CONTRACT:
@@ -124,13 +130,20 @@ def problems(plan: Plan, phase: Phase, facts: Facts) -> tuple[EcmError, ...]:
 
 
 def _standing(plan: Plan, facts: Facts) -> tuple[tuple[Operation, Dependent], ...]:
-    """Return what would go with a column that contract drops and is not ecm's own, with the change that drops it."""
-    ours = {TableName(twin.table.schema, twin.name) for table in facts.values() for twin in _twins(plan, table)}
+    """Return what would go with what contract drops and is not ecm's own, with the change that drops it."""
+    ours = {
+        *(
+            ("index", TableName(twin.table.schema, twin.name))
+            for table in facts.values()
+            for twin in _twins(plan, table)
+        ),
+        *(("view", view.name) for table in facts.values() for view in table.views.views),
+    }
     return tuple(
         (change, dependent)
         for change, table in _each(plan, facts)
         for dependent in change.standing_on(table)
-        if not (dependent.kind == "index" and TableName.parse(dependent.name) in ours)
+        if dependent.kind not in ("index", "view") or (dependent.kind, TableName.parse(dependent.name)) not in ours
     )
 
 
@@ -140,7 +153,7 @@ def unfit(plan: Plan, facts: Facts) -> tuple[EcmError, ...]:
         problem
         for table in facts.values()
         for problem in (
-            *_unsuitable(table),
+            *_unsuitable(plan, table),
             *shapes.no_room(table, _on(plan, table)),
             *shapes.early_rules(table, _on(plan, table)),
             *(error for change in _on(plan, table) for error in change.problems(table)),
@@ -202,26 +215,29 @@ def _warnings(plan: Plan, facts: Table) -> Iterable[str]:
 def _in_the_way(plan: Plan, change: Operation, dependent: Dependent) -> EcmError:
     return PreconditionError(
         f"{dependent.kind} {dependent.name} {change.standing}",
-        details=["this would go with the column, or keep it from going"]
-        if not change.renames()
-        else ["contract drops that column and renames the original, and this would go with it"],
-        hint=f"drop it, advance {plan.plan}, and make it again",
+        details=[change.goes_along],
+        hint=dependent.remedy or f"drop it, advance {plan.plan}, and make it again",
     )
 
 
-def _unsuitable(facts: Table) -> Iterable[EcmError]:
-    """What ecm does not change, and why."""
+def _unsuitable(plan: Plan, facts: Table) -> Iterable[EcmError]:
+    """What ecm does not change, and why. What has to do with columns, or rows, does not matter where none change."""
+    columns = any(change.touched(facts.name) or change.synced() for change in _on(plan, facts))
     reasons = {
         "a view": facts.kind == "v",
         "a materialized view": facts.kind == "m",
         "a foreign table": facts.kind == "f",
-        "a partition: change the table it belongs to": facts.is_partition,
-        "part of an inheritance tree: a write to a parent does not fire a child's trigger": facts.inherits,
-        "a typed table: its columns belong to its type": facts.of_type,
+        "a partition: change the table it belongs to": columns and facts.is_partition,
+        "part of an inheritance tree: a write to a parent does not fire a child's trigger": columns and facts.inherits,
+        "a typed table: its columns belong to its type": columns and facts.of_type,
     }
+    faced = any(facts.name in change.relations() for change in _on(plan, facts))
+    reasons["behind a view of ecm's until another plan contracts"] = facts.behind is not None and not faced
     for reason, applies in reasons.items():
         if applies:
             yield PreconditionError(f"{facts.name} is {reason}", hint="ecm changes ordinary and partitioned tables")
+    if not columns:
+        return
     for why in facts.unlike_partitions:
         yield PreconditionError(
             f"{facts.name} cannot be changed as one table: {why}",
@@ -237,7 +253,8 @@ def _unsuitable(facts: Table) -> Iterable[EcmError]:
             )
 
 
-def _privileges(facts: Table) -> Iterable[EcmError]:
+def _privileges(plan: Plan, facts: Table) -> Iterable[EcmError]:
+    filled = any(change.synced() for change in _on(plan, facts))
     role = sql.Identifier(facts.role).as_string(None)
     if not facts.may_alter:
         owner = sql.Identifier(facts.owner).as_string(None)
@@ -251,10 +268,10 @@ def _privileges(facts: Table) -> Iterable[EcmError]:
     if not facts.may_create_in_schema:
         schema = sql.Identifier(facts.name.schema).as_string(None)
         yield PrivilegeError(
-            f"role {facts.role} may not create indexes in schema {facts.name.schema}",
+            f"role {facts.role} may not create {'indexes' if filled else 'views'} in schema {facts.name.schema}",
             hint=f"GRANT CREATE ON SCHEMA {schema} TO {role}",
         )
-    if facts.row_security:
+    if facts.row_security and filled:
         yield PrivilegeError(
             f"row-level security of {facts.name} applies to role {facts.role}, and would hide rows from the backfill",
             hint="connect as the owner (without FORCE ROW LEVEL SECURITY) or as a role with BYPASSRLS",
@@ -321,7 +338,7 @@ def _written_since(plan: Plan, facts: Table) -> Iterable[EcmError]:
 
 def _misnamed(plan: Plan, facts: Facts) -> Iterable[str]:
     """Entries of `acknowledge` that mean nothing, told before the plan begins: a typing error, most likely."""
-    begun = any(table.column(new) for change, table in _each(plan, facts) for new in change.made())
+    begun = any(change.begun(table) for change, table in _each(plan, facts))
     found = {each.name for table in facts.values() for each in _left_to_the_person(plan, table)}
     for name in () if begun else plan.expand.acknowledge:
         if name.partition("(")[0] not in found:
@@ -329,7 +346,7 @@ def _misnamed(plan: Plan, facts: Facts) -> Iterable[str]:
 
 
 def _on(plan: Plan, facts: Table) -> tuple[Operation, ...]:
-    return tuple(change for change in plan.changes if change.concerns(facts))
+    return tuple(sorted((each for each in changes(plan) if each.concerns(facts)), key=lambda each: each.comes_last))
 
 
 def sync_triggers(plan: Plan, facts: Facts, truth: Truth = Truth.OLD) -> tuple[SyncTrigger, ...]:
@@ -350,17 +367,17 @@ def _lockable(plan: Plan, facts: Facts) -> tuple[TableName, ...]:
     return tuple(dict.fromkeys(names))
 
 
+def _views(plan: Plan, facts: Facts) -> tuple[TableName, ...]:
+    return tuple(dict.fromkeys(view for change, table in _each(plan, facts) for view in change.locked_first(table)))
+
+
 def _trigger(plan: Plan, facts: Table) -> Ddl:
     pairs = mappings(plan, facts)
     return sync.install(plan.plan, facts, pairs) if pairs else Ddl(statements=(), inverse=())
 
 
 def _expand(plan: Plan, facts: Facts) -> tuple[Step, ...]:
-    parts = [
-        part
-        for table in facts.values()
-        for part in (*(change.expand(table) for change in _on(plan, table)), _trigger(plan, table))
-    ]
+    parts = [part for table in facts.values() for part in (*_expansions(plan, table), _trigger(plan, table))]
     return (
         *(step for change, table in _each(plan, facts) for step in change.before_expand(table)),
         *_unless_empty(
@@ -368,6 +385,7 @@ def _expand(plan: Plan, facts: Facts) -> tuple[Step, ...]:
                 key="expand",
                 title=_expands(plan, facts),
                 tables=_lockable(plan, facts),
+                views=_views(plan, facts),
                 lock=LockMode.ACCESS_EXCLUSIVE,
                 statements=tuple(chain.from_iterable(part.statements for part in parts)),
                 inverse=tuple(chain.from_iterable(part.inverse for part in reversed(parts))),
@@ -399,6 +417,13 @@ def _contracts(plan: Plan, facts: Facts) -> str:
 def _unless_empty(step: Transaction) -> tuple[Step, ...]:
     """Return a step where there is anything to do in it; else no lock is asked for."""
     return (step,) if step.statements else ()
+
+
+def _expansions(plan: Plan, facts: Table) -> Iterable[Ddl]:
+    """What each change of a table does in expand; one that comes last does it to what the others left."""
+    for change in _on(plan, facts):
+        yield change.expand(facts)
+        facts = change.expanded(facts)
 
 
 def _backfill(plan: Plan, facts: Facts) -> tuple[Step, ...]:
@@ -484,6 +509,7 @@ def _switch(plan: Plan, before: Facts) -> tuple[Step, ...]:
             if catalog
             else "the new side wins from now on where a statement writes both",
             tables=_lockable(plan, before) if catalog else tuple(before),
+            views=_views(plan, before) if catalog else (),
             lock=LockMode.ACCESS_EXCLUSIVE if catalog else None,
             statements=(*catalog, *functions),
             inverse=(
@@ -601,6 +627,7 @@ def _contract(plan: Plan, facts: Facts) -> tuple[Step, ...]:
                 key="contract",
                 title=_contracts(plan, facts),
                 tables=_lockable(plan, facts),
+                views=_views(plan, facts),
                 lock=LockMode.ACCESS_EXCLUSIVE,
                 statements=statements,
                 inverse=(),

@@ -134,7 +134,58 @@ class Dependent:
     """schema.object, as `expand.acknowledge` takes it."""
     why: str
     names_it: bool = True
-    """Whether it fails when the column's name is gone; otherwise it minds the second column until contract."""
+    """Whether it fails when the old name is gone; otherwise it minds what is there until contract."""
+    remedy: str | None = None
+    """What to do about it, where that is not to drop it and make it again."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class View:
+    """A view of ecm's own over a table, as it is found."""
+
+    name: TableName
+    grants: tuple[Grant, ...]
+    column_grants: dict[str, tuple[Grant, ...]] = field(default_factory=dict[str, tuple[Grant, ...]])
+    additions: tuple[Dependent, ...] = ()
+    """What was made on it, and would go with it."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class ViewFacts:
+    """What a view over a table has to carry, and who would notice that it is a view. Read where a plan makes one."""
+
+    with_users_rights: bool = True
+    """Whether a view can act with the rights of who uses it (security_invoker, PostgreSQL 15)."""
+    merges: bool = True
+    """Whether MERGE goes through a view (PostgreSQL 17)."""
+    policed: bool = False
+    """Whether the table has row-level security, for whomever."""
+    owner_may_create: bool = True
+    """Whether the table's owner may create in its schema."""
+    grants: tuple[Grant, ...] = ()
+    """Privileges on the whole table, those of its owner apart."""
+    owner_grants: tuple[Grant, ...] | None = None
+    """The owner's, where some were taken from it; None where it has them all."""
+    given_by_default: tuple[str | None, ...] = ()
+    """Roles to whom the connected role's default privileges would give something on a view that it makes."""
+    naming: tuple[Dependent, ...] = ()
+    """Functions that name the table where PostgreSQL does not track it."""
+    typed: tuple[Dependent, ...] = ()
+    """Functions and columns of the table's row type: a view's is another."""
+    asking: tuple[Dependent, ...] = ()
+    """Trigger functions that ask for the table's name."""
+    replicated: tuple[str, ...] = ()
+    """Publications that send the table, and subscriptions that fill it."""
+    occupied: tuple[Dependent, ...] = ()
+    """Relations that have one of the names the plan needs and are not ecm's own."""
+    views: tuple[View, ...] = ()
+    """ecm's own views over the table."""
+    statements: tuple[str, ...] | None = None
+    """Statements on the table that do not go through a view, and how often each was run; None where nobody counts."""
+
+    def view(self, name: TableName) -> View | None:
+        """Return ecm's view of that name, or None."""
+        return next((view for view in self.views if view.name == name), None)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -142,6 +193,7 @@ class Table:
     """A table as a branch has it."""
 
     name: TableName
+    """Its name for the application and in plans."""
     oid: int
     kind: str
     """pg_class.relkind: r an ordinary table, p a partitioned one."""
@@ -193,6 +245,9 @@ class Table:
     """By index: its tail as it reads with the plan's columns renamed."""
     notes: dict[str, str] = field(default_factory=dict[str, str])
     """By check constraint that a plan put there: the comment it has, for the way back."""
+    behind: TableName | None = None
+    """The name it was given while a view of ecm's, the facade, has its own; all facts are of the table itself."""
+    views: ViewFacts = ViewFacts()
 
     def column(self, name: str) -> Column | None:
         """Return the column of that name, or None."""
@@ -206,7 +261,7 @@ class Table:
     @property
     def lockable(self) -> tuple[TableName, ...]:
         """What a change of the table locks: itself and its partitions."""
-        return (self.name, *self.partitioned_again, *self.partitions)
+        return (self.name, *((self.behind,) if self.behind else ()), *self.partitioned_again, *self.partitions)
 
     def index(self, name: str) -> Index | None:
         """Return the index of that name, or None."""

@@ -33,8 +33,8 @@ class TableName:
     name: str
 
     @classmethod
-    def parse(cls, text: str) -> Self:
-        """Read `table`, `schema.table` or `"any.name"."any name"`; without a schema it is public.
+    def parse(cls, text: str, *, schema: str = "public") -> Self:
+        """Read `table`, `schema.table` or `"any.name"."any name"`; without a schema it is in `schema`.
 
         Raises:
             ValueError: the text is not one or two names.
@@ -57,9 +57,9 @@ class TableName:
             rest = rest[1:]
         match parts:
             case [name]:
-                return cls("public", name)
-            case [schema, name]:
                 return cls(schema, name)
+            case [own, name]:
+                return cls(own, name)
             case _:
                 raise ValueError(f"{text!r} is not a table name: write table or schema.table")
 
@@ -106,6 +106,11 @@ def words(expressions: Iterable[str]) -> frozenset[str]:
         found |= {quoted.replace('""', '"') for quoted in re.findall(r'"((?:[^"]|"")+)"', bare)}
         found |= {word.lower() for word in re.findall(r"[^\W\d][\w$]*", re.sub(r'"(?:[^"]|"")*"', " ", bare))}
     return frozenset(found)
+
+
+def aside(table: TableName) -> TableName:
+    """Return the name that a table has while a view of ecm's has its own."""
+    return TableName(table.schema, bounded(table.name, JOURNAL_SCHEMA))
 
 
 def verbatim(text: str) -> sql.SQL:

@@ -86,6 +86,13 @@ class Transaction:
     back_alone: bool = False
     """Whether it is of the way back alone: its inverse is run although nothing of it was run forward."""
 
+    views: tuple[TableName, ...] = ()
+    """Views over the tables, locked before them.
+
+    Whoever uses a view locks it before its table. In the other order a statement that has the view, and waits for
+    the table behind ecm, would keep ecm from ever getting the view.
+    """
+
     @property
     def waits(self) -> str:
         """What it waits for, in words."""

@@ -28,7 +28,7 @@ from orchestrator.plan import compile as compiler
 from orchestrator.plan.lifecycle import Phase, State
 from orchestrator.plan.model import Plan
 from orchestrator.sql.facts import Table
-from orchestrator.sql.identifiers import TableName
+from orchestrator.sql.identifiers import TableName, aside
 from orchestrator.sql.steps import Step
 from orchestrator.workspace import Workspace
 
@@ -65,14 +65,20 @@ def undone(db: Db) -> Generator[None]:
 
 
 def contents(db: Db) -> dict[str, Counter[str]]:
-    """Return every row of every table outside schema ecm, to the letter, whatever the order of columns and rows."""
+    """Return every row of every table outside schema ecm, to the letter, whatever the order of columns and rows.
+
+    A table behind a facade counts under the name that it has for the application.
+    """
     tables = rows(
         db,
         "SELECT n.nspname, c.relname FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace"
         " WHERE c.relkind IN ('r', 'm') AND c.relispopulated AND n.nspname NOT IN ('pg_catalog', 'information_schema', 'ecm')"
         " AND n.nspname NOT LIKE 'pg\\_%'",
     )
-    return {f"{schema}.{name}": _rows_of(db, sql.Identifier(schema, name)) for schema, name in tables}
+    views = rows(db, "SELECT schemaname, viewname FROM pg_views WHERE schemaname NOT LIKE 'pg\\_%'")
+    shown = {aside(TableName(*view)): TableName(*view) for view in views}
+    names = {TableName(*table): shown.get(TableName(*table), TableName(*table)) for table in tables}
+    return {f"{name.schema}.{name.name}": _rows_of(db, table.identifier) for table, name in names.items()}
 
 
 def _rows_of(db: Db, table: sql.Identifier) -> Counter[str]:
@@ -154,7 +160,7 @@ class Journey:
     def facts(self) -> dict[TableName, Table]:
         """Read the facts of the plan's tables as they are now."""
         with connect(SecretStr(self.url), branch=BRANCH) as connection:
-            return catalog.read_tables(connection, self.plan.changes)
+            return catalog.read_tables(connection, compiler.changes(self.plan))
 
     def steps(self, phase: Phase) -> tuple[Step, ...]:
         """Compile a phase for the database as it is now."""

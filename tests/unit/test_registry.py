@@ -23,6 +23,7 @@ EXAMPLES = {
         "on": {"id": "user_id"},
     },
     "rename_column": {"kind": "rename_column", "table": "books", "column": "year", "to": "published"},
+    "rename_table": {"kind": "rename_table", "table": "books", "to": "volumes"},
     "split_column": {
         "kind": "split_column",
         "table": "users",
@@ -54,6 +55,7 @@ def test_every_file_is_a_kind() -> None:
         "dropping",
         "keepsake",
         "trying",
+        "viewing",
     }
     assert set(KINDS) == files == set(EXAMPLES)
 
@@ -94,5 +96,5 @@ def test_says_what_it_is_about(kind: str) -> None:
     change: Operation = KINDS[kind].model_validate(EXAMPLES[kind])
     assert str(change.target) in change.summary
     assert Plan.model_validate({"plan": change.slug, "changes": [EXAMPLES[kind]]})
-    assert {table for table, _ in change.claims()} == {str(table) for table in change.tables()}
+    assert {table for table, _ in change.claims()} == {str(table) for table in (*change.tables(), *change.relations())}
     assert all(fields.description for name, fields in KINDS[kind].model_fields.items() if name != "kind")
