@@ -257,7 +257,9 @@ class Runner:
                 finally:
                     self._waited += monotonic() - asked
             # What never committed needs no undoing; a column of that name is someone else's by now.
-            undo_nothing = direction is Direction.BACK and not writer.done(phase, Direction.FORWARD, step.key)
+            undo_nothing = direction is Direction.BACK and not writer.done(
+                phase, Direction.FORWARD, step.follows or step.key
+            )
             if not undo_nothing:
                 sentry.on_post(connection, step.kept_by, since=self._watch)
             locks.as_the_owner(connection)
@@ -333,6 +335,8 @@ class Runner:
             observer=self._observer,
             sleep=self._sleep,
         )
+        # An earlier proof's watch goes on; without one, it begins here.
+        self._watch = sentry.on_post(self._link.connection, step.kept_by) | self._watch
         outcome = sweeper.run()
         return self._measured(outcome.verdict) | outcome.measured
 

@@ -14,6 +14,7 @@ from orchestrator.plan.model import Plan
 EXAMPLES = {
     "add_column": {"kind": "add_column", "table": "books", "column": "slug", "type": "text", "using": "lower(title)"},
     "rename_column": {"kind": "rename_column", "table": "books", "column": "year", "to": "published"},
+    "set_not_null": {"kind": "set_not_null", "table": "books", "column": "year", "using": "2000"},
     "split_column": {
         "kind": "split_column",
         "table": "users",
@@ -37,7 +38,14 @@ kinds = pytest.mark.parametrize("kind", sorted(KINDS))
 def test_every_file_is_a_kind() -> None:
     """A file in the package is a kind of change, what several of them share apart."""
     folder = Path(inspect.getfile(orchestrator.operations)).parent
-    files = {path.stem for path in folder.glob("*.py")} - {"__init__", "base", "converting", "constraints", "trying"}
+    files = {path.stem for path in folder.glob("*.py")} - {
+        "__init__",
+        "base",
+        "converting",
+        "constraints",
+        "repairing",
+        "trying",
+    }
     assert set(KINDS) == files == set(EXAMPLES)
 
 

@@ -9,9 +9,11 @@ from hypothesis import strategies as st
 from plan_strategies import contents
 
 from orchestrator.errors import InvalidFileError
+from orchestrator.operations import KINDS
 from orchestrator.plan.document import parse
 from orchestrator.plan.model import Plan
 from orchestrator.plan.project import Project
+from orchestrator.words import listed
 
 GOOD = """\
 plan: rename-published-year
@@ -70,9 +72,7 @@ MODEL_FAULTS = {
     ),
     "no kind": (
         GOOD.replace("kind: rename_column\n    ", ""),
-        [
-            "3:5: changes[0]: key 'kind' is missing; the kinds are add_column, merge_columns, rename_column and split_column"
-        ],
+        [f"3:5: changes[0]: key 'kind' is missing; the kinds are {listed(KINDS)}"],
     ),
     "a number for text": (
         GOOD + "contract: {deploy: 5}",
