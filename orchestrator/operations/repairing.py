@@ -10,14 +10,14 @@ from typing_extensions import override
 
 from orchestrator.errors import EcmError, PreconditionError
 from orchestrator.operations import trying
-from orchestrator.operations.base import Operation, TableField
+from orchestrator.operations.base import ColumnField, NewColumnField, Operation, TableField
 from orchestrator.sql.facts import Column, Dependent, Table
 from orchestrator.sql.identifiers import TableName, verbatim
 from orchestrator.sql.mapping import Value
 from orchestrator.sql.repair import Repair, Replacement
 from orchestrator.sql.steps import Proof, Statement, Step, Transaction
 from orchestrator.sql.sync import Ddl
-from orchestrator.words import did_you_mean
+from orchestrator.words import did_you_mean, kebab
 
 Expression = Annotated[str, Field(min_length=1)]
 """A SQL expression over the row."""
@@ -56,6 +56,11 @@ class Repairing(Operation):
     @override
     def claims(self) -> frozenset[tuple[str, str]]:
         return frozenset((str(self.target), column) for column in (*self.ruled, *self.repairs))
+
+    @override
+    def touched(self, table: TableName) -> frozenset[str]:
+        """Nothing has to be known of what stands on a column whose values alone change."""
+        return frozenset()
 
     @override
     def made(self) -> tuple[str, ...]:
@@ -119,7 +124,7 @@ class Repairing(Operation):
 
     @override
     def before_expand(self, facts: Table) -> tuple[Step, ...]:
-        return (self._tried(facts), *self.must_hold(facts))
+        return (self.tried(facts), *self.must_hold(facts))
 
     @override
     def before_reads(self, facts: Table) -> tuple[Step, ...]:
@@ -129,7 +134,7 @@ class Repairing(Operation):
     def before_contract(self, facts: Table) -> tuple[Step, ...]:
         return () if self.repairs else (self._proof(facts, "for the last time"),)
 
-    def _tried(self, facts: Table) -> Transaction:
+    def tried(self, facts: Table) -> Transaction:
         """Return the step that tries the rule, and what repairs rows that break it, on rows that are there."""
         hidden = self._hidden(facts)
         values = [value.computed for value in self._values(facts)]
@@ -197,6 +202,41 @@ class Repairing(Operation):
     @override
     def contract(self, facts: Table) -> tuple[Statement, ...]:
         return self._drops(facts, sql.SQL("DROP COLUMN"))
+
+
+class Constraining(Repairing):
+    """A rule that is a constraint with a name."""
+
+    name: Annotated[NewColumnField, Field(description="The constraint's name")]
+    using: Annotated[
+        dict[ColumnField, Expression],
+        Field(description="What repairs a row that breaks it, {column: expression} over the row"),
+    ] = {}  # noqa: RUF012 - pydantic copies it
+
+    @override
+    def __hash__(self) -> int:
+        return hash(self.model_dump_json())
+
+    @property
+    @override
+    def repairs(self) -> Mapping[str, Expression]:
+        return self.using
+
+    @property
+    @override
+    def slug(self) -> str:
+        return f"add-{kebab(self.name)}"
+
+    @override
+    def claims(self) -> frozenset[tuple[str, str]]:
+        return super().claims() | {(str(self.target), f"constraint {self.name}")}
+
+    @override
+    def problems(self, facts: Table) -> tuple[EcmError, ...]:
+        taken = PreconditionError(
+            f"{self.target} already has a constraint {self.name}", hint="choose another `name` in the plan"
+        )
+        return (*super().problems(facts), *((taken,) if self.name in facts.constraints else ()))
 
 
 def _readable(facts: Table, *, without: Iterable[str] = ()) -> sql.Composed:

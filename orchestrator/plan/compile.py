@@ -596,11 +596,16 @@ def _contract(plan: Plan, facts: Facts) -> tuple[Step, ...]:
         *chain.from_iterable(change.clear(table) for change, table in _each(plan, facts)),
         *chain.from_iterable(change.contract(table) for change, table in _each(plan, facts)),
     )
+    again = {sweep.table: sweep for sweep in _again(plan, facts, Phase.CONTRACT)}
     return (
         *(step for change, table in _each(plan, facts) for step in change.hold(table)),
-        *_again(plan, facts, Phase.CONTRACT),
+        *again.values(),
         *proofs(plan, facts, "for the last time: find no row whose two sides differ", closing=True),
-        *(step for change, table in _each(plan, facts) for step in change.before_contract(table)),
+        *(
+            replace(step, again=again.get(table.name)) if isinstance(step, ConcurrentIndex) else step
+            for change, table in _each(plan, facts)
+            for step in change.before_contract(table)
+        ),
         Transaction(
             key="contract",
             title="take the scaffolding away and give the column its final name"

@@ -80,6 +80,8 @@ class Index:
     """Its definition from ` USING` on."""
     size: int
     """Bytes."""
+    keys: tuple[str, ...] = ()
+    """Its keys as PostgreSQL writes them: columns, quoted where they have to be, or expressions."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -148,6 +150,10 @@ class Table:
     owner_is_superuser: bool
     search_path: str = '"$user", public'
     """Where the role's own sessions look names up, as SHOW search_path prints it."""
+    key: tuple[str, ...] = ()
+    """The columns of its primary key, where it has one."""
+    constraints: tuple[str, ...] = ()
+    """The names of its constraints."""
     partitions: tuple[TableName, ...] = ()
     """The partitions that hold its rows, where it is partitioned."""
     unlike_partitions: tuple[str, ...] = ()

@@ -142,10 +142,6 @@ class _InPlace(Mapping):
         return _NEVER
 
     @property
-    def _forget_all(self) -> sql.Composed:
-        return _lines(each.forget for each in self.replacements)
-
-    @property
     def _forget_overtaken(self) -> sql.Composed:
         return _lines(_if(each.overtaken, each.forget) for each in self.replacements)
 
@@ -162,11 +158,13 @@ class Repair(_InPlace):
     Attributes:
         violated: a condition over a stored row: it breaks the rule.
         arriving: the same of a row that is about to be written, where other rows were there first.
+        healed: a condition over a stored row: it was repaired, and by now its own value keeps the rule.
         fallible: whether to tell may itself fail, on a value that the rule was not made for.
     """
 
     violated: sql.Composed
     arriving: sql.Composed | None = None
+    healed: sql.Composed | None = None
     fallible: bool = False
 
     @property
@@ -181,23 +179,37 @@ class Repair(_InPlace):
             columns=self.columns, demand=self.demand, replacements=self.replacements, elsewhere=self.elsewhere
         )
 
+    @property
+    @override
+    def unfilled(self) -> sql.Composed:
+        if self.healed is None:
+            return self.violated
+        return sql.SQL("({}) OR ({})").format(self.violated, self.healed)
+
     @override
     def assignments(self, *, alone: bool) -> sql.Composed:
-        """A row that was repaired before, to no avail, keeps what it had at first."""
+        """A row that was repaired before, to no avail, keeps what it had at first; one that is healed gets it back."""
 
-        def where_violated(name: sql.Identifier, value: sql.Composable) -> sql.Composed:
-            if not alone:
+        def set_to(name: sql.Identifier, value: sql.Composable, own: sql.Composable) -> sql.Composed:
+            if self.healed is not None:
+                value = sql.SQL("CASE WHEN {} THEN {} WHEN {} THEN {} ELSE {} END").format(
+                    self.violated, value, self.healed, own, name
+                )
+            elif not alone:
                 value = sql.SQL("CASE WHEN {} THEN {} ELSE {} END").format(self.violated, value, name)
             return sql.SQL("{} = {}").format(name, value)
 
         return sql.SQL(", ").join(
-            where_violated(name, value) for each in self.replacements for name, value in _replaced(each)
+            set_to(name, value, each.own if name == each.name else sql.SQL("NULL"))
+            for each in self.replacements
+            for name, value in _replaced(each)
         )
 
     @override
     def on_insert(self) -> sql.Composed:
+        """A row that comes with what is kept of it, of one partition or copied, has that by right."""
         arriving = self.violated if self.arriving is None else self.arriving
-        return _lines((self._forget_all, self._where(_over("NEW.*", arriving))))
+        return self._where(_over("NEW.*, NULL::tid AS ctid, NULL::oid AS tableoid", arriving))
 
     @override
     def on_update(self, truth: Truth) -> sql.Composed:
@@ -259,12 +271,17 @@ class Withdrawal(_InPlace):
 
     @override
     def on_insert(self) -> sql.Composed:
-        return self._forget_all
+        """What comes with what was kept of it, a row that moves to another partition, gets that back at once."""
+        return self._returned
 
     @override
     def on_update(self, truth: Truth) -> sql.Composed:
         """A row that is written anew gets its own value back at once, so that none escapes the sweep by moving on."""
-        returned = (
+        return _lines((self._forget_overtaken, self._returned))
+
+    @property
+    def _returned(self) -> sql.Composed:
+        return _lines(
             _if(
                 sql.SQL("NEW.{}").format(each.flag),
                 sql.SQL("NEW.{} := {};\n{}").format(
@@ -275,7 +292,6 @@ class Withdrawal(_InPlace):
             )
             for each in self.replacements
         )
-        return _lines((self._forget_overtaken, *returned))
 
 
 def _replaced(each: Replacement) -> Iterable[tuple[sql.Identifier, sql.Composable]]:

@@ -118,6 +118,8 @@ class ConcurrentIndex(OnTable):
     unique: bool
     tail: str
     """The definition from ` USING` on."""
+    again: "Sweep | None" = None
+    """What repairs rows that have come to share their values since, before it is built anew."""
     lock: ClassVar[LockMode] = LockMode.SHARE_UPDATE_EXCLUSIVE
 
     @property

@@ -13,6 +13,22 @@ from orchestrator.plan.model import Plan
 
 EXAMPLES = {
     "add_column": {"kind": "add_column", "table": "books", "column": "slug", "type": "text", "using": "lower(title)"},
+    "add_check": {"kind": "add_check", "table": "books", "name": "dated", "check": "year > 0", "using": {"year": "1"}},
+    "add_foreign_key": {
+        "kind": "add_foreign_key",
+        "table": "books",
+        "name": "by",
+        "columns": ["author"],
+        "references": {"table": "authors", "columns": ["id"]},
+        "using": {"author": "NULL"},
+    },
+    "add_unique": {
+        "kind": "add_unique",
+        "table": "books",
+        "name": "one_isbn",
+        "columns": ["isbn"],
+        "using": {"isbn": "isbn || '-' || id"},
+    },
     "rename_column": {"kind": "rename_column", "table": "books", "column": "year", "to": "published"},
     "set_not_null": {"kind": "set_not_null", "table": "books", "column": "year", "using": "2000"},
     "split_column": {
