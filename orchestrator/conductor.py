@@ -136,6 +136,9 @@ class Conductor:
         ahead = PHASES[STATES.index(state) :]
         shown = (phase,) if phase else ahead
         obstacles = compiler.problems(plan, ahead[0], facts) if ahead and scene.position.phase is None else ()
+        unknown: tuple[str, ...] = ()
+        if ahead == PHASES and not obstacles and scene.position.phase is None:
+            obstacles, unknown = self._judgement.broken(scene, facts)
         phases = () if any(is_missing(error) for error in obstacles) else shown
         return reports.PreviewReport(
             plan=plan.plan,
@@ -156,7 +159,7 @@ class Conductor:
                 )
                 for each in phases
             ),
-            beware=compiler.beware(plan, facts),
+            beware=(*compiler.beware(plan, facts), *unknown),
             obstacles=tuple(error_report(error) for error in obstacles),
             next_command=self._stage.next_command(plan.plan, scene.branch, scene.position),
         )

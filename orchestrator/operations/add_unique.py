@@ -5,7 +5,7 @@ is being written, any other. Two writers that do not see each other's rows yet a
 (decision 18): the sweep of the next phase repairs what they made, and the last one comes right before the index.
 """
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Annotated, Literal
 
 from psycopg import sql
@@ -18,7 +18,7 @@ from orchestrator.operations.repairing import Constraining
 from orchestrator.sql.facts import Index, Table
 from orchestrator.sql.identifiers import NAME_BYTES, TableName, bounded, verbatim
 from orchestrator.sql.repair import Repair, Replacement
-from orchestrator.sql.steps import ConcurrentIndex, Proof, Statement, Step
+from orchestrator.sql.steps import ConcurrentIndex, Statement, Step
 from orchestrator.words import listed
 
 
@@ -63,29 +63,20 @@ class AddUnique(Constraining):
         replacements = self.replacements(facts)
         return Repair(
             columns=self.columns,
-            demand=self._demand,
+            demand=f"{' and '.join(self.columns)} of its own",
             replacements=replacements,
             elsewhere=True,
             violated=self._shared(facts, _first(facts, replacements)),
             arriving=self._shared(facts, _unrelated(facts)),
+            whole=self._among_all(facts),
         )
 
-    @property
-    def _demand(self) -> str:
-        return f"{' and '.join(self.columns)} of its own"
-
-    @override
-    def broken(self, facts: Table) -> sql.Composed:
-        """All rows that share their values, by one look at the table: no index serves a look for each of them yet."""
+    def _among_all(self, facts: Table) -> sql.Composed:
+        """Return the condition that a row shares its values, by one look at the whole table for all of them."""
         columns = sql.SQL(", ").join(map(sql.Identifier, self.columns))
         return sql.SQL("({columns}) IN (SELECT {columns} FROM {table} GROUP BY {columns} HAVING count(*) > 1)").format(
             columns=columns, table=facts.name.identifier
         )
-
-    @override
-    def must_hold(self, facts: Table) -> tuple[Proof, ...]:
-        rule = replace(self.rule(facts), violated=self.broken(facts))
-        return tuple(replace(proof, mappings=(rule,)) for proof in super().must_hold(facts))
 
     def _shared(self, facts: Table, but: "_But") -> sql.Composed:
         """Return a condition over the row: another one has the same values, and `but` holds between the two.
@@ -135,13 +126,7 @@ class AddUnique(Constraining):
 
     @override
     def before_expand(self, facts: Table) -> tuple[Step, ...]:
-        tried, *proofs = super().before_expand(facts)
-        rule = (self.rule(facts),)
-        return (
-            tried,
-            *self._helpers(facts),
-            *(replace(proof, mappings=rule) if isinstance(proof, Proof) else proof for proof in proofs),
-        )
+        return (*super().before_expand(facts), *self._helpers(facts))
 
     @override
     def before_contract(self, facts: Table) -> tuple[Step, ...]:

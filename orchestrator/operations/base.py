@@ -13,7 +13,7 @@ from orchestrator.errors import EcmError, PreconditionError
 from orchestrator.sql.facts import Dependent, Table
 from orchestrator.sql.identifiers import NAME_BYTES, SYSTEM_COLUMNS, SYSTEM_SCHEMAS, TableName
 from orchestrator.sql.mapping import Mapping
-from orchestrator.sql.steps import Proof, Statement, Step
+from orchestrator.sql.steps import Statement, Step
 from orchestrator.sql.sync import Ddl
 from orchestrator.words import did_you_mean
 
@@ -152,8 +152,8 @@ class Operation(BaseModel, ABC):
         """Return the facts of a table as they are before readers are moved: the way back from `switched`."""
         return facts
 
-    def must_hold(self, facts: Table) -> tuple[Proof, ...]:
-        """What has to be so in every row before anything is touched, where ecm is not told how to make it so."""
+    def demands(self, facts: Table) -> tuple[Mapping, ...]:
+        """What every row has to be like, and nothing makes so; it is proven before anything is touched, and later."""
         return ()
 
     def hold(self, facts: Table) -> tuple[Step, ...]:

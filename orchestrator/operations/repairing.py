@@ -2,6 +2,7 @@
 
 from abc import abstractmethod
 from collections.abc import Iterable, Mapping
+from dataclasses import replace
 from typing import Annotated, ClassVar
 
 from psycopg import sql
@@ -15,7 +16,7 @@ from orchestrator.sql.facts import Column, Dependent, Table
 from orchestrator.sql.identifiers import TableName, verbatim
 from orchestrator.sql.mapping import Value
 from orchestrator.sql.repair import Repair, Replacement
-from orchestrator.sql.steps import Proof, Statement, Step, Transaction
+from orchestrator.sql.steps import Statement, Step, Transaction
 from orchestrator.sql.sync import Ddl
 from orchestrator.words import did_you_mean, kebab
 
@@ -109,30 +110,12 @@ class Repairing(Operation):
         return (self.rule(facts),) if self.repairs else ()
 
     @override
-    def must_hold(self, facts: Table) -> tuple[Proof, ...]:
-        return () if self.repairs else (self._proof(facts, "before anything is touched"),)
-
-    def _proof(self, facts: Table, when: str) -> Proof:
-        rule = self.rule(facts)
-        return Proof(
-            key=f"proof of {self.slug}",
-            title=f"{when}: every row has {rule.demand}",
-            table=facts.name,
-            mappings=(rule,),
-            closing=True,
-        )
+    def demands(self, facts: Table) -> tuple[Repair, ...]:
+        return () if self.repairs else (self.rule(facts),)
 
     @override
     def before_expand(self, facts: Table) -> tuple[Step, ...]:
-        return (self.tried(facts), *self.must_hold(facts))
-
-    @override
-    def before_reads(self, facts: Table) -> tuple[Step, ...]:
-        return () if self.repairs else (self._proof(facts, "before readers come"),)
-
-    @override
-    def before_contract(self, facts: Table) -> tuple[Step, ...]:
-        return () if self.repairs else (self._proof(facts, "for the last time"),)
+        return (self.tried(facts),)
 
     def tried(self, facts: Table) -> Transaction:
         """Return the step that tries the rule, and what repairs rows that break it, on rows that are there."""
@@ -144,7 +127,7 @@ class Repairing(Operation):
             _readable(facts, without=hidden),
             heap.identifier,
             sql.Literal(trying.ROWS),
-            self.broken(facts),
+            replace(self.rule(facts), replacements=()).at_once.mismatch,
         )
         return Transaction(
             key=f"try {self.slug}",
@@ -155,10 +138,6 @@ class Repairing(Operation):
             inverse=(),
             note="reads only",
         )
-
-    def broken(self, facts: Table) -> sql.Composed:
-        """Return the condition that a row breaks the rule, as it reads before anything was made."""
-        return self.rule(facts).violated
 
     def _values(self, facts: Table) -> tuple[Value, ...]:
         return tuple(

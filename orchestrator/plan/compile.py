@@ -386,14 +386,18 @@ def _expand(plan: Plan, facts: Facts) -> tuple[Step, ...]:
         for table in facts.values()
         for part in (*(change.expand(table) for change in _on(plan, table)), _trigger(plan, table))
     ]
+    statements = tuple(chain.from_iterable(part.statements for part in parts))
     return (
         *(step for change, table in _each(plan, facts) for step in change.before_expand(table)),
+        *demanded(plan, facts),
         Transaction(
             key="expand",
-            title="add the new column, and the trigger that keeps both sides in step",
+            title="add the new column, and the trigger that keeps both sides in step"
+            if statements
+            else "nothing is added",
             tables=_lockable(plan, facts),
-            lock=LockMode.ACCESS_EXCLUSIVE,
-            statements=tuple(chain.from_iterable(part.statements for part in parts)),
+            lock=LockMode.ACCESS_EXCLUSIVE if statements else None,
+            statements=statements,
             inverse=tuple(chain.from_iterable(part.inverse for part in reversed(parts))),
             note="catalog only: nothing is rewritten, whatever the table's size",
         ),
@@ -631,7 +635,9 @@ def proofs(
     place is left out: it has no side that could be lost.
     """
     wanted = {
-        table.name: tuple(each for each in mappings(plan, table) if not (two_sided and each.in_place))
+        table.name: tuple(
+            each for each in (*mappings(plan, table), *_demands(plan, table)) if not (two_sided and each.in_place)
+        )
         for table in facts.values()
     }
     return tuple(
@@ -640,9 +646,28 @@ def proofs(
             title=title,
             table=name,
             mappings=found,
-            kept_by=_kept(plan, facts[name]),
+            kept_by=_kept(plan, facts[name]) if mappings(plan, facts[name]) else (),
             closing=closing,
         )
         for name, found in wanted.items()
+        if found
+    )
+
+
+def _demands(plan: Plan, facts: Table) -> tuple[Mapping, ...]:
+    return tuple(chain.from_iterable(change.demands(facts) for change in _on(plan, facts)))
+
+
+def demanded(plan: Plan, facts: Facts) -> tuple[Proof, ...]:
+    """Return the scans for what every row has to be like before anything is touched."""
+    return tuple(
+        Proof(
+            key=f"proof {table.name} is ready",
+            title="before anything is touched: find no row that breaks what nothing repairs",
+            table=table.name,
+            mappings=found,
+        )
+        for table in facts.values()
+        for found in [_demands(plan, table)]
         if found
     )

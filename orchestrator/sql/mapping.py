@@ -68,6 +68,11 @@ class Mapping(ABC):
         return ()
 
     @property
+    def at_once(self) -> "Mapping":
+        """The same, to be asked of the whole table in one statement, before there is anything that helps to tell."""
+        return self
+
+    @property
     def withdrawn(self) -> "Mapping":
         """What takes its place once a rollback has begun: it puts rows right for those who know the old side only."""
         return self

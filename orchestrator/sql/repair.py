@@ -9,7 +9,7 @@ cannot be computed, or breaks the rule itself, the write stands as it is, and th
 """
 
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from psycopg import sql
 from typing_extensions import override
@@ -159,18 +159,26 @@ class Repair(_InPlace):
         violated: a condition over a stored row: it breaks the rule.
         arriving: the same of a row that is about to be written, where other rows were there first.
         healed: a condition over a stored row: it was repaired, and by now its own value keeps the rule.
+        whole: a condition over a stored row that takes one look at the whole table to tell of every row; where
+            `violated` would take a look for each, and what was made at expand.
         fallible: whether to tell may itself fail, on a value that the rule was not made for.
     """
 
     violated: sql.Composed
     arriving: sql.Composed | None = None
     healed: sql.Composed | None = None
+    whole: sql.Composed | None = None
     fallible: bool = False
 
     @property
     @override
     def mismatch(self) -> sql.Composed:
         return self.violated
+
+    @property
+    @override
+    def at_once(self) -> "Repair":
+        return self if self.whole is None else replace(self, violated=self.whole)
 
     @property
     @override
