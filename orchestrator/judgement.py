@@ -10,9 +10,11 @@ from orchestrator import reports
 from orchestrator.engine import journal, sentry
 from orchestrator.engine.connection import Connection, explained
 from orchestrator.engine.journal import Record
+from orchestrator.engine.verification import glance, unproven
 from orchestrator.errors import (
     ConfigurationError,
     EcmError,
+    PreconditionError,
     PrivilegeError,
     RefusedError,
     StatementFailedError,
@@ -30,6 +32,9 @@ from orchestrator.reporting import reason_report
 from orchestrator.sql.identifiers import verbatim
 from orchestrator.stage import Scene, Stage
 from orchestrator.words import listed
+
+GLANCE = 10.0
+"""Seconds that a look at all rows may take before a plan has begun."""
 
 
 class Judgement:
@@ -152,12 +157,33 @@ class Judgement:
         facts = self._stage.facts(scene.connection, scene.plan)
         problems = compiler.problems(scene.plan, move.phases[0], facts)
         if problems or move.origin is State.PLANNED:
-            return problems
+            return problems or self.broken(scene, facts)[0]
         try:
             sentry.on_post(scene.connection, compiler.sync_triggers(scene.plan, facts))
         except VerificationError as error:
             return (error,)
         return ()
+
+    def broken(self, scene: Scene, facts: compiler.Facts) -> tuple[tuple[EcmError, ...], tuple[str, ...]]:
+        """Look for rows that break what nothing repairs, before a plan begins.
+
+        Returns:
+            An error for each table that has some; and a line for each where the look took too long, which expand
+            itself then takes, range by range.
+        """
+        found: list[EcmError] = []
+        unknown: list[str] = []
+        for proof in compiler.demanded(scene.plan, facts):
+            with explained(proof.title):
+                verdict = glance(scene.connection, proof, seconds=GLANCE)
+            if verdict is None:
+                unknown.append(
+                    f"rows of {proof.table} were not counted within {GLANCE:g} s; expand looks at all of them"
+                )
+            elif verdict.mismatches:
+                error = unproven(verdict)
+                found.append(PreconditionError(error.message, details=error.details, hint=error.hint))
+        return tuple(found), tuple(unknown)
 
     def _ledger_is_broken(self) -> bool:
         with closing(self._stage.ledger()) as ledger:

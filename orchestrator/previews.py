@@ -74,6 +74,9 @@ class Previews:
         facts = self._stage.facts(scene.connection, plan) if facts is None else facts
         ahead = PHASES[STATES.index(state) :]
         problems = compiler.problems(plan, ahead[0], facts) if ahead and scene.position.phase is None else ()
+        unknown: tuple[str, ...] = ()
+        if ahead == PHASES and not problems and scene.position.phase is None:
+            problems, unknown = self._judgement.broken(scene, facts)
         there = not any(is_missing(error) for error in problems)
         steps: Steps = {each: compiler.steps(plan, each, facts) for each in ahead if there}
         tables = tuple(self._table(scene, table, steps) for table in facts.values())
@@ -96,7 +99,7 @@ class Previews:
                 )
                 for each, several in steps.items()
             ),
-            beware=(*compiler.beware(plan, facts), *_of_extensions(tables)),
+            beware=(*compiler.beware(plan, facts), *unknown, *_of_extensions(tables)),
             obstacles=(*map(error_report, problems), *self._judgement.neighbours(scene)),
             next_command=self._stage.next_command(plan.plan, scene.branch, scene.position),
             sessions=_in_the_way(scene.connection, steps),

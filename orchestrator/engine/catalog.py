@@ -78,6 +78,7 @@ def read_table(
     if behind is not None:
         head = _one(connection, _TABLE, [behind.schema, behind.name]) or head
     oid = head["oid"]
+    head |= {name: tuple(head[name]) for name in ("key", "constraints")}
     found = tuple(_column(row) for row in _rows(connection, _COLUMNS, [oid]))
     names = {number: row["name"] for row in _rows(connection, _COLUMN_NUMBERS, [oid]) for number in [row["number"]]}
     table = Table(
@@ -197,7 +198,11 @@ SELECT c.oid::bigint, c.relkind::text AS kind, pg_catalog.pg_get_userbyid(c.relo
   pg_catalog.has_schema_privilege(n.oid, 'CREATE') AS may_create_in_schema, current_user AS role,
   (SELECT r.rolsuper FROM pg_catalog.pg_roles r WHERE r.oid = c.relowner) AS owner_is_superuser,
   (SELECT max(e.relnatts) FROM pg_catalog.pg_class e
-   WHERE e.oid = c.oid OR e.oid IN (SELECT relid FROM pg_catalog.pg_partition_tree(c.oid)))::integer AS attributes
+   WHERE e.oid = c.oid OR e.oid IN (SELECT relid FROM pg_catalog.pg_partition_tree(c.oid)))::integer AS attributes,
+  array(SELECT a.attname::text FROM pg_catalog.pg_constraint k, pg_catalog.unnest(k.conkey) WITH ORDINALITY u (n, place)
+        JOIN pg_catalog.pg_attribute a ON a.attrelid = c.oid AND a.attnum = u.n
+        WHERE k.conrelid = c.oid AND k.contype = 'p' ORDER BY u.place) AS key,
+  array(SELECT k.conname::text FROM pg_catalog.pg_constraint k WHERE k.conrelid = c.oid ORDER BY 1) AS constraints
 FROM pg_catalog.pg_class c JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace
 WHERE n.nspname = %s AND c.relname = %s AND c.relkind IN ('r', 'p', 'v', 'm', 'f')
 """
@@ -301,7 +306,9 @@ SELECT x.relname AS name, i.indisunique AND i.indimmediate AND NOT i.indisexclus
   -- A zero stands for an expression; the columns of INCLUDE come after the keys.
   CASE WHEN i.indpred IS NULL AND NOT 0 = ANY (i.indkey::int2[])
     THEN array(SELECT number FROM pg_catalog.unnest(i.indkey::int2[]) WITH ORDINALITY k (number, place)
-               WHERE place <= i.indnkeyatts ORDER BY place) ELSE '{{}}' END AS keys
+               WHERE place <= i.indnkeyatts ORDER BY place) ELSE '{{}}' END AS keys,
+  array(SELECT pg_catalog.pg_get_indexdef(x.oid, place, false) FROM pg_catalog.generate_series(1, i.indnkeyatts) place
+        ORDER BY place) AS spelled
 FROM pg_catalog.pg_index i JOIN pg_catalog.pg_class x ON x.oid = i.indexrelid
 JOIN pg_catalog.pg_class c ON c.oid = i.indrelid JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace
 WHERE i.indrelid = %s ORDER BY x.relname
@@ -363,9 +370,9 @@ def _accepts_null(connection: Connection, column: Column) -> bool:
 
 
 def _index(row: dict[str, Any], names: dict[int, str]) -> Index:
-    numbers, keys = row.pop("numbers"), row.pop("keys")
+    numbers, keys, spelled = row.pop("numbers"), row.pop("keys"), row.pop("spelled")
     columns = frozenset(names[number] for number in numbers if number in names)
-    return Index(columns=columns, keys=tuple(names[number] for number in keys), **row)
+    return Index(columns=columns, keys=tuple(names[number] for number in keys), spelled=tuple(spelled), **row)
 
 
 def _trigger(row: dict[str, Any]) -> Trigger:

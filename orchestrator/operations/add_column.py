@@ -136,7 +136,7 @@ class AddColumn(Operation):
     @override
     def mentions(self) -> frozenset[tuple[str, str]]:
         expressions = (each for each in (self._filled_with, self.check) if each is not None)
-        return frozenset((str(self.target), word) for word in words(expressions))
+        return frozenset((str(self.target), word) for word in words(*expressions))
 
     @override
     def made(self) -> tuple[str, ...]:

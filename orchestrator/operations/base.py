@@ -274,6 +274,14 @@ class Operation(BaseModel, ABC):
         """What follows the switch, or rather comes before it on the way back; steps of their own."""
         return ()
 
+    def demands(self, facts: Table) -> tuple[Mapping, ...]:
+        """What every row has to be like, and nothing makes so; it is proven before anything is touched, and later."""
+        return ()
+
+    def hold(self, facts: Table) -> tuple[Step, ...]:
+        """What has PostgreSQL refuse new rows that break a rule, before the others are repaired for the last time."""
+        return ()
+
     def before_contract(self, facts: Table) -> tuple[Step, ...]:
         """What readies the new side for contract, once nobody writes the old one; steps of their own."""
         return ()

@@ -15,7 +15,13 @@ from orchestrator.sql.steps import LockMode, Proof, Statement, Step, Transaction
 
 
 def validated(
-    facts: Table, name: str, definition: sql.Composed, *, what: str, also: tuple[TableName, ...] = ()
+    facts: Table,
+    name: str,
+    definition: sql.Composed,
+    *,
+    what: str,
+    also: tuple[TableName, ...] = (),
+    lock: LockMode = LockMode.ACCESS_EXCLUSIVE,
 ) -> tuple[Step, ...]:
     """Return the steps that put a constraint on a table.
 
@@ -25,6 +31,7 @@ def validated(
         definition: from CHECK or FOREIGN KEY on.
         what: what it demands of a row, for a person.
         also: other tables that it locks.
+        lock: the lock that it takes.
     """
     table, constraint = facts.name.identifier, sql.Identifier(name)
     return (
@@ -32,7 +39,7 @@ def validated(
             key=f"hold {name}",
             title=f"new rows must have {what}",
             tables=(*facts.lockable, *also),
-            lock=LockMode.ACCESS_EXCLUSIVE,
+            lock=lock,
             statements=(
                 sql.SQL("ALTER TABLE {} ADD CONSTRAINT {} {} NOT VALID").format(table, constraint, definition),
             ),

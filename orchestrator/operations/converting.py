@@ -126,7 +126,7 @@ class Converting(Operation):
     @override
     def mentions(self) -> frozenset[tuple[str, str]]:
         ways_back = (way for way in map(self.back, self.sources) if way is not None)
-        found = words((*(result.using for result in self.results), *ways_back))
+        found = words(*(result.using for result in self.results), *ways_back)
         return frozenset((str(self.target), word) for word in found)
 
     @override

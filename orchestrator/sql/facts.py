@@ -89,6 +89,8 @@ class Index:
     """Whether logical replication tells rows apart by it (ALTER TABLE, REPLICA IDENTITY USING INDEX)."""
     keys: tuple[str, ...] = ()
     """Its key columns in their order, where there is an entry for every row, by columns and no expressions."""
+    spelled: tuple[str, ...] = ()
+    """Its keys as PostgreSQL writes them: columns, quoted where they have to be, or expressions."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -221,6 +223,10 @@ class Table:
     owner_is_superuser: bool
     search_path: str = '"$user", public'
     """Where the role's own sessions look names up, as SHOW search_path prints it."""
+    key: tuple[str, ...] = ()
+    """The columns of its primary key, where it has one."""
+    constraints: tuple[str, ...] = ()
+    """The names of its constraints."""
     partitions: tuple[TableName, ...] = ()
     """The partitions that hold its rows, where it is partitioned, at whatever depth."""
     tree: tuple[tuple[TableName, TableName], ...] = ()

@@ -6,7 +6,6 @@ catalog keeps it ("Identifiers and Key Words", PostgreSQL manual, section 4.1.1)
 
 import hashlib
 import re
-from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import LiteralString, Self, cast
 
@@ -98,16 +97,6 @@ def _quoted(rest: str, text: str) -> tuple[str, str]:
         position = end + 2
 
 
-def words(expressions: Iterable[str]) -> frozenset[str]:
-    """Return every word of SQL expressions that may be a column's name, as the catalog would have it."""
-    found: set[str] = set()
-    for text in expressions:
-        bare = re.sub(r"'(?:[^']|'')*'", " ", text)
-        found |= {quoted.replace('""', '"') for quoted in re.findall(r'"((?:[^"]|"")+)"', bare)}
-        found |= {word.lower() for word in re.findall(r"[^\W\d][\w$]*", re.sub(r'"(?:[^"]|"")*"', " ", bare))}
-    return frozenset(found)
-
-
 def aside(table: TableName) -> TableName:
     """Return the name that a table has while a view of ecm's has its own."""
     return TableName(table.schema, bounded(table.name, JOURNAL_SCHEMA))
@@ -119,6 +108,21 @@ def verbatim(text: str) -> sql.SQL:
     Neither is data: it is meant to be executed as it stands, and it is never assembled from values.
     """
     return sql.SQL(cast("LiteralString", text))
+
+
+_WORD = re.compile(r"""[eE]'(?:[^'\\]|\\.|'')*'|'(?:[^']|'')*'|"((?:[^"]|"")+)"|([^\W\d][\w$]*)""", re.DOTALL)
+"""Text in quotes, a quoted name, or a word."""
+
+
+def words(*expressions: str) -> frozenset[str]:
+    """Return every word of SQL expressions that may be a column's name: more than are, but none too few.
+
+    Quoted names are as they stand; others PostgreSQL folds to lower case.
+    """
+    found = (pair for expression in expressions for pair in _WORD.findall(expression))
+    return frozenset(
+        quoted.replace('""', '"') if quoted else plain.lower() for quoted, plain in found if quoted or plain
+    )
 
 
 def bounded(*parts: str) -> str:

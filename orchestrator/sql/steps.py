@@ -86,6 +86,8 @@ class Transaction:
     back_alone: bool = False
     """Whether it is of the way back alone: its inverse is run although nothing of it was run forward."""
 
+    follows: str | None = None
+    """The key of the step without which its inverse has nothing to take back; its own where that is None."""
     views: tuple[TableName, ...] = ()
     """Views over the tables, locked before them.
 
@@ -141,6 +143,8 @@ class ConcurrentIndex(OnTable):
     """The definition from ` USING` on."""
     like: str | None = None
     """The index that it is a twin of, if any."""
+    again: "Sweep | None" = None
+    """What repairs rows that have come to share their values since, before it is built anew."""
     lock: ClassVar[LockMode] = LockMode.SHARE_UPDATE_EXCLUSIVE
 
     @property
@@ -221,6 +225,10 @@ class Proof(OnTable):
         return (*self.evening, self.count(self.table, _SHOWN))
 
 
+RESTORE = "restore"
+"""The purpose of a sweep that gives rows their own values back."""
+
+
 @dataclass(frozen=True, kw_only=True)
 class Sweep(OnTable):
     """Fill the new columns of every row that no write has filled yet, then prove it."""
@@ -235,7 +243,15 @@ class Sweep(OnTable):
     well by then, and an audit trigger would take the backfill for a change of every row.
     """
     kept_by: tuple[SyncTrigger, ...] = ()
+    purpose: str = "backfill"
+    """What it is for: each purpose has a checkpoint of its own."""
     lock: ClassVar[LockMode] = LockMode.ROW_EXCLUSIVE
+
+    @property
+    @override
+    def inverse(self) -> tuple[Statement, ...]:
+        """Nothing is taken back; a sweep that is itself part of a rollback is run as it stands."""
+        return self.statements if self.purpose == RESTORE else ()
 
     @property
     def proof(self) -> Proof:

@@ -24,6 +24,23 @@ EXAMPLES = {
     },
     "rename_column": {"kind": "rename_column", "table": "books", "column": "year", "to": "published"},
     "rename_table": {"kind": "rename_table", "table": "books", "to": "volumes"},
+    "add_check": {"kind": "add_check", "table": "books", "name": "dated", "check": "year > 0", "using": {"year": "1"}},
+    "add_foreign_key": {
+        "kind": "add_foreign_key",
+        "table": "books",
+        "name": "by",
+        "columns": ["author"],
+        "references": {"table": "authors", "columns": ["id"]},
+        "using": {"author": "NULL"},
+    },
+    "add_unique": {
+        "kind": "add_unique",
+        "table": "books",
+        "name": "one_isbn",
+        "columns": ["isbn"],
+        "using": {"isbn": "isbn || '-' || id"},
+    },
+    "set_not_null": {"kind": "set_not_null", "table": "books", "column": "year", "using": "2000"},
     "split_column": {
         "kind": "split_column",
         "table": "users",
@@ -56,6 +73,7 @@ def test_every_file_is_a_kind() -> None:
         "keepsake",
         "trying",
         "viewing",
+        "repairing",
     }
     assert set(KINDS) == files == set(EXAMPLES)
 
