@@ -51,7 +51,7 @@ class Previews:
         preview, left = None, ()
         if not offline:
             with self._stage.open(branch) as connection:
-                facts = self._stage.facts(connection, plan)
+                facts = self._stage.facts(connection, plan, texts=True)
                 raise_first(compiler.unfit(plan, facts))
                 scene = Scene(plan=plan, branch=branch, connection=connection, record=None)
                 preview = self.preview(scene, None, facts)
@@ -71,7 +71,7 @@ class Previews:
     def preview(self, scene: Scene, phase: Phase | None, facts: compiler.Facts | None = None) -> reports.PreviewReport:
         """Return every statement of a plan's phases, or of one, as they would run now, and what they would take."""
         plan, state = scene.plan, scene.position.state
-        facts = self._stage.facts(scene.connection, plan) if facts is None else facts
+        facts = self._stage.facts(scene.connection, plan, texts=True) if facts is None else facts
         ahead = PHASES[STATES.index(state) :]
         problems = compiler.problems(plan, ahead[0], facts) if ahead and scene.position.phase is None else ()
         unknown: tuple[str, ...] = ()

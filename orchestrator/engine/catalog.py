@@ -21,8 +21,13 @@ from orchestrator.sql.identifiers import TableName, aside, verbatim
 from orchestrator.words import did_you_mean
 
 
-def read_tables(connection: Connection, changes: Iterable[Operation]) -> dict[TableName, Table]:
+def read_tables(connection: Connection, changes: Iterable[Operation], *, texts: bool = True) -> dict[TableName, Table]:
     """Return the facts of every table that changes concern, in their order.
+
+    Args:
+        connection: a session with the branch, in autocommit.
+        changes: of a plan.
+        texts: whether to find out how readers would read over the new columns, which may lock a table for a moment.
 
     Raises:
         PreconditionError: one of them does not exist.
@@ -45,7 +50,7 @@ def read_tables(connection: Connection, changes: Iterable[Operation]) -> dict[Ta
     }
     return {
         table: readers.with_readers(
-            connection, found, [move for change in wanted[table] for move in change.moves(found)]
+            connection, found, [move for change in wanted[table] for move in change.moves(found)], texts=texts
         )
         for table, found in facts.items()
     }

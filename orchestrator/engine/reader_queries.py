@@ -85,8 +85,9 @@ def _uninvited(kind: str) -> str:
 
 
 def _obstacle(owner: str, class_name: str, oid: str) -> str:
-    """Why the connected role could not make it again as it is; the first that applies."""
+    """Why the connected role could not make it again as it is; the first that applies. What is ecm's stays as it is."""
     return f"""
+  WHEN n.nspname = 'ecm' THEN NULL
   WHEN EXISTS (SELECT FROM pg_catalog.pg_depend x WHERE x.classid = 'pg_catalog.{class_name}'::pg_catalog.regclass
     AND x.objid = {oid} AND x.deptype = 'e') THEN 'it belongs to an extension'
   WHEN EXISTS (SELECT FROM pg_catalog.pg_seclabel x WHERE x.objoid = {oid}

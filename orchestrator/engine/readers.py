@@ -43,13 +43,17 @@ class _Found:
     unmovable: tuple[Dependent, ...]
 
 
-def with_readers(connection: Connection, table: Table, moves: Iterable[Move]) -> Table:
+def with_readers(connection: Connection, table: Table, moves: Iterable[Move], *, texts: bool = True) -> Table:
     """Return a table's facts with the readers of the columns that a switch moves them between.
 
     Args:
         connection: a session with the branch, in autocommit.
         table: its facts.
         moves: from which column to which.
+        texts: whether to find out how the readers would read over the new column.
+
+    Raises:
+        psycopg.errors.LockNotAvailable: texts were needed, and the table was not to be had within the budget.
     """
     for move in moves:
         found = {
@@ -60,11 +64,10 @@ def with_readers(connection: Connection, table: Table, moves: Iterable[Move]) ->
         readers = {column: tuple(each.readers.values()) for column, each in found.items()}
         unmovable = {column: each.unmovable for column, each in found.items()}
         old = found.get(move.old)
-        if old is not None and table.column(move.new) is not None:
-            readers[move.old], more = _moved(connection, table, move, old)
-            unmovable[move.old] = (*old.unmovable, *more)
-        elif old is not None:
+        if old is not None:
             unmovable[move.old] = (*old.unmovable, *_merging(old.readers.values(), move))
+        if old is not None and texts and table.column(move.new) is not None:
+            readers[move.old] = _moved(connection, table, move, old)
         table = replace(table, readers={**table.readers, **readers}, unmovable={**table.unmovable, **unmovable})
     return table
 
@@ -98,7 +101,10 @@ def _read(connection: Connection, table: Table, column: str) -> _Found:
     ]
     obstacles += [
         Dependent(
-            kind=row["kind"], name=f"{row['schema']}.{row['name']}", why=f"it cannot be made again: {row['obstacle']}"
+            kind=row["kind"],
+            name=f"{row['schema']}.{row['name']}",
+            why=f"it cannot be made again: {row['obstacle']}",
+            names_it=False,
         )
         for row in described
         if row["obstacle"] is not None
@@ -120,8 +126,9 @@ def _others(nodes: dict[Node, dict[str, Any]], wanted: set[Node]) -> list[Depend
     return [
         Dependent(
             kind=edge["kind"],
-            name=edge["identity"],
+            name=edge["identity"].partition("(")[0],
             why=f"it stands on {_on(nodes, edge)}, which has to be made again for the new column",
+            names_it=False,
         )
         for node, edge in nodes.items()
         if node not in wanted
@@ -226,14 +233,12 @@ class _UndoError(Exception):
     """Ends a transaction whose only purpose was to ask PostgreSQL something."""
 
 
-def _moved(
-    connection: Connection, table: Table, move: Move, found: _Found
-) -> tuple[tuple[Reader, ...], tuple[Dependent, ...]]:
-    """Return the readers with what they would read over the new column, and those that cannot be made to."""
+def _moved(connection: Connection, table: Table, move: Move, found: _Found) -> tuple[Reader, ...]:
+    """Return the readers with what they would read over the new column."""
     theirs = {node: reader for node, reader in found.readers.items() if not reader.is_ours}
     wanted = theirs if not move.in_place else {node: reader for node, reader in theirs.items() if reader.early}
     if not wanted or not table.may_alter or any(reader.aside for reader in theirs.values()):
-        return tuple(found.readers.values()), ()
+        return tuple(found.readers.values())
     texts: dict[Node, str] = {}
     try:
         with connection.transaction():
@@ -244,7 +249,7 @@ def _moved(
         return tuple(
             replace(reader, moved=texts[node].replace(quoted, new)) if node in texts else reader
             for node, reader in found.readers.items()
-        ), _merging(wanted.values(), move)
+        )
 
 
 def _marked(connection: Connection, table: Table, move: Move, readers: dict[Node, Reader]) -> dict[Node, str]:
@@ -272,10 +277,13 @@ def _merging(readers: Iterable[Reader], move: Move) -> tuple[Dependent, ...]:
         Dependent(
             kind=reader.kind,
             name=f"{reader.name.schema}.{reader.name.name}",
+            names_it=False,
             why=f"it joins USING ({move.old}), and the new column has another name while it is made",
         )
         for reader in readers
-        if (reader.early or not move.in_place) and merged.search(reader.definition)
+        if (reader.early or not move.in_place)
+        and not (reader.is_ours or reader.aside)
+        and merged.search(reader.definition)
     )
 
 

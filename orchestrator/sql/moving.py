@@ -6,8 +6,9 @@
     forget(facts, move)         Operation.clear: what stands aside goes, before contract drops the old column
     strangers(facts, move)      Operation.standing_on: what stands on the old column and is not ecm's
 
-The operation names its moves (`Operation.moves`), so that they are in the facts, and adds
-`facts.unmovable` to what it reports as unfollowed.
+The operation names its moves (`Operation.moves`), the same before and after, so that they are in the facts,
+and adds `facts.unmovable[move.old]` to what it reports as unfollowed. `Table.readers` is by the names that the
+columns have now; `Operation.unswitched` leaves it as it is.
 """
 
 from psycopg import sql
@@ -120,11 +121,12 @@ def forget(facts: Table, move: Move) -> tuple[Statement, ...]:
 
 
 def strangers(facts: Table, move: Move) -> tuple[Dependent, ...]:
-    """Return what stands on the old column, under the name it has after the switch, and does not stand aside."""
+    """Return what stands on the old column after the switch, or on what stands aside, and is not ecm's own."""
     ours = (f"{JOURNAL_SCHEMA}.", KEPT)
     found = facts.tracked.get(move.left, ())
     # A rule is tracked under its table's name, and says its own in why.
-    return tuple(each for each in found if not (each.name.startswith(ours) or each.why.startswith(KEPT)))
+    tracked = (each for each in found if not (each.name.startswith(ours) or each.why.startswith(KEPT)))
+    return tuple(dict.fromkeys((*tracked, *facts.unmovable.get(move.left, ()))))
 
 
 def _readers(facts: Table, move: Move) -> tuple[Reader, ...]:

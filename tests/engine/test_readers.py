@@ -330,6 +330,12 @@ def test_an_ordinary_role_moves_what_its_groups_own(shop: Any, roles: Roles) -> 
     }
     made.back()
     assert fingerprint(made.db) == before
+    made.there()
+    made.contract()
+    assert fingerprint(made.db).keys() == there.keys() - {'column "my shop"."Sales"."Amount old"'} - {
+        name for name in there if "ecm_was" in name
+    }
+    assert _ecm(made.db) == []
 
 
 UNMOVABLE = {
@@ -376,10 +382,16 @@ def test_a_view_of_another_owner_is_named(shop: Any, roles: Roles) -> None:
     )
     made.url = as_role(made.url, role)
     (found,) = made.facts().unmovable["Amount"]
-    assert (found.name, found.why) == (
-        "public.big",
-        f"it cannot be made again: role {role} is no member of its owner, {other}",
-    )
+    why = f"it cannot be made again: role {role} is no member of its owner, {other}"
+    assert (found.name, found.why) == ("public.big", why)
+
+
+def test_what_comes_to_stand_on_what_stands_aside_keeps_contract_waiting(shop: Any) -> None:
+    """Nothing of the person's is dropped with what ecm set aside."""
+    made: Shop = shop(VIEW, IN_PLACE)
+    made.there()
+    run(made.db, "CREATE TABLE mine (b ecm.was_public_big)")
+    assert "public.mine" in {each.name for each in moving.strangers(made.facts(), IN_PLACE)}
 
 
 def test_a_temporary_view_is_named(shop: Any) -> None:
