@@ -15,7 +15,7 @@ from psycopg import sql
 from pydantic import ValidationError
 from servers import both_versions
 
-from orchestrator.errors import PreconditionError
+from orchestrator.errors import PreconditionError, VerificationError
 from orchestrator.plan.lifecycle import State
 from orchestrator.sql.identifiers import TableName
 
@@ -424,6 +424,21 @@ def test_partitions_that_come_at_any_level(journeys: Journeys) -> None:
     assert ask(db, "SELECT count(*) FROM pg_class WHERE relname LIKE '%ecm%'") == ask(
         db, "SELECT count(*) FROM pg_class WHERE relnamespace = 'ecm'::regnamespace AND relname LIKE '%ecm%'"
     )
+
+
+@pytest.mark.parametrize("partition", ['"Archive"."Mid 0"', "books_mid"])
+def test_a_trigger_disabled_at_any_level(journeys: Journeys, partition: str) -> None:
+    """On a leaf it lets rows pass by; on a branch, partitions that come would have it disabled from the beginning."""
+    shape = SHAPES["partitions of partitions"]
+    journey = journeys(shape.written(f"{shape.start}; {FILLED}"), {**RENAME})
+    journey.advance(State.BACKFILLED)
+    run(journey.db, f"ALTER TABLE ONLY {partition} DISABLE TRIGGER USER")
+    with pytest.raises(VerificationError) as found:
+        journey.advance()
+    (remedy,) = (line for line in found.value.details if line.startswith("ALTER TABLE"))
+    assert partition.rpartition(".")[2].strip('"') in remedy
+    run(journey.db, remedy)
+    assert journey.advance() is State.READS_MIGRATED
 
 
 # ---------------------------------------------------------------- types of every kind, split and put together again
