@@ -22,6 +22,7 @@ from orchestrator.plan.schema import Notes, render_plan
 from orchestrator.records import MOVE
 from orchestrator.reporting import error_report, is_missing, step_preview
 from orchestrator.sql.facts import Table
+from orchestrator.sql.identifiers import TableName
 from orchestrator.sql.steps import LockMode, Step
 from orchestrator.stage import Scene, Stage
 from orchestrator.words import kebab
@@ -102,7 +103,7 @@ class Previews:
             beware=(*compiler.beware(plan, facts), *unknown, *_of_extensions(tables)),
             obstacles=(*map(error_report, problems), *self._judgement.neighbours(scene)),
             next_command=self._stage.next_command(plan.plan, scene.branch, scene.position),
-            sessions=_in_the_way(scene.connection, steps),
+            sessions=_in_the_way(scene.connection, steps, tuple(facts)),
         )
 
     def _table(self, scene: Scene, table: Table, steps: Steps) -> reports.TableFacts:
@@ -204,7 +205,9 @@ def _of_extensions(tables: Iterable[reports.TableFacts]) -> tuple[str, ...]:
     )
 
 
-def _in_the_way(connection: Connection, steps: Steps) -> tuple[reports.SessionReport, ...]:
+def _in_the_way(
+    connection: Connection, steps: Steps, tables: tuple[TableName, ...]
+) -> tuple[reports.SessionReport, ...]:
     """Return who would be waited for at this moment, and whose snapshot keeps dead rows from being taken away."""
     locking = (LockMode.ACCESS_EXCLUSIVE, LockMode.SHARE_ROW_EXCLUSIVE)
     wanted = tuple(
@@ -215,7 +218,8 @@ def _in_the_way(connection: Connection, steps: Steps) -> tuple[reports.SessionRe
     if not wanted:
         return ()
     now = survey.present(connection, wanted)
-    found = [_session(each, f"holds a lock on {' or '.join(map(str, wanted))}") for each in now.holding]
+    # Partitions and referenced tables are locked too; they are not told apart here.
+    found = [_session(each, f"holds a lock on {' or '.join(map(str, tables))}") for each in now.holding]
     found += [reports.SessionReport(pid=None, seconds=None, message=line) for line in now.prepared]
     oldest = now.oldest
     if oldest is not None and oldest.seconds >= _MINDED and oldest.pid not in {each.pid for each in now.holding}:

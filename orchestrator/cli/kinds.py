@@ -48,8 +48,14 @@ def _group() -> None:
 def _add(app: typer.Typer, name: str, operation: type[Operation]) -> None:
     fields = {field: info for field, info in operation.model_fields.items() if field != "kind"}
 
+    command = f"ecm plan {name}"
+
     def draft(desk: Desk, *, name: str | None, branch: str | None, offline: bool, **given: Any) -> None:
-        change = _build(operation, {field: _value(field, fields[field], value) for field, value in given.items()})
+        try:
+            change = _build(operation, {field: _value(field, fields[field], value) for field, value in given.items()})
+        except UsageError as error:
+            error.hint = error.hint or f"{command} --help"
+            raise
         if offline and branch is not None:
             raise UsageError("--offline looks at no database, and --branch names one", hint="leave one of them out")
         desk.show(desk.conductor().draft(change, name=name, branch=branch, offline=offline))
@@ -65,7 +71,7 @@ def _add(app: typer.Typer, name: str, operation: type[Operation]) -> None:
         draft,
         parameters,
         help_text=inspect.getdoc(operation) or "",
-        examples=[f"ecm plan {name} {example}"],
+        examples=[f"{command} {example}"],
     )
 
 
@@ -208,10 +214,13 @@ def _build(operation: type[Operation], given: Mapping[str, Any]) -> Operation:
     try:
         return operation.model_validate(values)
     except ValidationError as error:
+        problems = error.errors()
+        places = [problem["loc"] for problem in problems]
+        # That there is none is not worth a word where there was one, and why it is none is said.
+        beneath = {place[:length] for place in places for length in range(len(place)) if length}
+        told = (problem for problem in problems if problem["loc"] not in beneath)
         raise UsageError(
-            f"that is not a {operation.model_fields['kind'].default}",
-            details=[_said(problem, operation) for problem in error.errors()],
-            hint=f"ecm plan {_kebab(operation.model_fields['kind'].default)} --help",
+            f"that is not a {operation.model_fields['kind'].default}", details=[_said(each, operation) for each in told]
         ) from None
 
 

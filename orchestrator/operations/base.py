@@ -101,11 +101,11 @@ def guide_to(*, old: str, new: str, expand: str, ending: str) -> Dictionary[str,
     return {
         "expand": Guide(about=expand, deploy="nothing yet; the application goes on as it is"),
         "backfill": Guide(
-            about=f"Rows from before get {new}, in batches, while the application writes; then every row is proven.",
+            about=f"Rows from before get {new}, while the application writes; then every row is proven.",
             deploy=f"the version that reads and writes {new} may be deployed from here on, beside the old one",
         ),
         "migrate_reads": Guide(
-            about=f"Where a statement writes both sides, {new} counts from here on; {old} is still kept in step.",
+            about="Where a statement writes both sides, the new one counts from here on; the old is kept in step.",
             deploy=f"the version that reads and writes {new}, everywhere",
         ),
         "contract": Guide(about=ending, deploy=f"nothing; a version that uses {old} must be gone everywhere"),

@@ -108,7 +108,7 @@ class Converting(Operation):
             expand=f"{new} {appear} beside {old}; what is written to one side is written to the other."
             if not self.one_way
             else f"{new} {appear} beside {old}; old readers do not see what new writers write (one_way).",
-            ending=f"{old} {'goes' if len(self.sources) == 1 else 'go'}, with indexes and constraints of the old side.",
+            ending=f"{old} {'goes' if len(self.sources) == 1 else 'go'}, with indexes and constraints on that side.",
         )
 
     @override

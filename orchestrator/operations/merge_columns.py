@@ -29,7 +29,7 @@ class MergeColumns(Converting):
     ]
     reverse: Annotated[
         dict[ColumnField, Expression],
-        Field(description="The old columns' values, {column: expression} over the new one"),
+        Field(description="The old columns' values, over the new one: {column: expression, …}"),
     ] = {}  # noqa: RUF012 - pydantic copies it
 
     @override

@@ -70,7 +70,7 @@ class RenameColumn(Operation):
     @property
     @override
     def ending(self) -> str:
-        return f"give {self.column} its final name, {self.to}"
+        return f"rename {self.column} to {self.to}"
 
     @override
     def guide(self) -> Mapping[str, Guide]:

@@ -270,7 +270,9 @@ def _warnings(plan: Plan, facts: Table) -> Iterable[str]:
         yield f"trigger {trigger.name} {how} the backfill writes"
     for publication in facts.publications:
         yield f"publication {publication} sends whole rows of {facts.name}: add the new column on its subscribers first"
-    yield f"COPY {facts.name} FROM without a column list, and SELECT *, see one more column until contract"
+    if more := tuple(name for change in _on(plan, facts) for name in change.made()):
+        since = "until contract" if all(change.renames() for change in _on(plan, facts)) else "from expand on"
+        yield f"COPY {facts.name} FROM without a column list, and SELECT *, see {listed(more)} too, {since}"
 
 
 def _in_the_way(plan: Plan, change: Operation, dependent: Dependent) -> EcmError:

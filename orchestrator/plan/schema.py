@@ -120,11 +120,17 @@ def _sections(plan: Plan, notes: Notes) -> Iterator[str]:
         if values.get(phase) or offered:
             said = _yaml({phase: values[phase]}) if values.get(phase) else f"{phase}:\n"
             comment = _comment(notes.about.get(phase) or settings.__doc__ or "")
-            yield comment + said + "".join(f"  # {line}\n" for line in offered)
+            yield comment + said + "".join(f"  # {_printable(line)}\n" for line in offered)
 
 
 def _comment(text: str) -> str:
-    return "".join(f"# {line}\n" for line in wrap(text, _COMMENT, break_long_words=False, break_on_hyphens=False))
+    lines = wrap(_printable(text), _COMMENT, break_long_words=False, break_on_hyphens=False)
+    return "".join(f"# {line}\n" for line in lines)
+
+
+def _printable(text: str) -> str:
+    """Return a line that may stand in a comment, whatever names are in it: a comment knows no escapes."""
+    return "".join(character if character.isprintable() else "?" for character in text)
 
 
 class _Flow(tuple[str, ...]):

@@ -6,6 +6,8 @@ import sys
 import pytest
 from cli.runs import Project
 
+from orchestrator.operations import KINDS
+
 COMMANDS = (
     "init", "doctor", "advance", "rollback", "gate", "status", "verify", "history", "audit verify", "demo",
     "plan list", "plan show", "plan validate", "plan schema", "plan rename-column",
@@ -39,6 +41,21 @@ def test_help_of_plan_lists_the_kinds_of_change(nowhere: Project) -> None:
     """A kind of change is a subcommand with its fields as arguments."""
     assert "rename-column" in nowhere.ecm("plan", "--help").out
     assert "{TABLE} {COLUMN} {TO}" in nowhere.ecm("plan", "rename-column", "--help").out
+
+
+def test_help_of_plan_is_grouped_and_whole(nowhere: Project) -> None:
+    """Its own commands come first, then the kinds by what they are about, each with a whole sentence, in 80 columns."""
+    out = nowhere.ecm("plan", "--help").out
+    titles = [line for line in out.splitlines() if line.endswith(":") and not line.startswith(" ")]
+
+    assert titles[:3] == ["Options:", "Look at plans:", "Write a plan for a column:"]
+    assert max(map(len, out.splitlines())) <= 80
+    assert "..." not in out.partition("\n")[2], "a sentence was cut"
+    assert all(f"\n  {kind.replace('_', '-')} " in out for kind in KINDS)
+    for kind in KINDS:
+        answer = nowhere.ecm("plan", kind.replace("_", "-"), "--help")
+        assert f"Example: ecm plan {kind.replace('_', '-')} " in answer.out
+        assert max(map(len, answer.out.splitlines())) <= 80
 
 
 @pytest.mark.parametrize("arguments", [["--help"], ["--version"]])

@@ -67,6 +67,58 @@ def test_a_preview_has_every_statement_with_its_lock(project: Project) -> None:
     assert "ACCESS EXCLUSIVE" in {step["lock"] for step in steps}
 
 
+def test_a_preview_tells_what_it_expects(project: Project) -> None:
+    """Sizes, a forecast with its ranges, and what hangs on the columns, as values; the branch that was measured too."""
+    project.sql("development", "CREATE VIEW recent AS SELECT published_year FROM books")
+    report = project.ecm("plan", "show", PLAN, "--json").json
+    (books,) = report["tables"]
+
+    assert {"rows": 100, "analyzed": True, "extension": None, "triggers": [], "unfollowed": []}.items() <= books.items()
+    assert books["heap_bytes"] + books["index_bytes"] + books["toast_bytes"] == books["bytes"]
+    assert books["hanging"] == [
+        {
+            "fate": "follow by themselves",
+            "dependents": [{"kind": "view", "name": "public.recent", "why": "", "acknowledged": False}],
+        }
+    ]
+    assert {"writes": True, "as_on": None, "indexes_built": []}.items() <= books["forecast"].items()
+    for key in ("seconds", "rows_per_second", "new_columns", "heap_growth", "index_growth", "disk", "wal"):
+        assert 0 <= books["forecast"][key]["least"] <= books["forecast"][key]["most"]
+    assert report["sessions"] == []
+    assert {phase["lock_timeout"] for phase in report["phases"]} == {1.0}
+    assert all(step["waits"] and step["tables"] == ["books"] for phase in report["phases"] for step in phase["steps"])
+
+
+def test_a_preview_goes_by_what_was_measured_elsewhere(project: Project) -> None:
+    """The pace and the growth of the same plan on another branch are what is expected here."""
+    more = "INSERT INTO books SELECT n, 'more', n FROM generate_series(1000, 20999) n; ANALYZE books"
+    for branch in project.urls:
+        project.sql(branch, more)
+    project.ecm("advance", PLAN, "--branch", "development", "--to", "backfilled")
+    (books,) = project.ecm("plan", "show", PLAN, "-b", "production", "--phase", "expand", "--json").json["tables"]
+
+    assert books["forecast"]["as_on"] == "development"
+    assert books["forecast"]["rows_per_second"]["least"] == books["forecast"]["rows_per_second"]["most"] > 0
+    assert "as development did" in project.ecm("plan", "show", PLAN, "-b", "production").out
+    (done,) = project.ecm("plan", "show", PLAN, "-b", "development", "--json").json["tables"]
+    assert done["forecast"] is None, "there the backfill is over"
+
+
+def test_a_preview_names_a_neighbour_on_the_same_columns(project: Project) -> None:
+    """Before a plan begins, another one that changes the same column there is told, with the column."""
+    project.ecm("advance", PLAN, "--branch", "development")
+    (project.root / "plans" / "again.yaml").write_text(
+        "plan: again\nchanges:\n  - {kind: rename_column, table: books, column: published_year, to: year}\n"
+    )
+    shown = project.ecm("plan", "show", "again", "--json").json["obstacles"]
+    gate = project.ecm("gate", "again", "--branch", "development", "--json").json["reasons"]
+
+    assert [reason["code"] for reason in shown] == ["overlap"]
+    assert shown[0]["message"] == f"{PLAN} is under way on development and changes books.published_year too"
+    assert gate == shown
+    assert project.ecm("plan", "show", PLAN, "--json").json["obstacles"] == []
+
+
 def test_progress_stays_off_stdout(project: Project) -> None:
     """What happens while a phase runs is told on stderr; stdout is the report alone."""
     answer = project.ecm("advance", PLAN, "--branch", "development", "--json")

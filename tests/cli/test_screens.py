@@ -16,7 +16,11 @@ from orchestrator.reports import (
     AuditProblem,
     AuditReport,
     BranchStatus,
+    BuiltIndex,
+    DependentReport,
+    ForecastReport,
     GateReport,
+    HangingReport,
     HistoryEntry,
     HistoryReport,
     InProgress,
@@ -26,9 +30,11 @@ from orchestrator.reports import (
     PlanStatus,
     PlanSummary,
     PreviewReport,
+    Range,
     ReasonReport,
     Report,
     SampleReport,
+    SessionReport,
     StatusReport,
     StepDone,
     StepPreview,
@@ -330,6 +336,168 @@ def test_a_command_that_does_not_fit_stays_a_command() -> None:
 
     assert all(line.endswith(" \\") for line in text.splitlines()[:-1])
     assert " ".join(text.replace("\\\n", " ").split()) == command
+
+
+FORECAST = ForecastReport(
+    writes=True,
+    seconds=Range(least=150, most=225),
+    rows_per_second=Range(least=84_000, most=84_000),
+    as_on="development",
+    share_in_place=0.78,
+    new_columns=Range(least=49_600_000, most=49_600_000),
+    heap_growth=Range(least=300 << 20, most=1500 << 20),
+    index_growth=Range(least=60 << 20, most=600 << 20),
+    indexes_built=(BuiltIndex(name="t", like="books_year", bytes=Range(least=100 << 20, most=200 << 20)),),
+    disk=Range(least=460 << 20, most=2300 << 20),
+    wal=Range(least=3 << 30, most=5 << 30),
+)
+BOOKS = TableFacts(
+    table="books",
+    rows=12_400_000,
+    bytes=2 << 30,
+    indexes=4,
+    heap_bytes=1400 << 20,
+    index_bytes=600 << 20,
+    toast_bytes=48 << 20,
+    forecast=FORECAST,
+    hanging=(
+        HangingReport(
+            fate="follow by themselves",
+            dependents=(
+                DependentReport(kind="index", name="public.books_year"),
+                DependentReport(kind="policy", name="p on public.books"),
+                DependentReport(kind="constraint", name="loans_year_fkey on public.loans"),
+            ),
+        ),
+    ),
+    unfollowed=(DependentReport(kind="function", name="public.since", why="its plpgsql body names published_year"),),
+)
+EXPAND = PhasePreview(
+    phase="expand",
+    deploy="nothing yet",
+    lock_timeout=1.0,
+    steps=(
+        StepPreview(
+            key="expand",
+            title="add publication_year, and the trigger that keeps both sides in step",
+            sql='ALTER TABLE "public"."books" ADD COLUMN "publication_year" integer',
+            lock="ACCESS EXCLUSIVE",
+            waits="waits for every reader and writer under way",
+            transactional=True,
+            reversible=True,
+            note="catalog only",
+            tables=("books",),
+        ),
+    ),
+)
+PREVIEW = PreviewReport(
+    plan=PLAN,
+    branch="production",
+    checksum="",
+    description="",
+    state="planned",
+    changes=("books.published_year becomes publication_year",),
+    tables=(BOOKS,),
+    phases=(EXPAND,),
+    beware=(),
+    obstacles=(),
+    next_command=f"ecm advance {PLAN} --branch production",
+    sessions=(SessionReport(pid=4711, seconds=720, message="pid 4711, user web, idle, holds a lock on books"),),
+)
+
+
+def test_a_plan_is_told_with_what_it_takes() -> None:
+    """Before anything runs: size, time and how it is known, disk, WAL, what hangs on it, who is in the way; 80 columns."""
+    assert shown(PREVIEW).splitlines() == [
+        "rename-published-year on production                                      planned",
+        "  books.published_year becomes publication_year",
+        "",
+        "  books: about 12.4M rows, 4 indexes",
+        "    size           heap 1.37 GB, indexes 600 MB, TOAST 48 MB",
+        "    backfill       2 min to 4 min, as development did: 84k rows/s, 78% in place",
+        "    disk           460 MB to 2.2 GB more at the peak; the most where a long",
+        "                   transaction is open throughout; of it 100 MB to 200 MB for a",
+        "                   twin of books_year",
+        "    WAL            3 GB to 5 GB written by the backfill",
+        "    hanging on it  follow by themselves: 1 index (books_year), 1 policy (p), 1",
+        "                   constraint (loans_year_fkey on loans)",
+        "    cannot follow  function since: its plpgsql body names published_year (not",
+        "                   acknowledged yet)",
+        "",
+        "right now      pid 4711, user web, idle, holds a lock on books (transaction open",
+        "               for 12 min)",
+        "",
+        "expand",
+        "  1  add publication_year, and the trigger that keeps both sides in step",
+        "     ACCESS EXCLUSIVE: waits for every reader and writer under way, up to 1 s,",
+        "     then gives way and tries again",
+        '       ALTER TABLE "public"."books" ADD COLUMN "publication_year" integer',
+        "     catalog only",
+        "  your application  nothing yet",
+        "  undo              ecm rollback takes it back; nothing that was written is lost",
+        "",
+        "next      ecm advance rename-published-year --branch production",
+    ]
+
+
+GUESS = FORECAST.model_copy(
+    update={"as_on": None, "share_in_place": None, "rows_per_second": Range(least=20_000, most=200_000)}
+)
+
+
+@pytest.mark.parametrize(
+    ("forecast", "said", "unsaid"),
+    [
+        (GUESS, "2 min to 4 min: a guess, at 20k to 200k rows/s; it was not measured on any branch yet", "in place"),
+        (GUESS.model_copy(update={"rows_per_second": None}), "a guess from its size alone; ANALYZE", "rows/s"),
+        (GUESS.model_copy(update={"seconds": Range(least=0.1, most=0.9)}), "backfill a second or less disk", "guess"),
+        (FORECAST.model_copy(update={"new_columns": None}), "what the new values take, which nobody can tell", "NaN"),
+        (FORECAST.model_copy(update={"writes": False}), "nothing to fill, every row is read once", "rows/s"),
+        (
+            FORECAST.model_copy(update={"indexes_built": (BuiltIndex(name="u", like=None, bytes=None),)}),
+            "without index u, whose size nobody can tell yet",
+            "twin",
+        ),
+    ],
+)
+def test_what_nobody_can_know_is_said_in_words(forecast: ForecastReport, said: str, unsaid: str) -> None:
+    """A guess is called one; what is not known has no number."""
+    books = BOOKS.model_copy(update={"forecast": forecast})
+    text = " ".join(shown(PREVIEW.model_copy(update={"tables": (books,)})).split())
+    assert said in text
+    assert unsaid not in text
+
+
+def test_rows_that_were_never_counted_are_unknown() -> None:
+    """Never analyzed is not empty."""
+    for rows, analyzed, said in (
+        (0, False, "rows unknown: never analyzed"),
+        (0, True, "no rows"),
+        (9, True, "about 9 rows"),
+    ):
+        books = BOOKS.model_copy(update={"rows": rows, "analyzed": analyzed})
+        assert f"books: {said}, 4 indexes" in shown(PREVIEW.model_copy(update={"tables": (books,)}))
+
+
+def test_a_plan_that_cannot_begin_proposes_what_would_let_it() -> None:
+    """The remedy is the next command, where it is one."""
+    overlap = ReasonReport(code="overlap", message="other is under way", remedy="ecm advance other --branch production")
+    assert shown(PREVIEW.model_copy(update={"obstacles": (overlap,)})).endswith(f"next      {overlap.remedy}")
+    plain = ReasonReport(code="precondition", message="it is a view", remedy="change a table")
+    assert "\nnext" not in shown(PREVIEW.model_copy(update={"obstacles": (plain,)}))
+
+
+def test_a_command_is_never_broken_within_quotes() -> None:
+    """An option stays with its value, so that what is copied is what was meant."""
+    command = (
+        """ecm plan split-column users full_name --into "first_name text = split_part(full_name, ' ', 1)" --one-way"""
+    )
+    text = rendered(console(StringIO(), {"COLUMNS": "70"}), Command(command))
+    assert text.splitlines() == [
+        "ecm plan split-column users full_name \\",
+        """    --into "first_name text = split_part(full_name, ' ', 1)" \\""",
+        "    --one-way",
+    ]
 
 
 def entry(

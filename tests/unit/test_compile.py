@@ -337,6 +337,59 @@ def test_beware() -> None:
     ]
 
 
+def test_titles_say_what_is_done() -> None:
+    """What expand adds and contract does is told by name, one column or several, on one table or on two."""
+
+    def titles(plan: Plan, facts: dict[TableName, Table]) -> list[str]:
+        return [
+            step.title
+            for phase in PHASES
+            for step in compiler.steps(plan, phase, facts)
+            if step.key in ("expand", "contract") or step.key.startswith("analyze")
+        ]
+
+    assert titles(plan(), of(table())) == [
+        "add published, and the trigger that keeps both sides in step",
+        "statistics on published, for the planner",
+        "take the trigger away, and rename year to published",
+    ]
+    assert titles(TWO, TWO_FACTS) == [
+        "add published, full_name and heading, and the triggers that keep both sides in step",
+        "statistics on published and heading, for the planner",
+        "statistics on full_name, for the planner",
+        "take the triggers away, and rename year to published, rename name to full_name and rename title to heading",
+    ]
+
+
+def test_what_hangs_on_a_column() -> None:
+    """What PostgreSQL tracks is told with its fate; what a person takes care of is not among it."""
+    view, index_, body = (Dependent(kind=kind, name=f"public.{kind}", why="") for kind in ("view", "index", "function"))
+    split = {
+        "kind": "split_column",
+        "table": "books",
+        "column": "title",
+        "into": [{"column": "a", "type": "text", "using": "title"}],
+        "reverse": "a",
+    }
+    facts = table(
+        tracked={"year": (view, index_), "title": (view, index_), "published": (body,)}, untracked={"year": (body,)}
+    )
+    assert compiler.hanging(plan(), facts) == (("follow by themselves", (view, index_)),)
+    assert compiler.unfollowed(plan(expand={"acknowledge": ["public.function"]}), facts) == ((body, True),)
+    assert compiler.hanging(plan(split), facts) == (("go with the old column", (index_,)),)
+    assert [(each.name, said) for each, said in compiler.unfollowed(plan(split), facts)] == [("public.view", False)]
+
+
+def test_every_step_says_what_it_waits_for() -> None:
+    """In words, also where no lock on a table is asked for first."""
+    steps = [step for phase in PHASES for step in compiler.steps(TWO, phase, TWO_FACTS)]
+    assert all(step.waits for step in steps)
+    (built,) = (step for step in steps if isinstance(step, ConcurrentIndex))
+    assert "waits for every transaction" in built.waits
+    assert built.like == "i"
+    assert {step.waits for step in steps if step.lock is None} == {"reads and writes go on"}
+
+
 def test_steps_that_cannot_be_taken_back_say_so() -> None:
     """Contract's transaction alone."""
     final = [step.key for phase in PHASES for step in compiler.steps(TWO, phase, TWO_FACTS) if not step.reversible]

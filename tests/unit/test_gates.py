@@ -159,6 +159,14 @@ def test_overlap() -> None:
     """A plan under way on the same columns is a reason."""
     (reason,) = judge(case(EXPAND, required=(), open_plans={"split-year": ("books.year",)}))
     assert (reason.code, reason.remedy) == ("overlap", "ecm advance split-year --branch production")
+    assert reason.message == "split-year is under way on production and touches the same columns"
+
+
+def test_overlap_names_the_columns() -> None:
+    """What both plans change is told, where it can be."""
+    shared = {"split-year": ("books.title", "books.year"), "another": ("a.b",)}
+    (reason,) = judge(case(EXPAND, required=(), open_plans=("split-year",), shared=shared))
+    assert reason.message == "split-year is under way on production and changes books.title and books.year too"
 
 
 def test_all_reasons_at_once() -> None:

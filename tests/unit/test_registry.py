@@ -1,15 +1,25 @@
 """Every kind of change is found by itself and keeps the promises that the rest relies on."""
 
 import inspect
+import re
+import shlex
 from pathlib import Path
+from types import SimpleNamespace
 from typing import get_args
 
 import pytest
+import typer
 from pydantic import ValidationError
 
 import orchestrator.operations
+from orchestrator.cli.main import app
 from orchestrator.operations import KINDS, Operation
+from orchestrator.plan.document import parse
+from orchestrator.plan.lifecycle import PHASES
 from orchestrator.plan.model import Plan
+from orchestrator.plan.schema import Notes, render_plan
+from orchestrator.previews import new_plan
+from orchestrator.sql.facts import Dependent
 
 EXAMPLES = {
     "add_column": {"kind": "add_column", "table": "books", "column": "slug", "type": "text", "using": "lower(title)"},
@@ -106,6 +116,43 @@ def test_survives_json(kind: str) -> None:
     again = Plan.model_validate(plan.model_dump(mode="json"))
     assert again == plan
     assert isinstance(again.changes[0], KINDS[kind])
+
+
+@kinds
+def test_a_new_plan_says_what_each_phase_is(kind: str) -> None:
+    """Its file reads back as the plan that it is, also with every offer taken up and what was found acknowledged."""
+    change: Operation = KINDS[kind].model_validate(EXAMPLES[kind])
+    plan = new_plan(change, "example")
+    found = Dependent(kind="function", name="public.f", why="its plpgsql body names it")
+    text = render_plan(plan, notes=Notes.of(change, unfollowed=[found]))
+    assert parse(text, file="example.yaml", model=Plan) == plan
+    said = {
+        phase for phase, guide in change.guide().items() if guide.about in " ".join(text.replace("\n# ", " ").split())
+    }
+    assert said == set(change.guide()) <= set(PHASES)
+    assert all(plan.phase(phase).deploy == guide.deploy for phase, guide in change.guide().items())
+
+    offered = re.sub(
+        r"^  # ((?:acknowledge|workers|throttle|soak|checks|  .*):?.*)$", r"  \1", text, flags=re.MULTILINE
+    )
+    taken_up = parse(offered, file="example.yaml", model=Plan)
+    assert taken_up.expand.acknowledge == ("public.f",)
+    assert taken_up.migrate_reads.soak
+    assert len(taken_up.migrate_reads.checks) == (change.suggested_check() is not None)
+
+
+@kinds
+def test_its_example_can_be_typed(kind: str) -> None:
+    """The example on the command line is one change of the kind, as it stands in its help and in usage errors."""
+    if not (example := KINDS[kind].example):
+        return
+    program, *arguments = shlex.split(f"ecm plan {kind.replace('_', '-')} {example} --offline")
+    assert program == "ecm"
+    made: list[Operation] = []
+    desk = SimpleNamespace(conductor=lambda: SimpleNamespace(draft=lambda change, **_: made.append(change)))
+    desk.show = lambda _: None
+    typer.main.get_command(app).main(arguments, standalone_mode=False, obj=desk)
+    assert [type(each) for each in made] == [KINDS[kind]]
 
 
 @kinds

@@ -68,6 +68,8 @@ def _duration(forecast: ForecastReport) -> str:
     lasts = words.lasting_between(forecast.seconds.least, forecast.seconds.most)
     if not forecast.writes:
         return f"{lasts}: nothing to fill, every row is read once"
+    if forecast.seconds.most <= 1:
+        return lasts
     pace = forecast.rows_per_second
     if pace is None:
         return f"{lasts}: a guess from its size alone; ANALYZE it for a better one"

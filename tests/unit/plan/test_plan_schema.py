@@ -3,19 +3,29 @@
 import json
 
 from hypothesis import given
+from hypothesis import strategies as st
 from plan_strategies import plans
 
 from orchestrator.operations import KINDS
 from orchestrator.plan.document import parse
 from orchestrator.plan.model import Plan
 from orchestrator.plan.phases import PHASE_SETTINGS
-from orchestrator.plan.schema import editor_comment, json_schema, render_plan
+from orchestrator.plan.schema import Notes, editor_comment, json_schema, render_plan
+from orchestrator.sql.facts import Dependent
 
 
 @given(plans)
 def test_a_rendered_plan_reads_back(plan):
     """Whatever the plan holds, its file means the same."""
     assert plan == parse(render_plan(plan), file="p.yaml", model=Plan)
+
+
+@given(plans, st.text(min_size=1))
+def test_notes_change_nothing(plan, name):
+    """Whatever names are in its comments, a file means what the plan says."""
+    found = [Dependent(kind="function", name=name, why=f"its body names {name}")]
+    text = render_plan(plan, notes=Notes.of(plan.changes[0], unfollowed=found))
+    assert plan == parse(text, file="p.yaml", model=Plan)
 
 
 def test_a_new_plan_is_one_to_keep():
