@@ -44,7 +44,7 @@ def _group() -> None:
 
 
 def _add(app: typer.Typer, name: str, operation: type[Operation]) -> None:
-    fields = {field: info for field, info in operation.model_fields.items() if field != "kind"}
+    fields = {info.alias or field: info for field, info in operation.model_fields.items() if field != "kind"}
 
     def draft(desk: Desk, *, name: str | None, branch: str | None, offline: bool, **given: Any) -> None:
         change = _build(operation, {field: _value(fields[field], value) for field, value in given.items()})

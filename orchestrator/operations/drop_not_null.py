@@ -29,6 +29,10 @@ class DropNotNull(Operation):
     def target(self) -> TableName:
         return TableName.parse(self.table)
 
+    @override
+    def synced(self) -> tuple[TableName, ...]:
+        return ()
+
     @property
     @override
     def summary(self) -> str:

@@ -21,6 +21,7 @@ from orchestrator.sql import sync
 from orchestrator.sql.facts import Dependent, Index, Table, Trigger
 from orchestrator.sql.identifiers import TableName, bounded, verbatim
 from orchestrator.sql.mapping import Mapping, Truth
+from orchestrator.sql.script import Locks, Outright, strongest
 from orchestrator.sql.steps import ConcurrentIndex, LockMode, Proof, Statement, Step, Sweep, SyncTrigger, Transaction
 from orchestrator.sql.sync import Ddl
 
@@ -328,8 +329,29 @@ def _trigger(plan: Plan, facts: Table) -> Ddl:
     return sync.install(plan.plan, facts, pairs) if pairs else Ddl(statements=(), inverse=())
 
 
+def _outright(plan: Plan) -> tuple[Outright, ...]:
+    return tuple(found for change in plan.changes if (found := change.outright()) is not None)
+
+
+def _locked(plan: Plan, facts: Facts, outright: Iterable[Locks]) -> tuple[tuple[TableName, ...], LockMode | None]:
+    """Return what a phase's transaction locks first: what the plan's author wrote may do with less than ecm itself."""
+    found = tuple(outright)
+    ours = _lockable(plan, facts)
+    tables = tuple(dict.fromkeys((*ours, *chain.from_iterable(each.tables for each in found))))
+    return tables, LockMode.ACCESS_EXCLUSIVE if ours else strongest(each.mode for each in found)
+
+
+def _with_locks(note: str, outright: Iterable[Locks], *, ours: bool) -> str:
+    """Return what is said of a transaction; the note is left out where there is nothing of ecm's own in it."""
+    lines = tuple(chain.from_iterable(each.lines for each in outright))
+    return "\n".join((*((note,) if ours or not lines else ()), *lines))
+
+
 def _expand(plan: Plan, facts: Facts) -> tuple[Step, ...]:
-    parts = [
+    written = _outright(plan)
+    tables, lock = _locked(plan, facts, (each.expand_locks for each in written))
+    parts = [Ddl(statements=each.expand, inverse=each.inverse) for each in written]
+    parts += [
         part
         for table in facts.values()
         for part in (*(change.expand(table) for change in _on(plan, table)), _trigger(plan, table))
@@ -339,17 +361,28 @@ def _expand(plan: Plan, facts: Facts) -> tuple[Step, ...]:
         *_unless_empty(
             Transaction(
                 key="expand",
-                title="add the new column, and the trigger that keeps both sides in step"
-                if any(_news(plan, table) for table in facts.values())
-                else "let old and new writers write the same table",
-                tables=_lockable(plan, facts),
-                lock=LockMode.ACCESS_EXCLUSIVE,
+                title=_title_of_expand(plan, facts),
+                tables=tables,
+                lock=lock,
                 statements=tuple(chain.from_iterable(part.statements for part in parts)),
                 inverse=tuple(chain.from_iterable(part.inverse for part in reversed(parts))),
-                note="catalog only: nothing is rewritten, whatever the table's size",
+                note=_with_locks(
+                    "catalog only: nothing is rewritten, whatever the table's size",
+                    (each.expand_locks for each in written),
+                    ours=len(parts) > len(written),
+                ),
             )
         ),
+        *chain.from_iterable(each.after_expand for each in written),
     )
+
+
+def _title_of_expand(plan: Plan, facts: Facts) -> str:
+    if all(change.outright() is not None for change in plan.changes):
+        return "run the plan's own SQL for expand"
+    if any(_news(plan, table) for table in facts.values()):
+        return "add the new column, and the trigger that keeps both sides in step"
+    return "let old and new writers write the same table"
 
 
 def _unless_empty(step: Transaction) -> tuple[Step, ...]:
@@ -528,7 +561,9 @@ def _functions(plan: Plan, facts: Facts, truth: Truth) -> tuple[Statement, ...]:
 
 
 def _contract(plan: Plan, facts: Facts) -> tuple[Step, ...]:
-    statements = (
+    written = _outright(plan)
+    tables, lock = _locked(plan, facts, (each.contract_locks for each in written))
+    own = (
         *chain.from_iterable(_trigger(plan, table).inverse for table in facts.values()),
         *chain.from_iterable(change.clear(table) for change, table in _each(plan, facts)),
         *chain.from_iterable(change.contract(table) for change, table in _each(plan, facts)),
@@ -536,17 +571,20 @@ def _contract(plan: Plan, facts: Facts) -> tuple[Step, ...]:
     return (
         *proofs(plan, facts, "for the last time: find no row whose two sides differ", closing=True),
         *(step for change, table in _each(plan, facts) for step in change.before_contract(table)),
+        *chain.from_iterable(each.before_contract for each in written),
         *_unless_empty(
             Transaction(
                 key="contract",
-                title="take the scaffolding away and give the column its final name"
-                if all(change.renames() for change in plan.changes)
-                else "take the old columns and the scaffolding away, and settle names and constraints",
-                tables=_lockable(plan, facts),
-                lock=LockMode.ACCESS_EXCLUSIVE,
-                statements=statements,
+                title=_title_of_contract(plan),
+                tables=tables,
+                lock=lock,
+                statements=(*own, *chain.from_iterable(each.contract for each in written)),
                 inverse=(),
-                note="catalog only; this cannot be rolled back",
+                note=_with_locks(
+                    "catalog only; this cannot be rolled back",
+                    (each.contract_locks for each in written),
+                    ours=bool(own),
+                ),
                 reversible=False,
                 kept_by=sync_triggers(
                     plan, {name: table for name, table in facts.items() if _filling(plan, table)}, Truth.NEW
@@ -554,6 +592,14 @@ def _contract(plan: Plan, facts: Facts) -> tuple[Step, ...]:
             )
         ),
     )
+
+
+def _title_of_contract(plan: Plan) -> str:
+    if all(change.outright() is not None for change in plan.changes):
+        return "run the plan's own SQL for contract"
+    if all(change.renames() for change in plan.changes):
+        return "take the scaffolding away and give the column its final name"
+    return "take the old columns and the scaffolding away, and settle names and constraints"
 
 
 def proofs(plan: Plan, facts: Facts, title: str, *, closing: bool = False) -> tuple[Proof, ...]:

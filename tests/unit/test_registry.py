@@ -16,6 +16,12 @@ EXAMPLES = {
     "drop_column": {"kind": "drop_column", "table": "books", "column": "year", "reverse": "1900"},
     "drop_not_null": {"kind": "drop_not_null", "table": "books", "column": "isbn"},
     "rename_column": {"kind": "rename_column", "table": "books", "column": "year", "to": "published"},
+    "sql": {
+        "kind": "sql",
+        "expand": "ALTER TABLE books ADD COLUMN slug text",
+        "rollback": {"expand": "ALTER TABLE books DROP COLUMN slug"},
+        "backfill": {"table": "books", "set": {"slug": "lower(title)"}},
+    },
     "split_column": {
         "kind": "split_column",
         "table": "users",

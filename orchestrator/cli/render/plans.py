@@ -16,6 +16,7 @@ from orchestrator.reports import (
     StepPreview,
     TableFacts,
 )
+from orchestrator.sql.steps import LockMode
 from orchestrator.words import counted
 
 _LABEL = 18
@@ -121,7 +122,7 @@ def _in_short(report: PreviewReport) -> RenderableType:
     )
 
 
-_BY_STRENGTH = ("ACCESS EXCLUSIVE", "SHARE ROW EXCLUSIVE", "SHARE UPDATE EXCLUSIVE", "ROW EXCLUSIVE", "ACCESS SHARE")
+_BY_STRENGTH = tuple(mode.value for mode in LockMode)
 
 
 def _strongest(several: Sequence[StepPreview]) -> str:
