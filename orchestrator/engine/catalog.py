@@ -65,6 +65,7 @@ def read_table(
     if head is None:
         raise _no_table(connection, name)
     oid = head["oid"]
+    head |= {name: tuple(head[name]) for name in ("key", "constraints")}
     found = tuple(_column(row) for row in _rows(connection, _COLUMNS, [oid]))
     names = {number: row["name"] for row in _rows(connection, _COLUMN_NUMBERS, [oid]) for number in [row["number"]]}
     table = Table(
@@ -167,7 +168,11 @@ SELECT c.oid::bigint, c.relkind::text AS kind, pg_catalog.pg_get_userbyid(c.relo
   pg_catalog.row_security_active(c.oid) AS row_security,
   pg_catalog.pg_has_role(c.relowner, 'USAGE') AS may_alter,
   pg_catalog.has_schema_privilege(n.oid, 'CREATE') AS may_create_in_schema, current_user AS role,
-  (SELECT r.rolsuper FROM pg_catalog.pg_roles r WHERE r.oid = c.relowner) AS owner_is_superuser
+  (SELECT r.rolsuper FROM pg_catalog.pg_roles r WHERE r.oid = c.relowner) AS owner_is_superuser,
+  array(SELECT a.attname::text FROM pg_catalog.pg_constraint k, pg_catalog.unnest(k.conkey) WITH ORDINALITY u (n, place)
+        JOIN pg_catalog.pg_attribute a ON a.attrelid = c.oid AND a.attnum = u.n
+        WHERE k.conrelid = c.oid AND k.contype = 'p' ORDER BY u.place) AS key,
+  array(SELECT k.conname::text FROM pg_catalog.pg_constraint k WHERE k.conrelid = c.oid ORDER BY 1) AS constraints
 FROM pg_catalog.pg_class c JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace
 WHERE n.nspname = %s AND c.relname = %s AND c.relkind IN ('r', 'p', 'v', 'm', 'f')
 """
@@ -238,11 +243,13 @@ _INDEX_TAIL = """pg_catalog.substr(pg_catalog.pg_get_indexdef(i.indexrelid), 1 +
 _INDEXES = f"""
 SELECT x.relname AS name, i.indisunique AND i.indimmediate AND NOT i.indisexclusion AS unique,
   i.indisvalid AND i.indisready AS valid,
-  i.indisprimary AS "primary", i.indisreplident AS replica_identity,
+  i.indisreplident AS replica_identity,
   pg_catalog.pg_relation_size(x.oid) AS size, {_INDEX_TAIL} AS tail,
   array(SELECT unnest FROM pg_catalog.unnest(i.indkey::int2[]) WHERE unnest > 0
         UNION SELECT d.refobjsubid::int2 FROM pg_catalog.pg_depend d WHERE d.classid = 'pg_catalog.pg_class'::regclass
-          AND d.objid = x.oid AND d.refobjid = c.oid AND d.refobjsubid > 0) AS numbers
+          AND d.objid = x.oid AND d.refobjid = c.oid AND d.refobjsubid > 0) AS numbers,
+  array(SELECT pg_catalog.pg_get_indexdef(x.oid, place, false) FROM pg_catalog.generate_series(1, i.indnkeyatts) place
+        ORDER BY place) AS keys
 FROM pg_catalog.pg_index i JOIN pg_catalog.pg_class x ON x.oid = i.indexrelid
 JOIN pg_catalog.pg_class c ON c.oid = i.indrelid JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace
 WHERE i.indrelid = %s ORDER BY x.relname
@@ -304,7 +311,9 @@ def _accepts_null(connection: Connection, column: Column) -> bool:
 
 def _index(row: dict[str, Any], names: dict[int, str]) -> Index:
     numbers = row.pop("numbers")
-    return Index(columns=frozenset(names[number] for number in numbers if number in names), **row)
+    return Index(
+        keys=tuple(row.pop("keys")), columns=frozenset(names[number] for number in numbers if number in names), **row
+    )
 
 
 def _trigger(row: dict[str, Any]) -> Trigger:

@@ -12,14 +12,14 @@ from time import monotonic
 from typing import Any
 
 import psycopg
-from psycopg import sql
+from psycopg import errors, sql
 from tenacity import RetryCallState
 
 from orchestrator.engine import journal, leases, locks, sentry
 from orchestrator.engine.connection import Connection, Link, explained
 from orchestrator.engine.journal import Writer
 from orchestrator.engine.leases import Lease
-from orchestrator.engine.sweep import Sweeper
+from orchestrator.engine.sweep import ROUNDS, Sweeper
 from orchestrator.engine.verification import Verdict, unproven, verify
 from orchestrator.errors import EcmError, LockTimeoutError, StatementFailedError
 from orchestrator.events import Observer, PhaseStarted, Progress, StateReached, StepFinished, StepStarted
@@ -187,7 +187,7 @@ class Runner:
                     self._run_transaction(connection, task, phase, step, complete)
                     return False
                 case ConcurrentIndex():
-                    self._run_index(connection, step, direction)
+                    self._run_index(connection, task, step)
                 case Sweep():
                     data[step.key] = self._run_sweep(task, step)
                 case Proof():
@@ -259,10 +259,8 @@ class Runner:
                 finally:
                     self._waited += monotonic() - asked
             # What never committed needs no undoing; a column of that name is someone else's by now.
-            undo_nothing = (
-                direction is Direction.BACK
-                and not step.back_alone
-                and not writer.done(phase, Direction.FORWARD, step.key)
+            undo_nothing = direction is Direction.BACK and not writer.done(
+                phase, Direction.FORWARD, step.follows or step.key
             )
             if not undo_nothing:
                 sentry.on_post(connection, step.kept_by, since=self._watch)
@@ -278,7 +276,23 @@ class Runner:
             if complete is not None:
                 complete(connection)
 
-    def _run_index(self, connection: Connection, step: ConcurrentIndex, direction: Direction) -> None:
+    def _run_index(self, connection: Connection, task: Task, step: ConcurrentIndex) -> None:
+        """Build or drop an index; where rows share their values that a sweep can repair, that first, and once more."""
+        for left in reversed(range(ROUNDS)):
+            try:
+                self._build(connection, step, task.move.direction)
+                break
+            except StatementFailedError as error:
+                if not isinstance(error.__cause__, errors.UniqueViolation):
+                    raise
+                # Left as it is, it would already refuse what old writers write.
+                self._drop_remains(connection, step)
+                if step.again is None or not left:
+                    raise
+                self._run_sweep(task, step.again)
+                connection = self._link.connection
+
+    def _build(self, connection: Connection, step: ConcurrentIndex, direction: Direction) -> None:
         """Build or drop an index without holding writers back, judged by what the catalog says afterwards."""
         sent = ";\n".join(statement.as_string(None) for statement in _sent(step, direction))
         leases.hold(connection, self._lease)
@@ -342,6 +356,8 @@ class Runner:
             observer=self._observer,
             sleep=self._sleep,
         )
+        # An earlier proof's watch goes on; without one, it begins here.
+        self._watch = sentry.on_post(self._link.connection, step.kept_by) | self._watch
         outcome = sweeper.run()
         return self._measured(outcome.verdict) | outcome.measured
 

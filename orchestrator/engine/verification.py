@@ -62,6 +62,8 @@ class Verdict:
     """Rows that are right, but whose new side would not come again from the old one. None, for a copy."""
     expressions: tuple[str, ...] = ()
     """What has to hold in every row, for a person."""
+    in_place: bool = False
+    """Whether rows have one side only, which something is demanded of."""
 
 
 def pages(connection: Connection, table: TableName) -> int:
@@ -145,6 +147,7 @@ def verify(
         samples=tuple(samples[:SAMPLES]),
         not_invertible=sum(verdict.not_invertible for verdict in verdicts),
         expressions=tuple(line for mapping in proof.mappings for line in mapping.says),
+        in_place=all(mapping.in_place for mapping in proof.mappings),
     )
 
 
@@ -264,6 +267,13 @@ class _Tally:
 def unproven(verdict: Verdict, proof: Proof | None = None) -> VerificationError:
     """Return the error for a table with rows whose two sides differ, or that are wrong as their proof says."""
     complaint = proof.complaint if proof and proof.complaint else "the two sides differ"
+    if verdict.in_place:
+        return VerificationError(
+            f"{verdict.mismatches:,} of {counted(verdict.rows, 'row')} of {verdict.table} do not have"
+            f" {listed(verdict.expressions)}",
+            details=[sample.line for sample in verdict.samples],
+            hint="set these rows right, then run the same command again",
+        )
     return VerificationError(
         f"{complaint} in {verdict.mismatches:,} of {counted(verdict.rows, 'row')} of {verdict.table}",
         details=[*(sample.line for sample in verdict.samples), f"each row should have {listed(verdict.expressions)}"],

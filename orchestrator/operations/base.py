@@ -14,7 +14,7 @@ from orchestrator.sql.facts import Dependent, Table
 from orchestrator.sql.identifiers import NAME_BYTES, SYSTEM_COLUMNS, SYSTEM_SCHEMAS, TableName
 from orchestrator.sql.mapping import Mapping
 from orchestrator.sql.script import Outright
-from orchestrator.sql.steps import Statement, Step
+from orchestrator.sql.steps import Proof, Statement, Step
 from orchestrator.sql.sync import Ddl
 from orchestrator.words import did_you_mean
 
@@ -156,6 +156,14 @@ class Operation(BaseModel, ABC):
     def unswitched(self, facts: Table) -> Table:
         """Return the facts of a table as they are before readers are moved: the way back from `switched`."""
         return facts
+
+    def must_hold(self, facts: Table) -> tuple[Proof, ...]:
+        """What has to be so in every row before anything is touched, where ecm is not told how to make it so."""
+        return ()
+
+    def hold(self, facts: Table) -> tuple[Step, ...]:
+        """What has PostgreSQL refuse new rows that break a rule, before the others are repaired for the last time."""
+        return ()
 
     def before_contract(self, facts: Table) -> tuple[Step, ...]:
         """What readies the new side for contract, once nobody writes the old one; steps of their own."""

@@ -9,7 +9,7 @@ from orchestrator.sql.identifiers import verbatim
 from orchestrator.sql.mapping import Value
 from orchestrator.sql.steps import Statement, Transaction
 
-_ROWS = 10_000
+ROWS = 10_000
 """On how many rows expressions are tried."""
 
 
@@ -31,7 +31,7 @@ def first(facts: Table, values: Iterable[Value], *, kept: bool = False) -> Trans
         if value.expression is not None
     ]
     tried = sql.SQL('SELECT {} FROM (SELECT {} FROM ONLY {} LIMIT {}) AS "row"').format(
-        sql.SQL(", ").join(computed), columns, heap.identifier, sql.Literal(_ROWS)
+        sql.SQL(", ").join(computed), columns, heap.identifier, sql.Literal(ROWS)
     )
     return Transaction(
         key=f"try {names}",

@@ -22,7 +22,17 @@ from orchestrator.sql.facts import Dependent, Index, Table, Trigger
 from orchestrator.sql.identifiers import TableName, bounded, verbatim
 from orchestrator.sql.mapping import Mapping, Truth
 from orchestrator.sql.script import Locks, Outright, strongest
-from orchestrator.sql.steps import ConcurrentIndex, LockMode, Proof, Statement, Step, Sweep, SyncTrigger, Transaction
+from orchestrator.sql.steps import (
+    RESTORE,
+    ConcurrentIndex,
+    LockMode,
+    Proof,
+    Statement,
+    Step,
+    Sweep,
+    SyncTrigger,
+    Transaction,
+)
 from orchestrator.sql.sync import Ddl
 
 Facts = Dictionary[TableName, Table]
@@ -62,6 +72,20 @@ def _news(plan: Plan, facts: Table) -> tuple[str, ...]:
     return tuple(name for mapping in mappings(plan, facts) for name in mapping.news)
 
 
+def _made(plan: Plan, facts: Table) -> tuple[str, ...]:
+    """The columns that are there only since expand."""
+    return tuple(
+        name
+        for mapping in mappings(plan, facts)
+        for name in (mapping.scaffolding if mapping.in_place else mapping.news)
+    )
+
+
+def _in_place(plan: Plan, facts: Table) -> tuple[Mapping, ...]:
+    """The mappings of a table that change values where they stand."""
+    return tuple(mapping for mapping in mappings(plan, facts) if mapping.in_place)
+
+
 def steps(plan: Plan, phase: Phase, facts: Facts) -> tuple[Step, ...]:
     """Return the steps of a phase, in order. What changes the catalog for good is one transaction for all tables."""
     compilers = {
@@ -90,17 +114,54 @@ def undo(plan: Plan, phase: Phase, facts: Facts, *, filled: bool) -> tuple[Step,
     there = tuple(
         table.name
         for table in _in_step(plan, facts)
-        if _filling(plan, table) and all(map(table.column, _news(plan, table)))
+        if _filling(plan, table) and all(map(table.column, _made(plan, table)))
     )
     kept = tuple(chain.from_iterable(_kept(plan, facts[table]) for table in there))
+    repaired = tuple(table for table in map(facts.__getitem__, there) if _in_place(plan, table))
     return (
+        *_withdrawal(plan, repaired),
         *(
             replace(proof, unfilled_too=not filled)
-            for proof in proofs(plan, facts, "nothing is lost: find no row whose new side alone holds its value")
+            for proof in proofs(
+                plan, facts, "nothing is lost: find no row whose new side alone holds its value", two_sided=True
+            )
             if proof.table in there
         ),
         *(step for change, table in _each(plan, facts) for step in change.before_withdrawal(table)),
+        *(_restoration(plan, table) for table in repaired),
         *(replace(step, kept_by=kept) if isinstance(step, Transaction) else step for step in backward),
+    )
+
+
+def _withdrawal(plan: Plan, repaired: tuple[Table, ...]) -> Iterable[Step]:
+    """Return what ends the repair of rows, so that they can have their own values back.
+
+    The lock waits for every writer under way: whoever comes after runs the functions as they are from here on.
+    """
+    if repaired:
+        yield Transaction(
+            key="withdraw",
+            title="repair nothing any more",
+            tables=tuple(chain.from_iterable(table.lockable for table in repaired)),
+            lock=LockMode.SHARE_ROW_EXCLUSIVE,
+            statements=(),
+            inverse=tuple(
+                function for table in repaired for function in sync.withdraw(plan.plan, table, mappings(plan, table))
+            ),
+            note="replaces the triggers' functions",
+            follows="expand",
+        )
+
+
+def _restoration(plan: Plan, facts: Table) -> Sweep:
+    withdrawn = tuple(mapping.withdrawn for mapping in _in_place(plan, facts))
+    return replace(
+        _sweep(plan, facts),
+        key=f"restore {facts.name}",
+        title=f"give repaired rows of {facts.name} their own values back",
+        mappings=withdrawn,
+        touch=None,
+        purpose=RESTORE,
     )
 
 
@@ -401,7 +462,7 @@ def _sweep(plan: Plan, facts: Table) -> Sweep:
     touch = sync.touchable(facts, pairs) if sync.by_column(facts, pairs) else None
     return Sweep(
         key=f"sweep {facts.name}",
-        title=f"fill {' and '.join(_news(plan, facts))} in every row of {facts.name}",
+        title=f"{_verbs(pairs)} {' and '.join(_news(plan, facts))} in every row of {facts.name}",
         table=facts.name,
         mappings=_filling(plan, facts),
         spared=None if touch or sync.meddlers(facts) else sync.trigger_name(plan.plan, facts.name),
@@ -409,6 +470,25 @@ def _sweep(plan: Plan, facts: Table) -> Sweep:
         kept_by=kept,
         note="in batches of pages; each batch commits with its own checkpoint",
     )
+
+
+def _verbs(pairs: tuple[Mapping, ...]) -> str:
+    return " and ".join(sorted({"repair" if mapping.in_place else "fill" for mapping in pairs}))
+
+
+def _again(plan: Plan, facts: Facts, purpose: str) -> Iterable[Sweep]:
+    """Return sweeps of the tables whose rows can come to break a rule by what happens to other rows."""
+    for table in _in_step(plan, facts):
+        drifting = tuple(mapping for mapping in _in_place(plan, table) if mapping.reaches_out)
+        if drifting:
+            yield replace(
+                _sweep(plan, table),
+                key=f"sweep {table.name} again",
+                title=f"repair what came to break a rule in {table.name} since",
+                mappings=drifting,
+                touch=None,
+                purpose=purpose,
+            )
 
 
 def _fires_always(trigger: Trigger) -> bool:
@@ -437,6 +517,7 @@ def _migrate_reads(plan: Plan, facts: Facts) -> tuple[Step, ...]:
         *chain.from_iterable(_twin_steps(plan, table) for table in before.values()),
         *statistics,
         *(step for change, table in _each(plan, before) for step in change.before_reads(table)),
+        *_again(plan, before, Phase.MIGRATE_READS),
         *proofs(plan, before, "before readers come: find no row whose two sides differ", closing=True),
         *_switch(plan, before),
     )
@@ -568,9 +649,16 @@ def _contract(plan: Plan, facts: Facts) -> tuple[Step, ...]:
         *chain.from_iterable(change.clear(table) for change, table in _each(plan, facts)),
         *chain.from_iterable(change.contract(table) for change, table in _each(plan, facts)),
     )
+    again = {sweep.table: sweep for sweep in _again(plan, facts, Phase.CONTRACT)}
     return (
+        *(step for change, table in _each(plan, facts) for step in change.hold(table)),
+        *again.values(),
         *proofs(plan, facts, "for the last time: find no row whose two sides differ", closing=True),
-        *(step for change, table in _each(plan, facts) for step in change.before_contract(table)),
+        *(
+            replace(step, again=again.get(table.name)) if isinstance(step, ConcurrentIndex) else step
+            for change, table in _each(plan, facts)
+            for step in change.before_contract(table)
+        ),
         *chain.from_iterable(each.before_contract for each in written),
         *_unless_empty(
             Transaction(
@@ -602,20 +690,27 @@ def _title_of_contract(plan: Plan) -> str:
     return "take the old columns and the scaffolding away, and settle names and constraints"
 
 
-def proofs(plan: Plan, facts: Facts, title: str, *, closing: bool = False) -> tuple[Proof, ...]:
+def proofs(
+    plan: Plan, facts: Facts, title: str, *, closing: bool = False, two_sided: bool = False
+) -> tuple[Proof, ...]:
     """Return the scan of each table that says whether the two sides follow from one another.
 
-    With `closing`, the new side also has to be as it must be after contract.
+    With `closing`, the new side also has to be as it must be after contract. With `two_sided`, what is changed in
+    place is left out: it has no side that could be lost.
     """
+    wanted = {
+        table.name: tuple(each for each in _filling(plan, table) if not (two_sided and each.in_place))
+        for table in facts.values()
+    }
     return tuple(
         Proof(
-            key=f"proof {table.name}",
+            key=f"proof {name}",
             title=title,
-            table=table.name,
-            mappings=_filling(plan, table),
-            kept_by=_kept(plan, table),
+            table=name,
+            mappings=found,
+            kept_by=_kept(plan, facts[name]),
             closing=closing,
         )
-        for table in _in_step(plan, facts)
-        if _filling(plan, table)
+        for name, found in wanted.items()
+        if found
     )

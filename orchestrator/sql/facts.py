@@ -82,10 +82,10 @@ class Index:
     """Its definition from ` USING` on."""
     size: int
     """Bytes."""
-    primary: bool = False
-    """Whether it is the primary key's."""
     replica_identity: bool = False
     """Whether logical replication tells rows apart by it (ALTER TABLE, REPLICA IDENTITY USING INDEX)."""
+    keys: tuple[str, ...] = ()
+    """Its keys as PostgreSQL writes them: columns, quoted where they have to be, or expressions."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -154,6 +154,10 @@ class Table:
     owner_is_superuser: bool
     search_path: str = '"$user", public'
     """Where the role's own sessions look names up, as SHOW search_path prints it."""
+    key: tuple[str, ...] = ()
+    """The columns of its primary key, where it has one."""
+    constraints: tuple[str, ...] = ()
+    """The names of its constraints."""
     partitions: tuple[TableName, ...] = ()
     """The partitions that hold its rows, where it is partitioned."""
     unlike_partitions: tuple[str, ...] = ()

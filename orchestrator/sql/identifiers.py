@@ -5,6 +5,7 @@ catalog keeps it ("Identifiers and Key Words", PostgreSQL manual, section 4.1.1)
 """
 
 import hashlib
+import re
 from dataclasses import dataclass
 from typing import LiteralString, Self, cast
 
@@ -102,6 +103,21 @@ def verbatim(text: str) -> sql.SQL:
     Neither is data: it is meant to be executed as it stands, and it is never assembled from values.
     """
     return sql.SQL(cast("LiteralString", text))
+
+
+_WORD = re.compile(r"""[eE]'(?:[^'\\]|\\.|'')*'|'(?:[^']|'')*'|"((?:[^"]|"")+)"|([^\W\d][\w$]*)""", re.DOTALL)
+"""Text in quotes, a quoted name, or a word."""
+
+
+def words(expression: str) -> frozenset[str]:
+    """Return every word of an SQL expression that may be a column's name: more than are, but none too few.
+
+    Quoted names are as they stand; others PostgreSQL folds to lower case.
+    """
+    found = _WORD.findall(expression)
+    return frozenset(
+        quoted.replace('""', '"') if quoted else plain.lower() for quoted, plain in found if quoted or plain
+    )
 
 
 def bounded(*parts: str) -> str:

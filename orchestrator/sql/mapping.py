@@ -63,6 +63,21 @@ class Mapping(ABC):
         return False
 
     @property
+    def in_place(self) -> bool:
+        """Whether there is one side only, whose values are changed where they stand."""
+        return False
+
+    @property
+    def scaffolding(self) -> tuple[str, ...]:
+        """Columns of its own, which neither version of the application knows."""
+        return ()
+
+    @property
+    def withdrawn(self) -> "Mapping":
+        """What takes its place once a rollback has begun: it puts rows right for those who know the old side only."""
+        return self
+
+    @property
     @abstractmethod
     def mismatch(self) -> sql.Composed:
         """A condition over the table's row: its two sides do not follow from one another."""

@@ -85,8 +85,8 @@ class Transaction:
     """False where nothing takes it back."""
     kept_by: tuple[SyncTrigger, ...] = ()
     """What has to have kept both sides in step, since they were proven, until this takes one of them away."""
-    back_alone: bool = False
-    """Whether it is of the way back alone: its inverse is run although nothing of it was run forward."""
+    follows: str | None = None
+    """The key of the step without which its inverse has nothing to take back; its own where that is None."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -122,6 +122,8 @@ class ConcurrentIndex(OnTable):
     unique: bool
     tail: str
     """The definition from ` USING` on."""
+    again: "Sweep | None" = None
+    """What repairs rows that have come to share their values since, before it is built anew."""
     lock: ClassVar[LockMode] = LockMode.SHARE_UPDATE_EXCLUSIVE
 
     @property
@@ -192,6 +194,10 @@ class Proof(OnTable):
         return (self.count(self.table, _SHOWN),)
 
 
+RESTORE = "restore"
+"""The purpose of a sweep that gives rows their own values back."""
+
+
 @dataclass(frozen=True, kw_only=True)
 class Sweep(OnTable):
     """Fill the new columns of every row that no write has filled yet, then prove it."""
@@ -206,7 +212,15 @@ class Sweep(OnTable):
     well by then, and an audit trigger would take the backfill for a change of every row.
     """
     kept_by: tuple[SyncTrigger, ...] = ()
+    purpose: str = "backfill"
+    """What it is for: each purpose has a checkpoint of its own."""
     lock: ClassVar[LockMode] = LockMode.ROW_EXCLUSIVE
+
+    @property
+    @override
+    def inverse(self) -> tuple[Statement, ...]:
+        """Nothing is taken back; a sweep that is itself part of a rollback is run as it stands."""
+        return self.statements if self.purpose == RESTORE else ()
 
     @property
     def proof(self) -> Proof:

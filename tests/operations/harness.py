@@ -166,7 +166,9 @@ def make_plan(name: str, changes: Iterable[Mapping[str, Any]], **settings: Any) 
     return Plan.model_validate({"plan": name, "changes": list(changes), **settings})
 
 
-def round_trip(journey: Journey, *, direct: str, holds: Holds | None = None, writes: Iterable[str] = ()) -> None:
+def round_trip(
+    journey: Journey, *, direct: str, holds: Holds | None = None, writes: Iterable[str] = (), repairs: bool = False
+) -> None:
     """Take a plan forward and back from every state, then to its end.
 
     Args:
@@ -174,6 +176,7 @@ def round_trip(journey: Journey, *, direct: str, holds: Holds | None = None, wri
         direct: the DDL that does the same at once.
         holds: asserts what must be so in each state in which both versions run; its writes are undone.
         writes: run, and kept, in every such state before the rollback from it.
+        repairs: whether values are changed in place; the rollback then leaves what the writes alone would have.
 
     After each rollback the schema is what it was, and every row is as the writes left it. At the end the
     schema and the rows are those that the direct DDL gives.
@@ -190,19 +193,27 @@ def round_trip(journey: Journey, *, direct: str, holds: Holds | None = None, wri
             run(journey.db, statement)
         return journey.fingerprint
 
-    def give_up(state: State) -> None:
-        written = _only(contents(journey.db), columns)
+    def written_alone(times: int) -> dict[str, Counter[str]]:
+        with undone(journey.db):
+            for statement in (*writes,) * times:
+                run(journey.db, statement)
+            return contents(journey.db)
+
+    def give_up(state: State, written: dict[str, Counter[str]] | None) -> None:
+        written = written or _only(contents(journey.db), columns)
         assert journey.rollback() is State.PLANNED
         assert journey.fingerprint == start, f"after the rollback from {state.words}"
         assert contents(journey.db) == written, f"rows after the rollback from {state.words}"
 
+    alone = written_alone(1) if repairs else None
     visit(State.EXPANDED)
-    give_up(State.EXPANDED)
+    give_up(State.EXPANDED, alone)
+    alone = written_alone(2) if repairs else None
     filled = visit(State.BACKFILLED)
     visit(State.READS_MIGRATED)
     assert journey.rollback() is State.BACKFILLED
     assert journey.fingerprint == filled, "after the rollback from reads migrated"
-    give_up(State.BACKFILLED)
+    give_up(State.BACKFILLED, alone)
     with undone(journey.db):
         run(journey.db, direct)
         schema, data = journey.fingerprint, contents(journey.db)

@@ -22,6 +22,23 @@ EXAMPLES = {
         "rollback": {"expand": "ALTER TABLE books DROP COLUMN slug"},
         "backfill": {"table": "books", "set": {"slug": "lower(title)"}},
     },
+    "add_check": {"kind": "add_check", "table": "books", "name": "dated", "check": "year > 0", "using": {"year": "1"}},
+    "add_foreign_key": {
+        "kind": "add_foreign_key",
+        "table": "books",
+        "name": "by",
+        "columns": ["author"],
+        "references": {"table": "authors", "columns": ["id"]},
+        "using": {"author": "NULL"},
+    },
+    "add_unique": {
+        "kind": "add_unique",
+        "table": "books",
+        "name": "one_isbn",
+        "columns": ["isbn"],
+        "using": {"isbn": "isbn || '-' || id"},
+    },
+    "set_not_null": {"kind": "set_not_null", "table": "books", "column": "year", "using": "2000"},
     "split_column": {
         "kind": "split_column",
         "table": "users",
@@ -52,6 +69,7 @@ def test_every_file_is_a_kind() -> None:
         "converting",
         "dropping",
         "keepsake",
+        "repairing",
         "trying",
     }
     assert set(KINDS) == files == set(EXAMPLES)
