@@ -18,6 +18,7 @@ from orchestrator.errors import RefusedError, UsageError
 from orchestrator.events import Observer, Progress, ignore
 from orchestrator.journey import Consent, Journey
 from orchestrator.judgement import Judgement, raise_first
+from orchestrator.linter import lint
 from orchestrator.operations import Operation
 from orchestrator.overview import Overview
 from orchestrator.plan import compile as compiler
@@ -71,12 +72,14 @@ class Conductor:
 
     def plan_list(self) -> reports.PlanListReport:
         """Return every plan file, the broken ones with what is wrong."""
-        return self.validate(())
+        return reports.PlanListReport(
+            plans=tuple(self._overview.summary(name) for name in self._workspace.plan_names())
+        )
 
     def validate(self, names: Sequence[str] = ()) -> reports.PlanListReport:
         """Check plan files without a database; all of them where none is named."""
         return reports.PlanListReport(
-            plans=tuple(self._overview.summary(name) for name in names or self._workspace.plan_names())
+            plans=tuple(self._overview.summary(name, linted=True) for name in names or self._workspace.plan_names())
         )
 
     def draft(
@@ -156,7 +159,10 @@ class Conductor:
                 )
                 for each in phases
             ),
-            beware=compiler.beware(plan, facts),
+            beware=(
+                *compiler.beware(plan, facts),
+                *lint(plan, server_version=scene.connection.info.server_version),
+            ),
             obstacles=tuple(error_report(error) for error in obstacles),
             next_command=self._stage.next_command(plan.plan, scene.branch, scene.position),
         )

@@ -5,6 +5,7 @@ sweep, the proof, the order of things) is added by `orchestrator.plan.compile`.
 """
 
 from abc import ABC, abstractmethod
+from collections.abc import Mapping as Dictionary
 from typing import Annotated, ClassVar
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field
@@ -132,6 +133,10 @@ class Operation(BaseModel, ABC):
     def outright(self) -> Outright | None:
         """What it does to the database as a whole, besides what it does to each of its tables."""
         return None
+
+    def written(self) -> Dictionary[str, str]:
+        """Statements in the words of the plan's author, by their key in the plan: for a linter to read."""
+        return {}
 
     def before_expand(self, facts: Table) -> tuple[Step, ...]:
         """What is tried out before anything is touched; steps of their own."""

@@ -209,6 +209,16 @@ class Sql(Operation):
         )
 
     @override
+    def written(self) -> dict[str, str]:
+        texts = {
+            "expand": self.expand_sql,
+            "contract": self.contract_sql,
+            "rollback.expand": self.rollback.expand,
+            "rollback.contract": self.rollback.contract,
+        }
+        return {key: text for key, text in texts.items() if text}
+
+    @override
     def mappings(self, facts: Table) -> tuple[Adjustment, ...]:
         if (filled := self.backfill) is None:
             return ()
