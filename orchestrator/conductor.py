@@ -65,12 +65,14 @@ class Conductor:
 
     def plan_list(self) -> reports.PlanListReport:
         """Return every plan file, the broken ones with what is wrong."""
-        return self.validate(())
+        return reports.PlanListReport(
+            plans=tuple(self._overview.summary(name) for name in self._workspace.plan_names())
+        )
 
     def validate(self, names: Sequence[str] = ()) -> reports.PlanListReport:
         """Check plan files without a database; all of them where none is named."""
         return reports.PlanListReport(
-            plans=tuple(self._overview.summary(name) for name in names or self._workspace.plan_names())
+            plans=tuple(self._overview.summary(name, linted=True) for name in names or self._workspace.plan_names())
         )
 
     def draft(

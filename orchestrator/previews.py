@@ -11,6 +11,7 @@ from orchestrator.engine.connection import Connection
 from orchestrator.engine.locks import Blocker
 from orchestrator.errors import EcmError, UsageError
 from orchestrator.judgement import Judgement, raise_first
+from orchestrator.linter import lint
 from orchestrator.operations import Operation
 from orchestrator.plan import compile as compiler
 from orchestrator.plan import forecast
@@ -100,7 +101,12 @@ class Previews:
                 )
                 for each, several in steps.items()
             ),
-            beware=(*compiler.beware(plan, facts), *unknown, *_of_extensions(tables)),
+            beware=(
+                *compiler.beware(plan, facts),
+                *unknown,
+                *lint(plan, server_version=scene.connection.info.server_version),
+                *_of_extensions(tables),
+            ),
             obstacles=(*map(error_report, problems), *self._judgement.neighbours(scene)),
             next_command=self._stage.next_command(plan.plan, scene.branch, scene.position),
             sessions=_in_the_way(scene.connection, steps, tuple(facts)),

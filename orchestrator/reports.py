@@ -394,6 +394,8 @@ class PlanSummary(Report):
     changes: tuple[str, ...]
     checksum: str | None
     error: str | None = None
+    warnings: tuple[str, ...] = ()
+    """What a linter says of SQL that the plan's author wrote."""
 
 
 class PlanListReport(Report):

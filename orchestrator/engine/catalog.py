@@ -303,7 +303,7 @@ _INDEX_TAIL = """(
 _INDEXES = f"""
 SELECT x.relname AS name, i.indisunique AND i.indimmediate AND NOT i.indisexclusion AS unique,
   i.indisvalid AND i.indisready AS valid,
-  i.indisprimary AS "primary", i.indisreplident AS replica_identity,
+  i.indisreplident AS replica_identity,
   pg_catalog.pg_relation_size(x.oid) AS size, {_INDEX_TAIL} AS tail,
   array(SELECT unnest FROM pg_catalog.unnest(i.indkey::int2[]) WHERE unnest > 0
         UNION SELECT d.refobjsubid::int2 FROM pg_catalog.pg_depend d WHERE d.classid = 'pg_catalog.pg_class'::regclass

@@ -11,6 +11,7 @@ from datetime import timedelta
 from time import monotonic
 from typing import Any
 
+import psycopg
 from psycopg import errors, sql
 from tenacity import RetryCallState
 
@@ -20,10 +21,11 @@ from orchestrator.engine.journal import Writer
 from orchestrator.engine.leases import Lease
 from orchestrator.engine.sweep import ROUNDS, Sweeper
 from orchestrator.engine.verification import Verdict, unproven, verify
-from orchestrator.errors import LockTimeoutError, StatementFailedError
+from orchestrator.errors import EcmError, LockTimeoutError, StatementFailedError
 from orchestrator.events import Observer, PhaseStarted, Progress, StateReached, StepFinished, StepStarted
 from orchestrator.plan.lifecycle import Direction, Move, Phase, Position
 from orchestrator.plan.phases import Backfill
+from orchestrator.sql.lexer import Written
 from orchestrator.sql.steps import ConcurrentIndex, Proof, Statement, Step, Sweep, Transaction
 
 
@@ -267,8 +269,11 @@ class Runner:
             locks.as_the_owner(connection)
             for statement in () if undo_nothing else _sent(step, direction):
                 text = statement.as_string(None)
-                with explained(step.title, statement=text):
-                    connection.execute(statement)
+                try:
+                    with explained(step.title, statement=text):
+                        connection.execute(statement)
+                except EcmError as error:
+                    raise _placed(error, statement) from error.__cause__
             writer.finish(phase, direction, step.key, lock_wait=self._waited)
             if complete is not None:
                 complete(connection)
@@ -382,6 +387,17 @@ class Runner:
         connection = self._link.connection
         self._transaction(connection, lambda again: self._writer(again).verified())
         return {"table": str(verdict.table), "rows": verdict.rows, "mismatches": verdict.mismatches}
+
+
+def _placed(error: EcmError, statement: Statement) -> EcmError:
+    """Return an error with the place in the plan of its statement, where the plan's author wrote that."""
+    if not isinstance(statement, Written):
+        return error
+    cause = error.__cause__
+    position = cause.diag.statement_position if isinstance(cause, psycopg.Error) else None
+    place = statement.place(int(position) if position else None)
+    _, _, why = error.message.rpartition(": ") if cause is None else ("", "", str(cause).splitlines()[0])
+    return type(error)(f"{place}: {why}", details=error.details, hint=error.hint)
 
 
 def _sent(step: Step, direction: Direction) -> tuple[Statement, ...]:

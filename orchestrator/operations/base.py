@@ -17,6 +17,7 @@ from orchestrator.sql.facts import Dependent, Table
 from orchestrator.sql.identifiers import NAME_BYTES, SYSTEM_COLUMNS, SYSTEM_SCHEMAS, TableName
 from orchestrator.sql.mapping import Mapping
 from orchestrator.sql.readers import Move
+from orchestrator.sql.script import Outright
 from orchestrator.sql.steps import Statement, Step
 from orchestrator.sql.sync import Ddl
 from orchestrator.words import did_you_mean
@@ -237,6 +238,14 @@ class Operation(BaseModel, ABC):
     @abstractmethod
     def standing_on(self, facts: Table) -> tuple[Dependent, ...]:
         """What stands on something contract drops and would go with it; contract waits until it is gone."""
+
+    def outright(self) -> Outright | None:
+        """What it does to the database as a whole, besides what it does to each of its tables."""
+        return None
+
+    def written(self) -> Dictionary[str, str]:
+        """Statements in the words of the plan's author, by their key in the plan: for a linter to read."""
+        return {}
 
     def before_expand(self, facts: Table) -> tuple[Step, ...]:
         """What is tried out before anything is touched; steps of their own."""

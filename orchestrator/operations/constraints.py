@@ -4,14 +4,15 @@
 transaction that added it, or its lock is held for the whole scan.
 """
 
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
 from psycopg import sql
+from typing_extensions import override
 
 from orchestrator.sql.facts import Table
 from orchestrator.sql.identifiers import TableName, bounded
 from orchestrator.sql.mapping import Filling, Value
-from orchestrator.sql.steps import LockMode, Proof, Statement, Step, Transaction
+from orchestrator.sql.steps import RESTORE, LockMode, Proof, Statement, Step, Sweep, Transaction
 
 
 def validated(
@@ -78,34 +79,57 @@ def not_null(facts: Table, column: str) -> tuple[Statement, ...]:
     )
 
 
-def refused_again(facts: Table, column: str, *, remedy: str) -> tuple[Step, ...]:
+@dataclass(frozen=True, kw_only=True)
+class _Lacking(Filling):
+    """What a row cannot keep when its column becomes NOT NULL: NULL that nothing gives a value."""
+
+    @property
+    @override
+    def mismatch(self) -> sql.Composed:
+        return sql.SQL("{} IS NULL AND {} IS NULL").format(self.new.name, self.new.computed)
+
+
+def refused_again(facts: Table, column: str, *, remedy: str, reverse: str | None = None) -> tuple[Step, ...]:
     """Return what a rollback does before it makes a column NOT NULL again: judge, then hold, then validate.
 
     All of it is done while reads and writes go on, and before anything is taken away: where a row has no value, the
-    rollback ends with its name, and both versions go on as they are.
+    rollback ends with its name, and both versions go on as they are. With `reverse`, rows are given a value in
+    batches: most of them before NULL is refused, what was written meanwhile after.
 
     Args:
         facts: of the table.
         column: which.
         remedy: what to do about rows without a value.
+        reverse: their value, over the row.
     """
     known = facts.column(column)
-    value = Value(column=column, type=known.type if known else "", expression=None, not_null=True)
+    value = Value(column=column, type=known.type if known else "", expression=reverse, not_null=True)
     held, validated_ = (
-        replace(step, statements=(), inverse=step.statements, back_alone=True)
+        replace(step, statements=(), inverse=step.statements, follows="expand")
         for step in validated_not_null(facts, column)
         if isinstance(step, Transaction)
     )
-    proof = Proof(
+    judged = Proof(
         key=f"required {column} of {facts.name}",
         title=f"find no row without {column}",
         table=facts.name,
-        mappings=(Filling(new=value),),
-        closing=True,
+        mappings=(_Lacking(new=value),),
         complaint=f"{column} is NULL",
         remedy=remedy,
     )
-    return (proof, held, validated_)
+    if reverse is None:
+        return (judged, held, validated_)
+    fill = Sweep(
+        key=f"fill {column} of {facts.name}",
+        title=f"give {column} its value where it is NULL",
+        table=facts.name,
+        mappings=(Filling(new=replace(value, not_null=False)),),
+        spared=None,
+        purpose=RESTORE,
+        note="in batches of pages; each batch commits with its own checkpoint",
+    )
+    again = replace(fill, key=f"{fill.key} again", title=f"{fill.title}, for what was written meanwhile")
+    return (judged, fill, held, again, validated_)
 
 
 def not_null_again(facts: Table, column: str, name: str | None) -> tuple[Statement, ...]:
@@ -132,9 +156,9 @@ def bound_to_not_null(facts: Table, column: str) -> str | None:
     found = facts.column(column)
     if found is not None and found.identity:
         return "it is an identity column, which is always NOT NULL"
+    if column in facts.key:
+        return "it is part of the primary key, whose columns are always NOT NULL"
     for index in facts.indexes:
-        if index.primary and column in index.columns:
-            return f"it is part of the primary key ({index.name}), whose columns are always NOT NULL"
         if index.replica_identity and column in index.columns:
             return f"it is part of the replica identity ({index.name}), whose columns are always NOT NULL"
     return None

@@ -35,6 +35,10 @@ class DropColumn(Operation):
     def target(self) -> TableName:
         return TableName.parse(self.table)
 
+    @override
+    def synced(self) -> tuple[TableName, ...]:
+        return () if self.reverse is None else (self.target,)
+
     @property
     @override
     def summary(self) -> str:

@@ -7,11 +7,12 @@ from pydantic import Field
 from typing_extensions import override
 
 from orchestrator.errors import EcmError, PreconditionError
-from orchestrator.operations import constraints, keepsake
+from orchestrator.operations import constraints, keepsake, trying
 from orchestrator.operations.base import ColumnField, Operation, TableField, missing
+from orchestrator.operations.converting import Expression
 from orchestrator.sql.facts import Dependent, Table
 from orchestrator.sql.identifiers import TableName
-from orchestrator.sql.mapping import Mapping
+from orchestrator.sql.mapping import Mapping, Value
 from orchestrator.sql.steps import Statement, Step
 from orchestrator.sql.sync import Ddl
 from orchestrator.words import kebab
@@ -23,11 +24,18 @@ class DropNotNull(Operation):
     kind: Literal["drop_not_null"] = "drop_not_null"  # pyright: ignore[reportIncompatibleVariableOverride] - frozen
     table: Annotated[TableField, Field(description="The table, as table or schema.table")]
     column: Annotated[ColumnField, Field(description="The column that may be NULL in the end")]
+    reverse: Annotated[
+        Expression | None, Field(description="What a rollback puts where NULL was written, over the row")
+    ] = None
 
     @property
     @override
     def target(self) -> TableName:
         return TableName.parse(self.table)
+
+    @override
+    def synced(self) -> tuple[TableName, ...]:
+        return ()
 
     @property
     @override
@@ -74,10 +82,10 @@ class DropNotNull(Operation):
 
     @override
     def warnings(self, facts: Table) -> tuple[str, ...]:
-        return (
-            f"from expand on old readers meet NULL in {self.column} wherever a new writer writes it",
-            f"a rollback waits until no row has NULL in {self.column}",
-        )
+        back = f"a rollback is refused as long as a row has NULL in {self.column}"
+        if self.reverse is not None:
+            back = f"a rollback puts {self.reverse} where {self.column} is NULL"
+        return (f"from expand on old readers meet NULL in {self.column} wherever a new writer writes it", back)
 
     @override
     def unfollowed(self, facts: Table) -> tuple[Dependent, ...]:
@@ -100,16 +108,27 @@ class DropNotNull(Operation):
             facts.name.identifier, sql.Identifier(self.column)
         )
         return Ddl(
-            statements=(*kept.statements, dropped),
+            statements=(*kept.statements, dropped, *trying.understood(facts, self._values(facts), without=())),
             inverse=(*constraints.not_null_again(facts, self.column, had["not_null"]), *kept.inverse),
         )
+
+    def _values(self, facts: Table) -> tuple[Value, ...]:
+        column = facts.column(self.column)
+        if column is None or self.reverse is None:
+            return ()
+        return (Value(column=self.column, type=column.type, expression=self.reverse),)
+
+    @override
+    def before_expand(self, facts: Table) -> tuple[Step, ...]:
+        values = self._values(facts)
+        return (trying.first(facts, values, kept=True),) if values else ()
 
     @override
     def before_withdrawal(self, facts: Table) -> tuple[Step, ...]:
         if keepsake.recalled(facts, self.column) is None:
             return ()
-        remedy = f"give these rows a {self.column}, then roll back again; or leave them, and advance"
-        return constraints.refused_again(facts, self.column, remedy=remedy)
+        remedy = f"give these rows a {self.column}, then roll back again"
+        return constraints.refused_again(facts, self.column, remedy=remedy, reverse=self.reverse)
 
     @override
     def contract(self, facts: Table) -> tuple[Statement, ...]:

@@ -23,6 +23,7 @@ from orchestrator.sql import sync
 from orchestrator.sql.facts import Dependent, Index, Table, Trigger
 from orchestrator.sql.identifiers import TableName, bounded, verbatim
 from orchestrator.sql.mapping import Mapping, Truth
+from orchestrator.sql.script import Locks, Outright, strongest
 from orchestrator.sql.steps import (
     RESTORE,
     ConcurrentIndex,
@@ -439,8 +440,29 @@ def _trigger(plan: Plan, facts: Table) -> Ddl:
     return sync.install(plan.plan, facts, pairs) if pairs else Ddl(statements=(), inverse=())
 
 
+def _outright(plan: Plan) -> tuple[Outright, ...]:
+    return tuple(found for change in plan.changes if (found := change.outright()) is not None)
+
+
+def _locked(plan: Plan, facts: Facts, outright: Iterable[Locks]) -> tuple[tuple[TableName, ...], LockMode | None]:
+    """Return what a phase's transaction locks first: what the plan's author wrote may do with less than ecm itself."""
+    found = tuple(outright)
+    ours = _lockable(plan, facts)
+    tables = tuple(dict.fromkeys((*ours, *chain.from_iterable(each.tables for each in found))))
+    return tables, LockMode.ACCESS_EXCLUSIVE if ours else strongest(each.mode for each in found)
+
+
+def _with_locks(note: str, outright: Iterable[Locks], *, ours: bool) -> str:
+    """Return what is said of a transaction; the note is left out where there is nothing of ecm's own in it."""
+    lines = tuple(chain.from_iterable(each.lines for each in outright))
+    return "\n".join((*((note,) if ours or not lines else ()), *lines))
+
+
 def _expand(plan: Plan, facts: Facts) -> tuple[Step, ...]:
-    parts = [part for table in facts.values() for part in (*_expansions(plan, table), _trigger(plan, table))]
+    written = _outright(plan)
+    tables, lock = _locked(plan, facts, (each.expand_locks for each in written))
+    parts = [Ddl(statements=each.expand, inverse=each.inverse) for each in written]
+    parts += [part for table in facts.values() for part in (*_expansions(plan, table), _trigger(plan, table))]
     return (
         *(step for change, table in _each(plan, facts) for step in change.before_expand(table)),
         *demanded(plan, facts),
@@ -448,14 +470,19 @@ def _expand(plan: Plan, facts: Facts) -> tuple[Step, ...]:
             Transaction(
                 key="expand",
                 title=_expands(plan, facts),
-                tables=_lockable(plan, facts),
+                tables=tables,
                 views=_views(plan, facts),
-                lock=LockMode.ACCESS_EXCLUSIVE,
+                lock=lock,
                 statements=tuple(chain.from_iterable(part.statements for part in parts)),
                 inverse=tuple(chain.from_iterable(part.inverse for part in reversed(parts))),
-                note="catalog only: nothing is rewritten, whatever the table's size",
+                note=_with_locks(
+                    "catalog only: nothing is rewritten, whatever the table's size",
+                    (each.expand_locks for each in written),
+                    ours=len(parts) > len(written),
+                ),
             )
         ),
+        *chain.from_iterable(each.after_expand for each in written),
     )
 
 
@@ -698,7 +725,9 @@ def _functions(plan: Plan, facts: Facts, truth: Truth) -> tuple[Statement, ...]:
 
 
 def _contract(plan: Plan, facts: Facts) -> tuple[Step, ...]:
-    statements = (
+    written = _outright(plan)
+    tables, lock = _locked(plan, facts, (each.contract_locks for each in written))
+    own = (
         *chain.from_iterable(_trigger(plan, table).inverse for table in facts.values()),
         *chain.from_iterable(change.clear(table) for change, table in _each(plan, facts)),
         *chain.from_iterable(change.contract(table) for change, table in _each(plan, facts)),
@@ -713,16 +742,21 @@ def _contract(plan: Plan, facts: Facts) -> tuple[Step, ...]:
             for change, table in _each(plan, facts)
             for step in change.before_contract(table)
         ),
+        *chain.from_iterable(each.before_contract for each in written),
         *_unless_empty(
             Transaction(
                 key="contract",
                 title=_contracts(plan, facts),
-                tables=_lockable(plan, facts),
+                tables=tables,
                 views=_views(plan, facts),
-                lock=LockMode.ACCESS_EXCLUSIVE,
-                statements=statements,
+                lock=lock,
+                statements=(*own, *chain.from_iterable(each.contract for each in written)),
                 inverse=(),
-                note="catalog only; this cannot be rolled back",
+                note=_with_locks(
+                    "catalog only; this cannot be rolled back",
+                    (each.contract_locks for each in written),
+                    ours=bool(own),
+                ),
                 reversible=False,
                 kept_by=sync_triggers(
                     plan, {name: table for name, table in facts.items() if _filling(plan, table)}, Truth.NEW

@@ -22,7 +22,9 @@ class LockMode(StrEnum):
     """The table-level locks ecm takes ("Explicit Locking", table 13.2), with what each makes wait."""
 
     ACCESS_EXCLUSIVE = "ACCESS EXCLUSIVE"
+    EXCLUSIVE = "EXCLUSIVE"
     SHARE_ROW_EXCLUSIVE = "SHARE ROW EXCLUSIVE"
+    SHARE = "SHARE"
     SHARE_UPDATE_EXCLUSIVE = "SHARE UPDATE EXCLUSIVE"
     ROW_EXCLUSIVE = "ROW EXCLUSIVE"
     ACCESS_SHARE = "ACCESS SHARE"
@@ -35,7 +37,9 @@ class LockMode(StrEnum):
 
 _WAITS = {
     LockMode.ACCESS_EXCLUSIVE: "waits for every reader and writer under way",
+    LockMode.EXCLUSIVE: "waits for writers under way",
     LockMode.SHARE_ROW_EXCLUSIVE: "waits for writers under way",
+    LockMode.SHARE: "waits for writers under way",
     LockMode.SHARE_UPDATE_EXCLUSIVE: "reads and writes go on",
     LockMode.ROW_EXCLUSIVE: "reads and writes go on; holds a batch's rows, and gives way at a row that is locked",
     LockMode.ACCESS_SHARE: "reads and writes go on",

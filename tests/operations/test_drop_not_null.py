@@ -73,10 +73,39 @@ def test_a_rollback_loses_no_null(journeys: Journeys, state: State) -> None:
         run(journey.db, "INSERT INTO books (id, isbn) VALUES (903, NULL)")
 
 
+@pytest.mark.parametrize("start", [START, PARTITIONED], ids=["plain", "partitioned"])
+@pytest.mark.parametrize("state", [State.EXPANDED, State.BACKFILLED])
+def test_reverse(journeys: Journeys, start: str, state: State) -> None:
+    """A rollback gives NULL the value that the plan says, in batches, and leaves the rest as it is."""
+    journey = journeys(start, {**CHANGE, "reverse": "'none of ' || id"})
+    before = journey.fingerprint
+    for _ in range(2):
+        journey.advance(state)
+        run(journey.db, "UPDATE books SET isbn = NULL WHERE id % 2 = 0")
+        assert journey.rollback() is State.PLANNED
+        assert journey.fingerprint == before
+    wrong = "isbn <> CASE WHEN id % 2 = 0 THEN 'none of ' ELSE 'isbn ' END || id"
+    assert ask(journey.db, f"SELECT count(*) FROM books WHERE {wrong}") == 0
+    assert ask(journey.db, "SELECT count(*) FROM ecm.sweeps") == 0
+
+
+def test_reverse_that_has_no_value_for_a_row(journeys: Journeys) -> None:
+    """It is judged before anything is written."""
+    journey = journeys(START, {**CHANGE, "reverse": "title"})
+    journey.advance(State.EXPANDED)
+    run(journey.db, "UPDATE books SET isbn = NULL WHERE id < 3; UPDATE books SET title = NULL WHERE id = 2")
+    with pytest.raises(VerificationError) as refused:
+        journey.rollback()
+    assert refused.value.message == "isbn is NULL in 1 of 60 rows of books"
+    assert ask(journey.db, "SELECT count(*) FROM books WHERE isbn IS NULL") == 2
+    run(journey.db, "UPDATE books SET isbn = 'mine' WHERE id = 2")
+    assert journey.rollback() is State.PLANNED
+
+
 @pytest.mark.parametrize(
     ("column", "start", "why"),
     [
-        ("id", "", "part of the primary key (books_pkey)"),
+        ("id", "", "part of the primary key, whose"),
         ("title", "", "is not NOT NULL"),
         ("isbns", "", "column isbns of books does not exist"),
         ("number", "ALTER TABLE books ADD number integer GENERATED ALWAYS AS IDENTITY", "an identity column"),

@@ -34,6 +34,12 @@ EXAMPLES = {
     },
     "rename_column": {"kind": "rename_column", "table": "books", "column": "year", "to": "published"},
     "rename_table": {"kind": "rename_table", "table": "books", "to": "volumes"},
+    "sql": {
+        "kind": "sql",
+        "expand": "ALTER TABLE books ADD COLUMN slug text",
+        "rollback": {"expand": "ALTER TABLE books DROP COLUMN slug"},
+        "backfill": {"table": "books", "set": {"slug": "lower(title)"}},
+    },
     "add_check": {"kind": "add_check", "table": "books", "name": "dated", "check": "year > 0", "using": {"year": "1"}},
     "add_foreign_key": {
         "kind": "add_foreign_key",

@@ -15,6 +15,7 @@ from orchestrator.reports import (
     ReasonReport,
     StepPreview,
 )
+from orchestrator.sql.steps import LockMode
 from orchestrator.words import counted, listed
 
 _LABEL = 18
@@ -41,9 +42,12 @@ def plan_list(report: PlanListReport) -> RenderableType:
 def validation(report: PlanListReport) -> RenderableType:
     """Return whether each plan file can be read as one."""
     wrong = [plan for plan in report.plans if plan.error]
-    lines = [
-        _wrong(plan.error) if plan.error else look.item(look.GOOD, f"{plan.path} is a plan") for plan in report.plans
-    ]
+    lines: list[RenderableType] = []
+    said: set[str] = set()  # that there is no linter is said once, however many plans it would have read
+    for plan in report.plans:
+        lines.append(_wrong(plan.error) if plan.error else look.item(look.GOOD, f"{plan.path} is a plan"))
+        lines += [look.indented(look.labelled([("beware", line)])) for line in plan.warnings if line not in said]
+        said.update(plan.warnings)
     if not report.plans:
         lines = [Text("no plans yet")]
     end = Text(f"{len(wrong)} of {counted(len(report.plans), 'plan')} cannot be read") if wrong else None
@@ -136,7 +140,7 @@ def _in_short(report: PreviewReport) -> RenderableType:
     )
 
 
-_FOR_A_MOMENT = ("ACCESS EXCLUSIVE", "SHARE ROW EXCLUSIVE")
+_FOR_A_MOMENT = tuple(mode.value for mode in LockMode if mode.waits_for.startswith("waits"))
 """Locks that somebody may have to wait for, the strongest first."""
 
 
