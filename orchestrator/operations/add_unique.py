@@ -5,7 +5,7 @@ is being written, any other. Two writers that do not see each other's rows yet a
 (decision 18): the sweep of the next phase repairs what they made, and the last one comes right before the index.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Annotated, Literal
 
 from psycopg import sql
@@ -18,7 +18,7 @@ from orchestrator.operations.repairing import Constraining
 from orchestrator.sql.facts import Index, Table
 from orchestrator.sql.identifiers import NAME_BYTES, TableName, bounded, verbatim
 from orchestrator.sql.repair import Repair, Replacement
-from orchestrator.sql.steps import ConcurrentIndex, Statement, Step
+from orchestrator.sql.steps import ConcurrentIndex, Statement, Step, Transaction
 from orchestrator.words import listed
 
 
@@ -125,6 +125,12 @@ class AddUnique(Constraining):
         return tuple(self._index(heap, bounded(self.name, heap.name, "ecm"), unique=False) for heap in facts.partitions)
 
     @override
+    def tried(self, facts: Table) -> Transaction:
+        tried = super().tried(facts)
+        free = (_free(TableName(heap.schema, self._name(heap, facts))) for heap in facts.partitions or (facts.name,))
+        return replace(tried, statements=(*free, *tried.statements))
+
+    @override
     def before_expand(self, facts: Table) -> tuple[Step, ...]:
         return (*super().before_expand(facts), *self._helpers(facts))
 
@@ -157,6 +163,17 @@ class AddUnique(Constraining):
             # Takes the constraints of the partitions for its parts, and builds nothing.
             *((whole,) if facts.partitions else ()),
         )
+
+
+def _free(index: TableName) -> Statement:
+    """Have PostgreSQL refuse now what it would refuse at contract: an index by the name of another relation."""
+    body = sql.SQL(
+        "BEGIN IF pg_catalog.to_regclass({}) IS NOT NULL THEN RAISE {} USING ERRCODE = 'duplicate_table'; END IF; END"
+    ).format(
+        sql.Literal(index.identifier.as_string(None)),
+        sql.Literal(f"the name {index} is taken".replace("%", "%%")),
+    )
+    return sql.SQL("DO {}").format(sql.Literal(body.as_string(None)))
 
 
 @dataclass(frozen=True, kw_only=True)
