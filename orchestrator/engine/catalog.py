@@ -239,7 +239,8 @@ SELECT x.relname AS name, i.indisunique AND i.indimmediate AND NOT i.indisexclus
         UNION SELECT d.refobjsubid::int2 FROM pg_catalog.pg_depend d WHERE d.classid = 'pg_catalog.pg_class'::regclass
           AND d.objid = x.oid AND d.refobjid = c.oid AND d.refobjsubid > 0) AS numbers,
   array(SELECT pg_catalog.pg_get_indexdef(x.oid, place, false) FROM pg_catalog.generate_series(1, i.indnkeyatts) place
-        ORDER BY place) AS keys
+        ORDER BY place) AS keys,
+  pg_catalog.pg_get_expr(i.indpred, i.indrelid) AS predicate
 FROM pg_catalog.pg_index i JOIN pg_catalog.pg_class x ON x.oid = i.indexrelid
 JOIN pg_catalog.pg_class c ON c.oid = i.indrelid JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace
 WHERE i.indrelid = %s ORDER BY x.relname

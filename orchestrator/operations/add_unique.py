@@ -16,7 +16,7 @@ from orchestrator.errors import EcmError, PreconditionError
 from orchestrator.operations.base import ColumnField
 from orchestrator.operations.repairing import Constraining
 from orchestrator.sql.facts import Index, Table
-from orchestrator.sql.identifiers import NAME_BYTES, TableName, bounded, verbatim
+from orchestrator.sql.identifiers import NAME_BYTES, TableName, bounded
 from orchestrator.sql.repair import Repair, Replacement
 from orchestrator.sql.steps import ConcurrentIndex, Statement, Step, Transaction
 from orchestrator.words import listed
@@ -67,8 +67,9 @@ class AddUnique(Constraining):
             replacements=replacements,
             elsewhere=True,
             violated=self._shared(facts, _first(facts, replacements)),
-            arriving=self._shared(facts, _unrelated(facts)),
+            arriving=self._shared(facts, _apart()),
             whole=self._among_all(facts),
+            met=self.met,
         )
 
     def _among_all(self, facts: Table) -> sql.Composed:
@@ -216,23 +217,6 @@ def _apart() -> _But:
         taken=tuple(zip(_PLACE, names, strict=True)),
         condition=sql.SQL('("other".tableoid, "other".ctid) IS DISTINCT FROM ("this".{}, "this".{})').format(*names),
     )
-
-
-def _unrelated(facts: Table) -> _But:
-    """The other is not the row itself, nor one that the write is refused for, or turns into an update of.
-
-    What INSERT … ON CONFLICT writes goes through the trigger before PostgreSQL looks for the conflict.
-    """
-    apart = _apart()
-    taken, conditions = list(apart.taken), [apart.condition]
-    for number, index in enumerate(index for index in facts.indexes if index.unique and index.valid):
-        met: list[sql.Composed] = []
-        for place, key in enumerate(index.keys):
-            name = sql.Identifier(f"key {number} {place}")
-            taken.append((verbatim(key), name))
-            met.append(sql.SQL('(SELECT {} FROM (SELECT "other".*) AS "row") = "this".{}').format(verbatim(key), name))
-        conditions.append(sql.SQL("({}) IS NOT TRUE").format(sql.SQL(" AND ").join(met)))
-    return _But(taken=tuple(taken), condition=sql.SQL(" AND ").join(conditions))
 
 
 def _repaired(row: sql.SQL, replacements: tuple[Replacement, ...]) -> sql.Composed:

@@ -82,6 +82,8 @@ class Index:
     """Bytes."""
     keys: tuple[str, ...] = ()
     """Its keys as PostgreSQL writes them: columns, quoted where they have to be, or expressions."""
+    predicate: str | None = None
+    """Which rows it has, where not all."""
 
 
 @dataclass(frozen=True, kw_only=True)

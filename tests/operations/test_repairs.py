@@ -1,13 +1,12 @@
 """What the kinds have in common that repair rows in place: writers of every sort, rollbacks, and rows nobody repairs."""
 
-from collections.abc import Callable
 from threading import Event, Thread
 from typing import Any
 
 import psycopg
 import pytest
 from operations.conftest import Journeys, Roles
-from operations.harness import BRANCH, Db, Journey, as_role, ask, contents, round_trip, rows, run
+from operations.harness import BRANCH, Journey, as_role, ask, contents, round_trip, rows, run
 
 from orchestrator.errors import PreconditionError, StatementFailedError, VerificationError
 from orchestrator.plan.lifecycle import State
@@ -146,7 +145,7 @@ def test_rows_have_their_own_values_back_unless_the_application_changed_them(jou
     expected = dict(rows(journey.db, f"SELECT id, {name} FROM books"))
     journey.advance(State.EXPANDED)
     run(journey.db, f"UPDATE books SET {BROKEN[kind][1]} WHERE id = 41")
-    run(journey.db, f"UPDATE books SET id = id + 100 WHERE id = 41")
+    run(journey.db, "UPDATE books SET id = id + 100 WHERE id = 41")
     expected[141] = ask(journey.db, f"SELECT ({BROKEN[kind][1].partition('= ')[2]})")
     del expected[41]
     journey.advance(State.BACKFILLED)
@@ -269,6 +268,28 @@ def test_a_replacement_that_cannot_be_computed_refuses_no_writer(journeys: Journ
     )
 
 
+@kinds
+def test_an_upsert_says_what_it_said(journeys: Journeys, kind: str) -> None:
+    """What INSERT … ON CONFLICT DO UPDATE gives reaches its SET as it was given; what comes of it is repaired there."""
+    name, value = BROKEN[kind][1].split(" = ")
+    start = f"{START}; CREATE UNIQUE INDEX ON books (lower(id::text)) WHERE id > 0; ALTER TABLE books DROP CONSTRAINT books_pkey"
+    journey = journeys(START if kind == "add_unique" else start, CHANGES[kind])
+    journey.advance(State.BACKFILLED)
+    given = {"isbn": "'isbn 3'", "price": "-1", "author": "88", "title": "NULL"}[name]
+    target = "(id)" if kind == "add_unique" else "(lower(id::text)) WHERE id > 0"
+    upsert = f"INSERT INTO books (id, {name}) VALUES ({{}}, {given}) ON CONFLICT {target} DO UPDATE SET {name} = "
+    own = ask(journey.db, f"SELECT {name} FROM books WHERE id = 41")
+    run(journey.db, upsert.format(41) + f"CASE WHEN excluded.{name} IS NOT DISTINCT FROM {given} THEN books.{name} END")
+    assert ask(journey.db, f"SELECT {name} FROM books WHERE id = 41") == own
+    run(journey.db, upsert.format(42) + f"excluded.{name}")
+    run(journey.db, upsert.format(902) + f"excluded.{name}")
+    assert broken(journey, kind) == 0
+    assert journey.rollback() is State.PLANNED
+    found = rows(journey.db, f"SELECT {name} FROM books WHERE id IN (41, 42, 902) ORDER BY id")
+    assert found == [(own,), *[(ask(journey.db, f"SELECT {given}"),)] * 2]
+    assert value
+
+
 # ---------------------------------------------------------------- shapes
 
 
@@ -279,7 +300,7 @@ def test_quoted_names(journeys: Journeys, kind: str) -> None:
     for name in ("isbn", "price", "author ", "author,", "title"):
         start = start.replace(f" {name}", f' "a {name.strip()} %"' + name[len(name.strip()) :])
     start = start.replace("a author %", "a author %")
-    text = {k: v for k, v in CHANGES[kind].items()}
+    text = dict(CHANGES[kind].items())
     name = f"a {column(kind)} %"
     text["table"] = '"The ""Books"""'
     if kind == "set_not_null":
