@@ -313,7 +313,8 @@ SELECT x.relname AS name, i.indisunique AND i.indimmediate AND NOT i.indisexclus
     THEN array(SELECT number FROM pg_catalog.unnest(i.indkey::int2[]) WITH ORDINALITY k (number, place)
                WHERE place <= i.indnkeyatts ORDER BY place) ELSE '{{}}' END AS keys,
   array(SELECT pg_catalog.pg_get_indexdef(x.oid, place, false) FROM pg_catalog.generate_series(1, i.indnkeyatts) place
-        ORDER BY place) AS spelled
+        ORDER BY place) AS spelled,
+  pg_catalog.pg_get_expr(i.indpred, i.indrelid) AS predicate
 FROM pg_catalog.pg_index i JOIN pg_catalog.pg_class x ON x.oid = i.indexrelid
 JOIN pg_catalog.pg_class c ON c.oid = i.indrelid JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace
 WHERE i.indrelid = %s ORDER BY x.relname

@@ -167,7 +167,7 @@ class Sweeper:
                 )
                 for record in self._records()
                 # What is right by other rows may have stopped being so since it was looked at.
-                if record.proven_under == under and not any(each.reaches_out for each in self.step.mappings)
+                if record.proven_under == under and not any(each.drifts for each in self.step.mappings)
             }
 
             def keep(heap: TableName, proven: Proven) -> None:

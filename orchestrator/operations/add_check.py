@@ -42,6 +42,7 @@ class AddCheck(Constraining):
             columns=tuple(column.name for column in facts.columns if column.name in named),
             demand=self.check,
             replacements=self.replacements(facts),
+            met=self.met,
             # As PostgreSQL has it: a condition that is NULL is not broken ("CREATE TABLE", CHECK).
             violated=sql.SQL("({}) IS FALSE").format(verbatim(self.check)),
             fallible=True,

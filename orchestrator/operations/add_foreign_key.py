@@ -69,6 +69,7 @@ class AddForeignKey(Constraining):
             columns=self.columns,
             demand=self._what,
             replacements=replacements,
+            met=self.met,
             elsewhere=True,
             violated=self._astray(sql.Identifier),
             healed=sql.SQL("({}) AND NOT ({})").format(flags, self._astray(own)) if replacements else None,

@@ -5,7 +5,7 @@ is being written, any other. Two writers that do not see each other's rows yet a
 (decision 18): the sweep of the next phase repairs what they made, and the last one comes right before the index.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Annotated, Literal
 
 from psycopg import sql
@@ -16,9 +16,9 @@ from orchestrator.errors import EcmError, PreconditionError
 from orchestrator.operations.base import ColumnField
 from orchestrator.operations.repairing import Constraining
 from orchestrator.sql.facts import Index, Table
-from orchestrator.sql.identifiers import NAME_BYTES, TableName, bounded, verbatim
+from orchestrator.sql.identifiers import NAME_BYTES, TableName, bounded
 from orchestrator.sql.repair import Repair, Replacement
-from orchestrator.sql.steps import ConcurrentIndex, Statement, Step
+from orchestrator.sql.steps import ConcurrentIndex, Statement, Step, Transaction
 from orchestrator.words import listed
 
 
@@ -67,8 +67,9 @@ class AddUnique(Constraining):
             replacements=replacements,
             elsewhere=True,
             violated=self._shared(facts, _first(facts, replacements)),
-            arriving=self._shared(facts, _unrelated(facts)),
+            arriving=self._shared(facts, _apart()),
             whole=self._among_all(facts),
+            met=self.met,
         )
 
     def _among_all(self, facts: Table) -> sql.Composed:
@@ -125,6 +126,12 @@ class AddUnique(Constraining):
         return tuple(self._index(heap, bounded(self.name, heap.name, "ecm"), unique=False) for heap in facts.partitions)
 
     @override
+    def tried(self, facts: Table) -> Transaction:
+        tried = super().tried(facts)
+        free = (_free(TableName(heap.schema, self._name(heap, facts))) for heap in facts.partitions or (facts.name,))
+        return replace(tried, statements=(*free, *tried.statements))
+
+    @override
     def before_expand(self, facts: Table) -> tuple[Step, ...]:
         return (*super().before_expand(facts), *self._helpers(facts))
 
@@ -157,6 +164,17 @@ class AddUnique(Constraining):
             # Takes the constraints of the partitions for its parts, and builds nothing.
             *((whole,) if facts.partitions else ()),
         )
+
+
+def _free(index: TableName) -> Statement:
+    """Have PostgreSQL refuse now what it would refuse at contract: an index by the name of another relation."""
+    body = sql.SQL(
+        "BEGIN IF pg_catalog.to_regclass({}) IS NOT NULL THEN RAISE {} USING ERRCODE = 'duplicate_table'; END IF; END"
+    ).format(
+        sql.Literal(index.identifier.as_string(None)),
+        sql.Literal(f"the name {index} is taken".replace("%", "%%")),
+    )
+    return sql.SQL("DO {}").format(sql.Literal(body.as_string(None)))
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -199,23 +217,6 @@ def _apart() -> _But:
         taken=tuple(zip(_PLACE, names, strict=True)),
         condition=sql.SQL('("other".tableoid, "other".ctid) IS DISTINCT FROM ("this".{}, "this".{})').format(*names),
     )
-
-
-def _unrelated(facts: Table) -> _But:
-    """The other is not the row itself, nor one that the write is refused for, or turns into an update of.
-
-    What INSERT … ON CONFLICT writes goes through the trigger before PostgreSQL looks for the conflict.
-    """
-    apart = _apart()
-    taken, conditions = list(apart.taken), [apart.condition]
-    for number, index in enumerate(index for index in facts.indexes if index.unique and index.valid):
-        met: list[sql.Composed] = []
-        for place, key in enumerate(index.spelled):
-            name = sql.Identifier(f"key {number} {place}")
-            taken.append((verbatim(key), name))
-            met.append(sql.SQL('(SELECT {} FROM (SELECT "other".*) AS "row") = "this".{}').format(verbatim(key), name))
-        conditions.append(sql.SQL("({}) IS NOT TRUE").format(sql.SQL(" AND ").join(met)))
-    return _But(taken=tuple(taken), condition=sql.SQL(" AND ").join(conditions))
 
 
 def _repaired(row: sql.SQL, replacements: tuple[Replacement, ...]) -> sql.Composed:

@@ -12,8 +12,8 @@ from typing_extensions import override
 from orchestrator.errors import EcmError, PreconditionError
 from orchestrator.operations import trying
 from orchestrator.operations.base import ColumnField, NewColumnField, Operation, TableField
-from orchestrator.sql.facts import Column, Dependent, Table
-from orchestrator.sql.identifiers import TableName, verbatim
+from orchestrator.sql.facts import Column, Dependent, Index, Table
+from orchestrator.sql.identifiers import JOURNAL_SCHEMA, TableName, bounded, verbatim
 from orchestrator.sql.mapping import Value
 from orchestrator.sql.repair import Repair, Replacement
 from orchestrator.sql.steps import Statement, Step, Transaction
@@ -22,6 +22,9 @@ from orchestrator.words import did_you_mean, kebab
 
 Expression = Annotated[str, Field(min_length=1)]
 """A SQL expression over the row."""
+
+
+_SURELY = sql.SQL("")
 
 
 class Repairing(Operation):
@@ -159,6 +162,7 @@ class Repairing(Operation):
         )
         return Ddl(
             statements=(
+                self._meets(facts),
                 *(
                     sql.SQL("ALTER TABLE {} ADD COLUMN {} {}").format(table, sql.Identifier(name), verbatim(type_name))
                     for name, type_name in hidden.items()
@@ -166,8 +170,41 @@ class Repairing(Operation):
                 parsed,
                 *trying.understood(facts, self._values(facts), without=hidden),
             ),
-            inverse=self._drops(facts, sql.SQL("DROP COLUMN IF EXISTS")),
+            inverse=(*self._drops(facts, sql.SQL("DROP COLUMN IF EXISTS")), self._forget(sql.SQL("IF EXISTS "))),
         )
+
+    @property
+    def _function(self) -> sql.Identifier:
+        return sql.Identifier(JOURNAL_SCHEMA, bounded("met", self.target.qualified, self.slug))
+
+    @property
+    def met(self) -> sql.Composed:
+        """The call, in the trigger, of what tells whether an INSERT of NEW meets a stored row."""
+        return sql.SQL("{}(NEW)").format(self._function)
+
+    def _meets(self, facts: Table) -> Statement:
+        """Return what makes that function, of the unique indexes that the table has now.
+
+        It is apart from the trigger's, which has to be the same as long as the plan is under way, whatever indexes
+        come and go.
+        """
+        meetings = [
+            _meeting(facts.name, index) for index in facts.indexes if index.unique and index.valid and index.spelled
+        ]
+        body = sql.SQL('SELECT {} FROM (SELECT $1.*) AS "row"').format(
+            sql.SQL(" OR ").join(meetings or [sql.SQL("false")])
+        )
+        return sql.SQL(
+            "CREATE OR REPLACE FUNCTION {}({}) RETURNS boolean LANGUAGE sql SET search_path = {}, pg_temp AS {}"
+        ).format(
+            self._function,
+            facts.name.identifier,
+            verbatim(facts.search_path),
+            sql.Literal(body.as_string(None)),
+        )
+
+    def _forget(self, there: sql.SQL = _SURELY) -> Statement:
+        return sql.SQL("DROP FUNCTION {}{}({})").format(there, self._function, self.target.identifier)
 
     def _hidden(self, facts: Table) -> dict[str, str]:
         return {name: type_name for each in self.rule(facts).replacements for name, type_name in each.hidden.items()}
@@ -180,7 +217,7 @@ class Repairing(Operation):
 
     @override
     def contract(self, facts: Table) -> tuple[Statement, ...]:
-        return self._drops(facts, sql.SQL("DROP COLUMN"))
+        return (*self._drops(facts, sql.SQL("DROP COLUMN")), self._forget()) if self.repairs else ()
 
 
 class Constraining(Repairing):
@@ -223,6 +260,22 @@ def _readable(facts: Table, *, without: Iterable[str] = ()) -> sql.Composed:
     return sql.SQL(", ").join(
         sql.Identifier(column.name) for column in facts.columns if not column.generated and column.name not in hidden
     )
+
+
+def _meeting(table: TableName, index: Index) -> sql.Composed:
+    """Return a condition over "row": a stored row has the same keys in a unique index.
+
+    Keys and predicate are PostgreSQL's own text, of columns without their table's name: so each side is read where
+    no other columns are in sight.
+    """
+    keys = sql.SQL(", ").join(
+        sql.SQL("{} AS {}").format(verbatim(key), sql.Identifier(f"key {n}")) for n, key in enumerate(index.spelled)
+    )
+    where = sql.SQL(" WHERE {}").format(verbatim(index.predicate)) if index.predicate else sql.SQL("")
+    same = (sql.SQL('"other".{0} = "this".{0}').format(sql.Identifier(f"key {n}")) for n in range(len(index.spelled)))
+    return sql.SQL(
+        'EXISTS (SELECT FROM (SELECT {keys} FROM {table}{where}) AS "other", (SELECT {keys}{where}) AS "this" WHERE {same})'
+    ).format(keys=keys, table=table.identifier, where=where, same=sql.SQL(" AND ").join(same))
 
 
 def _unreadable(facts: Table, name: str) -> Iterable[EcmError]:

@@ -63,6 +63,7 @@ class SetNotNull(Repairing):
             columns=(self.column,),
             demand=f"a {self.column}",
             replacements=self.replacements(facts, of_null=True),
+            met=self.met,
             # PostgreSQL takes this as a plain test for NULL, of a composite value too.
             violated=sql.SQL("{} IS NOT DISTINCT FROM NULL").format(sql.Identifier(self.column)),
         )

@@ -549,7 +549,7 @@ def _verbs(pairs: tuple[Mapping, ...]) -> str:
 def _again(plan: Plan, facts: Facts, purpose: str) -> Iterable[Sweep]:
     """Return sweeps of the tables whose rows can come to break a rule by what happens to other rows."""
     for table in _in_step(plan, facts):
-        drifting = tuple(mapping for mapping in _in_place(plan, table) if mapping.reaches_out)
+        drifting = tuple(mapping for mapping in _in_place(plan, table) if mapping.drifts)
         if drifting:
             yield replace(
                 _sweep(plan, table),

@@ -91,6 +91,8 @@ class Index:
     """Its key columns in their order, where there is an entry for every row, by columns and no expressions."""
     spelled: tuple[str, ...] = ()
     """Its keys as PostgreSQL writes them: columns, quoted where they have to be, or expressions."""
+    predicate: str | None = None
+    """Which rows it has, where not all."""
 
 
 @dataclass(frozen=True, kw_only=True)

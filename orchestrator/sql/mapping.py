@@ -68,6 +68,11 @@ class Mapping(ABC):
         return False
 
     @property
+    def drifts(self) -> bool:
+        """Whether a row may come to be wrong by what happens to other rows."""
+        return False
+
+    @property
     def scaffolding(self) -> tuple[str, ...]:
         """Columns of its own, which neither version of the application knows."""
         return ()

@@ -118,7 +118,7 @@ class _InPlace(Mapping):
 
     @property
     @override
-    def reaches_out(self) -> bool:
+    def drifts(self) -> bool:
         return self.elsewhere
 
     @property
@@ -158,6 +158,7 @@ class Repair(_InPlace):
     Attributes:
         violated: a condition over a stored row: it breaks the rule.
         arriving: the same of a row that is about to be written, where other rows were there first.
+        met: a condition in the trigger: an INSERT of NEW is refused for a stored row, or turns into an UPDATE of it.
         healed: a condition over a stored row: it was repaired, and by now its own value keeps the rule.
         whole: a condition over a stored row that takes one look at the whole table to tell of every row; where
             `violated` would take a look for each, and what was made at expand.
@@ -166,9 +167,15 @@ class Repair(_InPlace):
 
     violated: sql.Composed
     arriving: sql.Composed | None = None
+    met: sql.Composed | None = None
     healed: sql.Composed | None = None
     whole: sql.Composed | None = None
     fallible: bool = False
+
+    @property
+    @override
+    def reaches_out(self) -> bool:
+        return self.elsewhere or self.met is not None
 
     @property
     @override
@@ -215,9 +222,15 @@ class Repair(_InPlace):
 
     @override
     def on_insert(self) -> sql.Composed:
-        """A row that comes with what is kept of it, of one partition or copied, has that by right."""
+        """A row that comes with what is kept of it, of one partition or copied, has that by right.
+
+        What INSERT … ON CONFLICT turns into an UPDATE comes by here first: it has to reach its SET as it was given.
+        """
         arriving = self.violated if self.arriving is None else self.arriving
-        return self._where(_over("NEW.*, NULL::tid AS ctid, NULL::oid AS tableoid", arriving))
+        return self._where(
+            _over("NEW.*, NULL::tid AS ctid, NULL::oid AS tableoid", arriving),
+            self._replace if self.met is None else _if(sql.SQL("NOT {}").format(self.met), self._replace),
+        )
 
     @override
     def on_update(self, truth: Truth) -> sql.Composed:
@@ -229,8 +242,8 @@ class Repair(_InPlace):
         arriving = self._where(_over("NEW.*, OLD.ctid AS ctid, TG_RELID AS tableoid", self.arriving))
         return _lines((self._forget_overtaken, _if(changed, arriving, stored)))
 
-    def _where(self, broken: sql.Composed) -> sql.Composed:
-        repaired = _if(broken, self._replace)
+    def _where(self, broken: sql.Composed, then: sql.Composed | None = None) -> sql.Composed:
+        repaired = _if(broken, self._replace if then is None else then)
         if not self.fallible:
             return repaired
         return sql.SQL("BEGIN\n{}\nEXCEPTION WHEN OTHERS THEN NULL;\nEND;").format(repaired)

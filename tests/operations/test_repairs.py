@@ -268,6 +268,28 @@ def test_a_replacement_that_cannot_be_computed_refuses_no_writer(journeys: Journ
     )
 
 
+@kinds
+def test_an_upsert_says_what_it_said(journeys: Journeys, kind: str) -> None:
+    """What INSERT … ON CONFLICT DO UPDATE gives reaches its SET as it was given; what comes of it is repaired there."""
+    name, value = BROKEN[kind][1].split(" = ")
+    start = f"{START}; CREATE UNIQUE INDEX ON books (lower(id::text)) WHERE id > 0; ALTER TABLE books DROP CONSTRAINT books_pkey"
+    journey = journeys(START if kind == "add_unique" else start, CHANGES[kind])
+    journey.advance(State.BACKFILLED)
+    given = {"isbn": "'isbn 3'", "price": "-1", "author": "88", "title": "NULL"}[name]
+    target = "(id)" if kind == "add_unique" else "(lower(id::text)) WHERE id > 0"
+    upsert = f"INSERT INTO books (id, {name}) VALUES ({{}}, {given}) ON CONFLICT {target} DO UPDATE SET {name} = "
+    own = ask(journey.db, f"SELECT {name} FROM books WHERE id = 41")
+    run(journey.db, upsert.format(41) + f"CASE WHEN excluded.{name} IS NOT DISTINCT FROM {given} THEN books.{name} END")
+    assert ask(journey.db, f"SELECT {name} FROM books WHERE id = 41") == own
+    run(journey.db, upsert.format(42) + f"excluded.{name}")
+    run(journey.db, upsert.format(902) + f"excluded.{name}")
+    assert broken(journey, kind) == 0
+    assert journey.rollback() is State.PLANNED
+    found = rows(journey.db, f"SELECT {name} FROM books WHERE id IN (41, 42, 902) ORDER BY id")
+    assert found == [(own,), *[(ask(journey.db, f"SELECT {given}"),)] * 2]
+    assert value
+
+
 # ---------------------------------------------------------------- shapes
 
 
