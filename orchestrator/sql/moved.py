@@ -7,8 +7,6 @@ from typing_extensions import override
 
 from orchestrator.sql.across import (
     LEAVE,
-    NEW_WRITERS_TURN,
-    OLD_WRITERS_TURN,
     THEIR_VALUE,
     VALUE,
     WANTED,
@@ -181,7 +179,7 @@ class MovedAway(Moved):
         nothing_yet = self.debts.owe(mine, sql.SQL("NULL"), _FALSE)
         return block(
             mine,
-            locked(partner, turn=OLD_WRITERS_TURN, otherwise=sql.SQL("{}\n{}").format(required, nothing_yet)),
+            locked(self.debts, mine, partner, otherwise=sql.SQL("{}\n{}").format(required, nothing_yet)),
             sql.SQL(
                 "{value} := (SELECT {theirs} {partner});\n"
                 "IF {wanted} > 0 AND {absent} THEN\n{value} := (SELECT {own} {siblings} LIMIT 1);\n"
@@ -228,8 +226,9 @@ class MovedAway(Moved):
                 leave=LEAVE,
             ),
             locked(
+                debts,
+                mine,
                 other.rows(mine),
-                turn=OLD_WRITERS_TURN,
                 otherwise=sql.SQL("IF {} THEN\n{}\nELSIF {} THEN\n{}\nEND IF;").format(
                     WROTE,
                     debts.owe(mine, mine.given, _TRUE),
@@ -247,7 +246,7 @@ class MovedAway(Moved):
                 update=other.update(mine),
             ),
             sql.SQL("IF EXISTS (SELECT {}) THEN\n{}\n{}\nDELETE {};\nEND IF;").format(
-                owed, locked(siblings, turn=OLD_WRITERS_TURN), mine.update(mine), owed
+                owed, locked(debts, mine, siblings, otherwise=sql.SQL("")), mine.update(mine), owed
             ),
         )
 
@@ -332,8 +331,9 @@ class MovedHere(Moved):
             block(
                 self.source,
                 locked(
+                    self.debts,
+                    self.other,
                     self.source.rows(self.other),
-                    turn=NEW_WRITERS_TURN,
                     otherwise=self.debts.owe(self.other, sql.SQL("NULL"), _FALSE),
                 ),
                 self._fill(),
@@ -399,8 +399,9 @@ class MovedHere(Moved):
                 again=mine.update(mine),
             ),
             locked(
+                debts,
+                mine,
                 source.rows(mine, differ(source.theirs, VALUE)),
-                turn=NEW_WRITERS_TURN,
                 otherwise=sql.SQL("IF {} THEN\n{}\nEND IF;").format(WROTE, debts.owe(mine, VALUE, _TRUE)),
             ),
             sql.SQL("IF {} > 0 THEN\n{}\nEND IF;\nIF EXISTS (SELECT {}) THEN\nDELETE {};\nEND IF;").format(
