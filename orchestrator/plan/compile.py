@@ -85,7 +85,7 @@ def undo(plan: Plan, phase: Phase, facts: Facts, *, filled: bool) -> tuple[Step,
     kept = tuple(chain.from_iterable(_kept(plan, facts[table]) for table in there))
     return (
         *(
-            replace(proof, unfilled_too=not filled)
+            replace(proof, unfilled_too=not filled, giving_up=True)
             for proof in proofs(plan, facts, "nothing is lost: find no row whose new side alone holds its value")
             if proof.table in there
         ),

@@ -179,6 +179,41 @@ class Debts:
             "ELSE\n{value} := {otherwise};\nIF {value} IS NOT DISTINCT FROM NULL THEN\n{leave}\nEND IF;\nEND IF;"
         ).format(last=last, value=VALUE, otherwise=otherwise, leave=LEAVE)
 
+    def pay(self, to: Side, of: Side) -> tuple[Statement, ...]:
+        """Return what gives one side all that is owed to it: when the other goes, and nobody writes either.
+
+        Args:
+            to: the side that stays.
+            of: the side that goes.
+        """
+        keys = sql.SQL(", ").join(numbered(place) for place, _ in enumerate(to.keys))
+        same = sql.SQL(" AND ").join(
+            sql.SQL("t.{} = o.{}").format(sql.Identifier(key), numbered(place)) for place, key in enumerate(to.keys)
+        )
+        last = sql.SQL("(SELECT DISTINCT ON ({keys}) * FROM {} ORDER BY {keys}, number DESC) AS o").format(
+            self.table, keys=keys
+        )
+        update = sql.SQL("UPDATE {} AS t SET {} = ").format(to.table.identifier, to.value)
+        given = sql.SQL("{}o.value FROM {} WHERE o.given AND {} AND {}").format(
+            update, last, same, differ(to.theirs, sql.SQL("o.value"))
+        )
+        if to != self.of:
+            return (given,)
+        theirs = sql.SQL("f.{}").format(of.value)
+        of_the_other = sql.SQL("{}{value} FROM {}, {} AS f WHERE NOT o.given AND {} AND {} AND {} AND {}").format(
+            update,
+            last,
+            of.table.identifier,
+            same,
+            sql.SQL(" AND ").join(
+                sql.SQL("f.{} = o.{}").format(sql.Identifier(key), numbered(place)) for place, key in enumerate(of.keys)
+            ),
+            is_not_null(theirs),
+            differ(to.theirs, theirs),
+            value=theirs,
+        )
+        return (given, of_the_other)
+
     def settled(self, source: Side, other: Side) -> Statement:
         """Return what forgets debts whose rows agree by now, or are gone."""
         same = (

@@ -78,6 +78,10 @@ class Moved(Mapping):
         """What the table's own triggers made of the row is seen after it was written."""
         return sql.Composed([sql.SQL("NULL;")])
 
+    def _owed_nothing(self, mine: Side, differing: sql.Composable) -> sql.Composed:
+        """What is owed is known, and paid before a side goes; so two sides that differ for that reason are right."""
+        return sql.SQL("{} AND NOT EXISTS (SELECT {})").format(differing, self.debts.to(mine, ""))
+
     def _reversed(self, rows: sql.Composable) -> sql.Composed:
         return sql.SQL("(SELECT ({}) {})").format(verbatim(self.reverse or "NULL"), rows)
 
@@ -115,7 +119,7 @@ class MovedAway(Moved):
     @property
     @override
     def mismatch(self) -> sql.Composed:
-        return self.other.partner(self.source, differ(THEIR_VALUE, self.source.value))
+        return self._owed_nothing(self.source, self.other.partner(self.source, differ(THEIR_VALUE, self.source.value)))
 
     @property
     @override
@@ -294,7 +298,7 @@ class MovedHere(Moved):
     @property
     @override
     def mismatch(self) -> sql.Composed:
-        return self.source.partner(self.other, differ(THEIR_VALUE, self.other.value))
+        return self._owed_nothing(self.other, self.source.partner(self.other, differ(THEIR_VALUE, self.other.value)))
 
     @property
     @override
@@ -309,10 +313,14 @@ class MovedHere(Moved):
     @property
     @override
     def only_new(self) -> sql.Composed:
-        alone = sql.SQL(" OR NOT {}").format(self.source.partner(self.other))
-        return sql.SQL("{} AND ({}{})").format(
-            is_not_null(self.other.value), self.mismatch, alone if self.keeps_unmatched else sql.SQL("")
-        )
+        return sql.SQL("{} AND {}").format(is_not_null(self.other.value), self.mismatch)
+
+    @property
+    @override
+    def stranded(self) -> sql.Composed | None:
+        if not self.keeps_unmatched:
+            return None
+        return sql.SQL("{} AND NOT {}").format(is_not_null(self.other.value), self.source.partner(self.other))
 
     @property
     @override

@@ -149,9 +149,13 @@ class Proof(OnTable):
     """Whether rows that the backfill has not reached are right as well: the new side may then be NULL."""
     closing: bool = False
     """Whether the new side has to be as it must be after contract."""
+    giving_up: bool = False
+    """Whether the old side has to hold all that the new one does, which is to be given up."""
     lock: ClassVar[LockMode] = LockMode.ACCESS_SHARE
 
     def _wrong(self, mapping: Mapping) -> tuple[sql.Composed, ...]:
+        if self.giving_up and mapping.stranded is not None:
+            return (mapping.only_new, mapping.stranded)
         if self.unfilled_too:
             return (mapping.only_new,)
         return (mapping.mismatch, mapping.unfit) if self.closing and mapping.unfit else (mapping.mismatch,)

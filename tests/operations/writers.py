@@ -2,9 +2,9 @@
 
 import threading
 from collections.abc import Callable, Iterable
+from typing import Any, Self
 
 import psycopg
-from psycopg import errors
 
 
 class Writers:
@@ -15,14 +15,14 @@ class Writers:
         written: how many transactions were committed.
     """
 
-    def __init__(self, url: str, works: Iterable[Callable[["psycopg.Connection"], None]]) -> None:
+    def __init__(self, url: str, works: Iterable[Callable[[psycopg.Connection[Any]], None]]) -> None:
         self.failures: list[Exception] = []
         self.written = 0
         self._over = threading.Event()
         self._guard = threading.Lock()
         self._threads = [threading.Thread(target=self._run, args=(url, work), daemon=True) for work in works]
 
-    def __enter__(self) -> "Writers":
+    def __enter__(self) -> Self:
         for thread in self._threads:
             thread.start()
         return self
@@ -32,7 +32,7 @@ class Writers:
         for thread in self._threads:
             thread.join(60)
 
-    def _run(self, url: str, work: Callable[["psycopg.Connection"], None]) -> None:
+    def _run(self, url: str, work: Callable[[psycopg.Connection[Any]], None]) -> None:
         with psycopg.connect(url, autocommit=True) as connection:
             while not self._over.is_set():
                 try:
