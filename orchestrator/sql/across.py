@@ -279,6 +279,18 @@ def block(value_of: Side, *work: sql.Composable) -> sql.Composed:
     )
 
 
+def somebody_waits() -> sql.Composed:
+    """Return a condition: a session waits for this one, as one does in every circle that this one is part of."""
+    return sql.Composed(
+        [
+            sql.SQL(
+                "EXISTS (SELECT FROM pg_catalog.pg_locks AS w WHERE NOT w.granted"
+                " AND pg_catalog.pg_backend_pid() = ANY (pg_catalog.pg_blocking_pids(w.pid)))"
+            )
+        ]
+    )
+
+
 def locked(pair: Debts, mine: Side, rows: sql.Composable, *, otherwise: sql.Composable) -> sql.Composed:
     """Return what locks rows without waiting in a circle; where it would have to, it leaves the block.
 
@@ -297,8 +309,10 @@ def locked(pair: Debts, mine: Side, rows: sql.Composable, *, otherwise: sql.Comp
     promise = sql.SQL("PERFORM pg_catalog.pg_advisory_xact_lock_shared({}, {});\n").format(pair.number, _PAIR)
     promised = sql.SQL(
         " OR EXISTS (SELECT FROM pg_catalog.pg_locks AS w WHERE w.locktype = 'advisory' AND w.objsubid = 2"
-        " AND w.classid = {}::pg_catalog.int8::pg_catalog.oid AND w.objid = ({}::pg_catalog.int8 & 4294967295)::pg_catalog.oid"
-        " AND w.database = (SELECT d.oid FROM pg_catalog.pg_database AS d WHERE d.datname = pg_catalog.current_database())"
+        " AND w.classid = {}::pg_catalog.int8::pg_catalog.oid"
+        " AND w.objid = ({}::pg_catalog.int8 & 4294967295)::pg_catalog.oid"
+        " AND w.database = (SELECT d.oid FROM pg_catalog.pg_database AS d"
+        " WHERE d.datname = pg_catalog.current_database())"
         " AND w.granted AND w.pid <> pg_catalog.pg_backend_pid())"
         ' OR pg_catalog.clock_timestamp() > "~began" + {}::pg_catalog.interval'
     ).format(pair.number, _PAIR, sql.Literal(LONGEST_WAIT))
@@ -309,8 +323,7 @@ def locked(pair: Debts, mine: Side, rows: sql.Composable, *, otherwise: sql.Comp
         "{number} := pg_catalog.hashtext(ROW({keys})::pg_catalog.text);\n"
         '"~began" := pg_catalog.clock_timestamp();\n"~naps" := 0;\n{promise}'
         "WHILE (SELECT pg_catalog.count(*) {rows}) > {got} LOOP\n"
-        "IF EXISTS (SELECT FROM pg_catalog.pg_locks AS w WHERE NOT w.granted"
-        " AND pg_catalog.pg_backend_pid() = ANY (pg_catalog.pg_blocking_pids(w.pid))){promised} THEN\n"
+        "IF {waits}{promised} THEN\n"
         "{otherwise}\n{leave}\nEND IF;\n"
         'IF "~own" > 0 AND pg_catalog.clock_timestamp() >='
         ' "~began" + pg_catalog.make_interval(secs => "~own" / 1000.0) THEN\n'
@@ -323,6 +336,7 @@ def locked(pair: Debts, mine: Side, rows: sql.Composable, *, otherwise: sql.Comp
         got=sql.SQL("(SELECT pg_catalog.count(*) FROM (SELECT {} FOR NO KEY UPDATE SKIP LOCKED) AS q)").format(rows),
         number=_PAIR,
         keys=keys,
+        waits=somebody_waits(),
         promise=promise if old else sql.SQL(""),
         promised=sql.SQL("") if old else promised,
         otherwise=otherwise,

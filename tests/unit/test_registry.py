@@ -13,6 +13,13 @@ from orchestrator.plan.model import Plan
 
 EXAMPLES = {
     "add_column": {"kind": "add_column", "table": "books", "column": "slug", "type": "text", "using": "lower(title)"},
+    "extract_table": {
+        "kind": "extract_table",
+        "table": "books",
+        "columns": ["publisher", "city"],
+        "into": {"table": "publishers", "key": "id"},
+        "reference": "publisher_id",
+    },
     "move_column": {
         "kind": "move_column",
         "table": "users",
