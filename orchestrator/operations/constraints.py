@@ -48,15 +48,22 @@ def validated(
             inverse=(sql.SQL("ALTER TABLE {} DROP CONSTRAINT IF EXISTS {}").format(table, constraint),),
             note="catalog only: rows that are there already are not read",
         ),
-        Transaction(
-            key=f"validate {name}",
-            title=f"every row has {what}",
-            tables=facts.lockable,
-            lock=LockMode.SHARE_UPDATE_EXCLUSIVE,
-            statements=(sql.SQL("ALTER TABLE {} VALIDATE CONSTRAINT {}").format(table, constraint),),
-            inverse=(),
-            note="reads every row, while reads and writes go on",
+        validation(facts, name, what=what),
+    )
+
+
+def validation(facts: Table, name: str, *, what: str) -> Step:
+    """Return the step that validates a constraint which is there: it reads the table, and holds nobody back."""
+    return Transaction(
+        key=f"validate {name}",
+        title=f"every row has {what}",
+        tables=facts.lockable,
+        lock=LockMode.SHARE_UPDATE_EXCLUSIVE,
+        statements=(
+            sql.SQL("ALTER TABLE {} VALIDATE CONSTRAINT {}").format(facts.name.identifier, sql.Identifier(name)),
         ),
+        inverse=(),
+        note="reads every row, while reads and writes go on",
     )
 
 

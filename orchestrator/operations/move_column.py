@@ -257,7 +257,11 @@ class MoveColumn(Operation):
                 *here.debts.create,
                 *understood,
             ),
-            inverse=(here.debts.drop, sql.SQL("ALTER TABLE {} DROP COLUMN IF EXISTS {}").format(other, new)),
+            inverse=(
+                *here.debts.pay(self._source, self._other),
+                here.debts.drop,
+                sql.SQL("ALTER TABLE {} DROP COLUMN IF EXISTS {}").format(other, new),
+            ),
         )
 
     @override
@@ -270,9 +274,11 @@ class MoveColumn(Operation):
     def contract(self, facts: Table) -> tuple[Statement, ...]:
         if facts.name != self.target:
             return constraints.not_null(facts, self.to.column) if self.not_null else ()
+        debts = self.mappings(facts)[0].debts
         return (
+            *debts.pay(self._other, self._source),
+            debts.drop,
             sql.SQL("ALTER TABLE {} DROP COLUMN {}").format(self.target.identifier, sql.Identifier(self.column)),
-            self.mappings(facts)[0].debts.drop,
         )
 
     def _old_column(self, facts: Table) -> Column:

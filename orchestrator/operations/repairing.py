@@ -274,7 +274,8 @@ def _meeting(table: TableName, index: Index) -> sql.Composed:
     where = sql.SQL(" WHERE {}").format(verbatim(index.predicate)) if index.predicate else sql.SQL("")
     same = (sql.SQL('"other".{0} = "this".{0}').format(sql.Identifier(f"key {n}")) for n in range(len(index.spelled)))
     return sql.SQL(
-        'EXISTS (SELECT FROM (SELECT {keys} FROM {table}{where}) AS "other", (SELECT {keys}{where}) AS "this" WHERE {same})'
+        'EXISTS (SELECT FROM (SELECT {keys} FROM {table}{where}) AS "other",'
+        ' (SELECT {keys}{where}) AS "this" WHERE {same})'
     ).format(keys=keys, table=table.identifier, where=where, same=sql.SQL(" AND ").join(same))
 
 

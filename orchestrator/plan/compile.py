@@ -127,7 +127,7 @@ def undo(plan: Plan, phase: Phase, facts: Facts, *, filled: bool) -> tuple[Step,
     return (
         *_withdrawal(plan, repaired),
         *(
-            replace(proof, unfilled_too=not filled)
+            replace(proof, unfilled_too=not filled, giving_up=True)
             for proof in proofs(
                 plan, facts, "nothing is lost: find no row whose new side alone holds its value", two_sided=True
             )

@@ -5,15 +5,17 @@ changed or refused. Both sides lock the other table's row before they compare. T
 without a lock in common would let two writers at a time pass each other by.
 
 An old writer comes with its own row locked and wants the other table's; a new writer comes the other
-way round. PostgreSQL would find a deadlock, and end one of the two. So a lock that is not free is
-waited for in turns shorter than deadlock_timeout, and before each turn ecm's function looks whether a
-session waits for its own. Every circle has such a session. Where there is one, the function does not
-wait: it leaves a note of what it owes the other side, in its own transaction, and lets the writer go
-on. Whoever writes any of these rows next pays it; mostly that is the session that waited. So nobody
-waits in a circle, and no value is lost if that session gives up ("Deadlocks", manual 13.3.4, and
+way round. PostgreSQL would find a deadlock, and end one of the two. So no lock is waited for that
+others could find in a circle: a row that is not free is asked for again and again. Before each time
+ecm's function looks whether a session waits for its own, as one does in every circle, or has said
+that it comes from the other side. Then it does not go on asking: it leaves a note of what it owes
+the other side, in its own transaction, and lets the writer go on. Whoever writes any of these rows
+next pays it; mostly that is the session that waited. So nobody waits in a circle, and nothing is
+lost if that session gives up ("Deadlocks", manual 13.3.4, and
 docs/decisions/0023-what-cannot-wait-is-owed.md).
 """
 
+import hashlib
 from collections.abc import Iterable
 from dataclasses import dataclass
 
@@ -33,10 +35,11 @@ LEAVE = sql.SQL('EXIT "~ecm";')
 THEIR_VALUE = sql.SQL('"~their value"')
 """In a condition: the partner's value."""
 
-OLD_WRITERS_TURN = 0.6
-NEW_WRITERS_TURN = 0.2
-"""How long a turn of waiting is, as a share of deadlock_timeout. They differ, so that of two that wait for each other
-one looks while the other waits."""
+_PAIR = sql.SQL('"~pair"')
+LONGEST_NAP = 0.02
+"""Seconds until a row that was not free is asked for again."""
+LONGEST_WAIT = "10 s"
+"""After which a new writer owes, whoever it is that holds the row: the two sides may write a key differently."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -127,6 +130,12 @@ class Debts:
         return sql.Identifier(JOURNAL_SCHEMA, bounded("owed", self.of.table.qualified, self.of.column))
 
     @property
+    def number(self) -> sql.Literal:
+        """By which an advisory lock tells the two sides from others ("Advisory Locks", manual 13.3.5)."""
+        digest = hashlib.sha256(f"{self.of.table.qualified}.{self.of.column}".encode()).digest()
+        return sql.Literal(int.from_bytes(digest[:3]))
+
+    @property
     def create(self) -> tuple[Statement, ...]:
         """What makes it. A row without `given` says: take what the other table has."""
         keys = sql.SQL(", ").join(
@@ -169,6 +178,41 @@ class Debts:
             "IF (SELECT o.given {last}) THEN\n{value} := (SELECT o.value {last});\n"
             "ELSE\n{value} := {otherwise};\nIF {value} IS NOT DISTINCT FROM NULL THEN\n{leave}\nEND IF;\nEND IF;"
         ).format(last=last, value=VALUE, otherwise=otherwise, leave=LEAVE)
+
+    def pay(self, to: Side, of: Side) -> tuple[Statement, ...]:
+        """Return what gives one side all that is owed to it: when the other goes, and nobody writes either.
+
+        Args:
+            to: the side that stays.
+            of: the side that goes.
+        """
+        keys = sql.SQL(", ").join(numbered(place) for place, _ in enumerate(to.keys))
+        same = sql.SQL(" AND ").join(
+            sql.SQL("t.{} = o.{}").format(sql.Identifier(key), numbered(place)) for place, key in enumerate(to.keys)
+        )
+        last = sql.SQL("(SELECT DISTINCT ON ({keys}) * FROM {} ORDER BY {keys}, number DESC) AS o").format(
+            self.table, keys=keys
+        )
+        update = sql.SQL("UPDATE {} AS t SET {} = ").format(to.table.identifier, to.value)
+        given = sql.SQL("{}o.value FROM {} WHERE o.given AND {} AND {}").format(
+            update, last, same, differ(to.theirs, sql.SQL("o.value"))
+        )
+        if to != self.of:
+            return (given,)
+        theirs = sql.SQL("f.{}").format(of.value)
+        of_the_other = sql.SQL("{}{value} FROM {}, {} AS f WHERE NOT o.given AND {} AND {} AND {} AND {}").format(
+            update,
+            last,
+            of.table.identifier,
+            same,
+            sql.SQL(" AND ").join(
+                sql.SQL("f.{} = o.{}").format(sql.Identifier(key), numbered(place)) for place, key in enumerate(of.keys)
+            ),
+            is_not_null(theirs),
+            differ(to.theirs, theirs),
+            value=theirs,
+        )
+        return (given, of_the_other)
 
     def settled(self, source: Side, other: Side) -> Statement:
         """Return what forgets debts whose rows agree by now, or are gone."""
@@ -223,7 +267,7 @@ def block(value_of: Side, *work: sql.Composable) -> sql.Composed:
     """Return a block of PL/pgSQL with the variables that these pieces use; no column has names like theirs."""
     return sql.SQL(
         '<<"~ecm">>\nDECLARE\n{value} {table}.{column}%TYPE; {wanted} pg_catalog.int8; {wrote} pg_catalog.bool;'
-        ' "~own" pg_catalog.int8; "~turn" pg_catalog.int8; "~began" pg_catalog.timestamptz;\n'
+        ' "~own" pg_catalog.int8; "~pair" pg_catalog.int4; "~began" pg_catalog.timestamptz; "~naps" pg_catalog.int4;\n'
         'BEGIN\n{work}\nEND "~ecm";'
     ).format(
         value=VALUE,
@@ -235,35 +279,67 @@ def block(value_of: Side, *work: sql.Composable) -> sql.Composed:
     )
 
 
-def locked(rows: sql.Composable, *, turn: float, otherwise: sql.Composable | None = None) -> sql.Composed:
+def somebody_waits() -> sql.Composed:
+    """Return a condition: a session waits for this one, as one does in every circle that this one is part of."""
+    return sql.Composed(
+        [
+            sql.SQL(
+                "EXISTS (SELECT FROM pg_catalog.pg_locks AS w WHERE NOT w.granted"
+                " AND pg_catalog.pg_backend_pid() = ANY (pg_catalog.pg_blocking_pids(w.pid)))"
+            )
+        ]
+    )
+
+
+def locked(pair: Debts, mine: Side, rows: sql.Composable, *, otherwise: sql.Composable) -> sql.Composed:
     """Return what locks rows without waiting in a circle; where it would have to, it leaves the block.
 
-    Without contention this is two reads by index. A wait needs a subtransaction for each turn.
+    Without contention this is two reads by index. A row that is not free is asked for again and again: who waits in
+    PostgreSQL's own queue is part of its graph, where a session that waits for longer may find a circle first.
 
     Args:
+        pair: names the two sides.
+        mine: the side of the trigger's row.
         rows: `FROM … WHERE …`.
-        turn: the longest wait at a time, as a share of deadlock_timeout.
         otherwise: what is done before the block is left.
     """
+    old = mine == pair.of
+    keys = sql.SQL(", ").join(sql.SQL("NEW.{}").format(sql.Identifier(key)) for key in mine.keys)
+    # Who comes from the old side says that it is going to settle the pair, because nobody waits for it to be seen.
+    promise = sql.SQL("PERFORM pg_catalog.pg_advisory_xact_lock_shared({}, {});\n").format(pair.number, _PAIR)
+    promised = sql.SQL(
+        " OR EXISTS (SELECT FROM pg_catalog.pg_locks AS w WHERE w.locktype = 'advisory' AND w.objsubid = 2"
+        " AND w.classid = {}::pg_catalog.int8::pg_catalog.oid"
+        " AND w.objid = ({}::pg_catalog.int8 & 4294967295)::pg_catalog.oid"
+        " AND w.database = (SELECT d.oid FROM pg_catalog.pg_database AS d"
+        " WHERE d.datname = pg_catalog.current_database())"
+        " AND w.granted AND w.pid <> pg_catalog.pg_backend_pid())"
+        ' OR pg_catalog.clock_timestamp() > "~began" + {}::pg_catalog.interval'
+    ).format(pair.number, _PAIR, sql.Literal(LONGEST_WAIT))
     return sql.SQL(
         "{wanted} := (SELECT pg_catalog.count(*) {rows});\n"
-        "IF {wanted} > (SELECT pg_catalog.count(*) FROM (SELECT {rows} FOR NO KEY UPDATE SKIP LOCKED) AS q) THEN\n"
+        "IF {wanted} > {got} THEN\n"
         "\"~own\" := (SELECT setting FROM pg_catalog.pg_settings WHERE name = 'lock_timeout');\n"
-        '"~turn" := (SELECT setting::pg_catalog.int8 * {turn} FROM pg_catalog.pg_settings'
-        " WHERE name = 'deadlock_timeout');\n"
-        'IF "~own" > 0 THEN\n"~turn" := LEAST("~turn", "~own");\nEND IF;\n'
-        '"~began" := pg_catalog.clock_timestamp();\n'
-        "LOOP\n"
-        "IF EXISTS (SELECT FROM pg_catalog.pg_locks AS w WHERE NOT w.granted"
-        " AND pg_catalog.pg_backend_pid() = ANY (pg_catalog.pg_blocking_pids(w.pid))) THEN\n{otherwise}\n{leave}\n"
-        "END IF;\n"
-        "BEGIN\n"
-        "PERFORM pg_catalog.set_config('lock_timeout', GREATEST(\"~turn\", 1)::pg_catalog.text, true);\n"
-        "PERFORM {rows} FOR NO KEY UPDATE;\n"
-        "PERFORM pg_catalog.set_config('lock_timeout', \"~own\"::pg_catalog.text, true);\n"
-        "EXIT;\n"
-        "EXCEPTION WHEN lock_not_available THEN\n"
-        'IF "~own" > 0 AND pg_catalog.clock_timestamp() >= "~began"'
-        ' + pg_catalog.make_interval(secs => "~own" / 1000.0) THEN\nRAISE;\nEND IF;\n'
-        "END;\nEND LOOP;\nEND IF;"
-    ).format(wanted=WANTED, rows=rows, turn=sql.Literal(turn), otherwise=otherwise or sql.SQL(""), leave=LEAVE)
+        "{number} := pg_catalog.hashtext(ROW({keys})::pg_catalog.text);\n"
+        '"~began" := pg_catalog.clock_timestamp();\n"~naps" := 0;\n{promise}'
+        "WHILE (SELECT pg_catalog.count(*) {rows}) > {got} LOOP\n"
+        "IF {waits}{promised} THEN\n"
+        "{otherwise}\n{leave}\nEND IF;\n"
+        'IF "~own" > 0 AND pg_catalog.clock_timestamp() >='
+        ' "~began" + pg_catalog.make_interval(secs => "~own" / 1000.0) THEN\n'
+        "RAISE EXCEPTION 'canceling statement due to lock timeout' USING ERRCODE = 'lock_not_available';\nEND IF;\n"
+        'PERFORM pg_catalog.pg_sleep(LEAST(0.001 * 2 ^ LEAST("~naps", 9), {nap}));\n"~naps" := "~naps" + 1;\n'
+        "END LOOP;\nEND IF;"
+    ).format(
+        wanted=WANTED,
+        rows=rows,
+        got=sql.SQL("(SELECT pg_catalog.count(*) FROM (SELECT {} FOR NO KEY UPDATE SKIP LOCKED) AS q)").format(rows),
+        number=_PAIR,
+        keys=keys,
+        waits=somebody_waits(),
+        promise=promise if old else sql.SQL(""),
+        promised=sql.SQL("") if old else promised,
+        otherwise=otherwise,
+        leave=LEAVE,
+        nap=sql.Literal(LONGEST_NAP),
+    )

@@ -108,6 +108,11 @@ class Mapping(ABC):
         return None
 
     @property
+    def stranded(self) -> sql.Composed | None:
+        """A condition over the table's row: it is right, but its old side cannot hold what the new one has."""
+        return None
+
+    @property
     def unfit(self) -> sql.Composed | None:
         """A condition over the table's row: its new side is not yet as it must be after contract."""
         return None

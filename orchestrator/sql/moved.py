@@ -7,8 +7,6 @@ from typing_extensions import override
 
 from orchestrator.sql.across import (
     LEAVE,
-    NEW_WRITERS_TURN,
-    OLD_WRITERS_TURN,
     THEIR_VALUE,
     VALUE,
     WANTED,
@@ -80,6 +78,10 @@ class Moved(Mapping):
         """What the table's own triggers made of the row is seen after it was written."""
         return sql.Composed([sql.SQL("NULL;")])
 
+    def _owed_nothing(self, mine: Side, differing: sql.Composable) -> sql.Composed:
+        """What is owed is known, and paid before a side goes; so two sides that differ for that reason are right."""
+        return sql.SQL("{} AND NOT EXISTS (SELECT {})").format(differing, self.debts.to(mine, ""))
+
     def _reversed(self, rows: sql.Composable) -> sql.Composed:
         return sql.SQL("(SELECT ({}) {})").format(verbatim(self.reverse or "NULL"), rows)
 
@@ -117,7 +119,7 @@ class MovedAway(Moved):
     @property
     @override
     def mismatch(self) -> sql.Composed:
-        return self.other.partner(self.source, differ(THEIR_VALUE, self.source.value))
+        return self._owed_nothing(self.source, self.other.partner(self.source, differ(THEIR_VALUE, self.source.value)))
 
     @property
     @override
@@ -181,7 +183,7 @@ class MovedAway(Moved):
         nothing_yet = self.debts.owe(mine, sql.SQL("NULL"), _FALSE)
         return block(
             mine,
-            locked(partner, turn=OLD_WRITERS_TURN, otherwise=sql.SQL("{}\n{}").format(required, nothing_yet)),
+            locked(self.debts, mine, partner, otherwise=sql.SQL("{}\n{}").format(required, nothing_yet)),
             sql.SQL(
                 "{value} := (SELECT {theirs} {partner});\n"
                 "IF {wanted} > 0 AND {absent} THEN\n{value} := (SELECT {own} {siblings} LIMIT 1);\n"
@@ -228,8 +230,9 @@ class MovedAway(Moved):
                 leave=LEAVE,
             ),
             locked(
+                debts,
+                mine,
                 other.rows(mine),
-                turn=OLD_WRITERS_TURN,
                 otherwise=sql.SQL("IF {} THEN\n{}\nELSIF {} THEN\n{}\nEND IF;").format(
                     WROTE,
                     debts.owe(mine, mine.given, _TRUE),
@@ -247,7 +250,7 @@ class MovedAway(Moved):
                 update=other.update(mine),
             ),
             sql.SQL("IF EXISTS (SELECT {}) THEN\n{}\n{}\nDELETE {};\nEND IF;").format(
-                owed, locked(siblings, turn=OLD_WRITERS_TURN), mine.update(mine), owed
+                owed, locked(debts, mine, siblings, otherwise=sql.SQL("")), mine.update(mine), owed
             ),
         )
 
@@ -295,7 +298,7 @@ class MovedHere(Moved):
     @property
     @override
     def mismatch(self) -> sql.Composed:
-        return self.source.partner(self.other, differ(THEIR_VALUE, self.other.value))
+        return self._owed_nothing(self.other, self.source.partner(self.other, differ(THEIR_VALUE, self.other.value)))
 
     @property
     @override
@@ -310,10 +313,14 @@ class MovedHere(Moved):
     @property
     @override
     def only_new(self) -> sql.Composed:
-        alone = sql.SQL(" OR NOT {}").format(self.source.partner(self.other))
-        return sql.SQL("{} AND ({}{})").format(
-            is_not_null(self.other.value), self.mismatch, alone if self.keeps_unmatched else sql.SQL("")
-        )
+        return sql.SQL("{} AND {}").format(is_not_null(self.other.value), self.mismatch)
+
+    @property
+    @override
+    def stranded(self) -> sql.Composed | None:
+        if not self.keeps_unmatched:
+            return None
+        return sql.SQL("{} AND NOT {}").format(is_not_null(self.other.value), self.source.partner(self.other))
 
     @property
     @override
@@ -332,8 +339,9 @@ class MovedHere(Moved):
             block(
                 self.source,
                 locked(
+                    self.debts,
+                    self.other,
                     self.source.rows(self.other),
-                    turn=NEW_WRITERS_TURN,
                     otherwise=self.debts.owe(self.other, sql.SQL("NULL"), _FALSE),
                 ),
                 self._fill(),
@@ -399,8 +407,9 @@ class MovedHere(Moved):
                 again=mine.update(mine),
             ),
             locked(
+                debts,
+                mine,
                 source.rows(mine, differ(source.theirs, VALUE)),
-                turn=NEW_WRITERS_TURN,
                 otherwise=sql.SQL("IF {} THEN\n{}\nEND IF;").format(WROTE, debts.owe(mine, VALUE, _TRUE)),
             ),
             sql.SQL("IF {} > 0 THEN\n{}\nEND IF;\nIF EXISTS (SELECT {}) THEN\nDELETE {};\nEND IF;").format(

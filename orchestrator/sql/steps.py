@@ -189,9 +189,13 @@ class Proof(OnTable):
     """What is said of rows that are wrong, where it is another thing than that their sides differ."""
     remedy: str = ""
     """What to do about them then."""
+    giving_up: bool = False
+    """Whether the old side has to hold all that the new one does, which is to be given up."""
     lock: ClassVar[LockMode] = LockMode.ACCESS_SHARE
 
     def _wrong(self, mapping: Mapping) -> tuple[sql.Composed, ...]:
+        if self.giving_up and mapping.stranded is not None:
+            return (mapping.only_new, mapping.stranded)
         if self.unfilled_too:
             return (mapping.only_new,)
         return (mapping.mismatch, mapping.unfit) if self.closing and mapping.unfit else (mapping.mismatch,)

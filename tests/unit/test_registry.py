@@ -25,6 +25,13 @@ EXAMPLES = {
     "add_column": {"kind": "add_column", "table": "books", "column": "slug", "type": "text", "using": "lower(title)"},
     "drop_column": {"kind": "drop_column", "table": "books", "column": "year", "reverse": "1900"},
     "drop_not_null": {"kind": "drop_not_null", "table": "books", "column": "isbn"},
+    "extract_table": {
+        "kind": "extract_table",
+        "table": "books",
+        "columns": ["publisher", "city"],
+        "into": {"table": "publishers", "key": "id"},
+        "reference": "publisher_id",
+    },
     "move_column": {
         "kind": "move_column",
         "table": "users",
