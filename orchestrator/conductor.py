@@ -21,6 +21,7 @@ from orchestrator.judgement import Judgement, raise_first
 from orchestrator.operations import Operation
 from orchestrator.overview import Overview
 from orchestrator.plan import compile as compiler
+from orchestrator.plan import facade
 from orchestrator.plan.checksum import checksum
 from orchestrator.plan.lifecycle import (
     PHASES,
@@ -40,7 +41,7 @@ from orchestrator.plan.schema import render_plan
 from orchestrator.reporting import error_report, is_missing, is_open, named, step_preview, sweep_progress
 from orchestrator.sql.steps import Proof
 from orchestrator.stage import Scene, Stage
-from orchestrator.words import kebab
+from orchestrator.words import NOTHING_TO_COPY, kebab
 from orchestrator.workspace import Workspace
 
 
@@ -80,7 +81,13 @@ class Conductor:
         )
 
     def draft(
-        self, operation: Operation, *, name: str | None = None, branch: str | None = None, offline: bool = False
+        self,
+        operation: Operation,
+        *,
+        name: str | None = None,
+        branch: str | None = None,
+        offline: bool = False,
+        facade_from: int = facade.PROPOSED_FROM,
     ) -> reports.DraftReport:
         """Write a plan for a change, after a look at its table.
 
@@ -89,6 +96,7 @@ class Conductor:
             name: the plan's name; made from the change where it is None.
             branch: where to look; the project's first where it is None.
             offline: do not look.
+            facade_from: bytes of a table from which on a rename of a column is proposed behind a facade.
 
         Raises:
             PreconditionError: the table is not as the change needs it.
@@ -105,15 +113,19 @@ class Conductor:
             {"plan": name, "description": operation.summary, "changes": [operation.model_dump()]}
         )
         branch = branch or next(iter(self._project.branches))
-        preview = None
+        preview, why = None, dict[str, str]()
         if not offline:
             with self._stage.open(branch) as connection:
                 facts = self._stage.facts(connection, plan)
                 raise_first(compiler.unfit(plan, facts))
+                if (proposed := facade.proposal(plan, facts.values(), facade_from)) is not None:
+                    behind = self._stage.facts(connection, proposed)
+                    if not compiler.problems(proposed, Phase.EXPAND, behind):
+                        plan, facts, why = proposed, behind, {"expand": facade.reason(facts.values())}
                 preview = self._preview(
                     Scene(plan=plan, branch=branch, connection=connection, record=None), facts, None
                 )
-        text = render_plan(plan, schema=self._workspace.schema_reference)
+        text = render_plan(plan, schema=self._workspace.schema_reference, why=why)
         path = self._workspace.write_plan(text, name)
         return reports.DraftReport(
             plan=name,
@@ -153,6 +165,7 @@ class Conductor:
                     phase=each,
                     deploy=plan.phase(each).deploy,
                     steps=tuple(step_preview(s, Direction.FORWARD) for s in compiler.steps(plan, each, facts)),
+                    two_sides=compiler.has_two_sides(plan, facts),
                 )
                 for each in phases
             ),
@@ -344,7 +357,7 @@ class Conductor:
                 ),
                 not_invertible=sum(verdict.not_invertible for verdict in verdicts),
                 expressions=tuple(each for verdict in verdicts for each in verdict.expressions),
-                nothing_to_compare=None if proofs else compiler.NOTHING_TO_COPY,
+                nothing_to_compare=None if proofs else NOTHING_TO_COPY,
                 next_command=self._stage.next_command(name, branch, scene.position),
             )
 

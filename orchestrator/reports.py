@@ -144,6 +144,8 @@ class PhasePreview(Report):
     phase: str
     deploy: str
     steps: tuple[StepPreview, ...]
+    two_sides: bool = True
+    """Whether rows have two sides; otherwise there is nothing to copy, and both versions work at once."""
 
 
 class TableFacts(Report):
@@ -183,6 +185,8 @@ class MoveReport(Report):
     deploy: str = ""
     measured: dict[str, Any] = {}
     steps: tuple[StepPreview, ...] = ()
+    two_sides: bool = True
+    """Whether rows have two sides; otherwise there is nothing to copy, and both versions work at once."""
 
 
 class AdvanceReport(Report):

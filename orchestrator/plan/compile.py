@@ -27,9 +27,6 @@ from orchestrator.sql.sync import Ddl
 
 Facts = Dictionary[TableName, Table]
 
-NOTHING_TO_COPY = "old and new names show the same rows, so there is nothing to copy or to compare"
-"""What is said of a plan that has no two sides."""
-
 
 def tables(plan: Plan) -> tuple[TableName, ...]:
     """Return the tables a plan names as those it changes, each once, in the plan's order."""
@@ -54,6 +51,11 @@ def _in_step(plan: Plan, facts: Facts) -> Iterable[Table]:
 def _each(plan: Plan, facts: Facts) -> Iterable[tuple[Operation, Table]]:
     """Each change with each of its tables, table by table."""
     return ((change, table) for table in facts.values() for change in _on(plan, table))
+
+
+def has_two_sides(plan: Plan, facts: Facts) -> bool:
+    """Whether any row has an old and a new side until contract."""
+    return any(_in_step(plan, facts))
 
 
 def _news(plan: Plan, facts: Table) -> tuple[str, ...]:

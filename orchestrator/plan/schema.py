@@ -1,6 +1,6 @@
 """Plan files for editors and people: the JSON Schema that completes them, and the text of a new one."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from datetime import timedelta
 from io import StringIO
 from typing import Any, cast
@@ -47,17 +47,18 @@ def editor_comment(schema: str) -> str:
     return f"# yaml-language-server: $schema={schema}"
 
 
-def render_plan(plan: Plan, *, schema: str = f"../{SCHEMA_FILE}") -> str:
+def render_plan(plan: Plan, *, schema: str = f"../{SCHEMA_FILE}", why: Mapping[str, str] | None = None) -> str:
     """Return the text of a new plan file: commented, with the keys that say something; it reads back as `plan`.
 
     Args:
         plan: the plan to write.
         schema: the schema file, relative to the plan file.
+        why: by phase, a line that tells why its settings are what they are.
     """
-    return editor_comment(schema) + "\n" + "\n".join(_sections(plan))
+    return editor_comment(schema) + "\n" + "\n".join(_sections(plan, why or {}))
 
 
-def _sections(plan: Plan) -> Iterator[str]:
+def _sections(plan: Plan, why: Mapping[str, str]) -> Iterator[str]:
     values = plan.model_dump(mode="json", exclude_defaults=True)
     yield _yaml({key: values[key] for key in ("plan", "description") if key in values})
     # `kind` equals its default in Python, where the class says it.
@@ -65,7 +66,8 @@ def _sections(plan: Plan) -> Iterator[str]:
     yield "# One or more changes; they move through the phases together.\n" + _yaml({"changes": changes})
     for phase, settings in PHASE_SETTINGS.items():
         if values.get(phase):
-            yield f"# {settings.__doc__}\n" + _yaml({phase: values[phase]})
+            reason = f"# {why[phase]}\n" if phase in why else ""
+            yield f"# {settings.__doc__}\n{reason}" + _yaml({phase: values[phase]})
 
 
 class _Representer(RoundTripRepresenter):

@@ -59,7 +59,7 @@ def in_step(db: Db) -> None:
         for wrong, error in (
             (f"(title, {mine}) VALUES ('x', 0)", errors.CheckViolation),
             (f"(title, {mine}) VALUES ('x', 1001)", errors.UniqueViolation),
-            ("(title, author) VALUES ('x', 77)", errors.ForeignKeyViolation),
+            ("(title, year, author) VALUES ('x', 1, 77)", errors.ForeignKeyViolation),
         ):
             with pytest.raises(error), undone(db):
                 run(db, f"INSERT INTO books {wrong}")
