@@ -145,6 +145,7 @@ def unfit(plan: Plan, facts: Facts) -> tuple[EcmError, ...]:
         for table in facts.values()
         for problem in (
             *_unsuitable(plan, table),
+            *_at_odds(plan, table),
             *(error for change in _on(plan, table) for error in change.problems(table)),
         )
     )
@@ -216,6 +217,16 @@ def _unsuitable(plan: Plan, facts: Table) -> Iterable[EcmError]:
                 f"trigger {trigger.name} on {facts.name} would fire {when} ecm's own",
                 details=["BEFORE triggers fire in the order of their names, and ecm's enclose those of the table"],
                 hint=f"give it a name between {sync.FIRST} and {sync.LAST}",
+            )
+
+
+def _at_odds(plan: Plan, facts: Table) -> Iterable[EcmError]:
+    """A change of a type, say, names no table; on which of them it meets another change is in the catalog alone."""
+    for last in (change for change in _on(plan, facts) if change.comes_last):
+        for why in filter(None, (last.alongside(other) for other in _on(plan, facts) if other is not last)):
+            yield PreconditionError(
+                f"two changes of {facts.name} cannot move together: {why}",
+                hint="put one of them in a plan of its own, for afterwards",
             )
 
 

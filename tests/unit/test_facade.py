@@ -4,7 +4,9 @@ from typing import Any
 
 import pytest
 from facts import column, table
+from typing_extensions import override
 
+from orchestrator.operations.add_column import AddColumn
 from orchestrator.operations.base import WHOLE, Claim, overlaps
 from orchestrator.plan import compile as compiler
 from orchestrator.plan import facade
@@ -12,8 +14,9 @@ from orchestrator.plan.lifecycle import Phase
 from orchestrator.plan.model import Plan
 from orchestrator.plan.phases import Defaults
 from orchestrator.plan.schema import render_plan
-from orchestrator.sql.facts import Grant, ViewFacts
+from orchestrator.sql.facts import Grant, Table, ViewFacts
 from orchestrator.sql.identifiers import TableName
+from orchestrator.sql.sync import Ddl
 
 YEAR = {"kind": "rename_column", "table": "books", "column": "year", "to": "published"}
 NAME = {"kind": "rename_table", "table": "books", "to": "volumes"}
@@ -109,6 +112,26 @@ def test_grants_of_the_view() -> None:
         'GRANT UPDATE ("year") ON "public"."books" TO "b"',
         'GRANT UPDATE ("published") ON "public"."books" TO "b"',
     ]
+
+
+class Moving(AddColumn):
+    """A change that gives names another meaning when readers move."""
+
+    @override
+    def switch(self, facts: Table) -> Ddl:
+        return Ddl(statements=(), inverse=())
+
+
+def test_a_view_would_keep_the_old_meaning_of_a_name() -> None:
+    """Where one change of a plan moves readers, the view of another is bound to what was; both ways of saying so."""
+    moving = Moving(table="books", column="x", type="text")
+    name = plan(NAME).changes[0]
+    assert "gives names another meaning in migrate reads" in (name.alongside(moving) or "")
+    both = plan(NAME).model_copy(update={"changes": (moving, name)})
+    facts = table("books")
+    (error,) = compiler.unfit(both, {facts.name: facts})
+    assert "two changes of books cannot move together" in error.message
+    assert not compiler.unfit(plan(NAME, YEAR), {facts.name: facts})
 
 
 @pytest.mark.parametrize("invoker", [True, False])
