@@ -19,6 +19,7 @@ from orchestrator.judgement import Judgement
 from orchestrator.operations import Operation
 from orchestrator.overview import Overview
 from orchestrator.plan import compile as compiler
+from orchestrator.plan import facade
 from orchestrator.plan.lifecycle import (
     STATES,
     Direction,
@@ -34,6 +35,7 @@ from orchestrator.previews import Previews
 from orchestrator.reporting import error_report, is_open, named, sweep_progress
 from orchestrator.sql.steps import Proof
 from orchestrator.stage import Scene, Stage
+from orchestrator.words import NOTHING_TO_COPY
 from orchestrator.workspace import Workspace
 
 
@@ -76,7 +78,13 @@ class Conductor:
         )
 
     def draft(
-        self, operation: Operation, *, name: str | None = None, branch: str | None = None, offline: bool = False
+        self,
+        operation: Operation,
+        *,
+        name: str | None = None,
+        branch: str | None = None,
+        offline: bool = False,
+        facade_from: int = facade.PROPOSED_FROM,
     ) -> reports.DraftReport:
         """Write a plan for a change, after a look at its table.
 
@@ -85,12 +93,13 @@ class Conductor:
             name: the plan's name; made from the change where it is None.
             branch: where to look; the project's first where it is None.
             offline: do not look.
+            facade_from: bytes of a table from which on a rename of a column is proposed behind a facade.
 
         Raises:
             PreconditionError: the table is not as the change needs it.
             ConfigurationError: there is a plan of this name already.
         """
-        return self._previews.draft(operation, name=name, branch=branch, offline=offline)
+        return self._previews.draft(operation, name=name, branch=branch, offline=offline, facade_from=facade_from)
 
     def preview(self, plan: str | None, branch: str | None = None, phase: str | None = None) -> reports.PreviewReport:
         """Return every statement of a plan's phases as they would run on a branch now."""
@@ -282,7 +291,7 @@ class Conductor:
                 ),
                 not_invertible=sum(verdict.not_invertible for verdict in verdicts),
                 expressions=tuple(each for verdict in verdicts for each in verdict.expressions),
-                nothing_to_compare=None if proofs else compiler.NOTHING_TO_COPY,
+                nothing_to_compare=None if proofs else NOTHING_TO_COPY,
                 next_command=self._stage.next_command(name, branch, scene.position),
             )
 

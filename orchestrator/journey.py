@@ -65,7 +65,9 @@ class Journey:
                     break
                 started = time.monotonic()
                 measured = runner.run(self._task(now, move, link))
-                done.append(move_report(move, scene.plan, seconds=time.monotonic() - started, measured=measured))
+                seconds = time.monotonic() - started
+                two_sides = all(each.two_sides for each in proposal.moves)
+                done.append(move_report(move, scene.plan, seconds=seconds, measured=measured, two_sides=two_sides))
                 untold = link.do(self._stage.tell_ledger)
             warnings = (*proposal.warnings, *untold)
             position = link.do(lambda connection: self._stage.now(scene, connection)).position
@@ -103,6 +105,7 @@ class Journey:
                         for _, steps in self._steps(scene.plan, move, facts)
                         for step in steps
                     ),
+                    two_sides=compiler.has_two_sides(scene.plan, facts),
                 )
                 for move in moves
             ),

@@ -14,7 +14,7 @@ from orchestrator.judgement import Judgement, raise_first
 from orchestrator.linter import lint
 from orchestrator.operations import Operation
 from orchestrator.plan import compile as compiler
-from orchestrator.plan import forecast
+from orchestrator.plan import facade, forecast
 from orchestrator.plan.checksum import checksum
 from orchestrator.plan.lifecycle import PHASES, STATES, Direction, Phase
 from orchestrator.plan.model import Plan
@@ -45,21 +45,27 @@ class Previews:
         self._judgement = judgement
 
     def draft(
-        self, operation: Operation, *, name: str | None, branch: str | None, offline: bool
+        self, operation: Operation, *, name: str | None, branch: str | None, offline: bool, facade_from: int
     ) -> reports.DraftReport:
         """Write a plan for a change, after a look at its table; as `Conductor.draft`."""
         plan = new_plan(operation, name or operation.slug)
         branch = branch or next(iter(self._stage.project.branches))
-        preview, left = None, ()
+        preview, left, why = None, (), dict[str, str]()
         if not offline:
             with self._stage.open(branch) as connection:
                 facts = self._stage.facts(connection, plan, texts=True)
                 raise_first(compiler.unfit(plan, facts))
+                if (proposed := facade.proposal(plan, facts.values(), facade_from)) is not None:
+                    behind = self._stage.facts(connection, proposed, texts=True)
+                    if not compiler.problems(proposed, Phase.EXPAND, behind):
+                        plan, facts, why = proposed, behind, {"expand": facade.reason(facts.values())}
                 scene = Scene(plan=plan, branch=branch, connection=connection, record=None)
                 preview = self.preview(scene, None, facts)
                 left = tuple(each for table in facts.values() for each, _ in compiler.unfollowed(plan, table))
         text = render_plan(
-            plan, schema=self._stage.workspace.schema_reference, notes=Notes.of(operation, unfollowed=left)
+            plan,
+            schema=self._stage.workspace.schema_reference,
+            notes=Notes.of(compiler.changes(plan)[0], unfollowed=left, why=why),
         )
         path = self._stage.workspace.write_plan(text, plan.plan)
         return reports.DraftReport(
@@ -98,6 +104,7 @@ class Previews:
                     deploy=plan.phase(each).deploy,
                     steps=tuple(step_preview(step, Direction.FORWARD) for step in several),
                     lock_timeout=plan.phase(each).lock_timeout.total_seconds(),
+                    two_sides=compiler.has_two_sides(plan, facts),
                 )
                 for each, several in steps.items()
             ),

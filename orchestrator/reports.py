@@ -148,6 +148,8 @@ class PhasePreview(Report):
     steps: tuple[StepPreview, ...]
     lock_timeout: float | None = None
     """Seconds for which a lock is waited for before it is given way and tried again."""
+    two_sides: bool = True
+    """Whether rows have two sides; otherwise there is nothing to copy, and both versions work at once."""
 
 
 class Range(Report):
@@ -265,6 +267,8 @@ class MoveReport(Report):
     deploy: str = ""
     measured: dict[str, Any] = {}
     steps: tuple[StepPreview, ...] = ()
+    two_sides: bool = True
+    """Whether rows have two sides; otherwise there is nothing to copy, and both versions work at once."""
 
 
 class AdvanceReport(Report):

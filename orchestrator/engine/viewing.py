@@ -15,6 +15,7 @@ from orchestrator.errors import PreconditionError
 from orchestrator.operations.viewing import MARK
 from orchestrator.sql.facts import Dependent, Grant, Table, View, ViewFacts
 from orchestrator.sql.identifiers import TableName
+from orchestrator.words import counted
 
 _SECURITY_INVOKER = 150000
 _MERGE = 170000
@@ -46,7 +47,12 @@ def view_facts(connection: Connection, table: Table, names: tuple[TableName, ...
         asking=_dependents(connection, _ASKING, values),
         replicated=tuple(row["what"] for row in _rows(connection, _REPLICATED, values)),
         occupied=tuple(
-            Dependent(kind=row["kind"], name=str(TableName(row["schema"], row["name"])), why="has that name")
+            Dependent(
+                kind=row["kind"],
+                name=str(TableName(row["schema"], row["name"])),
+                why="has that name",
+                remedy="drop it or give it another name: ecm needs this one",
+            )
             for row in relations
             if not row["ours"]
         ),
@@ -259,8 +265,8 @@ WHERE s.dbid = (SELECT oid FROM pg_catalog.pg_database WHERE datname = pg_catalo
   AND (s.query ~* '^\s*(copy|truncate|alter\s+table|comment\s+on\s+(table|column)|create\s+(unique\s+)?index)\M'
        OR s.query ~* '\m(tablesample|ctid|xmin|on\s+conflict\s+on\s+constraint)\M'
        OR %(no_merge)s AND s.query ~* '^\s*(with\M.*)?\mmerge\s+into\M')
-  -- A query in parentheses is copied from, whatever it reads.
-  AND s.query !~* '^\s*copy\s*\(' AND s.query !~* 'ecm'
+  -- A query in parentheses is copied from, whatever it reads; and ecm's own renames are its own affair.
+  AND s.query !~* '^\s*copy\s*\(' AND s.query !~ '_ecm"'
 GROUP BY 1 ORDER BY 2 DESC, 1 LIMIT 10
 """
 
@@ -280,7 +286,7 @@ def _statements(connection: Connection, table: Table) -> tuple[str, ...] | None:
             found = cursor.execute(query, values).fetchall()
     except psycopg.Error:
         return None  # not loaded by the server, or not for this role
-    return tuple(f"{_short(row['query'])}  ({row['calls']} calls)" for row in found)
+    return tuple(f"{_short(row['query'])}  ({counted(row['calls'], 'call')})" for row in found)
 
 
 def _short(query: str) -> str:

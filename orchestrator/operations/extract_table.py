@@ -7,9 +7,9 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 from typing_extensions import override
 
 from orchestrator.errors import EcmError, PreconditionError
-from orchestrator.operations import constraints
+from orchestrator.operations import constraints, dropping
 from orchestrator.operations.base import ColumnField, NewColumnField, Operation, TableField, taken, unusable
-from orchestrator.operations.converting import standing_on
+
 from orchestrator.sql.extracted import Extracted
 from orchestrator.sql.facts import Column, Dependent, Table
 from orchestrator.sql.identifiers import NAME_BYTES, TableName, bounded, verbatim
@@ -131,7 +131,7 @@ class ExtractTable(Operation):
 
     @override
     def standing_on(self, facts: Table) -> tuple[Dependent, ...]:
-        return standing_on(facts, self.columns)
+        return dropping.standing_on(facts, self.columns)
 
     @override
     def mappings(self, facts: Table) -> tuple[Extracted, ...]:

@@ -99,7 +99,8 @@ class RenameTable(Operation):
             f"{each} knows {self.target} by its name: from contract on the other side needs a table {self.new.name}"
             for each in facts.views.replicated
         )
-        return (*viewing.warnings(facts, str(self.new)), *at_contract)
+        minding = (f"{each.kind} {each.name} minds the view: {each.why}" for each in facts.views.typed)
+        return (*viewing.warnings(facts, str(self.new)), *minding, *at_contract)
 
     @override
     def problems(self, facts: Table) -> tuple[EcmError, ...]:
@@ -130,7 +131,7 @@ class RenameTable(Operation):
 
     @override
     def clear(self, facts: Table) -> tuple[Statement, ...]:
-        return (viewing.dropped(self.new),)
+        return (viewing.dropped(self.new, if_there=True),)
 
     @override
     def contract(self, facts: Table) -> tuple[Statement, ...]:

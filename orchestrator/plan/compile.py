@@ -40,9 +40,6 @@ from orchestrator.words import listed
 
 Facts = Dictionary[TableName, Table]
 
-NOTHING_TO_COPY = "old and new names show the same rows, so there is nothing to copy or to compare"
-"""What is said of a plan that has no two sides."""
-
 
 def tables(plan: Plan) -> tuple[TableName, ...]:
     """Return the tables a plan names as those it changes, each once, in the plan's order."""
@@ -72,6 +69,11 @@ def _in_step(plan: Plan, facts: Facts) -> Iterable[Table]:
 def _each(plan: Plan, facts: Facts) -> Iterable[tuple[Operation, Table]]:
     """Each change with each of its tables, table by table."""
     return ((change, table) for table in facts.values() for change in _on(plan, table))
+
+
+def has_two_sides(plan: Plan, facts: Facts) -> bool:
+    """Whether any row has an old and a new side until contract."""
+    return any(_in_step(plan, facts))
 
 
 def _news(plan: Plan, facts: Table) -> tuple[str, ...]:
@@ -218,6 +220,7 @@ def unfit(plan: Plan, facts: Facts) -> tuple[EcmError, ...]:
             *_unsuitable(plan, table),
             *shapes.no_room(table, _on(plan, table)),
             *shapes.early_rules(table, _on(plan, table)),
+            *_at_odds(plan, table),
             *(error for change in _on(plan, table) for error in change.problems(table)),
         )
     )
@@ -314,6 +317,16 @@ def _unsuitable(plan: Plan, facts: Table) -> Iterable[EcmError]:
                 f"trigger {trigger.name} on {facts.name} would fire {when} ecm's own",
                 details=["BEFORE triggers fire in the order of their names, and ecm's enclose those of the table"],
                 hint=f"give it a name between {sync.FIRST} and {sync.LAST}",
+            )
+
+
+def _at_odds(plan: Plan, facts: Table) -> Iterable[EcmError]:
+    """A change of a type, say, names no table; on which of them it meets another change is in the catalog alone."""
+    for last in (change for change in _on(plan, facts) if change.comes_last):
+        for why in filter(None, (last.alongside(other) for other in _on(plan, facts) if other is not last)):
+            yield PreconditionError(
+                f"two changes of {facts.name} cannot move together: {why}",
+                hint="put one of them in a plan of its own, for afterwards",
             )
 
 

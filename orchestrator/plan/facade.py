@@ -18,6 +18,7 @@ from orchestrator.operations.base import WHOLE, Claim, absent, taken
 from orchestrator.operations.rename_column import RenameColumn
 from orchestrator.operations.rename_table import RenameTable
 from orchestrator.plan.model import Plan
+from orchestrator.plan.sizes import humanize_size
 from orchestrator.sql.facts import Dependent, Table
 from orchestrator.sql.identifiers import TableName, aside
 from orchestrator.sql.mapping import Mapping
@@ -37,6 +38,29 @@ def changes(plan: Plan) -> tuple[Operation, ...]:
     for change in plan.changes:
         by_table.setdefault(change.target, []).append(change)
     return tuple(chain.from_iterable(_as_made(table, several) for table, several in by_table.items()))
+
+
+def proposal(plan: Plan, tables: Iterable[Table], size: int = PROPOSED_FROM) -> Plan | None:
+    """Return a plan behind a facade, where a copy would take long; None where it would not, or needs none.
+
+    Args:
+        plan: as drafted.
+        tables: facts of its tables.
+        size: bytes of a table from which on a copy takes long.
+    """
+    only_renames = all(isinstance(change, RenameColumn | RenameTable) for change in plan.changes)
+    copies = any(isinstance(change, RenameColumn) for change in plan.changes)
+    if not (only_renames and copies and any(table.bytes >= size for table in tables)):
+        return None
+    return plan.model_copy(update={"expand": plan.expand.model_copy(update={"strategy": "facade"})})
+
+
+def reason(tables: Iterable[Table]) -> str:
+    """Return why a facade is proposed, for a comment in the plan."""
+    sizes = listed([f"{table.name} is {humanize_size(table.bytes)}" for table in tables])
+    return (
+        f"{sizes}, which a copy would write again: a view shows both names at once; see ecm plan show for its limits."
+    )
 
 
 def _as_made(table: TableName, several: list[Operation]) -> Iterable[Operation]:

@@ -2,6 +2,7 @@
 
 import threading
 from collections.abc import Callable
+from io import StringIO
 from typing import Any
 
 import psycopg
@@ -13,10 +14,13 @@ from operations.test_rename_table import RENAME as TABLE
 from psycopg import errors
 from pydantic import ValidationError
 
+from orchestrator.cli.render import screen
+from orchestrator.cli.render.look import console, rendered
 from orchestrator.errors import PreconditionError, PrivilegeError, RefusedError
 from orchestrator.plan import compile as compiler
 from orchestrator.plan.checksum import checksum
 from orchestrator.plan.lifecycle import PHASES, Phase, State
+from orchestrator.reports import Report
 from orchestrator.sql.identifiers import TableName
 from orchestrator.sql.steps import Transaction
 
@@ -59,7 +63,7 @@ def in_step(db: Db) -> None:
         for wrong, error in (
             (f"(title, {mine}) VALUES ('x', 0)", errors.CheckViolation),
             (f"(title, {mine}) VALUES ('x', 1001)", errors.UniqueViolation),
-            ("(title, author) VALUES ('x', 77)", errors.ForeignKeyViolation),
+            ("(title, year, author) VALUES ('x', 1, 77)", errors.ForeignKeyViolation),
         ):
             with pytest.raises(error), undone(db):
                 run(db, f"INSERT INTO books {wrong}")
@@ -317,7 +321,7 @@ def test_statements_that_were_seen(journeys: Journeys) -> None:
             "SELECT ctid FROM books  (5 calls)",
             'TRUNCATE loans, "books"  (4 calls)',
             "copy public.books to stdout  (3 calls)",
-            "ALTER TABLE books ADD x integer  (1 calls)",
+            "ALTER TABLE books ADD x integer  (1 call)",
         )
     ]
 
@@ -498,6 +502,38 @@ def test_nothing_to_compare(journeys: Journeys) -> None:
     (plan,) = journey.conductor.status().plans
     (branch,) = plan.branches
     assert (branch.state, branch.progress, branch.blocked_by) == ("expanded", None, ())
+
+
+def test_is_proposed_where_it_can_be_done(journeys: Journeys) -> None:
+    """For a table of some size, and where nothing is in the way of a view."""
+    for settle, expected in (("", "facade"), ("CREATE PUBLICATION p FOR TABLE books", "copy")):
+        journey = journeys(f"{BOOKS}; {settle}", YEAR)
+        (change,) = journey.plan.changes
+        conductor = journey.conductor
+        small = conductor.draft(change, name="small", branch="main")
+        large = conductor.draft(change, name="large", branch="main", facade_from=1)
+        assert "strategy" not in small.text
+        assert ("strategy: facade" in large.text) is (expected == "facade")
+        assert ("# books is" in large.text) is (expected == "facade")
+        assert large.preview is not None
+        assert ("RENAME TO" in large.preview.phases[0].steps[0].sql) is (expected == "facade")
+        assert conductor.advance("large", "main").state == "expanded"
+
+
+def test_screens_say_that_there_is_nothing_to_copy(journeys: Journeys) -> None:
+    """Before, while it is done, and when it is verified."""
+    journey = journeys(BOOKS, YEAR, expand=FACADE)
+    conductor = journey.conductor
+
+    def shown(report: Report) -> str:
+        return " ".join(rendered(console(StringIO(), {"COLUMNS": "200"}), screen(report)).split())
+
+    before = shown(conductor.preview("change", "main"))
+    assert "backfill nothing has two sides, so there is nothing to copy" in before
+    assert "read empty" not in before
+    assert "read empty" not in shown(conductor.advance("change", "main"))
+    assert "nothing has two sides, so there is nothing to copy" in shown(conductor.advance("change", "main"))
+    assert "change on main: nothing has two sides" in shown(conductor.verify("change", "main"))
 
 
 def busy(journey: Journey, number: int, names: Callable[[], str], stop: threading.Event, seen: list[str]) -> None:

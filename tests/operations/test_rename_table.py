@@ -1,6 +1,7 @@
 """A table is renamed: both names read and write the same rows until contract, and nothing is copied."""
 
 import threading
+import time
 from typing import Any
 
 import psycopg
@@ -69,7 +70,7 @@ def test_steps(journeys: Journeys) -> None:
         f'CREATE VIEW "public"."volumes" {invoker}AS SELECT * FROM "public"."books"',
         'COMMENT ON VIEW "public"."volumes" IS \'made by ecm, and taken away at contract\'',
     ]
-    contract = ['DROP VIEW "public"."volumes"', 'ALTER TABLE "public"."books" RENAME TO "volumes"']
+    contract = ['DROP VIEW IF EXISTS "public"."volumes"', 'ALTER TABLE "public"."books" RENAME TO "volumes"']
     for phase, expected in zip(PHASES, (expand, [], [], contract), strict=True):
         assert sent(journey, phase) == expected
         journey.advance()
@@ -478,6 +479,20 @@ def test_locks_the_view_before_the_table(journeys: Journeys) -> None:
     (step,) = [step for step in journey.steps(Phase.CONTRACT) if isinstance(step, Transaction)]
     assert [str(view) for view in step.views] == ["volumes"]
     assert [str(table) for table in step.tables] == ["books"]
+    contract = threading.Thread(target=journey.advance)
+    asked = """
+        SELECT coalesce(bool_and(EXISTS (SELECT FROM pg_locks v WHERE v.pid = t.pid AND v.granted
+          AND v.mode = 'AccessExclusiveLock' AND v.relation = 'volumes'::regclass)), false)
+        FROM pg_locks t WHERE t.relation = 'books'::regclass AND t.mode = 'AccessExclusiveLock' AND NOT t.granted
+    """
+    with psycopg.connect(journey.url) as reader:
+        run(reader, "SELECT * FROM books")
+        contract.start()
+        seen = [ask(journey.db, asked) for _ in range(200) if time.sleep(0.01) is None]
+        reader.rollback()
+    contract.join()
+    assert any(seen), "it has the view while it waits for the table"
+    assert journey.state is State.CONTRACTED
 
 
 def test_verify_and_status_know_that_there_is_nothing_to_compare(journeys: Journeys) -> None:

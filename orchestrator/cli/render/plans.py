@@ -16,7 +16,7 @@ from orchestrator.reports import (
     StepPreview,
 )
 from orchestrator.sql.steps import LockMode
-from orchestrator.words import counted, listed
+from orchestrator.words import NOTHING_TO_COPY, counted, listed
 
 _LABEL = 18
 _NUMBER = 5
@@ -106,20 +106,21 @@ def steps(
             yield look.indented(Text(step.note, style="dim"), _NUMBER)
 
 
-def application(deploy: str, phase: str) -> str:
+def application(deploy: str, phase: str, *, two_sides: bool = True) -> str:
     """Return what the application may do once a phase is through: the plan's words, else ecm's own."""
-    return deploy.strip() or words.NOW_POSSIBLE[Phase(phase).leads_to]
+    return deploy.strip() or words.now_possible(Phase(phase).leads_to, two_sides=two_sides)
 
 
 def _phase(phase: PhasePreview) -> Iterator[RenderableType]:
     yield Text(words.phase(phase.phase), style="bold")
     yield from steps(phase.steps, statements=True, patience=phase.lock_timeout)
     if not phase.steps:
-        yield look.indented(Text("nothing to run", style="dim"))
+        copying = phase.phase == Phase.BACKFILL and not phase.two_sides
+        yield look.indented(Text(NOTHING_TO_COPY if copying else "nothing to run", style="dim"))
     undo = "ecm rollback takes it back; nothing that was written is lost"
     if phase.phase == Phase.CONTRACT:
         undo = "none: from here on there is no way back"
-    rows = [("your application", application(phase.deploy, phase.phase)), ("undo", undo)]
+    rows = [("your application", application(phase.deploy, phase.phase, two_sides=phase.two_sides)), ("undo", undo)]
     yield look.indented(look.labelled(rows, width=_LABEL))
 
 
