@@ -19,7 +19,7 @@ from enum import StrEnum
 from psycopg import sql
 from typing_extensions import override
 
-from orchestrator.sql.identifiers import verbatim
+from orchestrator.sql.identifiers import JOURNAL_SCHEMA, verbatim
 
 
 class Truth(StrEnum):
@@ -78,9 +78,19 @@ class Mapping(ABC):
         return None
 
     @property
+    def stranded(self) -> sql.Composed | None:
+        """A condition over the table's row: it is right, but its old side cannot hold what the new one has."""
+        return None
+
+    @property
     def unfit(self) -> sql.Composed | None:
         """A condition over the table's row: its new side is not yet as it must be after contract."""
         return None
+
+    @property
+    def attempts(self) -> tuple["Value", ...]:
+        """Values whose expression may fail: a proof and a sweep ask a function for them, which knows what to do."""
+        return ()
 
     @abstractmethod
     def assignments(self, *, alone: bool) -> sql.Composed:
@@ -215,6 +225,38 @@ class Copy(Mapping):
 
 
 @dataclass(frozen=True, kw_only=True)
+class Attempt:
+    """A function that evaluates an expression which may fail, as `'many'::integer` does.
+
+    With a row of `columns` it gives the expression's value, or NULL; with a value as well, whether that is the one
+    that the expression gives, and NULL where it fails. Expressions in SQL have no other way to go on after an error
+    ("Trapping Errors", manual 43.6.8). Only ecm calls it: whoever writes has no rights on the journal's schema.
+
+    Attributes:
+        function: its name, in the journal's schema.
+        columns: at least those that the expression is made of.
+    """
+
+    function: str
+    columns: tuple[str, ...]
+
+    def call(self, *more: sql.Composable) -> sql.Composed:
+        """Return a call over the table's row."""
+        row = sql.SQL("ROW({})").format(sql.SQL(", ").join(map(sql.Identifier, self.columns)))
+        name = sql.Identifier(JOURNAL_SCHEMA, self.function)
+        return sql.SQL("{}({})").format(name, sql.SQL(", ").join([row, *more]))
+
+    @property
+    def fields(self) -> sql.Composed:
+        """The row that a function was called with, under the columns' names."""
+        fields = (
+            sql.SQL("the_row.{} AS {}").format(verbatim(f"f{number}"), sql.Identifier(column))
+            for number, column in enumerate(self.columns, start=1)
+        )
+        return sql.SQL("SELECT {}").format(sql.SQL(", ").join(fields))
+
+
+@dataclass(frozen=True, kw_only=True)
 class Value:
     """A column of one side of a conversion.
 
@@ -223,6 +265,7 @@ class Value:
         expression: its value in terms of the other side's columns; None where it cannot be told.
         default: its constant default, as SQL; None where a column not given is NULL.
         not_null: whether it may not be NULL once contract is over.
+        attempt: what evaluates the expression where it may fail; None where it cannot, or may not.
     """
 
     column: str
@@ -230,6 +273,7 @@ class Value:
     expression: str | None
     default: str | None = None
     not_null: bool = False
+    attempt: Attempt | None = None
 
     @property
     def name(self) -> sql.Identifier:
@@ -244,8 +288,61 @@ class Value:
     @property
     def follows(self) -> sql.Composed:
         """A condition over the row: it is what its expression gives."""
+        if self.attempt is not None:
+            return sql.SQL("{} IS TRUE").format(self.attempt.call(self.name))
+        return self.is_computed
+
+    @property
+    def is_computed(self) -> sql.Composed:
+        """The same, or the error that the expression ends in."""
         return sql.SQL("pg_catalog.record_image_eq(ROW({}), ROW({}::{}))").format(
             self.name, self.computed, verbatim(self.type)
+        )
+
+    @property
+    def fails(self) -> sql.Composed:
+        """A condition over the row: its expression cannot be evaluated, and it has no value."""
+        if self.attempt is None:
+            return sql.Composed([sql.SQL("false")])
+        return sql.SQL("({} IS NOT DISTINCT FROM NULL AND {} IS NULL)").format(
+            self.name, self.attempt.call(self.name)
+        )
+
+    @property
+    def filling(self) -> sql.Composed:
+        """Its expression over the row, as a sweep sets it: NULL where it fails."""
+        return self.attempt.call() if self.attempt is not None else self.computed
+
+    @property
+    def attempted(self) -> tuple[sql.Composed, ...]:
+        """The CREATE of the functions that `attempt` calls."""
+        if self.attempt is None:
+            return ()
+        name, kind = sql.Identifier(JOURNAL_SCHEMA, self.attempt.function), verbatim(self.type)
+        over = sql.SQL('(SELECT {} FROM ({}) AS "row")')
+        value = over.format(self.computed, self.attempt.fields)
+        same = sql.SQL("pg_catalog.record_image_eq(ROW(given), ROW({}::{}))").format(value, kind)
+        create = sql.SQL("CREATE OR REPLACE FUNCTION {}({}) RETURNS {} LANGUAGE plpgsql AS {}")
+        body = sql.SQL("BEGIN RETURN {}; EXCEPTION WHEN OTHERS THEN RETURN NULL; END")
+        return (
+            create.format(name, sql.SQL("the_row record"), kind, _text(body.format(value))),
+            create.format(
+                name,
+                sql.SQL("the_row record, given {}").format(kind),
+                sql.SQL("pg_catalog.bool"),
+                _text(body.format(same)),
+            ),
+        )
+
+    @property
+    def abandoned(self) -> tuple[sql.Composed, ...]:
+        """The DROP of the same functions."""
+        if self.attempt is None:
+            return ()
+        name = sql.Identifier(JOURNAL_SCHEMA, self.attempt.function)
+        return (
+            sql.SQL("DROP FUNCTION IF EXISTS {}(record)").format(name),
+            sql.SQL("DROP FUNCTION IF EXISTS {}(record, {})").format(name, verbatim(self.type)),
         )
 
 
@@ -259,10 +356,12 @@ class Conversion(Mapping):
     Attributes:
         old: the columns before the change; without expressions, what new writers write is not seen by old readers.
         new: the columns added beside them.
+        exact: whether the new side may only be given up where it comes again from the old one.
     """
 
     old: tuple[Value, ...]
     new: tuple[Value, ...]
+    exact: bool = False
 
     @property
     @override
@@ -306,8 +405,27 @@ class Conversion(Mapping):
 
     @property
     @override
+    def attempts(self) -> tuple[Value, ...]:
+        return tuple(value for value in (*self.old, *self.new) if value.attempt is not None)
+
+    @property
+    def _unheld(self) -> sql.Composed | None:
+        """The old side cannot hold what a new writer wrote: it has no value then, and the new side stands."""
+        fallible = [value.fails for value in self.old if value.attempt is not None]
+        return sql.SQL(" OR ").join(fallible) if fallible else None
+
+    @property
+    @override
     def mismatch(self) -> sql.Composed:
-        return sql.SQL("NOT ({}) AND NOT ({})").format(self._new_follows, self._old_follows)
+        wrong = sql.SQL("NOT ({}) AND NOT ({})").format(self._new_follows, self._old_follows)
+        return wrong if self._unheld is None else sql.SQL("{} AND NOT ({})").format(wrong, self._unheld)
+
+    @property
+    @override
+    def stranded(self) -> sql.Composed | None:
+        if self.exact:
+            return sql.SQL("NOT ({}) AND NOT ({})").format(self._nothing_new, self._new_follows)
+        return self._unheld and sql.SQL("NOT ({}) AND ({})").format(self._new_follows, self._unheld)
 
     @property
     @override
@@ -337,8 +455,8 @@ class Conversion(Mapping):
     def assignments(self, *, alone: bool) -> sql.Composed:
         def computed(value: Value) -> sql.Composed:
             if alone:
-                return value.computed
-            return sql.SQL("CASE WHEN {} THEN {} ELSE {} END").format(self.unfilled, value.computed, value.name)
+                return value.filling
+            return sql.SQL("CASE WHEN {} THEN {} ELSE {} END").format(self.unfilled, value.filling, value.name)
 
         return sql.SQL(", ").join(sql.SQL("{} = {}").format(value.name, computed(value)) for value in self.new)
 
@@ -363,8 +481,8 @@ class Conversion(Mapping):
         first_filled = self._where_unfilled(
             "OLD",
             sql.SQL("\n").join(
-                sql.SQL("IF pg_catalog.record_image_eq(ROW({new}), ROW({old})) THEN {new} := {value}; END IF;").format(
-                    new=_new(value.column), old=_old(value.column), value=_over("OLD", value.computed)
+                sql.SQL("IF pg_catalog.record_image_eq(ROW({new}), ROW({old})) THEN {filled} END IF;").format(
+                    new=_new(value.column), old=_old(value.column), filled=_set(value, of="OLD")
                 )
                 for value in self.new
             ),
@@ -375,11 +493,29 @@ class Conversion(Mapping):
     def _where_unfilled(self, row: str, then: sql.Composed) -> sql.Composed:
         """Do something with a row that was not filled; most are told from it by a plain look at the row itself."""
         empty = (sql.SQL("{}.{} IS NOT DISTINCT FROM NULL").format(verbatim(row), value.name) for value in self.new)
+        if self.attempts:
+            return _if(_all(empty), self._unless_right(row, then))
         return _if(_all(empty), _if(_over(row, self.unfilled), then))
 
     @override
     def settle(self) -> sql.Composed:
+        if self.attempts:
+            return self._unless_right("NEW", self._to_new)
         return _if(_over("NEW", self.mismatch), self._to_new)
+
+    def _unless_right(self, row: str, then: sql.Composed) -> sql.Composed:
+        """Do something with a row neither side of which follows from the other; an expression may fail meanwhile."""
+        held = sql.SQL("NOT ({})").format(
+            _all(sql.SQL("{}.{} IS NOT DISTINCT FROM NULL").format(verbatim(row), value.name) for value in self.old)
+        )
+        new_follows = _all(value.is_computed for value in self.new)
+        old_follows = _all(value.is_computed for value in self.old) if self._two_way else self._old_follows
+        return sql.SQL(
+            "DECLARE wrong pg_catalog.bool;\nBEGIN\n"
+            "BEGIN wrong := NOT ({}); EXCEPTION WHEN OTHERS THEN wrong := true; END;\n"
+            "IF wrong THEN BEGIN wrong := NOT ({}); EXCEPTION WHEN OTHERS THEN wrong := {}; END; END IF;\n"
+            "{}\nEND;"
+        ).format(_over(row, new_follows), _over(row, old_follows), held, _if(sql.SQL("wrong"), then))
 
     @property
     def _to_old(self) -> sql.Composed:
@@ -500,9 +636,19 @@ def _over(row: str, expression: sql.Composed) -> sql.Composed:
 
 
 def _computed(values: tuple[Value, ...]) -> sql.Composed:
-    return sql.SQL("\n").join(
-        sql.SQL("{} := {};").format(_new(value.column), _over("NEW", value.computed)) for value in values
-    )
+    return sql.SQL("\n").join(map(_set, values))
+
+
+def _set(value: Value, of: str = "NEW") -> sql.Composed:
+    """Set a column of NEW to its value; whatever its expression makes of a writer's value, the write goes on."""
+    assigned = sql.SQL("{} := {};").format(_new(value.column), _over(of, value.computed))
+    if value.attempt is None:
+        return assigned
+    return sql.SQL("BEGIN\n{}\nEXCEPTION WHEN OTHERS THEN {} := NULL;\nEND;").format(assigned, _new(value.column))
+
+
+def _text(body: sql.Composed) -> sql.Literal:
+    return sql.Literal(body.as_string(None))
 
 
 def _if(condition: sql.Composable, then: sql.Composable, otherwise: sql.Composable | None = None) -> sql.Composed:

@@ -81,6 +81,8 @@ class Transaction:
     """False where nothing takes it back."""
     kept_by: tuple[SyncTrigger, ...] = ()
     """What has to have kept both sides in step, since they were proven, until this takes one of them away."""
+    on_return: bool = False
+    """Whether a rollback does it, as a step of its own, instead of taking it back."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -116,6 +118,8 @@ class ConcurrentIndex(OnTable):
     unique: bool
     tail: str
     """The definition from ` USING` on."""
+    on_return: bool = False
+    """Whether a rollback builds it, instead of dropping it."""
     lock: ClassVar[LockMode] = LockMode.SHARE_UPDATE_EXCLUSIVE
 
     @property
@@ -147,9 +151,13 @@ class Proof(OnTable):
     """Whether rows that the backfill has not reached are right as well: the new side may then be NULL."""
     closing: bool = False
     """Whether the new side has to be as it must be after contract."""
+    giving_up: bool = False
+    """Whether the old side has to hold all that the new one does, which is to be given up."""
     lock: ClassVar[LockMode] = LockMode.ACCESS_SHARE
 
     def _wrong(self, mapping: Mapping) -> tuple[sql.Composed, ...]:
+        if self.giving_up and mapping.stranded is not None:
+            return (mapping.only_new, mapping.stranded)
         if self.unfilled_too:
             return (mapping.only_new,)
         return (mapping.mismatch, mapping.unfit) if self.closing and mapping.unfit else (mapping.mismatch,)
@@ -226,6 +234,12 @@ class Sweep(OnTable):
 
 
 Step = Transaction | ConcurrentIndex | Sweep | Proof
+
+
+def sent(step: Step, *, back: bool) -> tuple[Statement, ...]:
+    """Return what is sent for a step, by a phase or by the rollback of one."""
+    on_return = isinstance(step, Transaction | ConcurrentIndex) and step.on_return
+    return step.inverse if back and not on_return else step.statements
 
 
 def region(first: int, end: int | None) -> sql.Composed:
