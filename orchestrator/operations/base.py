@@ -13,6 +13,7 @@ from orchestrator.errors import EcmError, PreconditionError
 from orchestrator.sql.facts import Dependent, Table
 from orchestrator.sql.identifiers import NAME_BYTES, SYSTEM_COLUMNS, SYSTEM_SCHEMAS, TableName
 from orchestrator.sql.mapping import Mapping
+from orchestrator.sql.readers import Move
 from orchestrator.sql.steps import Statement, Step
 from orchestrator.sql.sync import Ddl
 from orchestrator.words import did_you_mean
@@ -151,6 +152,18 @@ class Operation(BaseModel, ABC):
     def unswitched(self, facts: Table) -> Table:
         """Return the facts of a table as they are before readers are moved: the way back from `switched`."""
         return facts
+
+    def moves(self, facts: Table) -> tuple[Move, ...]:
+        """Which columns' readers the switch moves, and to which; asked before these readers are in the facts."""
+        return ()
+
+    def before_switch(self, facts: Table) -> tuple[Step, ...]:
+        """What is built between the proof and the switch, as late as can be; steps of their own."""
+        return ()
+
+    def after_switch(self, facts: Table) -> tuple[Step, ...]:
+        """What follows the switch, or rather comes before it on the way back; steps of their own."""
+        return ()
 
     def before_contract(self, facts: Table) -> tuple[Step, ...]:
         """What readies the new side for contract, once nobody writes the old one; steps of their own."""

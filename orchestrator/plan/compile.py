@@ -387,7 +387,9 @@ def _migrate_reads(plan: Plan, facts: Facts) -> tuple[Step, ...]:
         *statistics,
         *(step for change, table in _each(plan, before) for step in change.before_reads(table)),
         *proofs(plan, before, "before readers come: find no row whose two sides differ", closing=True),
+        *(step for change, table in _each(plan, before) for step in change.before_switch(table)),
         *_switch(plan, before),
+        *(step for change, table in _each(plan, before) for step in change.after_switch(table)),
     )
 
 

@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from typing import Literal, Self
 
 from orchestrator.sql.identifiers import TableName
+from orchestrator.sql.readers import Reader
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -158,6 +159,10 @@ class Table:
     """By column: what names it where PostgreSQL does not track it (PL/pgSQL and string bodies, trigger arguments)."""
     tracked: dict[str, tuple[Dependent, ...]] = field(default_factory=dict[str, tuple[Dependent, ...]])
     """By column: objects that depend on it in pg_depend."""
+    readers: dict[str, tuple[Reader, ...]] = field(default_factory=dict[str, tuple[Reader, ...]])
+    """By column: what reads it and can be made to read another, each after those it stands on."""
+    unmovable: dict[str, tuple[Dependent, ...]] = field(default_factory=dict[str, tuple[Dependent, ...]])
+    """By column: what stands in the way of moving its readers."""
     twins: dict[str, str] = field(default_factory=dict[str, str])
     """By index: its tail as it reads with the plan's columns renamed."""
 
