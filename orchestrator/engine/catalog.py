@@ -12,6 +12,7 @@ from typing import Any
 from psycopg import errors, sql
 from psycopg.rows import dict_row
 
+from orchestrator.engine import heritage
 from orchestrator.engine.connection import Connection
 from orchestrator.errors import PreconditionError, PrivilegeError
 from orchestrator.operations import Operation
@@ -32,7 +33,7 @@ def read_tables(connection: Connection, changes: Iterable[Operation]) -> dict[Ta
         using = users(connection, changed) if changed is not None else ()
         for table in (*change.tables(), *using):
             wanted.setdefault(table, []).append(change)
-    return {
+    found = {
         table: read_table(
             connection,
             table,
@@ -40,6 +41,12 @@ def read_tables(connection: Connection, changes: Iterable[Operation]) -> dict[Ta
             renames=[pair for change in own if change.target == table for pair in change.renames()],
         )
         for table, own in wanted.items()
+    }
+    heirs = {name: tuple(heir for change in wanted[name] for heir in change.heirs(found[name])) for name in found}
+    names = heritage.successors(heirs)
+    return {
+        name: replace(table, heritage=heritage.read(connection, table, heirs[name], names)) if heirs[name] else table
+        for name, table in found.items()
     }
 
 

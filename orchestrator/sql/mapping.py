@@ -88,6 +88,11 @@ class Mapping(ABC):
         return None
 
     @property
+    def shown(self) -> Truth | None:
+        """The side that the application reads and writes at this moment, where it never sees both."""
+        return None
+
+    @property
     def attempts(self) -> tuple["Value", ...]:
         """Values whose expression may fail: a proof and a sweep ask a function for them, which knows what to do."""
         return ()
@@ -225,38 +230,6 @@ class Copy(Mapping):
 
 
 @dataclass(frozen=True, kw_only=True)
-class Attempt:
-    """A function that evaluates an expression which may fail, as `'many'::integer` does.
-
-    With a row of `columns` it gives the expression's value, or NULL; with a value as well, whether that is the one
-    that the expression gives, and NULL where it fails. Expressions in SQL have no other way to go on after an error
-    ("Trapping Errors", manual 43.6.8). Only ecm calls it: whoever writes has no rights on the journal's schema.
-
-    Attributes:
-        function: its name, in the journal's schema.
-        columns: at least those that the expression is made of.
-    """
-
-    function: str
-    columns: tuple[str, ...]
-
-    def call(self, *more: sql.Composable) -> sql.Composed:
-        """Return a call over the table's row."""
-        row = sql.SQL("ROW({})").format(sql.SQL(", ").join(map(sql.Identifier, self.columns)))
-        name = sql.Identifier(JOURNAL_SCHEMA, self.function)
-        return sql.SQL("{}({})").format(name, sql.SQL(", ").join([row, *more]))
-
-    @property
-    def fields(self) -> sql.Composed:
-        """The row that a function was called with, under the columns' names."""
-        fields = (
-            sql.SQL("the_row.{} AS {}").format(verbatim(f"f{number}"), sql.Identifier(column))
-            for number, column in enumerate(self.columns, start=1)
-        )
-        return sql.SQL("SELECT {}").format(sql.SQL(", ").join(fields))
-
-
-@dataclass(frozen=True, kw_only=True)
 class Value:
     """A column of one side of a conversion.
 
@@ -265,7 +238,11 @@ class Value:
         expression: its value in terms of the other side's columns; None where it cannot be told.
         default: its constant default, as SQL; None where a column not given is NULL.
         not_null: whether it may not be NULL once contract is over.
-        attempt: what evaluates the expression where it may fail; None where it cannot, or may not.
+        scope: (name, column): under which names the expression finds the columns that it is made of; empty where
+            those are the columns' own.
+        attempt: the function in the journal's schema that evaluates an expression which may fail, as
+            `'many'::integer` does; None where it cannot, or may not. SQL has no other way to go on after an error
+            ("Trapping Errors", manual 43.6.8). Only ecm calls it: who writes has no rights on that schema.
     """
 
     column: str
@@ -273,7 +250,8 @@ class Value:
     expression: str | None
     default: str | None = None
     not_null: bool = False
-    attempt: Attempt | None = None
+    scope: tuple[tuple[str, str], ...] = ()
+    attempt: str | None = None
 
     @property
     def name(self) -> sql.Identifier:
@@ -283,14 +261,18 @@ class Value:
     @property
     def computed(self) -> sql.Composed:
         """Its expression over the row."""
-        return sql.SQL("({})").format(verbatim(self.expression or "NULL"))
+        expression = sql.SQL("({})").format(verbatim(self.expression or "NULL"))
+        if all(name == column for name, column in self.scope):
+            return expression
+        named = (
+            sql.SQL("{} AS {}").format(sql.Identifier(column), sql.Identifier(name)) for name, column in self.scope
+        )
+        return sql.SQL('(SELECT {} FROM (SELECT {}) AS "named")').format(expression, sql.SQL(", ").join(named))
 
     @property
     def follows(self) -> sql.Composed:
         """A condition over the row: it is what its expression gives."""
-        if self.attempt is not None:
-            return sql.SQL("{} IS TRUE").format(self.attempt.call(self.name))
-        return self.is_computed
+        return sql.SQL("{} IS TRUE").format(self._call(self.name)) if self.attempt else self.is_computed
 
     @property
     def is_computed(self) -> sql.Composed:
@@ -304,46 +286,56 @@ class Value:
         """A condition over the row: its expression cannot be evaluated, and it has no value."""
         if self.attempt is None:
             return sql.Composed([sql.SQL("false")])
-        return sql.SQL("({} IS NOT DISTINCT FROM NULL AND {} IS NULL)").format(
-            self.name, self.attempt.call(self.name)
-        )
+        return sql.SQL("({} IS NOT DISTINCT FROM NULL AND {} IS NULL)").format(self.name, self._call(self.name))
 
     @property
     def filling(self) -> sql.Composed:
         """Its expression over the row, as a sweep sets it: NULL where it fails."""
-        return self.attempt.call() if self.attempt is not None else self.computed
+        return self._call() if self.attempt else self.computed
+
+    def _call(self, *more: sql.Composable) -> sql.Composed:
+        """Return a call of the function that attempts the expression.
+
+        With a row alone it gives the value, or NULL; with a value as well, whether that is the one, or NULL where the
+        expression fails.
+        """
+        row = sql.SQL("ROW({})").format(sql.SQL(", ").join(sql.Identifier(column) for _, column in self.scope))
+        name = sql.Identifier(JOURNAL_SCHEMA, self.attempt or "")
+        return sql.SQL("{}({})").format(name, sql.SQL(", ").join([row, *more]))
 
     @property
     def attempted(self) -> tuple[sql.Composed, ...]:
-        """The CREATE of the functions that `attempt` calls."""
+        """The CREATE of the functions that attempt the expression; without a scope, there is nothing to attempt."""
         if self.attempt is None:
             return ()
-        name, kind = sql.Identifier(JOURNAL_SCHEMA, self.attempt.function), verbatim(self.type)
-        over = sql.SQL('(SELECT {} FROM ({}) AS "row")')
-        value = over.format(self.computed, self.attempt.fields)
-        same = sql.SQL("pg_catalog.record_image_eq(ROW(given), ROW({}::{}))").format(value, kind)
-        create = sql.SQL("CREATE OR REPLACE FUNCTION {}({}) RETURNS {} LANGUAGE plpgsql AS {}")
-        body = sql.SQL("BEGIN RETURN {}; EXCEPTION WHEN OTHERS THEN RETURN NULL; END")
-        return (
-            create.format(name, sql.SQL("the_row record"), kind, _text(body.format(value))),
-            create.format(
-                name,
-                sql.SQL("the_row record, given {}").format(kind),
-                sql.SQL("pg_catalog.bool"),
-                _text(body.format(same)),
-            ),
+        name, kind = sql.Identifier(JOURNAL_SCHEMA, self.attempt), verbatim(self.type)
+        fields = sql.SQL(", ").join(
+            sql.SQL("the_row.{} AS {}").format(verbatim(f"f{number}"), sql.Identifier(field))
+            for number, (field, _) in enumerate(self.scope, start=1)
         )
+        # A variable takes a value as a column does: what does not fit is refused, and not cut off as by a cast.
+        body = sql.SQL(
+            'DECLARE answer {}; BEGIN answer := (SELECT ({}) FROM (SELECT {}) AS "named"); RETURN {};'
+            " EXCEPTION WHEN OTHERS THEN RETURN NULL; END"
+        )
+
+        def function(more: str, returns: sql.Composable, answer: str) -> sql.Composed:
+            text = body.format(kind, verbatim(self.expression or "NULL"), fields, verbatim(answer)).as_string(None)
+            return sql.SQL("CREATE OR REPLACE FUNCTION {}(the_row record{}) RETURNS {} LANGUAGE plpgsql AS {}").format(
+                name, verbatim(more), returns, sql.Literal(text)
+            )
+
+        same = "pg_catalog.record_image_eq(ROW(given), ROW(answer))"
+        return (function("", kind, "answer"), function(f", given {self.type}", sql.SQL("pg_catalog.bool"), same))
 
     @property
     def abandoned(self) -> tuple[sql.Composed, ...]:
         """The DROP of the same functions."""
         if self.attempt is None:
             return ()
-        name = sql.Identifier(JOURNAL_SCHEMA, self.attempt.function)
-        return (
-            sql.SQL("DROP FUNCTION IF EXISTS {}(record)").format(name),
-            sql.SQL("DROP FUNCTION IF EXISTS {}(record, {})").format(name, verbatim(self.type)),
-        )
+        drop = sql.SQL("DROP FUNCTION IF EXISTS {}({})")
+        name = sql.Identifier(JOURNAL_SCHEMA, self.attempt)
+        return tuple(drop.format(name, verbatim(of)) for of in ("record", f"record, {self.type}"))
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -357,11 +349,13 @@ class Conversion(Mapping):
         old: the columns before the change; without expressions, what new writers write is not seen by old readers.
         new: the columns added beside them.
         exact: whether the new side may only be given up where it comes again from the old one.
+        sees: the side that the application reads and writes, where it never sees both.
     """
 
     old: tuple[Value, ...]
     new: tuple[Value, ...]
     exact: bool = False
+    sees: Truth | None = None
 
     @property
     @override
@@ -402,6 +396,11 @@ class Conversion(Mapping):
         if self._two_way:
             return _all(value.follows for value in self.old)
         return sql.SQL("NOT ({})").format(self._nothing_new)
+
+    @property
+    @override
+    def shown(self) -> Truth | None:
+        return self.sees
 
     @property
     @override
@@ -462,6 +461,8 @@ class Conversion(Mapping):
 
     @override
     def on_insert(self) -> sql.Composed:
+        if self.sees is not None:
+            return self._to_hidden
         given = sql.SQL(" OR ").join(_given(_new(value.column), value.default, value.type) for value in self.new)
         return _if(given, self._to_old, self._to_new)
 
@@ -493,29 +494,49 @@ class Conversion(Mapping):
     def _where_unfilled(self, row: str, then: sql.Composed) -> sql.Composed:
         """Do something with a row that was not filled; most are told from it by a plain look at the row itself."""
         empty = (sql.SQL("{}.{} IS NOT DISTINCT FROM NULL").format(verbatim(row), value.name) for value in self.new)
+        if self.sees is not None:
+            return _if(_all(empty), then) if self.sees is Truth.OLD else sql.Composed([sql.SQL("NULL;")])
         if self.attempts:
             return _if(_all(empty), self._unless_right(row, then))
         return _if(_all(empty), _if(_over(row, self.unfilled), then))
 
     @override
     def settle(self) -> sql.Composed:
+        if self.sees is not None:
+            return self._settle_hidden()
         if self.attempts:
             return self._unless_right("NEW", self._to_new)
         return _if(_over("NEW", self.mismatch), self._to_new)
 
+    def _settle_hidden(self) -> sql.Composed:
+        """The table's own triggers see what the application sees."""
+        seen = self.olds if self.sees is Truth.OLD else self.news
+        changed = sql.SQL(" OR ").join(
+            sql.SQL("pg_catalog.record_image_ne(ROW({}), ROW({}))").format(_new(name), _old(name)) for name in seen
+        )
+        return _if(sql.SQL("TG_OP = 'INSERT'"), self._to_hidden, _if(changed, self._to_hidden))
+
     def _unless_right(self, row: str, then: sql.Composed) -> sql.Composed:
-        """Do something with a row neither side of which follows from the other; an expression may fail meanwhile."""
+        """Do something with a row neither side of which follows from the other; an expression may fail meanwhile.
+
+        An old side without a value may be that of a new one which it cannot hold.
+        """
         held = sql.SQL("NOT ({})").format(
             _all(sql.SQL("{}.{} IS NOT DISTINCT FROM NULL").format(verbatim(row), value.name) for value in self.old)
         )
         new_follows = _all(value.is_computed for value in self.new)
         old_follows = _all(value.is_computed for value in self.old) if self._two_way else self._old_follows
-        return sql.SQL(
+        judged = sql.SQL(
             "DECLARE wrong pg_catalog.bool;\nBEGIN\n"
             "BEGIN wrong := NOT ({}); EXCEPTION WHEN OTHERS THEN wrong := true; END;\n"
-            "IF wrong THEN BEGIN wrong := NOT ({}); EXCEPTION WHEN OTHERS THEN wrong := {}; END; END IF;\n"
+            "IF wrong THEN BEGIN wrong := NOT ({}); EXCEPTION WHEN OTHERS THEN wrong := true; END; END IF;\n"
             "{}\nEND;"
-        ).format(_over(row, new_follows), _over(row, old_follows), held, _if(sql.SQL("wrong"), then))
+        ).format(_over(row, new_follows), _over(row, old_follows), _if(sql.SQL("wrong"), then))
+        return _if(held, judged)
+
+    @property
+    def _to_hidden(self) -> sql.Composed:
+        return self._to_new if self.sees is Truth.OLD else self._to_old
 
     @property
     def _to_old(self) -> sql.Composed:
@@ -645,10 +666,6 @@ def _set(value: Value, of: str = "NEW") -> sql.Composed:
     if value.attempt is None:
         return assigned
     return sql.SQL("BEGIN\n{}\nEXCEPTION WHEN OTHERS THEN {} := NULL;\nEND;").format(assigned, _new(value.column))
-
-
-def _text(body: sql.Composed) -> sql.Literal:
-    return sql.Literal(body.as_string(None))
 
 
 def _if(condition: sql.Composable, then: sql.Composable, otherwise: sql.Composable | None = None) -> sql.Composed:

@@ -162,4 +162,3 @@ class Reader:
     def is_ours(self) -> bool:
         """Whether it stands aside or is built beside."""
         return self.name.schema == JOURNAL_SCHEMA or (self.on is not None and self.name.name.startswith(KEPT))
-
