@@ -76,7 +76,6 @@ def read(connection: Connection, table: Table, heirs: tuple[Heir, ...], names: N
             HeldStatistics(
                 name=TableName(row["schema"], row["name"]),
                 definition=definition,
-                target=row["target"],
                 comment=row["comment"],
             )
             for row, definition in zip(statistics, kinds, strict=True)
@@ -109,8 +108,7 @@ def _parts(found: list[dict[str, str]]) -> tuple[Part, ...]:
 
 
 def _index(row: dict[str, Any], tail: str) -> HeldIndex:
-    statistics = tuple((each["number"], each["target"]) for each in row.pop("statistics"))
-    return HeldIndex(**{**row, "tail": tail, "statistics": statistics, "parts": _parts(row["parts"])})
+    return HeldIndex(**{**row, "tail": tail, "parts": _parts(row["parts"])})
 
 
 def _key(table: Table, row: dict[str, Any], own: Mapping[str, str]) -> HeldConstraint:
@@ -302,9 +300,6 @@ _INDEXES = f"""
 SELECT x.relname AS name, i.indisunique AS unique, {_TAIL} AS tail,
   pg_catalog.obj_description(x.oid, 'pg_class') AS comment, i.indisclustered AS clustered,
   i.indisreplident AS replica_identity,
-  coalesce((SELECT pg_catalog.json_agg(pg_catalog.json_build_object('number', a.attnum, 'target', a.attstattarget)
-                                       ORDER BY a.attnum)
-   FROM pg_catalog.pg_attribute a WHERE a.attrelid = x.oid AND a.attstattarget >= 0), '[]') AS statistics,
   coalesce((SELECT pg_catalog.json_agg(pg_catalog.json_build_object(
                      'schema', pn.nspname, 'table', pt.relname, 'name', px.relname) ORDER BY pn.nspname, pt.relname)
    FROM pg_catalog.pg_partition_tree(x.oid) t JOIN pg_catalog.pg_index pi ON pi.indexrelid = t.relid
@@ -397,7 +392,7 @@ _STATISTICS_TEXT = """pg_catalog.left(pg_catalog.substr(d.text, 1 + pg_catalog.l
 
 _STATISTICS = f"""
 SELECT n.nspname AS schema, s.stxname AS name, {_STATISTICS_TEXT} AS definition,
-  nullif(s.stxstattarget, -1)::integer AS target, pg_catalog.obj_description(s.oid, 'pg_statistic_ext') AS comment
+  pg_catalog.obj_description(s.oid, 'pg_statistic_ext') AS comment
 FROM pg_catalog.pg_statistic_ext s JOIN pg_catalog.pg_namespace n ON n.oid = s.stxnamespace
 JOIN pg_catalog.pg_class c ON c.oid = s.stxrelid
 CROSS JOIN LATERAL (SELECT pg_catalog.pg_get_statisticsobjdef(s.oid) AS text) d

@@ -174,6 +174,10 @@ class Operation(BaseModel, ABC):
         """What has to be out of the way before any change switches, and back: first in either transaction."""
         return Ddl(statements=(), inverse=())
 
+    def built_on_return(self, facts: Table) -> tuple[Step, ...]:
+        """What a rollback builds, while reads and writes go on, before anything relies on it (`before_return`)."""
+        return ()
+
     def before_return(self, facts: Table) -> tuple[Step, ...]:
         """What the way back from the switch needs first: steps that a rollback does, after a proof that it may.
 

@@ -189,9 +189,14 @@ class ChangeType(Operation):
             f"a session that prepared a statement which returns {self.column} is told once, when readers move and when"
             " they are moved back, that its cached plan must not change result type; it has to prepare it again"
         )
+        moved = (
+            f"{self.column} is the last column of {self.target} in the end: INSERT and COPY without a list of columns"
+            " give their values by position"
+        )
         return (
             *bodies,
             *(() if self.to else (prepared,)),
+            moved,
             f"a rollback is refused while {self.column} has values that its old type cannot hold",
         )
 
@@ -228,11 +233,16 @@ class ChangeType(Operation):
                 new=(
                     replace(
                         value(new, self.type, self.using, old, seen=self.column),
-                        default=_constant(facts.column(new) or old) if self.to else None,
+                        default=_constant(facts.column(new) or old) if self.to else _constant(old),
                         not_null=required is not None and required.not_null,
                     ),
                 ),
-                old=(value(old.name, old.type, self.reverse, new, seen=self.to or self.column),),
+                old=(
+                    replace(
+                        value(old.name, old.type, self.reverse, new, seen=self.to or self.column),
+                        default=_constant(old),
+                    ),
+                ),
                 exact=self.reverse is None,
                 sees=shown,
             ),
@@ -294,7 +304,8 @@ class ChangeType(Operation):
             )
         attempts, added = mapping.attempts, Column.plain(self._new, self.type)
         there = facts.columns if facts.column(self._new) else (*facts.columns, added)
-        checked = trying.understood(replace(facts, columns=there), (*mapping.new, *mapping.old), without=())
+        asked = (*mapping.new, *(() if column.identity else mapping.old))  # nobody may set an identity
+        checked = trying.understood(replace(facts, columns=there), asked, without=())
         return Ddl(
             statements=(
                 *succession.added(facts, column, self._new, self.type),
@@ -392,11 +403,14 @@ class ChangeType(Operation):
     # ---------------------------------------------------------------- the way back
 
     @override
+    def built_on_return(self, facts: Table) -> tuple[Step, ...]:
+        return succession.built(facts, returning=True) if self._is_switched(facts) else ()
+
+    @override
     def before_return(self, facts: Table) -> tuple[Step, ...]:
         if not self._is_switched(facts):
             return ()
         return (
-            *succession.built(facts, returning=True),
             *succession.on_return(succession.held(facts)),
             *succession.on_return(succession.required(facts, self._required(facts))),
             self._guarded(facts),

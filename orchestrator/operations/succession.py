@@ -225,9 +225,9 @@ def taken_over(facts: Table, never_null: Iterable[str], *, returning: bool = Fal
         *_indexes_move(facts, returning=returning),
         *(s for c in facts.heritage.constraints for s in _constraint_comes(facts, c, returning=returning)),
         *_marks(facts),
-        *(statement for column in never_null for statement in _free(facts, column)),
         *(statement for heir in facts.heritage.heirs for statement in _fed(facts, heir, returning=returning)),
-        *_statistics(facts),
+        *(statement for column in never_null for statement in _free(facts, column)),
+        *_statistics(facts, returning=returning),
     )
 
 
@@ -332,31 +332,33 @@ def _renamed_constraint(table: TableName, now: str, then: str) -> sql.Composed:
 
 
 def _marks(facts: Table) -> Iterable[Statement]:
-    """What is said of an index, and what it is to its table."""
+    """What is said of an index, and what it is to its table; as much as ALTER COLUMN TYPE keeps of it."""
     table = facts.name.identifier
     for index in facts.heritage.indexes:
         name = sql.Identifier(facts.name.schema, index.name)
         if index.comment is not None:
             yield sql.SQL("COMMENT ON INDEX {} IS {}").format(name, sql.Literal(index.comment))
-        for number, target in index.statistics:
-            yield sql.SQL("ALTER INDEX {} ALTER COLUMN {} SET STATISTICS {}").format(
-                name, sql.Literal(number), sql.Literal(target)
-            )
         if index.replica_identity:
             yield sql.SQL("ALTER TABLE {} REPLICA IDENTITY USING INDEX {}").format(table, sql.Identifier(index.name))
         if index.clustered:
             yield sql.SQL("ALTER TABLE {} CLUSTER ON {}").format(table, sql.Identifier(index.name))
 
 
-def _statistics(facts: Table) -> Iterable[Statement]:
+def _statistics(facts: Table, *, returning: bool) -> Iterable[Statement]:
+    """Make extended statistics anew; those that stay aside go with their column."""
+    rename = sql.SQL("ALTER STATISTICS {} RENAME TO {}")
     for each in facts.heritage.statistics:
-        name = each.name.identifier
-        yield sql.SQL("DROP STATISTICS {}").format(name)
-        yield sql.SQL("CREATE STATISTICS {}{} FROM {}").format(name, verbatim(each.definition), facts.name.identifier)
-        if each.target is not None:
-            yield sql.SQL("ALTER STATISTICS {} SET STATISTICS {}").format(name, sql.Literal(each.target))
+        name, kept = each.name, TableName(each.name.schema, aside(each.name.name))
+        if returning:
+            yield sql.SQL("DROP STATISTICS {}").format(name.identifier)
+            yield rename.format(kept.identifier, sql.Identifier(name.name))
+            continue
+        yield rename.format(name.identifier, sql.Identifier(kept.name))
+        yield sql.SQL("CREATE STATISTICS {}{} FROM {}").format(
+            name.identifier, verbatim(each.definition), facts.name.identifier
+        )
         if each.comment is not None:
-            yield sql.SQL("COMMENT ON STATISTICS {} IS {}").format(name, sql.Literal(each.comment))
+            yield sql.SQL("COMMENT ON STATISTICS {} IS {}").format(name.identifier, sql.Literal(each.comment))
 
 
 # ---------------------------------------------------------------- where values come from

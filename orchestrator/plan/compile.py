@@ -102,6 +102,8 @@ def _returning(plan: Plan, facts: Facts) -> Iterable[Step]:
     for proof in proofs(plan, hidden, "nothing is lost: find no row whose new side alone holds its value"):
         yield replace(proof, key=f"{proof.key} on return", giving_up=True)
     for change, table in _each(plan, facts):
+        yield from change.built_on_return(table)
+    for change, table in _each(plan, facts):
         yield from change.before_return(table)
 
 

@@ -50,8 +50,6 @@ class HeldIndex:
     comment: str | None = None
     clustered: bool = False
     replica_identity: bool = False
-    statistics: tuple[tuple[int, int], ...] = ()
-    """(number of the index's column, target), for those of expressions."""
     parts: tuple[Part, ...] = ()
     constraint: str | None = None
     """The constraint whose index it is."""
@@ -104,7 +102,6 @@ class HeldStatistics:
     name: TableName
     definition: str
     """The CREATE STATISTICS over the successors, from the kinds on."""
-    target: int | None = None
     comment: str | None = None
 
 

@@ -461,9 +461,12 @@ class Conversion(Mapping):
 
     @override
     def on_insert(self) -> sql.Composed:
-        if self.sees is not None:
-            return self._to_hidden
-        given = sql.SQL(" OR ").join(_given(_new(value.column), value.default, value.type) for value in self.new)
+        if self.sees is Truth.OLD:
+            return self._to_new
+        given = _any_given(self.new)
+        if self.sees is Truth.NEW:
+            # Who names no columns gives values by their position, and the old column has the one that is known.
+            given = sql.SQL("({}) OR NOT ({})").format(given, _any_given(self.old))
         return _if(given, self._to_old, self._to_new)
 
     @override
@@ -645,6 +648,10 @@ def _given(value: sql.Composable, default: str | None, type_name: str) -> sql.Co
     return sql.SQL("pg_catalog.record_image_ne(ROW({}), ROW(({})::{}))").format(
         value, verbatim(default), verbatim(type_name)
     )
+
+
+def _any_given(values: Iterable[Value]) -> sql.Composed:
+    return sql.SQL(" OR ").join(_given(_new(value.column), value.default, value.type) for value in values)
 
 
 def _all(conditions: Iterable[sql.Composed]) -> sql.Composed:
