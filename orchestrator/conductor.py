@@ -128,7 +128,7 @@ class Conductor:
         name = self._only(plan)
         branch = branch or next(iter(self._project.branches))
         with self._stage.scene(name, branch) as scene:
-            facts = self._stage.facts(scene.connection, scene.plan)
+            facts = self._stage.facts(scene.connection, scene.plan, texts=True)
             return self._preview(scene, facts, named(Phase, phase) if phase else None)
 
     def _preview(self, scene: Scene, facts: compiler.Facts, phase: Phase | None) -> reports.PreviewReport:

@@ -89,7 +89,7 @@ class Journey:
         return now[0]
 
     def _proposal(self, scene: Scene, moves: tuple[Move, ...]) -> reports.AdvanceReport:
-        facts = self._stage.facts(scene.connection, scene.plan)
+        facts = self._stage.facts(scene.connection, scene.plan, texts=True)
         return reports.AdvanceReport(
             plan=scene.plan.plan,
             branch=scene.branch,
@@ -112,8 +112,9 @@ class Journey:
         )
 
     def _task(self, scene: Scene, move: Move, link: Link) -> Task:
-        facts = link.do(lambda connection: self._stage.facts(connection, scene.plan))
         forward = move.direction is Direction.FORWARD
+        texts = forward and Phase.MIGRATE_READS in move.phases
+        facts = link.do(lambda connection: self._stage.facts(connection, scene.plan, texts=texts))
         recorded = scene.record.recorded if scene.record and not forward else scene.plan.model_dump(mode="json")
         return Task(
             move=move,

@@ -12,7 +12,7 @@ from typing import Any
 from psycopg import errors, sql
 from psycopg.rows import dict_row
 
-from orchestrator.engine import heritage
+from orchestrator.engine import heritage, readers
 from orchestrator.engine.connection import Connection
 from orchestrator.errors import PreconditionError, PrivilegeError
 from orchestrator.operations import Operation
@@ -21,8 +21,13 @@ from orchestrator.sql.identifiers import TableName, verbatim
 from orchestrator.words import did_you_mean
 
 
-def read_tables(connection: Connection, changes: Iterable[Operation]) -> dict[TableName, Table]:
+def read_tables(connection: Connection, changes: Iterable[Operation], *, texts: bool = True) -> dict[TableName, Table]:
     """Return the facts of every table that changes concern, in their order.
+
+    Args:
+        connection: a session with the branch, in autocommit.
+        changes: of a plan.
+        texts: whether to find out how readers would read over the new columns, which may lock a table for a moment.
 
     Raises:
         PreconditionError: one of them does not exist.
@@ -33,7 +38,7 @@ def read_tables(connection: Connection, changes: Iterable[Operation]) -> dict[Ta
         using = users(connection, changed) if changed is not None else ()
         for table in (*change.tables(), *using):
             wanted.setdefault(table, []).append(change)
-    found = {
+    facts = {
         table: read_table(
             connection,
             table,
@@ -42,11 +47,17 @@ def read_tables(connection: Connection, changes: Iterable[Operation]) -> dict[Ta
         )
         for table, own in wanted.items()
     }
-    heirs = {name: tuple(heir for change in wanted[name] for heir in change.heirs(found[name])) for name in found}
+    heirs = {name: tuple(heir for change in wanted[name] for heir in change.heirs(facts[name])) for name in facts}
     names = heritage.successors(heirs)
-    return {
+    facts = {
         name: replace(table, heritage=heritage.read(connection, table, heirs[name], names)) if heirs[name] else table
-        for name, table in found.items()
+        for name, table in facts.items()
+    }
+    return {
+        table: readers.with_readers(
+            connection, found, [move for change in wanted[table] for move in change.moves(found)], texts=texts
+        )
+        for table, found in facts.items()
     }
 
 

@@ -22,17 +22,20 @@ from typing_extensions import override
 from orchestrator.errors import EcmError, PreconditionError
 from orchestrator.operations import succession, trying
 from orchestrator.operations.base import ColumnField, NewColumnField, Operation, TableField, taken, unusable
-from orchestrator.sql import sync
+from orchestrator.sql import moving, sync
 from orchestrator.sql.facts import Column, Dependent, Table
 from orchestrator.sql.heritage import Heir, former_name
 from orchestrator.sql.identifiers import JOURNAL_SCHEMA, TableName, bounded, verbatim
 from orchestrator.sql.mapping import Conversion, Truth, Value
+from orchestrator.sql.readers import Move
 from orchestrator.sql.steps import LockMode, Proof, Statement, Step, Transaction
 from orchestrator.sql.sync import Ddl
 from orchestrator.words import kebab
 
 Expression = Annotated[str, Field(min_length=1)]
 
+_GOES_ALONG = frozenset({"index", "constraint", "statistics", "sequence", "trigger", "generated column"})
+"""What hangs on a column and is handed over, or was refused before anything was touched."""
 _NUMBERS = ("smallint", "integer", "bigint", "numeric")
 """Each holds every value of those before it."""
 _INTEGERS = _NUMBERS[:3]
@@ -82,7 +85,7 @@ class ChangeType(Operation):
 
     @override
     def claims(self) -> frozenset[tuple[str, str]]:
-        return frozenset((str(self.target), name) for name in (self.column, *self.made()))
+        return frozenset((str(self.target), name) for name in self._move.columns)
 
     @override
     def made(self) -> tuple[str, ...]:
@@ -101,6 +104,14 @@ class ChangeType(Operation):
         """The old column's name once readers were moved."""
         return self.column if self.to else succession.aside(self.column)
 
+    @property
+    def _move(self) -> Move:
+        return Move(old=self.column, new=self._new, left=self._left)
+
+    @override
+    def moves(self, facts: Table) -> tuple[Move, ...]:
+        return (self._move,)
+
     def _is_switched(self, facts: Table) -> bool:
         return not self.to and facts.column(self._left) is not None
 
@@ -114,7 +125,8 @@ class ChangeType(Operation):
         trial = facts.heritage.trials.get(self.column)
         held = any(constraint.kind in "cf" for constraint in facts.heritage.constraints)
         asked = self.to is None and self.using is None and self.reverse is None
-        return trial is not None and trial.refusal is None and not trial.rewrites and asked and not held
+        read = any(each.kind not in _GOES_ALONG for each in facts.tracked.get(self.column, ()))
+        return trial is not None and trial.refusal is None and not (trial.rewrites or held or read) and asked
 
     @override
     def heirs(self, facts: Table) -> tuple[Heir, ...]:
@@ -202,19 +214,20 @@ class ChangeType(Operation):
 
     @override
     def unfollowed(self, facts: Table) -> tuple[Dependent, ...]:
-        named = facts.untracked.get(self.column, ()) if self.to else ()
-        return (*named, *self.standing_on(facts))
+        if self._at_once(facts):
+            return ()
+        named = facts.untracked.get(self.column, ())
+        return (
+            # In place the name stays, and only what minds the second column is to be looked at.
+            *(each for each in named if self.to or not each.names_it),
+            *facts.unmovable.get(self.column, ()),
+        )
 
     @override
     def standing_on(self, facts: Table) -> tuple[Dependent, ...]:
         if self._at_once(facts):
             return ()
-        old = self._old(facts).name if facts.column(self.column) else self.column
-        return tuple(
-            Dependent(kind=each.kind, name=each.name, why=f"it reads {self.column}")
-            for each in facts.tracked.get(old, ())
-            if each.kind in ("view", "policy", "function", "object")
-        )
+        return tuple(each for each in moving.strangers(facts, self._move) if each.kind not in _GOES_ALONG)
 
     # ---------------------------------------------------------------- the two sides
 
@@ -329,7 +342,15 @@ class ChangeType(Operation):
     def before_switch(self, facts: Table) -> tuple[Step, ...]:
         if self._at_once(facts):
             return ()
-        return (*succession.held(facts), *(() if self.to else succession.required(facts, self._required(facts))))
+        return (
+            *succession.held(facts),
+            *(() if self.to else succession.required(facts, self._required(facts))),
+            *moving.beside(facts, self._move),
+        )
+
+    @override
+    def after_switch(self, facts: Table) -> tuple[Step, ...]:
+        return () if self._at_once(facts) else moving.refreshed(facts, self._move)
 
     @override
     def release(self, facts: Table) -> Ddl:
@@ -342,8 +363,12 @@ class ChangeType(Operation):
 
     @override
     def switch(self, facts: Table) -> Ddl:
-        if self.to or self._at_once(facts):
+        if self._at_once(facts):
             return Ddl(statements=(), inverse=())
+        nothing = Ddl(statements=(), inverse=())
+        return moving.follow(facts, self._move, nothing if self.to else self._swapped(facts))
+
+    def _swapped(self, facts: Table) -> Ddl:
         required = self._required(facts)
         return Ddl(
             statements=(
@@ -455,7 +480,9 @@ class ChangeType(Operation):
 
     @override
     def clear(self, facts: Table) -> tuple[Statement, ...]:
-        return succession.released(facts) if self.to else ()
+        if self._at_once(facts):
+            return ()
+        return (*moving.forget(facts, self._move), *(succession.released(facts) if self.to else ()))
 
     @override
     def contract(self, facts: Table) -> tuple[Statement, ...]:

@@ -52,6 +52,35 @@ START: dict[str, str] = {
 }
 
 
+READERS = """
+    CREATE VIEW large AS SELECT id, amount FROM events WHERE amount > 50;
+    CREATE VIEW larger AS SELECT max(amount) AS amount FROM large;
+    CREATE MATERIALIZED VIEW sums AS SELECT note, sum(amount) AS total FROM events GROUP BY note;
+    CREATE UNIQUE INDEX ON sums (note);
+    CREATE FUNCTION biggest() RETURNS bigint LANGUAGE sql BEGIN ATOMIC; SELECT max(amount)::bigint FROM events; END;
+    CREATE VIEW by_key AS SELECT id, amount, note FROM events GROUP BY id;
+    ALTER TABLE events ENABLE ROW LEVEL SECURITY; CREATE POLICY p ON events USING (amount > 0);
+"""
+AGAIN = """
+    DROP MATERIALIZED VIEW sums; DROP VIEW larger; DROP VIEW large; DROP VIEW by_key; DROP FUNCTION biggest();
+    DROP POLICY p ON events;
+"""
+
+
+def test_readers(journeys: Journeys) -> None:
+    """Views, views on views, materialized views with indexes, functions and policies read the new column."""
+    direct = AGAIN + DIRECT + ";" + READERS.replace("ALTER TABLE events ENABLE ROW LEVEL SECURITY;", "")
+    round_trip(journeys(EVENTS + READERS, WIDEN), direct=direct, holds=in_step)
+
+
+def test_readers_under_a_new_name(journeys: Journeys) -> None:
+    """The same with `to`; what they call the column stays."""
+    view = "CREATE VIEW large AS SELECT id, amount FROM events WHERE amount > 50"
+    direct = f"DROP VIEW large; {DIRECT}; ALTER TABLE events RENAME amount TO total;"
+    direct += "CREATE VIEW large AS SELECT id, total AS amount FROM events WHERE total > 50"
+    round_trip(journeys(f"{EVENTS};{view}", {**WIDEN, "to": "total"}), direct=direct)
+
+
 BOOKS = """
     CREATE SCHEMA shop;
     CREATE TABLE shop."Order" (id serial PRIMARY KEY, "Total" integer NOT NULL DEFAULT 1);
@@ -73,7 +102,10 @@ DIRECTLY = {
 
 def related(db: Db) -> None:
     """Orders and their lines come and go together."""
-    run(db, """INSERT INTO shop."Order" ("Total") VALUES (5); INSERT INTO shop.line SELECT 900, max(id) FROM shop."Order" """)
+    run(
+        db,
+        """INSERT INTO shop."Order" ("Total") VALUES (5); INSERT INTO shop.line SELECT 900, max(id) FROM shop."Order" """,
+    )
     with pytest.raises(errors.ForeignKeyViolation), undone(db):
         run(db, "INSERT INTO shop.line VALUES (901, 5000); SET CONSTRAINTS ALL IMMEDIATE")
     run(db, 'UPDATE shop."Order" SET id = 700 WHERE id = 3; UPDATE shop.line SET "order" = 700 WHERE id = 4')
@@ -136,10 +168,13 @@ def test_a_partitioned_table(journeys: Journeys) -> None:
 
 def test_under_a_new_name(journeys: Journeys) -> None:
     """With `to` both names work until contract."""
-    start = EVENTS + """
+    start = (
+        EVENTS
+        + """
         ALTER TABLE events ALTER amount SET DEFAULT 5, ADD CHECK (amount > 0);
         CREATE INDEX ON events (amount);
     """
+    )
 
     def both(db: Db) -> None:
         run(db, "INSERT INTO events (id, amount) VALUES (901, 7); INSERT INTO events (id, total) VALUES (902, 8)")
