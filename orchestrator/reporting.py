@@ -9,7 +9,7 @@ from orchestrator.plan.gates import Reason
 from orchestrator.plan.lifecycle import Direction, Move, Phase, State
 from orchestrator.plan.model import Plan
 from orchestrator.records import Unknown
-from orchestrator.sql.steps import ConcurrentIndex, Step
+from orchestrator.sql.steps import ConcurrentIndex, Step, sent
 from orchestrator.words import counted, did_you_mean
 
 Named = TypeVar("Named", State, Phase)
@@ -42,11 +42,10 @@ def error_report(error: EcmError) -> reports.ReasonReport:
 
 def step_preview(step: Step, direction: Direction) -> reports.StepPreview:
     """Return a step as it would be run in a direction."""
-    sent = step.statements if direction is Direction.FORWARD else step.inverse
     return reports.StepPreview(
         key=step.key,
         title=step.title,
-        sql=";\n".join(statement.as_string(None) for statement in sent),
+        sql=";\n".join(statement.as_string(None) for statement in sent(step, back=direction is Direction.BACK)),
         lock=step.lock.value if step.lock else None,
         waits=step.waits,
         tables=tuple(map(str, step.tables)),

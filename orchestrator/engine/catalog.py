@@ -12,7 +12,7 @@ from typing import Any
 from psycopg import errors, sql
 from psycopg.rows import dict_row
 
-from orchestrator.engine import readers, viewing
+from orchestrator.engine import heritage, readers, viewing
 from orchestrator.engine.connection import Connection
 from orchestrator.errors import PreconditionError, PrivilegeError
 from orchestrator.operations import Operation
@@ -47,6 +47,12 @@ def read_tables(connection: Connection, changes: Iterable[Operation], *, texts: 
             relations=[name for change in own for name in change.relations()],
         )
         for table, own in wanted.items()
+    }
+    heirs = {name: tuple(heir for change in wanted[name] for heir in change.heirs(facts[name])) for name in facts}
+    names = heritage.successors(heirs)
+    facts = {
+        name: replace(table, heritage=heritage.read(connection, table, heirs[name], names)) if heirs[name] else table
+        for name, table in facts.items()
     }
     return {
         table: readers.with_readers(

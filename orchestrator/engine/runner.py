@@ -26,7 +26,7 @@ from orchestrator.events import Observer, PhaseStarted, Progress, StateReached, 
 from orchestrator.plan.lifecycle import Direction, Move, Phase, Position
 from orchestrator.plan.phases import Backfill
 from orchestrator.sql.lexer import Written
-from orchestrator.sql.steps import ConcurrentIndex, Proof, Statement, Step, Sweep, Transaction
+from orchestrator.sql.steps import ConcurrentIndex, Proof, Statement, Step, Sweep, Transaction, sent
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -259,11 +259,8 @@ class Runner:
                 finally:
                     self._waited += monotonic() - asked
             # What never committed needs no undoing; a column of that name is someone else's by now.
-            undo_nothing = (
-                direction is Direction.BACK
-                and not step.back_alone
-                and not writer.done(phase, Direction.FORWARD, step.follows or step.key)
-            )
+            takes_back = direction is Direction.BACK and not step.on_return
+            undo_nothing = takes_back and not writer.done(phase, Direction.FORWARD, step.follows or step.key)
             if not undo_nothing:
                 sentry.on_post(connection, step.kept_by, since=self._watch)
             locks.as_the_owner(connection)
@@ -299,7 +296,7 @@ class Runner:
         sent = ";\n".join(statement.as_string(None) for statement in _sent(step, direction))
         leases.hold(connection, self._lease)
         with locks.patient(connection), explained(step.title, statement=sent):
-            if direction is Direction.BACK:
+            if direction is Direction.BACK and not step.on_return:
                 self._each(connection, step.inverse)
                 return
             valid = self._index_is_valid(connection, step)
@@ -401,4 +398,4 @@ def _placed(error: EcmError, statement: Statement) -> EcmError:
 
 
 def _sent(step: Step, direction: Direction) -> tuple[Statement, ...]:
-    return step.statements if direction is Direction.FORWARD else step.inverse
+    return sent(step, back=direction is Direction.BACK)

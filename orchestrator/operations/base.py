@@ -14,6 +14,7 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 
 from orchestrator.errors import EcmError, PreconditionError
 from orchestrator.sql.facts import Dependent, Table
+from orchestrator.sql.heritage import Heir
 from orchestrator.sql.identifiers import NAME_BYTES, SYSTEM_COLUMNS, SYSTEM_SCHEMAS, TableName
 from orchestrator.sql.mapping import Mapping
 from orchestrator.sql.readers import Move
@@ -219,6 +220,10 @@ class Operation(BaseModel, ABC):
         """(old, new) columns under whose new name readers will want the old one's indexes, until contract."""
         return ()
 
+    def heirs(self, facts: Table) -> tuple[Heir, ...]:
+        """Which columns have others to take over from them; asked before what hangs on them is in the facts."""
+        return ()
+
     @abstractmethod
     def problems(self, facts: Table) -> tuple[EcmError, ...]:
         """Everything that stands in the way before anything is touched."""
@@ -289,6 +294,22 @@ class Operation(BaseModel, ABC):
 
     def hold(self, facts: Table) -> tuple[Step, ...]:
         """What has PostgreSQL refuse new rows that break a rule, before the others are repaired for the last time."""
+        return ()
+
+    def release(self, facts: Table) -> Ddl:
+        """What has to be out of the way before any change switches, and back: first in either transaction."""
+        return Ddl(statements=(), inverse=())
+
+    def built_on_return(self, facts: Table) -> tuple[Step, ...]:
+        """What a rollback builds, while reads and writes go on, before anything relies on it (`before_return`)."""
+        return ()
+
+    def before_return(self, facts: Table) -> tuple[Step, ...]:
+        """What the way back from the switch needs first: steps that a rollback does, after a proof that it may.
+
+        Args:
+            facts: of a table, as it is now.
+        """
         return ()
 
     def before_contract(self, facts: Table) -> tuple[Step, ...]:

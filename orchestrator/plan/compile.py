@@ -14,14 +14,14 @@ from itertools import chain
 from psycopg import sql
 
 from orchestrator.errors import EcmError, PreconditionError, PrivilegeError
-from orchestrator.operations import Operation
+from orchestrator.operations import Operation, building
 from orchestrator.plan import shapes
 from orchestrator.plan.facade import changes
 from orchestrator.plan.lifecycle import Phase
 from orchestrator.plan.model import Plan
 from orchestrator.sql import sync
 from orchestrator.sql.facts import Dependent, Index, Table, Trigger
-from orchestrator.sql.identifiers import TableName, bounded, verbatim
+from orchestrator.sql.identifiers import TableName, bounded
 from orchestrator.sql.mapping import Mapping, Truth
 from orchestrator.sql.script import Locks, Outright, strongest
 from orchestrator.sql.steps import (
@@ -116,6 +116,8 @@ def undo(plan: Plan, phase: Phase, facts: Facts, *, filled: bool) -> tuple[Step,
             proven that the old side has all of it; rows that the backfill has not reached have nothing new.
     """
     backward = tuple(step for step in reversed(steps(plan, phase, facts)) if step.inverse)
+    if phase is Phase.MIGRATE_READS:
+        return (*_returning(plan, facts), *backward)
     if phase is not Phase.EXPAND:
         return backward
     # A new column that someone dropped by hand holds nothing that could be lost.
@@ -171,6 +173,17 @@ def _restoration(plan: Plan, facts: Table) -> Sweep:
         touch=None,
         purpose=RESTORE,
     )
+
+
+def _returning(plan: Plan, facts: Facts) -> Iterable[Step]:
+    """Return what comes before readers are moved back to a side that nobody has seen meanwhile."""
+    hidden = {name: t for name, t in facts.items() if any(m.shown is Truth.NEW for m in mappings(plan, t))}
+    for proof in proofs(plan, hidden, "nothing is lost: find no row whose new side alone holds its value"):
+        yield replace(proof, key=f"{proof.key} on return", giving_up=True)
+    for change, table in _each(plan, facts):
+        yield from change.built_on_return(table)
+    for change, table in _each(plan, facts):
+        yield from change.before_return(table)
 
 
 def problems(plan: Plan, phase: Phase, facts: Facts) -> tuple[EcmError, ...]:
@@ -621,8 +634,9 @@ def _switch(plan: Plan, before: Facts) -> tuple[Step, ...]:
     The way back first gives the functions their old bodies only after the columns have their old names.
     """
     after = _seen(plan, before, lambda change, table: change.switched(table))
+    released = [change.release(table) for change, table in _each(plan, before)]
     parts = [change.switch(table) for change, table in _each(plan, before)]
-    catalog = tuple(chain.from_iterable(part.statements for part in parts))
+    catalog = tuple(chain.from_iterable(part.statements for part in (*released, *parts)))
     functions = _functions(plan, after, Truth.NEW)
     if not catalog and not functions:
         return ()
@@ -637,7 +651,7 @@ def _switch(plan: Plan, before: Facts) -> tuple[Step, ...]:
             lock=LockMode.ACCESS_EXCLUSIVE if catalog else None,
             statements=(*catalog, *functions),
             inverse=(
-                *chain.from_iterable(part.inverse for part in reversed(parts)),
+                *chain.from_iterable(part.inverse for part in (*released, *reversed(parts))),
                 *_functions(plan, before, Truth.OLD),
             ),
             note="catalog only" if catalog else "replaces the trigger's function; no table is locked",
@@ -666,58 +680,9 @@ def _twins(plan: Plan, facts: Table) -> tuple[ConcurrentIndex, ...]:
 
 
 def _twin_steps(plan: Plan, facts: Table) -> Iterable[Step]:
-    """Return what builds the twins without holding writers back.
-
-    PostgreSQL builds none concurrently on a partitioned table: so one on each partition that holds rows, and those
-    that hold them together in the end ("CREATE INDEX", on ONLY; "ALTER INDEX", ATTACH PARTITION).
-    """
+    """Return what builds the twins without holding writers back."""
     for twin in _twins(plan, facts):
-        if facts.kind != "p":
-            yield twin
-            continue
-        yield from (
-            replace(
-                twin,
-                key=f"{twin.key} on {partition}",
-                title=f"{twin.title}, on {partition}",
-                table=partition,
-                name=bounded(twin.name, partition.name),
-            )
-            for partition in facts.partitions
-        )
-        yield _held_together(twin, facts)
-
-
-def _held_together(twin: ConcurrentIndex, facts: Table) -> Transaction:
-    def index(table: TableName) -> TableName:
-        return TableName(table.schema, twin.name if table == facts.name else bounded(twin.name, table.name))
-
-    return Transaction(
-        key=twin.key,
-        title=f"hold the indexes of the partitions together in {twin.name}",
-        tables=facts.lockable,
-        lock=LockMode.ACCESS_EXCLUSIVE,
-        statements=(
-            *(
-                sql.SQL("CREATE {unique}INDEX {name} ON ONLY {table}{tail}").format(
-                    unique=sql.SQL("UNIQUE " if twin.unique else ""),
-                    name=sql.Identifier(index(table).name),
-                    table=table.identifier,
-                    tail=verbatim(twin.tail),
-                )
-                for table in (facts.name, *facts.partitioned_again)
-            ),
-            # From the leaves up: an index is valid once those beneath it are.
-            *(
-                sql.SQL("ALTER INDEX {} ATTACH PARTITION {}").format(
-                    index(parent).identifier, index(partition).identifier
-                )
-                for partition, parent in reversed(facts.tree)
-            ),
-        ),
-        inverse=(sql.SQL("DROP INDEX IF EXISTS {}").format(index(facts.name).identifier),),
-        note="catalog only; " + twin.note,
-    )
+        yield from building.built(facts, twin, lambda partition, name=twin.name: bounded(name, partition.name))
 
 
 def _names_taken(plan: Plan, facts: Table) -> Iterable[EcmError]:
@@ -734,7 +699,17 @@ def _names_taken(plan: Plan, facts: Table) -> Iterable[EcmError]:
 
 
 def _functions(plan: Plan, facts: Facts, truth: Truth) -> tuple[Statement, ...]:
-    return tuple(sync.sync_function(plan.plan, table, mappings(plan, table), truth) for table in _in_step(plan, facts))
+    """Return the functions with another side that wins, or, where columns exchange their names, all of them anew."""
+    return tuple(
+        function
+        for table in _in_step(plan, facts)
+        for pairs in [mappings(plan, table)]
+        for function in (
+            sync.functions(plan.plan, table, pairs, truth)
+            if any(mapping.shown is not None for mapping in pairs)
+            else (sync.sync_function(plan.plan, table, pairs, truth),)
+        )
+    )
 
 
 def _contract(plan: Plan, facts: Facts) -> tuple[Step, ...]:

@@ -19,7 +19,7 @@ from enum import StrEnum
 from psycopg import sql
 from typing_extensions import override
 
-from orchestrator.sql.identifiers import verbatim
+from orchestrator.sql.identifiers import JOURNAL_SCHEMA, verbatim
 
 
 class Truth(StrEnum):
@@ -130,6 +130,16 @@ class Mapping(ABC):
     @property
     def evening(self) -> tuple[sql.SQL | sql.Composed, ...]:
         """What evens out before a proof what two writers at a time had to leave undone."""
+        return ()
+
+    @property
+    def shown(self) -> Truth | None:
+        """The side that the application reads and writes at this moment, where it never sees both."""
+        return None
+
+    @property
+    def attempts(self) -> tuple["Value", ...]:
+        """Values whose expression may fail: a proof and a sweep ask a function for them, which knows what to do."""
         return ()
 
     @abstractmethod
@@ -277,6 +287,11 @@ class Value:
         expression: its value in terms of the other side's columns; None where it cannot be told.
         default: its constant default, as SQL; None where a column not given is NULL.
         not_null: whether it may not be NULL once contract is over.
+        scope: (name, column): under which names the expression finds the columns that it is made of; empty where
+            those are the columns' own.
+        attempt: the function in the journal's schema that evaluates an expression which may fail, as
+            `'many'::integer` does; None where it cannot, or may not. SQL has no other way to go on after an error
+            ("Trapping Errors", manual 43.6.8). Only ecm calls it: who writes has no rights on that schema.
     """
 
     column: str
@@ -284,6 +299,8 @@ class Value:
     expression: str | None
     default: str | None = None
     not_null: bool = False
+    scope: tuple[tuple[str, str], ...] = ()
+    attempt: str | None = None
 
     @property
     def name(self) -> sql.Identifier:
@@ -293,14 +310,81 @@ class Value:
     @property
     def computed(self) -> sql.Composed:
         """Its expression over the row."""
-        return sql.SQL("({})").format(verbatim(self.expression or "NULL"))
+        expression = sql.SQL("({})").format(verbatim(self.expression or "NULL"))
+        if all(name == column for name, column in self.scope):
+            return expression
+        named = (
+            sql.SQL("{} AS {}").format(sql.Identifier(column), sql.Identifier(name)) for name, column in self.scope
+        )
+        return sql.SQL('(SELECT {} FROM (SELECT {}) AS "named")').format(expression, sql.SQL(", ").join(named))
 
     @property
     def follows(self) -> sql.Composed:
         """A condition over the row: it is what its expression gives."""
+        return sql.SQL("{} IS TRUE").format(self._call(self.name)) if self.attempt else self.is_computed
+
+    @property
+    def is_computed(self) -> sql.Composed:
+        """The same, or the error that the expression ends in."""
         return sql.SQL("pg_catalog.record_image_eq(ROW({}), ROW({}::{}))").format(
             self.name, self.computed, verbatim(self.type)
         )
+
+    @property
+    def fails(self) -> sql.Composed:
+        """A condition over the row: its expression cannot be evaluated, and it has no value."""
+        if self.attempt is None:
+            return sql.Composed([sql.SQL("false")])
+        return sql.SQL("({} IS NOT DISTINCT FROM NULL AND {} IS NULL)").format(self.name, self._call(self.name))
+
+    @property
+    def filling(self) -> sql.Composed:
+        """Its expression over the row, as a sweep sets it: NULL where it fails."""
+        return self._call() if self.attempt else self.computed
+
+    def _call(self, *more: sql.Composable) -> sql.Composed:
+        """Return a call of the function that attempts the expression.
+
+        With a row alone it gives the value, or NULL; with a value as well, whether that is the one, or NULL where the
+        expression fails.
+        """
+        row = sql.SQL("ROW({})").format(sql.SQL(", ").join(sql.Identifier(column) for _, column in self.scope))
+        name = sql.Identifier(JOURNAL_SCHEMA, self.attempt or "")
+        return sql.SQL("{}({})").format(name, sql.SQL(", ").join([row, *more]))
+
+    @property
+    def attempted(self) -> tuple[sql.Composed, ...]:
+        """The CREATE of the functions that attempt the expression; without a scope, there is nothing to attempt."""
+        if self.attempt is None:
+            return ()
+        name, kind = sql.Identifier(JOURNAL_SCHEMA, self.attempt), verbatim(self.type)
+        fields = sql.SQL(", ").join(
+            sql.SQL("the_row.{} AS {}").format(verbatim(f"f{number}"), sql.Identifier(field))
+            for number, (field, _) in enumerate(self.scope, start=1)
+        )
+        # A variable takes a value as a column does: what does not fit is refused, and not cut off as by a cast.
+        body = sql.SQL(
+            'DECLARE answer {}; BEGIN answer := (SELECT ({}) FROM (SELECT {}) AS "named"); RETURN {};'
+            " EXCEPTION WHEN OTHERS THEN RETURN NULL; END"
+        )
+
+        def function(more: str, returns: sql.Composable, answer: str) -> sql.Composed:
+            text = body.format(kind, verbatim(self.expression or "NULL"), fields, verbatim(answer)).as_string(None)
+            return sql.SQL("CREATE OR REPLACE FUNCTION {}(the_row record{}) RETURNS {} LANGUAGE plpgsql AS {}").format(
+                name, verbatim(more), returns, sql.Literal(text)
+            )
+
+        same = "pg_catalog.record_image_eq(ROW(given), ROW(answer))"
+        return (function("", kind, "answer"), function(f", given {self.type}", sql.SQL("pg_catalog.bool"), same))
+
+    @property
+    def abandoned(self) -> tuple[sql.Composed, ...]:
+        """The DROP of the same functions."""
+        if self.attempt is None:
+            return ()
+        drop = sql.SQL("DROP FUNCTION IF EXISTS {}({})")
+        name = sql.Identifier(JOURNAL_SCHEMA, self.attempt)
+        return tuple(drop.format(name, verbatim(of)) for of in ("record", f"record, {self.type}"))
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -313,10 +397,14 @@ class Conversion(Mapping):
     Attributes:
         old: the columns before the change; without expressions, what new writers write is not seen by old readers.
         new: the columns added beside them.
+        exact: whether the new side may only be given up where it comes again from the old one.
+        sees: the side that the application reads and writes, where it never sees both.
     """
 
     old: tuple[Value, ...]
     new: tuple[Value, ...]
+    exact: bool = False
+    sees: Truth | None = None
 
     @property
     @override
@@ -360,8 +448,32 @@ class Conversion(Mapping):
 
     @property
     @override
+    def shown(self) -> Truth | None:
+        return self.sees
+
+    @property
+    @override
+    def attempts(self) -> tuple[Value, ...]:
+        return tuple(value for value in (*self.old, *self.new) if value.attempt is not None)
+
+    @property
+    def _unheld(self) -> sql.Composed | None:
+        """The old side cannot hold what a new writer wrote: it has no value then, and the new side stands."""
+        fallible = [value.fails for value in self.old if value.attempt is not None]
+        return sql.SQL(" OR ").join(fallible) if fallible else None
+
+    @property
+    @override
     def mismatch(self) -> sql.Composed:
-        return sql.SQL("NOT ({}) AND NOT ({})").format(self._new_follows, self._old_follows)
+        wrong = sql.SQL("NOT ({}) AND NOT ({})").format(self._new_follows, self._old_follows)
+        return wrong if self._unheld is None else sql.SQL("{} AND NOT ({})").format(wrong, self._unheld)
+
+    @property
+    @override
+    def stranded(self) -> sql.Composed | None:
+        if self.exact:
+            return sql.SQL("NOT ({}) AND NOT ({})").format(self._nothing_new, self._new_follows)
+        return self._unheld and sql.SQL("NOT ({}) AND ({})").format(self._new_follows, self._unheld)
 
     @property
     @override
@@ -391,14 +503,19 @@ class Conversion(Mapping):
     def assignments(self, *, alone: bool) -> sql.Composed:
         def computed(value: Value) -> sql.Composed:
             if alone:
-                return value.computed
-            return sql.SQL("CASE WHEN {} THEN {} ELSE {} END").format(self.unfilled, value.computed, value.name)
+                return value.filling
+            return sql.SQL("CASE WHEN {} THEN {} ELSE {} END").format(self.unfilled, value.filling, value.name)
 
         return sql.SQL(", ").join(sql.SQL("{} = {}").format(value.name, computed(value)) for value in self.new)
 
     @override
     def on_insert(self) -> sql.Composed:
-        given = sql.SQL(" OR ").join(_given(_new(value.column), value.default, value.type) for value in self.new)
+        if self.sees is Truth.OLD:
+            return self._to_new
+        given = _any_given(self.new)
+        if self.sees is Truth.NEW:
+            # Who names no columns gives values by their position, and the old column has the one that is known.
+            given = sql.SQL("({}) OR NOT ({})").format(given, _any_given(self.old))
         return _if(given, self._to_old, self._to_new)
 
     @override
@@ -417,8 +534,8 @@ class Conversion(Mapping):
         first_filled = self._where_unfilled(
             "OLD",
             sql.SQL("\n").join(
-                sql.SQL("IF pg_catalog.record_image_eq(ROW({new}), ROW({old})) THEN {new} := {value}; END IF;").format(
-                    new=_new(value.column), old=_old(value.column), value=_over("OLD", value.computed)
+                sql.SQL("IF pg_catalog.record_image_eq(ROW({new}), ROW({old})) THEN {filled} END IF;").format(
+                    new=_new(value.column), old=_old(value.column), filled=_set(value, of="OLD")
                 )
                 for value in self.new
             ),
@@ -429,11 +546,49 @@ class Conversion(Mapping):
     def _where_unfilled(self, row: str, then: sql.Composed) -> sql.Composed:
         """Do something with a row that was not filled; most are told from it by a plain look at the row itself."""
         empty = (sql.SQL("{}.{} IS NOT DISTINCT FROM NULL").format(verbatim(row), value.name) for value in self.new)
+        if self.sees is not None:
+            return _if(_all(empty), then) if self.sees is Truth.OLD else sql.Composed([sql.SQL("NULL;")])
+        if self.attempts:
+            return _if(_all(empty), self._unless_right(row, then))
         return _if(_all(empty), _if(_over(row, self.unfilled), then))
 
     @override
     def settle(self) -> sql.Composed:
+        if self.sees is not None:
+            return self._settle_hidden()
+        if self.attempts:
+            return self._unless_right("NEW", self._to_new)
         return _if(_over("NEW", self.mismatch), self._to_new)
+
+    def _settle_hidden(self) -> sql.Composed:
+        """The table's own triggers see what the application sees."""
+        seen = self.olds if self.sees is Truth.OLD else self.news
+        changed = sql.SQL(" OR ").join(
+            sql.SQL("pg_catalog.record_image_ne(ROW({}), ROW({}))").format(_new(name), _old(name)) for name in seen
+        )
+        return _if(sql.SQL("TG_OP = 'INSERT'"), self._to_hidden, _if(changed, self._to_hidden))
+
+    def _unless_right(self, row: str, then: sql.Composed) -> sql.Composed:
+        """Do something with a row neither side of which follows from the other; an expression may fail meanwhile.
+
+        An old side without a value may be that of a new one which it cannot hold.
+        """
+        held = sql.SQL("NOT ({})").format(
+            _all(sql.SQL("{}.{} IS NOT DISTINCT FROM NULL").format(verbatim(row), value.name) for value in self.old)
+        )
+        new_follows = _all(value.is_computed for value in self.new)
+        old_follows = _all(value.is_computed for value in self.old) if self._two_way else self._old_follows
+        judged = sql.SQL(
+            "DECLARE wrong pg_catalog.bool;\nBEGIN\n"
+            "BEGIN wrong := NOT ({}); EXCEPTION WHEN OTHERS THEN wrong := true; END;\n"
+            "IF wrong THEN BEGIN wrong := NOT ({}); EXCEPTION WHEN OTHERS THEN wrong := true; END; END IF;\n"
+            "{}\nEND;"
+        ).format(_over(row, new_follows), _over(row, old_follows), _if(sql.SQL("wrong"), then))
+        return _if(held, judged)
+
+    @property
+    def _to_hidden(self) -> sql.Composed:
+        return self._to_new if self.sees is Truth.OLD else self._to_old
 
     @property
     def _to_old(self) -> sql.Composed:
@@ -619,6 +774,10 @@ def _given(value: sql.Composable, default: str | None, type_name: str) -> sql.Co
     )
 
 
+def _any_given(values: Iterable[Value]) -> sql.Composed:
+    return sql.SQL(" OR ").join(_given(_new(value.column), value.default, value.type) for value in values)
+
+
 def _all(conditions: Iterable[sql.Composed]) -> sql.Composed:
     return sql.SQL(" AND ").join(conditions)
 
@@ -629,9 +788,15 @@ def _over(row: str, expression: sql.Composed) -> sql.Composed:
 
 
 def _computed(values: tuple[Value, ...]) -> sql.Composed:
-    return sql.SQL("\n").join(
-        sql.SQL("{} := {};").format(_new(value.column), _over("NEW", value.computed)) for value in values
-    )
+    return sql.SQL("\n").join(map(_set, values))
+
+
+def _set(value: Value, of: str = "NEW") -> sql.Composed:
+    """Set a column of NEW to its value; whatever its expression makes of a writer's value, the write goes on."""
+    assigned = sql.SQL("{} := {};").format(_new(value.column), _over(of, value.computed))
+    if value.attempt is None:
+        return assigned
+    return sql.SQL("BEGIN\n{}\nEXCEPTION WHEN OTHERS THEN {} := NULL;\nEND;").format(assigned, _new(value.column))
 
 
 def _if(condition: sql.Composable, then: sql.Composable, otherwise: sql.Composable | None = None) -> sql.Composed:

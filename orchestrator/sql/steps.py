@@ -87,9 +87,8 @@ class Transaction:
     """False where nothing takes it back."""
     kept_by: tuple[SyncTrigger, ...] = ()
     """What has to have kept both sides in step, since they were proven, until this takes one of them away."""
-    back_alone: bool = False
-    """Whether it is of the way back alone: its inverse is run although nothing of it was run forward."""
-
+    on_return: bool = False
+    """Whether a rollback does it, as a step of its own, instead of taking it back."""
     follows: str | None = None
     """The key of the step without which its inverse has nothing to take back; its own where that is None."""
     views: tuple[TableName, ...] = ()
@@ -149,6 +148,8 @@ class ConcurrentIndex(OnTable):
     """The index that it is a twin of, if any."""
     again: "Sweep | None" = None
     """What repairs rows that have come to share their values since, before it is built anew."""
+    on_return: bool = False
+    """Whether a rollback builds it, instead of dropping it."""
     lock: ClassVar[LockMode] = LockMode.SHARE_UPDATE_EXCLUSIVE
 
     @property
@@ -289,6 +290,12 @@ class Sweep(OnTable):
 
 
 Step = Transaction | ConcurrentIndex | Sweep | Proof
+
+
+def sent(step: Step, *, back: bool) -> tuple[Statement, ...]:
+    """Return what is sent for a step, by a phase or by the rollback of one."""
+    on_return = isinstance(step, Transaction | ConcurrentIndex) and step.on_return
+    return step.inverse if back and not on_return else step.statements
 
 
 def region(first: int, end: int | None) -> sql.Composed:

@@ -258,6 +258,17 @@ def _head(facts: Table, mappings: tuple[Mapping, ...]) -> str:
     return f"{rights}SET search_path = {path}, pg_temp"
 
 
+def functions(plan: str, facts: Table, mappings: tuple[Mapping, ...], truth: Truth) -> tuple[Statement, ...]:
+    """Return the CREATE OR REPLACE of every function of a table's triggers."""
+    return tuple(part.create_function for part in triggers(plan, facts, mappings, truth) if part.table == facts.name)
+
+
+def handed_over(table: TableName, trigger: Trigger, old: str, new: str) -> tuple[Statement, ...]:
+    """Return what makes an UPDATE OF trigger fire for a new column where it fired for an old one."""
+    columns = (new if column == old else column for column in trigger.update_of)
+    return _rebuilt(table, trigger, tuple(dict.fromkeys(columns)))
+
+
 def by_column(facts: Table, mappings: tuple[Mapping, ...]) -> tuple[Trigger, ...]:
     """Return the table's UPDATE OF triggers on an old column."""
     old = {name for mapping in mappings for name in mapping.olds}

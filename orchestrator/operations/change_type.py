@@ -1,0 +1,582 @@
+"""Give a column another type, under its name or a new one.
+
+A column of the new type stands beside the old one, and expressions make one of the other. Without `to` the
+application sees one column all the time: the two exchange their names when readers move, and all that hangs on
+the old one is the new one's from then on (`orchestrator.operations.succession`). With `to` both have a name that
+works until contract.
+
+Where PostgreSQL would write neither the table nor an index anew (a varchar becomes longer), there is no second
+column: expand changes the type for both versions, in a moment.
+"""
+
+import re
+from dataclasses import replace
+from functools import partial
+from typing import Annotated, ClassVar, Literal
+
+from psycopg import sql
+from pydantic import Field, model_validator
+from typing_extensions import override
+
+from orchestrator.errors import EcmError, PreconditionError
+from orchestrator.operations import succession, trying
+from orchestrator.operations.base import ColumnField, NewColumnField, Operation, TableField, taken, unusable
+from orchestrator.sql import moving, sync
+from orchestrator.sql.facts import Column, Dependent, Table
+from orchestrator.sql.heritage import Heir, former_name
+from orchestrator.sql.identifiers import JOURNAL_SCHEMA, TableName, bounded, verbatim
+from orchestrator.sql.mapping import Conversion, Truth, Value
+from orchestrator.sql.readers import Move
+from orchestrator.sql.steps import LockMode, Proof, Statement, Step, Transaction
+from orchestrator.sql.sync import Ddl
+from orchestrator.words import kebab
+
+Expression = Annotated[str, Field(min_length=1)]
+
+_GOES_ALONG = frozenset({"index", "constraint", "statistics", "sequence", "trigger", "generated column"})
+"""What hangs on a column and is handed over, or was refused before anything was touched."""
+_NUMBERS = ("smallint", "integer", "bigint", "numeric")
+"""Each holds every value of those before it."""
+_INTEGERS = _NUMBERS[:3]
+_ALIASES = {"int2": "smallint", "int": "integer", "int4": "integer", "int8": "bigint", "decimal": "numeric"}
+_LENGTH = re.compile(r"(?i)\b(character varying|varchar|character|char|bpchar|bit varying|varbit|bit)\s*\(\s*\d+\s*\)")
+"""The length of a type that a cast cuts off at, where an assignment refuses."""
+
+
+class ChangeType(Operation):
+    """A column gets another type; versions that know the old one and the new one work until contract."""
+
+    kind: Literal["change_type"] = "change_type"  # pyright: ignore[reportIncompatibleVariableOverride] - frozen
+    table: Annotated[TableField, Field(description="The table, as table or schema.table")]
+    column: Annotated[ColumnField, Field(description="The column's name")]
+    type: Annotated[str, Field(min_length=1, description="Its type in the end")]
+    using: Annotated[
+        Expression | None, Field(description="The new value, over the row as it is; a cast to the new type otherwise")
+    ] = None
+    reverse: Annotated[
+        Expression | None,
+        Field(description="The old value, over the new one under its name; a cast to the old type otherwise"),
+    ] = None
+    to: Annotated[NewColumnField | None, Field(description="Its name in the end, where it gets another one")] = None
+
+    standing: ClassVar[str] = "stands on a column that contract drops"
+
+    @model_validator(mode="after")
+    def _really_renames(self) -> "ChangeType":
+        if self.column == self.to:
+            raise ValueError(f"column and to are both {self.to!r}; leave `to` out, and the name stays")
+        return self
+
+    @property
+    @override
+    def target(self) -> TableName:
+        return TableName.parse(self.table)
+
+    @property
+    @override
+    def summary(self) -> str:
+        return f"{self.target}.{self.column} becomes {self.type}" + (f", as {self.to}" if self.to else "")
+
+    @property
+    @override
+    def slug(self) -> str:
+        return f"change-{kebab(self.column)}"
+
+    @override
+    def claims(self) -> frozenset[tuple[str, str]]:
+        return frozenset((str(self.target), name) for name in self._move.columns)
+
+    @override
+    def made(self) -> tuple[str, ...]:
+        return (self.to or succession.beside(self.column),)
+
+    # ---------------------------------------------------------------- what there is
+
+    @property
+    def _new(self) -> str:
+        """The new column's name until it takes over."""
+        (name,) = self.made()
+        return name
+
+    @property
+    def _left(self) -> str:
+        """The old column's name once readers were moved."""
+        return self.column if self.to else succession.aside(self.column)
+
+    @property
+    def _move(self) -> Move:
+        return Move(old=self.column, new=self._new, left=self._left)
+
+    @override
+    def moves(self, facts: Table) -> tuple[Move, ...]:
+        return (self._move,)
+
+    def _is_switched(self, facts: Table) -> bool:
+        return not self.to and facts.column(self._left) is not None
+
+    def _is_made(self, facts: Table) -> bool:
+        return self._is_switched(facts) or facts.column(self._new) is not None
+
+    def _at_once(self, facts: Table) -> bool:
+        """Whether the change is a matter of the catalog alone; once it was made so, that stays."""
+        if self.column in facts.heritage.former:
+            return True
+        trial = facts.heritage.trials.get(self.column)
+        held = any(constraint.kind in "cf" for constraint in facts.heritage.constraints)
+        asked = self.to is None and self.using is None and self.reverse is None
+        read = any(each.kind not in _GOES_ALONG for each in facts.tracked.get(self.column, ()))
+        return trial is not None and trial.refusal is None and not (trial.rewrites or held or read) and asked
+
+    @override
+    def heirs(self, facts: Table) -> tuple[Heir, ...]:
+        if self._is_switched(facts):
+            return (Heir(column=self.column, successor=self._left),)
+        return (Heir(column=self.column, successor=self._new, type=None if self._is_made(facts) else self.type),)
+
+    def _old(self, facts: Table) -> Column:
+        name = self._left if self._is_switched(facts) else self.column
+        column = facts.column(name)
+        if column is None:
+            raise PreconditionError(
+                f"column {name} of {self.target} does not exist any more",
+                details=["it was there when the plan began"],
+                hint="ecm history",
+            )
+        return column
+
+    def _required(self, facts: Table) -> tuple[str, ...]:
+        """The column, where it may not be NULL."""
+        column = facts.column(self.column)
+        return (self.column,) if column is not None and column.not_null else ()
+
+    # ---------------------------------------------------------------- what stands in the way
+
+    @override
+    def problems(self, facts: Table) -> tuple[EcmError, ...]:
+        found = [*unusable(facts, self.column)]
+        column = facts.column(self.column)
+        if column is None or found:
+            return tuple(found)
+        if not self._at_once(facts):
+            found += taken(facts, self._new)
+        trial, said = facts.heritage.trials.get(self.column), facts.heritage.attributes.get(self.column)
+        if trial is not None and trial.refusal is not None:
+            found.append(
+                PreconditionError(
+                    f"PostgreSQL does not make {self.target}.{self.column} {self.type}: {trial.refusal}",
+                    details=["it was asked on an empty copy of the table, and nothing was changed"],
+                    hint="take away what stands in the way, or choose another type",
+                )
+            )
+        if succession.is_drawn(column) and _plain(self.type) not in _INTEGERS:
+            found.append(
+                PreconditionError(
+                    f"{self.target}.{self.column} draws its values from a sequence, which is for integers",
+                    details=[f"its default is {column.default}"],
+                    hint="drop the default first",
+                )
+            )
+        found += [
+            PreconditionError(
+                f"{self.target}.{self.column} cannot be changed: {use}",
+                details=["nothing can take over there while reads and writes go on"],
+                hint="take it away first, and make it again after contract",
+            )
+            for use in (said.used if said is not None else ())
+        ]
+        return tuple(found)
+
+    @override
+    def warnings(self, facts: Table) -> tuple[str, ...]:
+        if self._at_once(facts):
+            return (
+                f"{self.column} becomes {self.type} at once, in expand; a rollback writes the table anew, under its lock",
+            )
+        bodies = (
+            f"{each.kind} {each.name}: {each.why}, whose type changes"
+            for each in (() if self.to else facts.untracked.get(self.column, ()))
+        )
+        prepared = (
+            f"a session that prepared a statement which returns {self.column} is told once, when readers move and when"
+            " they are moved back, that its cached plan must not change result type; it has to prepare it again"
+        )
+        moved = (
+            f"{self.column} is the last column of {self.target} in the end: INSERT and COPY without a list of columns"
+            " give their values by position"
+        )
+        return (
+            *bodies,
+            *(() if self.to else (prepared,)),
+            moved,
+            f"a rollback is refused while {self.column} has values that its old type cannot hold",
+        )
+
+    @override
+    def unfollowed(self, facts: Table) -> tuple[Dependent, ...]:
+        if self._at_once(facts):
+            return ()
+        named = facts.untracked.get(self.column, ())
+        return (
+            # In place the name stays, and only what minds the second column is to be looked at.
+            *(each for each in named if self.to or not each.names_it),
+            *facts.unmovable.get(self.column, ()),
+        )
+
+    @override
+    def standing_on(self, facts: Table) -> tuple[Dependent, ...]:
+        if self._at_once(facts):
+            return ()
+        return tuple(each for each in moving.strangers(facts, self._move) if each.kind not in _GOES_ALONG)
+
+    # ---------------------------------------------------------------- the two sides
+
+    @override
+    def mappings(self, facts: Table) -> tuple[Conversion, ...]:
+        if facts.column(self.column) is None or self._at_once(facts):
+            return ()
+        old = self._old(facts)
+        switched = self._is_switched(facts)
+        new = self.column if switched else self._new
+        shown = None if self.to else Truth.NEW if switched else Truth.OLD
+        required = facts.column(self.column) if switched or not self.to else old
+        value = partial(self._value, facts)
+        return (
+            Conversion(
+                new=(
+                    replace(
+                        value(new, self.type, self.using, old, seen=self.column),
+                        default=_constant(facts.column(new) or old) if self.to else _constant(old),
+                        not_null=required is not None and required.not_null,
+                    ),
+                ),
+                old=(
+                    replace(
+                        value(old.name, old.type, self.reverse, new, seen=self.to or self.column),
+                        default=_constant(old),
+                    ),
+                ),
+                exact=self.reverse is None,
+                sees=shown,
+            ),
+        )
+
+    def _value(
+        self, facts: Table, column: str, type_name: str, given: Expression | None, of: Column | str, *, seen: str
+    ) -> Value:
+        """Return one side in terms of the other.
+
+        Args:
+            column: the column.
+            given: the plan's expression, if it has one.
+            of: the other column.
+            seen: the name under which an expression finds that.
+        """
+        source = of if isinstance(of, str) else of.name
+        kind = _plain(self.type) if isinstance(of, str) else of.plain_type
+        if given is None:
+            seen = source
+        cast = f"{sql.Identifier(source).as_string(None)}::{_without_length(type_name)}"
+        if given is None and _always_works(kind, _plain(type_name)):
+            return Value(column=column, type=type_name, expression=cast, scope=((seen, source),))
+        other = {self.column, *self.made(), self._left} - {seen}
+        scope = tuple(
+            (each.name, each.name)
+            for each in facts.columns
+            if given is not None and each.name in given and each.name not in {seen, *other} and not each.generated
+        )
+        return Value(
+            column=column,
+            type=type_name,
+            expression=given or cast,
+            scope=((seen, source), *scope),
+            attempt=bounded("attempt", self.target.qualified, self.column, "old" if isinstance(of, str) else "new"),
+        )
+
+    @override
+    def also_locked(self, facts: Table) -> tuple[TableName, ...]:
+        return () if self._at_once(facts) else succession.related(facts)
+
+    # ---------------------------------------------------------------- expand
+
+    @override
+    def before_expand(self, facts: Table) -> tuple[Step, ...]:
+        return tuple(trying.first(facts, mapping.new) for mapping in self.mappings(facts))
+
+    @override
+    def expand(self, facts: Table) -> Ddl:
+        if self._at_once(facts):
+            return self._changed_at_once(facts)
+        table, column = self.target.identifier, self._old(facts)
+        (mapping,) = self.mappings(facts)
+        default: tuple[Statement, ...] = ()
+        if self.to and column.default_is_constant:
+            given = sql.SQL("({})").format(verbatim(column.default or "NULL"))
+            default = (
+                sql.SQL("ALTER TABLE {} ALTER COLUMN {} SET DEFAULT {}").format(table, sql.Identifier(self.to), given),
+            )
+        attempts, added = mapping.attempts, Column.plain(self._new, self.type)
+        there = facts.columns if facts.column(self._new) else (*facts.columns, added)
+        asked = (*mapping.new, *(() if column.identity else mapping.old))  # nobody may set an identity
+        checked = trying.understood(replace(facts, columns=there), asked, without=())
+        return Ddl(
+            statements=(
+                *succession.added(facts, column, self._new, self.type),
+                *default,
+                *checked,
+                *(statement for value in attempts for statement in value.attempted),
+            ),
+            inverse=(
+                *(statement for value in attempts for statement in value.abandoned),
+                sql.SQL("ALTER TABLE {} DROP COLUMN IF EXISTS {}").format(table, sql.Identifier(self._new)),
+            ),
+        )
+
+    # ---------------------------------------------------------------- migrate reads
+
+    @override
+    def before_reads(self, facts: Table) -> tuple[Step, ...]:
+        return () if self._at_once(facts) else succession.built(facts)
+
+    @override
+    def before_switch(self, facts: Table) -> tuple[Step, ...]:
+        if self._at_once(facts):
+            return ()
+        return (
+            *succession.held(facts),
+            *(() if self.to else succession.required(facts, self._required(facts))),
+            *moving.beside(facts, self._move),
+        )
+
+    @override
+    def after_switch(self, facts: Table) -> tuple[Step, ...]:
+        return () if self._at_once(facts) else moving.refreshed(facts, self._move)
+
+    @override
+    def release(self, facts: Table) -> Ddl:
+        if self.to or self._at_once(facts):
+            return Ddl(statements=(), inverse=())
+        return Ddl(
+            statements=succession.released(facts),
+            inverse=(*self._unguarded, *succession.released(self.switched(facts))),
+        )
+
+    @override
+    def switch(self, facts: Table) -> Ddl:
+        if self._at_once(facts):
+            return Ddl(statements=(), inverse=())
+        nothing = Ddl(statements=(), inverse=())
+        return moving.follow(facts, self._move, nothing if self.to else self._swapped(facts))
+
+    def _swapped(self, facts: Table) -> Ddl:
+        required = self._required(facts)
+        return Ddl(
+            statements=(
+                *succession.taken_over(facts, required),
+                self._renamed(self.column, self._left),
+                self._renamed(self._new, self.column),
+                *succession.recompiled(facts),
+            ),
+            inverse=(
+                *succession.taken_over(self.switched(facts), required, returning=True),
+                self._renamed(self.column, self._new),
+                self._renamed(self._left, self.column),
+                *succession.recompiled(facts),
+            ),
+        )
+
+    def _renamed(self, now: str, then: str) -> sql.Composed:
+        return sql.SQL("ALTER TABLE {} RENAME COLUMN {} TO {}").format(
+            self.target.identifier, sql.Identifier(now), sql.Identifier(then)
+        )
+
+    @override
+    def switched(self, facts: Table) -> Table:
+        if self.to or self._at_once(facts) or self._is_switched(facts):
+            return facts
+        return self._exchanged(facts, {self.column: self._left, self._new: self.column}, self._left)
+
+    @override
+    def unswitched(self, facts: Table) -> Table:
+        if not self._is_switched(facts):
+            return facts
+        return self._exchanged(facts, {self._left: self.column, self.column: self._new}, self._new)
+
+    def _exchanged(self, facts: Table, names: dict[str, str], successor: str) -> Table:
+        """Return the facts with other names of the columns; what readers find under the name has all that hangs on it."""
+        columns = {column.name: column for column in facts.columns}
+        seen = columns.get(self.column)
+
+        def moved(column: Column) -> Column:
+            name = names.get(column.name, column.name)
+            if seen is None or column.name not in names:
+                return column
+            if name == self.column:
+                return replace(column, name=name, not_null=seen.not_null)
+            return replace(column, name=name, not_null=False)
+
+        return replace(
+            facts,
+            columns=tuple(moved(column) for column in facts.columns),
+            triggers=tuple(
+                replace(trigger, update_of=tuple(names.get(name, name) for name in trigger.update_of))
+                for trigger in facts.triggers
+            ),
+            heritage=replace(facts.heritage, heirs=(Heir(column=self.column, successor=successor),)),
+        )
+
+    # ---------------------------------------------------------------- the way back
+
+    @override
+    def built_on_return(self, facts: Table) -> tuple[Step, ...]:
+        return succession.built(facts, returning=True) if self._is_switched(facts) else ()
+
+    @override
+    def before_return(self, facts: Table) -> tuple[Step, ...]:
+        if not self._is_switched(facts):
+            return ()
+        return (
+            *succession.on_return(succession.held(facts)),
+            *succession.on_return(succession.required(facts, self._required(facts))),
+            self._guarded(facts),
+        )
+
+    @property
+    def _guard(self) -> sql.Identifier:
+        return sql.Identifier(bounded(self.column, "fits", "ecm"))
+
+    def _guarded(self, facts: Table) -> Step:
+        """From the proof that the old column has everything until it is read again, nothing else may come."""
+        (mapping,) = self.mappings(facts)
+        (old,), (new,) = mapping.old, mapping.new
+        empty = sql.SQL("{} IS NULL").format(new.name)
+        # A check may have no subquery, as what a plan's expression is wrapped in.
+        kept = new.is_computed if mapping.exact and self.using is None else sql.SQL("{} IS NOT NULL").format(old.name)
+        table = self.target.identifier
+        return Transaction(
+            key=f"guard {self.column}",
+            title=f"new rows have a {self.column} that its old type can hold",
+            tables=facts.lockable,
+            lock=LockMode.ACCESS_EXCLUSIVE,
+            statements=(
+                sql.SQL("ALTER TABLE {} ADD CONSTRAINT {} CHECK ({} OR {}) NOT VALID").format(
+                    table, self._guard, empty, kept
+                ),
+            ),
+            inverse=(),
+            note="catalog only, until the columns have exchanged their names again",
+            on_return=True,
+        )
+
+    @property
+    def _unguarded(self) -> tuple[Statement, ...]:
+        return (sql.SQL("ALTER TABLE {} DROP CONSTRAINT IF EXISTS {}").format(self.target.identifier, self._guard),)
+
+    # ---------------------------------------------------------------- contract
+
+    @override
+    def before_contract(self, facts: Table) -> tuple[Step, ...]:
+        return succession.required(facts, self._required(facts)) if self.to else ()
+
+    @override
+    def clear(self, facts: Table) -> tuple[Statement, ...]:
+        if self._at_once(facts):
+            return ()
+        return (*moving.forget(facts, self._move), *(succession.released(facts) if self.to else ()))
+
+    @override
+    def contract(self, facts: Table) -> tuple[Statement, ...]:
+        if self._at_once(facts):
+            return self._forgotten(facts)
+        (mapping,) = self.mappings(facts)
+        (old,), (new,) = mapping.old, mapping.new
+        return (
+            *(succession.taken_over(facts, self._required(facts)) if self.to else ()),
+            *(
+                statement
+                for trigger in facts.triggers
+                if old.column in trigger.update_of
+                for statement in sync.handed_over(self.target, trigger, old.column, new.column)
+            ),
+            *(statement for value in mapping.attempts for statement in value.abandoned),
+            sql.SQL("ALTER TABLE {} DROP COLUMN {}").format(self.target.identifier, old.name),
+            *succession.widened(facts, self.column, _plain(self.type)),
+        )
+
+    # ---------------------------------------------------------------- where nothing has to be copied
+
+    def _fitting(self, facts: Table) -> Conversion:
+        """Return what holds where a value goes through the former type unchanged."""
+        name = sql.Identifier(self.column).as_string(None)
+        through = Value(
+            column=self.column,
+            type=self.type,
+            expression=f"({name}::{self._former(facts)})::{self.type}",
+            scope=((self.column, self.column),),
+            attempt=bounded("attempt", self.target.qualified, self.column),
+        )
+        return Conversion(old=(Value(column=self.column, type=self.type, expression=None),), new=(through,), exact=True)
+
+    def _former(self, facts: Table) -> str:
+        if (known := facts.heritage.former.get(self.column)) is not None:
+            return known
+        column = self._old(facts)
+        return column.type + (f" COLLATE {column.collation}" if column.collation else "")
+
+    @property
+    def _memory(self) -> sql.Identifier:
+        return sql.Identifier(JOURNAL_SCHEMA, former_name(self.target, self.column))
+
+    def _changed_at_once(self, facts: Table) -> Ddl:
+        change = sql.SQL("ALTER TABLE {} ALTER COLUMN {} TYPE {}")
+        table, column = self.target.identifier, sql.Identifier(self.column)
+        former = self._former(facts)
+        (fits,) = self._fitting(facts).attempts
+        return Ddl(
+            statements=(
+                # What it was, for the way back: with its length, its collation, and whatever else belongs to it.
+                sql.SQL("CREATE TYPE {} AS ({} {})").format(self._memory, column, verbatim(former)),
+                change.format(table, column, verbatim(self.type)),
+                *fits.attempted,
+            ),
+            inverse=(change.format(table, column, verbatim(former)), *self._forgotten(facts)),
+        )
+
+    def _forgotten(self, facts: Table) -> tuple[Statement, ...]:
+        (fits,) = self._fitting(facts).attempts
+        return (sql.SQL("DROP TYPE IF EXISTS {}").format(self._memory), *fits.abandoned)
+
+    @override
+    def before_withdrawal(self, facts: Table) -> tuple[Step, ...]:
+        if self.column not in facts.heritage.former:
+            return ()
+        return (
+            Proof(
+                key=f"fits {self.column}",
+                title=f"nothing is lost: find no {self.column} that its old type cannot hold",
+                table=self.target,
+                mappings=(self._fitting(facts),),
+                giving_up=True,
+            ),
+        )
+
+
+def _always_works(before: str, after: str) -> bool:
+    """Whether a cast works for every value, and so needs no attempt."""
+    if after == "text":
+        return True
+    return before in _NUMBERS and after in _NUMBERS and _NUMBERS.index(before) <= _NUMBERS.index(after)
+
+
+def _without_length(type_name: str) -> str:
+    """Return a type that a cast to does not cut off; `character` alone is one character, and `bit` one bit."""
+    unbounded = {"character": "bpchar", "char": "bpchar", "bit": "varbit"}
+    return _LENGTH.sub(lambda found: unbounded.get(found[1].lower(), found[1]), type_name)
+
+
+def _plain(type_name: str) -> str:
+    """Return a type's name as PostgreSQL has it, where it is a number's."""
+    return _ALIASES.get(type_name.lower(), type_name)
+
+
+def _constant(column: Column | None) -> str | None:
+    return column.default if column is not None and column.default_is_constant else None

@@ -1,0 +1,152 @@
+"""Heritage: what hangs on a column and has to come along when another one takes its place.
+
+PostgreSQL binds indexes, constraints, statistics and sequences by column number, so a successor gets
+none of them by itself. `orchestrator.engine.heritage` reads them, in PostgreSQL's own words, as they
+would read over the successor; `orchestrator.operations.succession` hands them over.
+"""
+
+from dataclasses import dataclass, field
+from typing import Literal
+
+from orchestrator.sql.identifiers import TableName, bounded
+
+
+def former_name(table: TableName, column: str) -> str:
+    """Return the name of the composite type in the journal's schema that keeps the type which a column had."""
+    return bounded("was", table.qualified, column)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Heir:
+    """A column, and the one that takes over from it.
+
+    Attributes:
+        column: under the name it has now.
+        successor: under the name it has now, or will have; the column that readers are to find in the end.
+        type: what the column becomes, as the plan says; None where nothing is to be tried.
+    """
+
+    column: str
+    successor: str
+    type: str | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Part:
+    """The part of an index or constraint that one partition has."""
+
+    table: TableName
+    name: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class HeldIndex:
+    """An index on a column, a constraint's or not."""
+
+    name: str
+    unique: bool
+    tail: str
+    """Its definition from ` USING` on, over the successors."""
+    comment: str | None = None
+    clustered: bool = False
+    replica_identity: bool = False
+    parts: tuple[Part, ...] = ()
+    constraint: str | None = None
+    """The constraint whose index it is."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class HeldConstraint:
+    """A constraint on a column, or a foreign key of another table that points to it."""
+
+    name: str
+    kind: Literal["p", "u", "c", "f"]
+    """pg_constraint.contype: primary key, unique, check, foreign key."""
+    table: TableName
+    """Whose constraint it is."""
+    definition: str
+    """Over the successors. Of a primary key or unique constraint, what follows USING INDEX."""
+    whole: str = ""
+    """Of a primary key or unique constraint: what comes before that, as of a constraint without an index so far."""
+    index: str | None = None
+    """The index behind a primary key or unique constraint."""
+    references: TableName | None = None
+    valid: bool = True
+    enforced: bool = True
+    comment: str | None = None
+    parts: tuple[Part, ...] = ()
+    """Of a foreign key of a partitioned table, that of each partition."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class HeldSequence:
+    """A sequence that feeds a column: that of an identity column, or of a serial one."""
+
+    name: TableName
+    type: str
+    start: int
+    increment: int
+    minimum: int
+    maximum: int
+    cache: int
+    cycle: bool
+    comment: str | None = None
+    grants: tuple[tuple[str | None, str, bool], ...] = ()
+    """(grantee, privilege, grantable); the owner's own apart."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class HeldStatistics:
+    """Extended statistics on several columns or expressions."""
+
+    name: TableName
+    definition: str
+    """The CREATE STATISTICS over the successors, from the kinds on."""
+    comment: str | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Attributes:
+    """What is said of a column itself, beyond `orchestrator.sql.facts.Column`."""
+
+    comment: str | None = None
+    statistics: int | None = None
+    options: tuple[tuple[str, str], ...] = ()
+    identity: Literal["a", "d"] | None = None
+    """pg_attribute.attidentity: ALWAYS, BY DEFAULT."""
+    not_null: str | None = None
+    """The name of its NOT NULL, which has one since PostgreSQL 18."""
+    sequence: HeldSequence | None = None
+    used: tuple[str, ...] = ()
+    """Who uses the column in a way that keeps PostgreSQL from changing its type, a line each."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Trial:
+    """What PostgreSQL itself makes of ALTER COLUMN TYPE, tried on an empty copy."""
+
+    refusal: str | None = None
+    rewrites: bool = True
+    """Whether it would write the table or an index of it anew."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Heritage:
+    """All that hangs on those columns of a table that have heirs."""
+
+    heirs: tuple[Heir, ...] = ()
+    indexes: tuple[HeldIndex, ...] = ()
+    constraints: tuple[HeldConstraint, ...] = ()
+    statistics: tuple[HeldStatistics, ...] = ()
+    attributes: dict[str, Attributes] = field(default_factory=dict[str, Attributes])
+    """By column."""
+    trials: dict[str, Trial] = field(default_factory=dict[str, Trial])
+    """By column."""
+    functions: tuple[TableName, ...] = ()
+    """The PL/pgSQL functions of the table's triggers that are the connected role's to alter."""
+    former: dict[str, str] = field(default_factory=dict[str, str])
+    """By column whose type was changed at once: what it was before."""
+
+    def index(self, name: str) -> HeldIndex | None:
+        """Return the index of that name, or None."""
+        return next((index for index in self.indexes if index.name == name), None)

@@ -1,0 +1,358 @@
+"""A column gets another type: both sides in every state, and all that hangs on it comes along."""
+
+import random
+
+import pytest
+from operations.conftest import Journeys
+from operations.harness import Db, ask, round_trip, rows, run, undone
+from psycopg import errors
+
+from orchestrator.errors import PreconditionError, VerificationError
+from orchestrator.plan.lifecycle import Phase, State
+
+WIDEN = {"kind": "change_type", "table": "events", "column": "amount", "type": "bigint"}
+EVENTS = """
+    CREATE TABLE events (id integer PRIMARY KEY, amount integer, note text);
+    INSERT INTO events SELECT g, g * 10, 'n' || g FROM generate_series(1, 60) g;
+"""
+DIRECT = "ALTER TABLE events ALTER COLUMN amount TYPE bigint"
+
+
+def in_step(db: Db) -> None:
+    """Whatever its type is, the application sees one column."""
+    run(db, "INSERT INTO events (id, amount) VALUES (901, 7); UPDATE events SET amount = 8 WHERE id = 7")
+    run(db, "UPDATE events SET note = 'x' WHERE id = 8")
+    assert rows(db, "SELECT id, amount FROM events WHERE id IN (7, 8, 901) ORDER BY id") == [(7, 8), (8, 80), (901, 7)]
+
+
+START: dict[str, str] = {
+    "plain": "",
+    "not null with a default": "ALTER TABLE events ALTER amount SET NOT NULL, ALTER amount SET DEFAULT 5",
+    "indexes": "CREATE INDEX ON events (amount); CREATE INDEX big ON events (id) WHERE amount > 3;"
+    "CREATE UNIQUE INDEX ON events ((amount + 1)) INCLUDE (note); COMMENT ON INDEX big IS 'some';"
+    "ALTER INDEX events_expr_note_idx ALTER COLUMN 1 SET STATISTICS 50",
+    "unique": "ALTER TABLE events ADD UNIQUE (amount), ADD CONSTRAINT later UNIQUE (note, amount) DEFERRABLE;"
+    "COMMENT ON CONSTRAINT later ON events IS 'later'",
+    "primary key of two": "ALTER TABLE events DROP CONSTRAINT events_pkey, ADD PRIMARY KEY (amount, id);"
+    "ALTER TABLE events CLUSTER ON events_pkey",
+    "checks": "ALTER TABLE events ADD CHECK (amount > 0), ADD CONSTRAINT two CHECK (amount > -id) NOT VALID;"
+    "COMMENT ON CONSTRAINT two ON events IS 'two'",
+    "said of it": "COMMENT ON COLUMN events.amount IS 'how much'; GRANT SELECT (amount) ON events TO PUBLIC;"
+    "ALTER TABLE events ALTER amount SET STATISTICS 77, ALTER amount SET (n_distinct = 5)",
+    "statistics": "CREATE STATISTICS related (dependencies) ON id, amount FROM events;"
+    "ALTER STATISTICS related SET STATISTICS 10; COMMENT ON STATISTICS related IS 'related'",
+    "replica identity": "ALTER TABLE events ALTER amount SET NOT NULL; CREATE UNIQUE INDEX one ON events (amount);"
+    "ALTER TABLE events REPLICA IDENTITY USING INDEX one",
+    "update of": "CREATE FUNCTION f() RETURNS trigger LANGUAGE plpgsql AS 'BEGIN RETURN NEW; END';"
+    "CREATE TRIGGER t AFTER UPDATE OF amount ON events FOR EACH ROW EXECUTE FUNCTION f()",
+    "before triggers": "CREATE FUNCTION f() RETURNS trigger LANGUAGE plpgsql AS"
+    " 'BEGIN IF NEW.amount IS NULL THEN NEW.amount := 3; END IF; RETURN NEW; END';"
+    "CREATE TRIGGER t BEFORE INSERT OR UPDATE ON events FOR EACH ROW EXECUTE FUNCTION f()",
+}
+
+
+READERS = """
+    CREATE VIEW large AS SELECT id, amount FROM events WHERE amount > 50;
+    CREATE VIEW larger AS SELECT max(amount) AS amount FROM large;
+    CREATE MATERIALIZED VIEW sums AS SELECT note, sum(amount) AS total FROM events GROUP BY note;
+    CREATE UNIQUE INDEX ON sums (note);
+    CREATE FUNCTION biggest() RETURNS bigint LANGUAGE sql BEGIN ATOMIC; SELECT max(amount)::bigint FROM events; END;
+    CREATE VIEW by_key AS SELECT id, amount, note FROM events GROUP BY id;
+    ALTER TABLE events ENABLE ROW LEVEL SECURITY; CREATE POLICY p ON events USING (amount > 0);
+"""
+AGAIN = """
+    DROP MATERIALIZED VIEW sums; DROP VIEW larger; DROP VIEW large; DROP VIEW by_key; DROP FUNCTION biggest();
+    DROP POLICY p ON events;
+"""
+
+
+def test_readers(journeys: Journeys) -> None:
+    """Views, views on views, materialized views with indexes, functions and policies read the new column."""
+    direct = AGAIN + DIRECT + ";" + READERS.replace("ALTER TABLE events ENABLE ROW LEVEL SECURITY;", "")
+    round_trip(journeys(EVENTS + READERS, WIDEN), direct=direct, holds=in_step)
+
+
+def test_readers_under_a_new_name(journeys: Journeys) -> None:
+    """The same with `to`; what they call the column stays."""
+    view = "CREATE VIEW large AS SELECT id, amount FROM events WHERE amount > 50"
+    direct = f"DROP VIEW large; {DIRECT}; ALTER TABLE events RENAME amount TO total;"
+    direct += "CREATE VIEW large AS SELECT id, total AS amount FROM events WHERE total > 50"
+    round_trip(journeys(f"{EVENTS};{view}", {**WIDEN, "to": "total"}), direct=direct)
+
+
+BOOKS = """
+    CREATE SCHEMA shop;
+    CREATE TABLE shop."Order" (id serial PRIMARY KEY, "Total" integer NOT NULL DEFAULT 1);
+    CREATE TABLE shop.line (id integer PRIMARY KEY, "order" integer REFERENCES shop."Order" ON DELETE CASCADE ON UPDATE CASCADE,
+      CONSTRAINT later FOREIGN KEY ("order") REFERENCES shop."Order" MATCH FULL ON UPDATE CASCADE
+        DEFERRABLE INITIALLY DEFERRED);
+    CREATE INDEX ON shop.line ("order");
+    COMMENT ON CONSTRAINT later ON shop.line IS 'later';
+    INSERT INTO shop."Order" ("Total") SELECT g FROM generate_series(1, 30) g;
+    INSERT INTO shop.line SELECT g, g FROM generate_series(1, 30) g;
+"""
+PARENT = {"kind": "change_type", "table": "shop.Order", "column": "id", "type": "bigint"}
+CHILD = {"kind": "change_type", "table": "shop.line", "column": "order", "type": "bigint"}
+DIRECTLY = {
+    "Order": 'ALTER TABLE shop."Order" ALTER id TYPE bigint; ALTER SEQUENCE shop."Order_id_seq" AS bigint;',
+    "line": 'ALTER TABLE shop.line ALTER "order" TYPE bigint;',
+}
+
+
+def related(db: Db) -> None:
+    """Orders and their lines come and go together."""
+    run(
+        db,
+        """INSERT INTO shop."Order" ("Total") VALUES (5); INSERT INTO shop.line SELECT 900, max(id) FROM shop."Order" """,
+    )
+    with pytest.raises(errors.ForeignKeyViolation), undone(db):
+        run(db, "INSERT INTO shop.line VALUES (901, 5000); SET CONSTRAINTS ALL IMMEDIATE")
+    run(db, 'UPDATE shop."Order" SET id = 700 WHERE id = 3; UPDATE shop.line SET "order" = 700 WHERE id = 4')
+    run(db, 'DELETE FROM shop."Order" WHERE id = 5')
+    found = rows(db, 'SELECT id, "order" FROM shop.line WHERE id IN (3, 4, 5, 900) ORDER BY id')
+    assert found == [(3, 700), (4, 700), (900, ask(db, 'SELECT id FROM shop."Order" WHERE "Total" = 5 AND id <> 5'))]
+
+
+@pytest.mark.parametrize("changes", [("Order",), ("line",), ("Order", "line"), ("line", "Order")], ids=" and ".join)
+def test_keys_and_those_that_point_to_them(journeys: Journeys, changes: tuple[str, ...]) -> None:
+    """A primary key with a sequence, foreign keys to it, and both, in one plan or in one after the other."""
+    journey = journeys(BOOKS, *({"Order": PARENT, "line": CHILD}[change] for change in changes))
+    round_trip(journey, direct="".join(DIRECTLY[change] for change in sorted(changes)), holds=related)
+
+
+def test_identity(journeys: Journeys) -> None:
+    """An identity column keeps its sequence's name, place and rights, on both ways."""
+    start = """
+        CREATE TABLE events (id integer GENERATED ALWAYS AS IDENTITY (START 5 INCREMENT 3) PRIMARY KEY, amount integer);
+        INSERT INTO events (amount) SELECT g FROM generate_series(1, 20) g;
+        GRANT USAGE ON SEQUENCE events_id_seq TO PUBLIC; COMMENT ON SEQUENCE events_id_seq IS 'ids';
+    """
+
+    def numbered(db: Db) -> None:
+        run(db, "INSERT INTO events (amount) VALUES (500)")
+        assert ask(db, "SELECT id FROM events WHERE amount = 500") == ask(db, "SELECT max(id) FROM events")
+
+    journey = journeys(start, {**WIDEN, "column": "id"})
+    writes = ["INSERT INTO events (amount) VALUES (77)"]
+    round_trip(journey, direct="ALTER TABLE events ALTER id TYPE bigint", holds=numbered, writes=writes)
+    run(journey.db, "INSERT INTO events (amount) VALUES (78)")
+    assert ask(journey.db, "SELECT count(DISTINCT id) = count(*) FROM events")
+
+
+@pytest.mark.parametrize("what", START)
+def test_round_trip(journeys: Journeys, what: str) -> None:
+    """In place: both versions in every state; back to the start from each; the end is what the direct DDL gives."""
+    journey = journeys(EVENTS + START[what], WIDEN)
+    direct = DIRECT
+    if what == "update of":
+        # PostgreSQL itself does not change the type while a trigger names the column.
+        direct = f"DROP TRIGGER t ON events; {DIRECT}; CREATE{START[what].rpartition('CREATE')[2]}"
+    round_trip(journey, direct=direct, holds=in_step, writes=["UPDATE events SET amount = amount + 1 WHERE id = 9"])
+
+
+def test_a_partitioned_table(journeys: Journeys) -> None:
+    """Indexes and constraints of every partition keep their names."""
+    start = """
+        CREATE TABLE kinds (id integer PRIMARY KEY); INSERT INTO kinds SELECT generate_series(1, 60) * 10;
+        CREATE TABLE events (id integer, amount integer NOT NULL CHECK (amount > 0), note text, PRIMARY KEY (id, amount))
+          PARTITION BY RANGE (id);
+        CREATE TABLE events_1 PARTITION OF events FOR VALUES FROM (0) TO (30);
+        CREATE TABLE "Events 2" PARTITION OF events FOR VALUES FROM (30) TO (5000);
+        CREATE INDEX ON events (note, amount);
+        ALTER TABLE events ADD CONSTRAINT once UNIQUE (id, amount, note);
+        INSERT INTO events SELECT g, g * 10, 'n' || g FROM generate_series(1, 60) g;
+    """
+    round_trip(journeys(start, WIDEN), direct=DIRECT, holds=in_step)
+
+
+def test_under_a_new_name(journeys: Journeys) -> None:
+    """With `to` both names work until contract."""
+    start = (
+        EVENTS
+        + """
+        ALTER TABLE events ALTER amount SET DEFAULT 5, ADD CHECK (amount > 0);
+        CREATE INDEX ON events (amount);
+    """
+    )
+
+    def both(db: Db) -> None:
+        run(db, "INSERT INTO events (id, amount) VALUES (901, 7); INSERT INTO events (id, total) VALUES (902, 8)")
+        run(db, "UPDATE events SET total = 3 WHERE id = 1; UPDATE events SET amount = 4 WHERE id = 2")
+        run(db, "INSERT INTO events (id) VALUES (903); INSERT INTO events (id, total) VALUES (904, 50000000000)")
+        found = rows(db, "SELECT amount, total FROM events WHERE id IN (1, 2) OR id > 900 ORDER BY id")
+        assert found == [(3, 3), (4, 4), (7, 7), (8, 8), (5, 5), (None, 50000000000)]
+
+    direct = f"{DIRECT}; ALTER TABLE events RENAME amount TO total"
+    round_trip(journeys(start, {**WIDEN, "to": "total"}), direct=direct, holds=both)
+
+
+CODES = """
+    CREATE TABLE events (id integer PRIMARY KEY, amount text NOT NULL, note text);
+    INSERT INTO events SELECT g, '0' || g FROM generate_series(1, 60) g;
+"""
+NUMBER = {**WIDEN, "type": "integer", "using": "amount::integer", "reverse": "to_char(amount, 'FM00')"}
+
+
+def test_expressions(journeys: Journeys) -> None:
+    """A text becomes a number, by expressions that name the column as the application does."""
+    journey = journeys(CODES, NUMBER)
+    writes = ["UPDATE events SET amount = '77' WHERE id = 3"]
+    round_trip(journey, direct="ALTER TABLE events ALTER amount TYPE integer USING amount::integer", writes=writes)
+
+
+def test_an_old_value_that_cannot_be_converted(journeys: Journeys) -> None:
+    """It is written all the same, and named before readers come."""
+    journey = journeys(CODES, NUMBER)
+    journey.advance(State.BACKFILLED)
+    run(journey.db, "INSERT INTO events VALUES (500, 'many'); UPDATE events SET amount = 'few' WHERE id = 7")
+    assert journey.conductor.verify("change", "main").mismatches == 2
+    with pytest.raises(VerificationError) as refused:
+        journey.advance()
+    assert {line.split()[0] for line in refused.value.details if line.startswith("id=")} == {"id=7", "id=500"}
+    assert journey.rollback(State.PLANNED) is State.PLANNED
+    assert ask(journey.db, "SELECT amount FROM events WHERE id = 500") == "many"
+    run(journey.db, "UPDATE events SET amount = '1' WHERE id IN (7, 500)")
+    assert journey.advance(State.CONTRACTED) is State.CONTRACTED
+
+
+@pytest.mark.parametrize("column", ["id", "amount"])
+def test_a_new_value_that_the_old_type_cannot_hold(journeys: Journeys, column: str) -> None:
+    """It is written; a rollback that would lose it is refused, and names it."""
+    start = EVENTS + "ALTER TABLE events ALTER amount SET NOT NULL, ADD CHECK (amount > 0)"
+    journey = journeys(start, {**WIDEN, "column": column})
+    journey.advance(State.READS_MIGRATED)
+    large = 50_000_000_000
+    values = f"({large}, 1)" if column == "id" else f"(800, {large})"
+    run(journey.db, f"INSERT INTO events (id, amount) VALUES {values}")
+    run(journey.db, f"UPDATE events SET {column} = {large + 1} WHERE id = 7; UPDATE events SET note = 'x'")
+    found = journey.conductor.verify("change", "main")
+    assert (found.mismatches, found.not_invertible) == (0, 2)
+    with pytest.raises(VerificationError) as refused:
+        journey.rollback()
+    assert str(large) in str(refused.value.details)
+    run(journey.db, f"UPDATE events SET {column} = 777 WHERE {column} = {large}")
+    run(journey.db, f"UPDATE events SET {column} = 778 WHERE {column} = {large + 1}")
+    assert journey.rollback() is State.BACKFILLED
+    assert rows(journey.db, f"SELECT {column} FROM events WHERE {column} IN (777, 778) ORDER BY 1") == [(777,), (778,)]
+    journey.advance(State.READS_MIGRATED)
+    run(journey.db, f"INSERT INTO events (id, amount) VALUES {values}")
+    assert journey.advance() is State.CONTRACTED
+    assert ask(journey.db, f"SELECT max({column}) FROM events") == large
+
+
+def test_random_writers_of_both_versions(journeys: Journeys) -> None:
+    """Any order of writes and moves, forward and back: each row reads as who wrote it last left it."""
+    journey, dice = journeys(EVENTS, {**WIDEN, "to": "total"}), random.Random(5)
+    model = {number: number * 10 for number in range(1, 61)}
+    for _ in range(10):
+        both = journey.state is not State.PLANNED
+        for _ in range(30):
+            number, value = dice.randint(1, 80), dice.randrange(1000)
+            column = "total" if both and dice.random() < 0.5 else "amount"
+            if number in model:
+                run(journey.db, f"UPDATE events SET {column} = {value} WHERE id = {number}")
+            else:
+                run(journey.db, f"INSERT INTO events (id, {column}) VALUES ({number}, {value})")
+            model[number] = value
+        assert dict(rows(journey.db, "SELECT id, amount FROM events")) == model
+        if journey.state in (State.BACKFILLED, State.READS_MIGRATED):
+            assert dict(rows(journey.db, "SELECT id, total FROM events")) == model
+        back = journey.state is State.READS_MIGRATED or (both and dice.random() < 0.3)
+        _ = journey.rollback() if back else journey.advance()
+
+
+def test_random_writers_in_place(journeys: Journeys) -> None:
+    """The same where the name stays: whatever was written last is what is read, on every way."""
+    journey, dice = journeys(EVENTS + "ALTER TABLE events ALTER amount SET DEFAULT 3", WIDEN), random.Random(6)
+    model: dict[int, int | None] = {number: number * 10 for number in range(1, 61)}
+    for _ in range(10):
+        for _ in range(30):
+            number, value = dice.randint(1, 80), dice.choice([None, dice.randrange(1000)])
+            text = "NULL" if value is None else str(value)
+            if number in model:
+                run(journey.db, f"UPDATE events SET amount = {text} WHERE id = {number}")
+            else:
+                run(journey.db, f"INSERT INTO events (id, amount) VALUES ({number}, {text})")
+            model[number] = value
+        assert dict(rows(journey.db, "SELECT id, amount FROM events")) == model
+        back = journey.state is State.READS_MIGRATED or (journey.state is not State.PLANNED and dice.random() < 0.3)
+        _ = journey.rollback() if back else journey.advance()
+
+
+CHEAP: dict[str, tuple[str, str]] = {
+    "a longer varchar": ("varchar(10)", "varchar(20)"),
+    "a varchar without end": ("varchar(10)", "text"),
+    "a numeric with more digits": ("numeric(8, 2)", "numeric(12, 2)"),
+    "a timestamp with more digits": ("timestamp(3)", "timestamp(6)"),
+}
+
+
+@pytest.mark.parametrize("what", CHEAP)
+def test_what_postgresql_does_without_writing(journeys: Journeys, what: str) -> None:
+    """It is done at once, no row is written, and it can be taken back."""
+    before, after = CHEAP[what]
+    value = {"v": "'abc'", "n": "12.5", "t": "timestamp '2001-02-03 04:05:06.789'"}[before[0]]
+    start = f"CREATE TABLE events (id integer PRIMARY KEY, amount {before} NOT NULL DEFAULT {value}); CREATE INDEX ON events (amount);"
+    start += "INSERT INTO events SELECT generate_series(1, 10)"
+    journey = journeys(start, {**WIDEN, "type": after})
+    file = ask(journey.db, "SELECT pg_relation_filenode('events')")
+    journey.advance(State.EXPANDED)
+    assert ask(journey.db, "SELECT pg_relation_filenode('events')") == file
+    journey.rollback()
+    round_trip(journey, direct=f"ALTER TABLE events ALTER amount TYPE {after}")
+
+
+@pytest.mark.parametrize(("after", "value"), [("text", "'much longer than ten'"), ("varchar(30)", "'eleven char'")])
+def test_a_value_that_the_shorter_type_cannot_hold(journeys: Journeys, after: str, value: str) -> None:
+    """The way back is refused while there is one, and names it."""
+    journey = journeys("CREATE TABLE events (id integer PRIMARY KEY, amount varchar(10))", {**WIDEN, "type": after})
+    journey.advance(State.BACKFILLED)
+    run(journey.db, f"INSERT INTO events VALUES (1, 'short'), (2, {value})")
+    with pytest.raises(VerificationError) as refused:
+        journey.rollback()
+    assert "id=2" in str(refused.value.details)
+    run(journey.db, "DELETE FROM events WHERE id = 2")
+    assert journey.rollback() is State.PLANNED
+    assert ask(journey.db, "SELECT amount FROM events") == "short"
+
+
+REFUSED: dict[str, tuple[str, str]] = {
+    "a default that cannot be cast": ("ALTER TABLE events ALTER note SET DEFAULT 'many'", "default for column"),
+    "a generated column": ("ALTER TABLE events ADD twice text GENERATED ALWAYS AS (note || note) STORED", "generated"),
+    "an exclusion": ("ALTER TABLE events ADD CONSTRAINT ex EXCLUDE (note WITH =)", "constraint ex excludes rows by it"),
+    "a condition of a trigger": (
+        "CREATE FUNCTION f() RETURNS trigger LANGUAGE plpgsql AS 'BEGIN RETURN NEW; END';"
+        "CREATE TRIGGER t AFTER UPDATE ON events FOR EACH ROW WHEN (OLD.note IS NULL) EXECUTE FUNCTION f()",
+        "trigger t looks at it",
+    ),
+    "no such type": ("", "does not exist"),
+}
+
+
+@pytest.mark.parametrize("what", REFUSED)
+def test_refused_before_anything_is_touched(journeys: Journeys, what: str) -> None:
+    """What stands in the way is said, and nothing is changed."""
+    statement, why = REFUSED[what]
+    kind = "nothing" if what == "no such type" else "integer"
+    journey = journeys(EVENTS + statement, {**WIDEN, "column": "note", "type": kind, "using": "length(note)"})
+    before = journey.fingerprint
+    with pytest.raises(PreconditionError) as refused:
+        journey.advance()
+    assert why in " ".join([refused.value.message, *refused.value.details])
+    assert journey.fingerprint == before
+
+
+def test_steps(journeys: Journeys) -> None:
+    """What is sent where readers move: names, and nothing that looks at a row."""
+    journey = journeys(EVENTS + "ALTER TABLE events ALTER amount SET NOT NULL; CREATE INDEX ON events (amount)", WIDEN)
+    journey.advance(State.BACKFILLED)
+    *_, switch = journey.steps(Phase.MIGRATE_READS)
+    assert [statement.as_string(None) for statement in switch.statements][:-1] == [
+        'ALTER TABLE "public"."events" ALTER COLUMN "amount_ecm_new" SET NOT NULL',
+        'ALTER TABLE "public"."events" DROP CONSTRAINT "amount_ecm_new_not_null_ecm"',
+        'ALTER INDEX "public"."events_amount_idx" RENAME TO "events_amount_idx_ecm_old"',
+        'ALTER INDEX "public"."events_amount_idx_ecm_new" RENAME TO "events_amount_idx"',
+        'ALTER TABLE "public"."events" ALTER COLUMN "amount" DROP NOT NULL',
+        'ALTER TABLE "public"."events" RENAME COLUMN "amount" TO "amount_ecm_old"',
+        'ALTER TABLE "public"."events" RENAME COLUMN "amount_ecm_new" TO "amount"',
+    ]
