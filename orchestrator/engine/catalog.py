@@ -440,7 +440,9 @@ ORDER BY 2
 
 _TRACKED = """
 SELECT DISTINCT CASE d.classid WHEN 'pg_catalog.pg_class'::regclass THEN
-    CASE c.relkind WHEN 'i' THEN 'index' WHEN 'I' THEN 'index' WHEN 'S' THEN 'sequence' ELSE 'table' END
+    -- before PostgreSQL 15 it is a generated column itself that depends, since then its expression
+    CASE WHEN d.objsubid > 0 THEN 'generated column' WHEN c.relkind IN ('i', 'I') THEN 'index'
+      WHEN c.relkind = 'S' THEN 'sequence' ELSE 'table' END
   WHEN 'pg_catalog.pg_constraint'::regclass THEN 'constraint'
   WHEN 'pg_catalog.pg_rewrite'::regclass THEN CASE WHEN v.owner IS NULL THEN 'rule' ELSE 'view' END
   WHEN 'pg_catalog.pg_publication_rel'::regclass THEN 'publication'

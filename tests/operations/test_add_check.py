@@ -2,6 +2,7 @@
 
 from operations.conftest import Journeys
 from operations.harness import Db, round_trip, rows, run
+from servers import both_versions
 
 BOOKS = """
     CREATE TABLE books (id integer PRIMARY KEY, title text, price integer, kept integer);
@@ -41,6 +42,7 @@ def fair(db: Db) -> None:
     ]
 
 
+@both_versions
 def test_round_trip(journeys: Journeys) -> None:
     """Forward, back from every state, and to the end."""
     round_trip(journeys(BOOKS, ADD), direct=DIRECT, holds=fair, writes=WRITES, repairs=True)

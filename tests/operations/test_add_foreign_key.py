@@ -4,6 +4,7 @@ import pytest
 from operations.conftest import Journeys
 from operations.harness import Db, ask, make_plan, round_trip, rows, run
 from pydantic import ValidationError
+from servers import both_versions
 
 from orchestrator.errors import StatementFailedError
 from orchestrator.events import Event, StepFinished, StepStarted
@@ -44,6 +45,7 @@ def pointing(db: Db) -> None:
     assert rows(db, found) == [(2, None), (901, 1), (902, None), (903, None)]
 
 
+@both_versions
 def test_round_trip(journeys: Journeys) -> None:
     """Forward, back from every state, and to the end."""
     round_trip(journeys(BOOKS, ADD), direct=DIRECT, holds=pointing, writes=WRITES, repairs=True)

@@ -4,6 +4,7 @@ import psycopg
 import pytest
 from operations.conftest import Journeys
 from operations.harness import Db, ask, round_trip, rows, run
+from servers import both_versions
 
 from orchestrator.errors import PreconditionError, StatementFailedError
 from orchestrator.events import Event, StepStarted
@@ -55,6 +56,7 @@ def alone(db: Db) -> None:
     assert rows(db, "SELECT id, email FROM users WHERE id IN (25, 925)") == [(925, "user25@x")]
 
 
+@both_versions
 def test_round_trip(journeys: Journeys) -> None:
     """Forward, back from every state, and to the end."""
     round_trip(journeys(USERS, ADD), direct=DIRECT, holds=alone, writes=WRITES, repairs=True)

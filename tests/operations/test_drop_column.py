@@ -6,6 +6,7 @@ import pytest
 from operations.conftest import Journeys
 from operations.harness import Db, ask, round_trip, rows, run
 from psycopg import errors
+from servers import both_versions
 
 from orchestrator.errors import EcmError, PreconditionError, StatementFailedError, VerificationError
 from orchestrator.plan.lifecycle import Phase, State
@@ -36,6 +37,7 @@ def both_write(db: Db) -> None:
     assert found == ["given", "made of 902", "other", "code 4"]
 
 
+@both_versions
 def test_round_trip(journeys: Journeys) -> None:
     """A required column with reverse: both work in every state, and it goes as by the direct DDL."""
     writes = ["UPDATE books SET title = title || 'x'", "INSERT INTO books (id) SELECT 1 + max(id) FROM books"]

@@ -4,6 +4,7 @@ import pytest
 from operations.conftest import Journeys
 from operations.harness import Db, ask, round_trip, run, undone
 from psycopg import errors
+from servers import both_versions
 
 from orchestrator.errors import PreconditionError, VerificationError
 from orchestrator.plan.lifecycle import Phase, State
@@ -29,6 +30,7 @@ def both_write(db: Db) -> None:
     assert ask(db, "SELECT count(*) FROM books WHERE isbn IS NULL") == 2
 
 
+@both_versions
 @pytest.mark.parametrize("start", [START, PARTITIONED], ids=["plain", "partitioned"])
 def test_round_trip(journeys: Journeys, start: str) -> None:
     """NULL in every state; back to the start from each; and the end is what the direct DDL gives."""

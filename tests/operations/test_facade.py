@@ -13,6 +13,7 @@ from operations.test_rename_table import DIRECT as TABLE_DIRECT
 from operations.test_rename_table import RENAME as TABLE
 from psycopg import errors
 from pydantic import ValidationError
+from servers import both_versions
 
 from orchestrator.cli.render import screen
 from orchestrator.cli.render.look import console, rendered
@@ -116,6 +117,7 @@ def test_steps(journeys: Journeys) -> None:
         )
 
 
+@both_versions
 def test_round_trip(journeys: Journeys) -> None:
     """All that hangs on the table stays where it is; the file of its rows is never another."""
     journey = journeys(BOOKS, YEAR, expand=FACADE)

@@ -15,6 +15,7 @@ from operations.harness import BOTH_RUN, Db, as_role, ask, make_plan, round_trip
 from operations.writers import Writers
 from psycopg import errors
 from pydantic import ValidationError
+from servers import both_versions
 
 from orchestrator.errors import PreconditionError, VerificationError
 from orchestrator.plan.lifecycle import State
@@ -71,6 +72,7 @@ def one_to_one(db: Db) -> None:
     assert both(db, 901) == ("up", "up")
 
 
+@both_versions
 def test_one_to_one(journeys: Journeys) -> None:
     """Forward and back from everywhere, and to the end."""
     writes = [

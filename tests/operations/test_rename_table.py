@@ -10,6 +10,7 @@ from operations.conftest import Journeys, Roles
 from operations.harness import Db, Journey, ask, make_plan, round_trip, rows, run, undone
 from psycopg import errors
 from pydantic import ValidationError
+from servers import both_versions
 
 from orchestrator.errors import PreconditionError, RefusedError, StatementFailedError
 from orchestrator.plan import compile as compiler
@@ -76,6 +77,7 @@ def test_steps(journeys: Journeys) -> None:
         journey.advance()
 
 
+@both_versions
 def test_round_trip(journeys: Journeys) -> None:
     """All that hangs on a table follows; names of indexes, constraints and sequences stay, as PostgreSQL leaves them."""
     journey = journeys(BOOKS, RENAME)

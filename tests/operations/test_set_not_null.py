@@ -2,6 +2,7 @@
 
 from operations.conftest import Journeys
 from operations.harness import Db, round_trip, rows, run
+from servers import both_versions
 
 REVIEWS = """
     CREATE TABLE reviews (id integer PRIMARY KEY, product text NOT NULL, review text);
@@ -34,6 +35,7 @@ WRITES = (
 )
 
 
+@both_versions
 def test_round_trip(journeys: Journeys) -> None:
     """Forward, back from every state, and to the end; rows that were repaired are NULL again after a rollback."""
     round_trip(journeys(REVIEWS, SET), direct=DIRECT, holds=no_null, writes=WRITES, repairs=True)
