@@ -19,6 +19,7 @@ from orchestrator.judgement import Judgement
 from orchestrator.operations import Operation
 from orchestrator.overview import Overview
 from orchestrator.plan import compile as compiler
+from orchestrator.plan import facade
 from orchestrator.plan.lifecycle import (
     STATES,
     Direction,
@@ -34,6 +35,7 @@ from orchestrator.previews import Previews
 from orchestrator.reporting import error_report, is_open, named, sweep_progress
 from orchestrator.sql.steps import Proof
 from orchestrator.stage import Scene, Stage
+from orchestrator.words import NOTHING_TO_COPY
 from orchestrator.workspace import Workspace
 
 
@@ -65,16 +67,24 @@ class Conductor:
 
     def plan_list(self) -> reports.PlanListReport:
         """Return every plan file, the broken ones with what is wrong."""
-        return self.validate(())
+        return reports.PlanListReport(
+            plans=tuple(self._overview.summary(name) for name in self._workspace.plan_names())
+        )
 
     def validate(self, names: Sequence[str] = ()) -> reports.PlanListReport:
         """Check plan files without a database; all of them where none is named."""
         return reports.PlanListReport(
-            plans=tuple(self._overview.summary(name) for name in names or self._workspace.plan_names())
+            plans=tuple(self._overview.summary(name, linted=True) for name in names or self._workspace.plan_names())
         )
 
     def draft(
-        self, operation: Operation, *, name: str | None = None, branch: str | None = None, offline: bool = False
+        self,
+        operation: Operation,
+        *,
+        name: str | None = None,
+        branch: str | None = None,
+        offline: bool = False,
+        facade_from: int = facade.PROPOSED_FROM,
     ) -> reports.DraftReport:
         """Write a plan for a change, after a look at its table.
 
@@ -83,12 +93,13 @@ class Conductor:
             name: the plan's name; made from the change where it is None.
             branch: where to look; the project's first where it is None.
             offline: do not look.
+            facade_from: bytes of a table from which on a rename of a column is proposed behind a facade.
 
         Raises:
             PreconditionError: the table is not as the change needs it.
             ConfigurationError: there is a plan of this name already.
         """
-        return self._previews.draft(operation, name=name, branch=branch, offline=offline)
+        return self._previews.draft(operation, name=name, branch=branch, offline=offline, facade_from=facade_from)
 
     def preview(self, plan: str | None, branch: str | None = None, phase: str | None = None) -> reports.PreviewReport:
         """Return every statement of a plan's phases as they would run on a branch now."""
@@ -259,7 +270,7 @@ class Conductor:
 
             with explained(f"verification of {name}"):
                 sentry.on_post(scene.connection, compiler.sync_triggers(scene.plan, facts))
-                if scene.position.state is State.EXPANDED:
+                if proofs and scene.position.state is State.EXPANDED:
                     raise RefusedError(
                         f"{name} is not backfilled yet on {branch}; rows that nobody filled are not wrong",
                         details=["the sync trigger is in order, so what is written now reaches both sides"],
@@ -280,6 +291,7 @@ class Conductor:
                 ),
                 not_invertible=sum(verdict.not_invertible for verdict in verdicts),
                 expressions=tuple(each for verdict in verdicts for each in verdict.expressions),
+                nothing_to_compare=None if proofs else NOTHING_TO_COPY,
                 next_command=self._stage.next_command(name, branch, scene.position),
             )
 

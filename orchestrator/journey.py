@@ -65,7 +65,9 @@ class Journey:
                     break
                 started = time.monotonic()
                 measured = runner.run(self._task(now, move, link))
-                done.append(move_report(move, scene.plan, seconds=time.monotonic() - started, measured=measured))
+                seconds = time.monotonic() - started
+                two_sides = all(each.two_sides for each in proposal.moves)
+                done.append(move_report(move, scene.plan, seconds=seconds, measured=measured, two_sides=two_sides))
                 untold = link.do(self._stage.tell_ledger)
             warnings = (*proposal.warnings, *untold)
             position = link.do(lambda connection: self._stage.now(scene, connection)).position
@@ -89,7 +91,7 @@ class Journey:
         return now[0]
 
     def _proposal(self, scene: Scene, moves: tuple[Move, ...]) -> reports.AdvanceReport:
-        facts = self._stage.facts(scene.connection, scene.plan)
+        facts = self._stage.facts(scene.connection, scene.plan, texts=True)
         return reports.AdvanceReport(
             plan=scene.plan.plan,
             branch=scene.branch,
@@ -103,6 +105,7 @@ class Journey:
                         for _, steps in self._steps(scene.plan, move, facts)
                         for step in steps
                     ),
+                    two_sides=compiler.has_two_sides(scene.plan, facts),
                 )
                 for move in moves
             ),
@@ -112,8 +115,9 @@ class Journey:
         )
 
     def _task(self, scene: Scene, move: Move, link: Link) -> Task:
-        facts = link.do(lambda connection: self._stage.facts(connection, scene.plan))
         forward = move.direction is Direction.FORWARD
+        texts = forward and Phase.MIGRATE_READS in move.phases
+        facts = link.do(lambda connection: self._stage.facts(connection, scene.plan, texts=texts))
         recorded = scene.record.recorded if scene.record and not forward else scene.plan.model_dump(mode="json")
         return Task(
             move=move,

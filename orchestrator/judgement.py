@@ -10,15 +10,18 @@ from orchestrator import reports
 from orchestrator.engine import journal, sentry
 from orchestrator.engine.connection import Connection, explained
 from orchestrator.engine.journal import Record
+from orchestrator.engine.verification import glance, unproven
 from orchestrator.errors import (
     ConfigurationError,
     EcmError,
+    PreconditionError,
     PrivilegeError,
     RefusedError,
     StatementFailedError,
     TamperingError,
     VerificationError,
 )
+from orchestrator.operations.base import Claim, overlaps
 from orchestrator.plan import compile as compiler
 from orchestrator.plan.checksum import checksum
 from orchestrator.plan.gates import Case, CheckResult, Passage, judge
@@ -29,6 +32,9 @@ from orchestrator.reporting import reason_report
 from orchestrator.sql.identifiers import verbatim
 from orchestrator.stage import Scene, Stage
 from orchestrator.words import listed
+
+GLANCE = 10.0
+"""Seconds that a look at all rows may take before a plan has begun."""
 
 
 class Judgement:
@@ -93,8 +99,7 @@ class Judgement:
             required=self._stage.project.required_by(scene.branch),
             history=history,
             checks=tuple(self._check(scene.connection, each.name, each.sql, each.expect) for each in checks),
-            open_plans=self._neighbours(scene) if phase is Phase.EXPAND else (),
-            shared=_shared(scene) if phase is Phase.EXPAND else None,
+            open_plans=_neighbours(scene) if phase is Phase.EXPAND else {},
         )
 
     def _check(self, connection: Connection, name: str, query: str, expected: object) -> CheckResult:
@@ -123,17 +128,10 @@ class Judgement:
             Phase.EXPAND,
             required=(),
             history=(),
-            open_plans=self._neighbours(scene),
-            shared=_shared(scene),
+            open_plans=_neighbours(scene),
         )
         overlaps = (reason_report(reason) for reason in judge(weighed) if reason.code == "overlap")
         return (*overlaps, *self._unreadable_neighbours(scene))
-
-    def _neighbours(self, scene: Scene) -> tuple[str, ...]:
-        """Other plans under way on the branch that claim one of the same columns."""
-        claims = _claims(scene.plan)
-        plans = {record.plan: as_begun(record) for record in _others_under_way(scene)}
-        return tuple(name for name, plan in plans.items() if plan is not None and claims & _claims(plan))
 
     def _unreadable_neighbours(self, scene: Scene) -> tuple[reports.ReasonReport, ...]:
         """Other plans under way that another version of ecm began: what they claim cannot be known."""
@@ -159,12 +157,33 @@ class Judgement:
         facts = self._stage.facts(scene.connection, scene.plan)
         problems = compiler.problems(scene.plan, move.phases[0], facts)
         if problems or move.origin is State.PLANNED:
-            return problems
+            return problems or self.broken(scene, facts)[0]
         try:
             sentry.on_post(scene.connection, compiler.sync_triggers(scene.plan, facts))
         except VerificationError as error:
             return (error,)
         return ()
+
+    def broken(self, scene: Scene, facts: compiler.Facts) -> tuple[tuple[EcmError, ...], tuple[str, ...]]:
+        """Look for rows that break what nothing repairs, before a plan begins.
+
+        Returns:
+            An error for each table that has some; and a line for each where the look took too long, which expand
+            itself then takes, range by range.
+        """
+        found: list[EcmError] = []
+        unknown: list[str] = []
+        for proof in compiler.demanded(scene.plan, facts):
+            with explained(proof.title):
+                verdict = glance(scene.connection, proof, seconds=GLANCE)
+            if verdict is None:
+                unknown.append(
+                    f"rows of {proof.table} were not counted within {GLANCE:g} s; expand looks at all of them"
+                )
+            elif verdict.mismatches:
+                error = unproven(verdict)
+                found.append(PreconditionError(error.message, details=error.details, hint=error.hint))
+        return tuple(found), tuple(unknown)
 
     def _ledger_is_broken(self) -> bool:
         with closing(self._stage.ledger()) as ledger:
@@ -184,8 +203,7 @@ def case(
     required: tuple[str, ...],
     history: tuple[Passage, ...],
     checks: tuple[CheckResult, ...] = (),
-    open_plans: tuple[str, ...] = (),
-    shared: Mapping[str, tuple[str, ...]] | None = None,
+    open_plans: Mapping[str, tuple[str, ...]] | None = None,
 ) -> Case:
     """Return what is weighed when a plan asks to enter a phase, from what a branch's journal says of it."""
     return Case(
@@ -201,8 +219,7 @@ def case(
         soak=plan.migrate_reads.soak,
         state_since=record.state_since if record else None,
         now=record.now if record else None,
-        open_plans=open_plans,
-        shared=shared or {},
+        open_plans=open_plans or {},
         paused_by=record.paused_by if record else None,
     )
 
@@ -234,19 +251,25 @@ def _others_under_way(scene: Scene) -> tuple[Record, ...]:
     )
 
 
-def _shared(scene: Scene) -> dict[str, tuple[str, ...]]:
-    """Return the columns that other plans under way claim as well, by plan."""
-    ours = _claims(scene.plan)
+def _neighbours(scene: Scene) -> dict[str, tuple[str, ...]]:
+    """Return what other plans under way change that this one changes or looks at, or the other way round, by plan."""
     begun = {record.plan: as_begun(record) for record in _others_under_way(scene)}
-    return {
-        name: tuple(f"{table}.{column}" for table, column in sorted(ours & _claims(plan)))
-        for name, plan in begun.items()
-        if plan is not None
-    }
+    shared = {name: _overlap(scene.plan, plan) for name, plan in begun.items() if plan is not None}
+    return {name: tuple(f"{table}.{column}" for table, column in sorted(both)) for name, both in shared.items() if both}
 
 
-def _claims(plan: Plan) -> frozenset[tuple[str, str]]:
-    return frozenset(claim for change in plan.changes for claim in change.claims())
+def _overlap(one: Plan, other: Plan) -> frozenset[Claim]:
+    """Return what one of two plans claims and the other claims too, or its expressions may look at."""
+    mine, theirs = _claims(one), _claims(other)
+    return overlaps(mine, theirs | _mentions(other)) | overlaps(theirs, _mentions(one))
+
+
+def _mentions(plan: Plan) -> frozenset[Claim]:
+    return frozenset(mention for change in compiler.changes(plan) for mention in change.mentions())
+
+
+def _claims(plan: Plan) -> frozenset[Claim]:
+    return frozenset(claim for change in compiler.changes(plan) for claim in change.claims())
 
 
 def _judged(cases: Iterable[Case]) -> tuple[reports.ReasonReport, ...]:

@@ -13,6 +13,7 @@ from orchestrator.engine.journal import Record
 from orchestrator.errors import EcmError, PreconditionError, PrivilegeError, UsageError
 from orchestrator.judgement import as_begun, case
 from orchestrator.ledger import Entry
+from orchestrator.linter import lint
 from orchestrator.plan import compile as compiler
 from orchestrator.plan.checksum import checksum
 from orchestrator.plan.gates import Passage, completed, judge
@@ -45,8 +46,8 @@ class Overview:
     def __init__(self, stage: Stage) -> None:
         self._stage = stage
 
-    def summary(self, name: str) -> reports.PlanSummary:
-        """Return what a plan's file says, or what is wrong with it."""
+    def summary(self, name: str, *, linted: bool = False) -> reports.PlanSummary:
+        """Return what a plan's file says, or what is wrong with it; what a linter says, where that is wanted."""
         path = f"{self._stage.project.plans}/{name}.yaml"
         try:
             plan = self._stage.workspace.plan(name)
@@ -61,6 +62,7 @@ class Overview:
             description=plan.description,
             changes=tuple(change.summary for change in plan.changes),
             checksum=checksum(plan),
+            warnings=lint(plan) if linted else (),
         )
 
     def audit(self, branches: tuple[str, ...] | None = None) -> reports.AuditReport:

@@ -11,9 +11,10 @@ from orchestrator.engine.connection import Connection
 from orchestrator.engine.locks import Blocker
 from orchestrator.errors import EcmError, UsageError
 from orchestrator.judgement import Judgement, raise_first
+from orchestrator.linter import lint
 from orchestrator.operations import Operation
 from orchestrator.plan import compile as compiler
-from orchestrator.plan import forecast
+from orchestrator.plan import facade, forecast
 from orchestrator.plan.checksum import checksum
 from orchestrator.plan.lifecycle import PHASES, STATES, Direction, Phase
 from orchestrator.plan.model import Plan
@@ -44,21 +45,27 @@ class Previews:
         self._judgement = judgement
 
     def draft(
-        self, operation: Operation, *, name: str | None, branch: str | None, offline: bool
+        self, operation: Operation, *, name: str | None, branch: str | None, offline: bool, facade_from: int
     ) -> reports.DraftReport:
         """Write a plan for a change, after a look at its table; as `Conductor.draft`."""
         plan = new_plan(operation, name or operation.slug)
         branch = branch or next(iter(self._stage.project.branches))
-        preview, left = None, ()
+        preview, left, why = None, (), dict[str, str]()
         if not offline:
             with self._stage.open(branch) as connection:
-                facts = self._stage.facts(connection, plan)
+                facts = self._stage.facts(connection, plan, texts=True)
                 raise_first(compiler.unfit(plan, facts))
+                if (proposed := facade.proposal(plan, facts.values(), facade_from)) is not None:
+                    behind = self._stage.facts(connection, proposed, texts=True)
+                    if not compiler.problems(proposed, Phase.EXPAND, behind):
+                        plan, facts, why = proposed, behind, {"expand": facade.reason(facts.values())}
                 scene = Scene(plan=plan, branch=branch, connection=connection, record=None)
                 preview = self.preview(scene, None, facts)
                 left = tuple(each for table in facts.values() for each, _ in compiler.unfollowed(plan, table))
         text = render_plan(
-            plan, schema=self._stage.workspace.schema_reference, notes=Notes.of(operation, unfollowed=left)
+            plan,
+            schema=self._stage.workspace.schema_reference,
+            notes=Notes.of(compiler.changes(plan)[0], unfollowed=left, why=why),
         )
         path = self._stage.workspace.write_plan(text, plan.plan)
         return reports.DraftReport(
@@ -72,9 +79,12 @@ class Previews:
     def preview(self, scene: Scene, phase: Phase | None, facts: compiler.Facts | None = None) -> reports.PreviewReport:
         """Return every statement of a plan's phases, or of one, as they would run now, and what they would take."""
         plan, state = scene.plan, scene.position.state
-        facts = self._stage.facts(scene.connection, plan) if facts is None else facts
+        facts = self._stage.facts(scene.connection, plan, texts=True) if facts is None else facts
         ahead = PHASES[STATES.index(state) :]
         problems = compiler.problems(plan, ahead[0], facts) if ahead and scene.position.phase is None else ()
+        unknown: tuple[str, ...] = ()
+        if ahead == PHASES and not problems and scene.position.phase is None:
+            problems, unknown = self._judgement.broken(scene, facts)
         there = not any(is_missing(error) for error in problems)
         steps: Steps = {each: compiler.steps(plan, each, facts) for each in ahead if there}
         tables = tuple(self._table(scene, table, steps) for table in facts.values())
@@ -94,10 +104,16 @@ class Previews:
                     deploy=plan.phase(each).deploy,
                     steps=tuple(step_preview(step, Direction.FORWARD) for step in several),
                     lock_timeout=plan.phase(each).lock_timeout.total_seconds(),
+                    two_sides=compiler.has_two_sides(plan, facts),
                 )
                 for each, several in steps.items()
             ),
-            beware=(*compiler.beware(plan, facts), *_of_extensions(tables)),
+            beware=(
+                *compiler.beware(plan, facts),
+                *unknown,
+                *lint(plan, server_version=scene.connection.info.server_version),
+                *_of_extensions(tables),
+            ),
             obstacles=(*map(error_report, problems), *self._judgement.neighbours(scene)),
             next_command=self._stage.next_command(plan.plan, scene.branch, scene.position),
             sessions=_in_the_way(scene.connection, steps, tuple(facts)),

@@ -63,6 +63,7 @@ def move_report(
     seconds: float | None = None,
     measured: dict[str, object] | None = None,
     steps: tuple[reports.StepPreview, ...] = (),
+    two_sides: bool = True,
 ) -> reports.MoveReport:
     """Return a move that was made, or would be."""
     return reports.MoveReport(
@@ -75,6 +76,7 @@ def move_report(
         deploy=plan.phase(move.phases[0]).deploy if move.direction is Direction.FORWARD else "",
         measured=measured or {},
         steps=steps,
+        two_sides=two_sides,
     )
 
 

@@ -148,6 +148,8 @@ class PhasePreview(Report):
     steps: tuple[StepPreview, ...]
     lock_timeout: float | None = None
     """Seconds for which a lock is waited for before it is given way and tried again."""
+    two_sides: bool = True
+    """Whether rows have two sides; otherwise there is nothing to copy, and both versions work at once."""
 
 
 class Range(Report):
@@ -265,6 +267,8 @@ class MoveReport(Report):
     deploy: str = ""
     measured: dict[str, Any] = {}
     steps: tuple[StepPreview, ...] = ()
+    two_sides: bool = True
+    """Whether rows have two sides; otherwise there is nothing to copy, and both versions work at once."""
 
 
 class AdvanceReport(Report):
@@ -323,6 +327,8 @@ class VerifyReport(Report):
     not_invertible: int
     expressions: tuple[str, ...] = ()
     """What has to hold in every row."""
+    nothing_to_compare: str | None = None
+    """Why there are no two sides, where a plan makes none."""
     next_command: str | None
 
 
@@ -392,6 +398,8 @@ class PlanSummary(Report):
     changes: tuple[str, ...]
     checksum: str | None
     error: str | None = None
+    warnings: tuple[str, ...] = ()
+    """What a linter says of SQL that the plan's author wrote."""
 
 
 class PlanListReport(Report):

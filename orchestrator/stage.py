@@ -112,13 +112,16 @@ class Stage:
             record=journal.read(connection, scene.plan.plan),
         )
 
-    def facts(self, connection: Connection, plan: Plan) -> dict[compiler.TableName, Table]:
-        """Return the facts of a plan's tables; a standby cannot be asked everything, and is of no use anyway."""
+    def facts(self, connection: Connection, plan: Plan, *, texts: bool = False) -> dict[compiler.TableName, Table]:
+        """Return the facts of a plan's tables; a standby cannot be asked everything, and is of no use anyway.
+
+        With `texts`, also how readers would read over the new columns: that may lock a table for a moment.
+        """
         _refuse_standby(connection)
         names = compiler.tables(plan)
 
         def read() -> dict[compiler.TableName, Table]:
-            return catalog.read_tables(connection, plan.changes)
+            return catalog.read_tables(connection, compiler.changes(plan), texts=texts)
 
         return locks.insist(connection, names, read, sleep=self.sleep, observer=self.observer)
 

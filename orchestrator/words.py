@@ -4,6 +4,9 @@ import re
 from collections.abc import Iterable
 from difflib import get_close_matches
 
+NOTHING_TO_COPY = "nothing has two sides, so there is nothing to copy and nothing to compare"
+"""What is said of a plan that only changes the catalog."""
+
 
 def nearest(word: str, known: Iterable[str], *, most: int = 3) -> tuple[str, ...]:
     """Return up to `most` names that `word` may have meant, best first."""

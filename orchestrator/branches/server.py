@@ -32,7 +32,7 @@ from tenacity import (
 
 from orchestrator.branches import quarters
 from orchestrator.branches.postmaster import Postmaster, StopMode
-from orchestrator.branches.quarters import Quarters
+from orchestrator.branches.quarters import Account, Quarters
 from orchestrator.errors import ConfigurationError, ConnectionFailedError, PreconditionError
 
 ROLE = "postgres"
@@ -60,11 +60,13 @@ class EmbeddedServer:
         folder: where the server belongs; made when it starts. A project that is moved keeps its
             server, one that is copied gets its own.
         version: the major version of PostgreSQL for a new folder. Existing data keep theirs.
+        programs: the folder of PostgreSQL's programs, of that version; those of the wheel where it is left out.
     """
 
-    def __init__(self, folder: Path, version: int = 18) -> None:
+    def __init__(self, folder: Path, version: int = 18, *, programs: Path | None = None) -> None:
         self.folder = folder.resolve()
         self._version = version
+        self._own_programs = programs
         self._tcp = False
 
     @property
@@ -233,6 +235,12 @@ class EmbeddedServer:
                 f"the embedded server of {self.folder} does not answer", details=(str(problem),)
             ) from problem
 
+    def _programs(self, version: int, account: Account) -> Path:
+        if self._own_programs is None:
+            return quarters.binaries(version, account)
+        digest = hashlib.sha256(os.fsencode(self._own_programs)).hexdigest()[:12]
+        return quarters.within_reach(self._own_programs, account, label=f"programs-{version}-{digest}")
+
     def _initialise(self, home: Quarters, *, durable: bool) -> None:
         """Make the data directory, in one piece: an interrupted initdb leaves nothing that looks like data."""
         if home.data.is_dir():
@@ -242,7 +250,7 @@ class EmbeddedServer:
         # A name of its own, because an initdb whose ecm was killed may still be writing to the last one.
         unfinished = Path(tempfile.mkdtemp(prefix="new-", dir=home.home))
         home.account.make_folder(unfinished)
-        programs = quarters.binaries(self._version, home.account)
+        programs = self._programs(self._version, home.account)
         result = home.account.run(
             [
                 *(programs / "initdb", "-D", unfinished.name, "-U", ROLE, "--encoding=UTF8"),
@@ -264,7 +272,7 @@ class EmbeddedServer:
     def _launch(self, home: Quarters, options: Mapping[str, str], *, tcp: bool) -> None:
         home.prepare_sockets()
         Postmaster.forget_stale(home.data, home.sockets)
-        programs = quarters.binaries(self.version, home.account)
+        programs = self._programs(self.version, home.account)
         for attempt in Retrying(
             retry=retry_if_exception(_is_passing), stop=stop_after_attempt(10), wait=wait_fixed(0.3), reraise=True
         ):

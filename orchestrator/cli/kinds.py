@@ -46,11 +46,11 @@ def _group() -> None:
 
 
 def _add(app: typer.Typer, name: str, operation: type[Operation]) -> None:
-    fields = {field: info for field, info in operation.model_fields.items() if field != "kind"}
+    fields = {info.alias or field: info for field, info in operation.model_fields.items() if field != "kind"}
 
     command = f"ecm plan {name}"
 
-    def draft(desk: Desk, *, name: str | None, branch: str | None, offline: bool, **given: Any) -> None:
+    def draft(desk: Desk, *, called: str | None, branch: str | None, offline: bool, **given: Any) -> None:
         try:
             change = _build(operation, {field: _value(field, fields[field], value) for field, value in given.items()})
         except UsageError as error:
@@ -58,7 +58,7 @@ def _add(app: typer.Typer, name: str, operation: type[Operation]) -> None:
             raise
         if offline and branch is not None:
             raise UsageError("--offline looks at no database, and --branch names one", hint="leave one of them out")
-        desk.show(desk.conductor().draft(change, name=name, branch=branch, offline=offline))
+        desk.show(desk.conductor().draft(change, name=called, branch=branch, offline=offline))
 
     ours = inspect.signature(_ours, eval_str=True).parameters.values()
     parameters = [*sorted((_parameter(*each) for each in fields.items()), key=_needed_first), *ours]
@@ -75,7 +75,7 @@ def _add(app: typer.Typer, name: str, operation: type[Operation]) -> None:
     )
 
 
-def _ours(*, name: _Name = None, branch: LookAt = None, offline: _Offline = False) -> None:
+def _ours(*, called: _Name = None, branch: LookAt = None, offline: _Offline = False) -> None:
     """Take what all kinds take."""
 
 

@@ -12,16 +12,22 @@ from typing import Any
 from psycopg import errors, sql
 from psycopg.rows import dict_row
 
+from orchestrator.engine import readers, viewing
 from orchestrator.engine.connection import Connection
 from orchestrator.errors import PreconditionError, PrivilegeError
 from orchestrator.operations import Operation
-from orchestrator.sql.facts import Column, Dependent, Grant, Index, Table, Trigger
-from orchestrator.sql.identifiers import TableName, verbatim
+from orchestrator.sql.facts import Column, Dependent, Grant, Index, Rule, Table, Trigger
+from orchestrator.sql.identifiers import TableName, aside, verbatim
 from orchestrator.words import did_you_mean
 
 
-def read_tables(connection: Connection, changes: Iterable[Operation]) -> dict[TableName, Table]:
+def read_tables(connection: Connection, changes: Iterable[Operation], *, texts: bool = True) -> dict[TableName, Table]:
     """Return the facts of every table that changes concern, in their order.
+
+    Args:
+        connection: a session with the branch, in autocommit.
+        changes: of a plan.
+        texts: whether to find out how readers would read over the new columns, which may lock a table for a moment.
 
     Raises:
         PreconditionError: one of them does not exist.
@@ -32,14 +38,21 @@ def read_tables(connection: Connection, changes: Iterable[Operation]) -> dict[Ta
         using = users(connection, changed) if changed is not None else ()
         for table in (*change.tables(), *using):
             wanted.setdefault(table, []).append(change)
-    return {
+    facts = {
         table: read_table(
             connection,
             table,
             columns={name for change in own for name in change.touched(table)},
             renames=[pair for change in own if change.target == table for pair in change.renames()],
+            relations=[name for change in own for name in change.relations()],
         )
         for table, own in wanted.items()
+    }
+    return {
+        table: readers.with_readers(
+            connection, found, [move for change in wanted[table] for move in change.moves(found)], texts=texts
+        )
+        for table, found in facts.items()
     }
 
 
@@ -49,6 +62,7 @@ def read_table(
     *,
     columns: Iterable[str] = (),
     renames: Iterable[tuple[str, str]] = (),
+    relations: Iterable[TableName] = (),
 ) -> Table:
     """Return a table's facts.
 
@@ -57,6 +71,7 @@ def read_table(
         name: the table.
         columns: for which to find out what stands on them and names them.
         renames: (old, new) columns for which to find out how the indexes would read.
+        relations: names that the plan needs, for views over the table; where there are any, what these need to know.
 
     Raises:
         PreconditionError: there is no such table, or it is not one.
@@ -64,7 +79,11 @@ def read_table(
     head = _one(connection, _TABLE, [name.schema, name.name])
     if head is None:
         raise _no_table(connection, name)
+    behind = aside(name) if head["kind"] == "v" and viewing.behind(connection, name, aside(name)) else None
+    if behind is not None:
+        head = _one(connection, _TABLE, [behind.schema, behind.name]) or head
     oid = head["oid"]
+    head |= {name: tuple(head[name]) for name in ("key", "constraints")}
     found = tuple(_column(row) for row in _rows(connection, _COLUMNS, [oid]))
     names = {number: row["name"] for row in _rows(connection, _COLUMN_NUMBERS, [oid]) for number in [row["number"]]}
     table = Table(
@@ -75,11 +94,16 @@ def read_table(
         triggers=tuple(_trigger(row) for row in _rows(connection, _TRIGGERS, [oid])),
         publications=tuple(row["name"] for row in _rows(connection, _publications(connection), [oid])),
         may_suppress_triggers=_may_suppress_triggers(connection),
-        partitions=heaps(connection, name) if head["kind"] == "p" else (),
+        partitions=heaps(connection, behind or name) if head["kind"] == "p" else (),
+        tree=_tree(connection, oid),
+        rules=tuple(_rule(row) for row in _rows(connection, _RULES, [oid, oid])),
         unlike_partitions=tuple(row["why"] for row in _rows(connection, _UNLIKE_PARTITIONS, [oid])),
+        notes={row["name"]: row["note"] for row in _rows(connection, _NOTES, [oid])},
+        behind=behind,
         **head,
     )
     wanted = {*columns, *(column for pair in renames for column in pair)}
+    needed = tuple(dict.fromkeys(relations))
     return replace(
         table,
         columns=tuple(
@@ -89,6 +113,7 @@ def read_table(
         untracked={column: _untracked(connection, table, column) for column in wanted},
         tracked={column: _tracked(connection, oid, column) for column in wanted},
         twins=_twins(connection, table, tuple(renames)),
+        views=viewing.view_facts(connection, table, needed) if needed else table.views,
     )
 
 
@@ -119,6 +144,16 @@ def heaps(connection: Connection, table: TableName) -> tuple[TableName, ...]:
     )
     leaves = tuple(TableName(row["schema"], row["name"]) for row in rows if row["kind"] == "r")
     return leaves if rows else (table,)
+
+
+def _tree(connection: Connection, oid: int) -> tuple[tuple[TableName, TableName], ...]:
+    rows = _rows(connection, _PARTITIONS, [oid])
+    return tuple((TableName(row["schema"], row["name"]), TableName(row["of_schema"], row["of"])) for row in rows)
+
+
+def _rule(row: dict[str, Any]) -> Rule:
+    table = TableName(row.pop("schema"), row.pop("of"))
+    return Rule(table=table, columns=tuple(row.pop("columns")), **row)
 
 
 def _search_path(connection: Connection) -> str:
@@ -166,7 +201,13 @@ SELECT c.oid::bigint, c.relkind::text AS kind, pg_catalog.pg_get_userbyid(c.relo
   pg_catalog.row_security_active(c.oid) AS row_security,
   pg_catalog.pg_has_role(c.relowner, 'USAGE') AS may_alter,
   pg_catalog.has_schema_privilege(n.oid, 'CREATE') AS may_create_in_schema, current_user AS role,
-  (SELECT r.rolsuper FROM pg_catalog.pg_roles r WHERE r.oid = c.relowner) AS owner_is_superuser
+  (SELECT r.rolsuper FROM pg_catalog.pg_roles r WHERE r.oid = c.relowner) AS owner_is_superuser,
+  (SELECT max(e.relnatts) FROM pg_catalog.pg_class e
+   WHERE e.oid = c.oid OR e.oid IN (SELECT relid FROM pg_catalog.pg_partition_tree(c.oid)))::integer AS attributes,
+  array(SELECT a.attname::text FROM pg_catalog.pg_constraint k, pg_catalog.unnest(k.conkey) WITH ORDINALITY u (n, place)
+        JOIN pg_catalog.pg_attribute a ON a.attrelid = c.oid AND a.attnum = u.n
+        WHERE k.conrelid = c.oid AND k.contype = 'p' ORDER BY u.place) AS key,
+  array(SELECT k.conname::text FROM pg_catalog.pg_constraint k WHERE k.conrelid = c.oid ORDER BY 1) AS constraints
 FROM pg_catalog.pg_class c JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace
 WHERE n.nspname = %s AND c.relname = %s AND c.relkind IN ('r', 'p', 'v', 'm', 'f')
 """
@@ -195,23 +236,52 @@ SELECT a.attname AS name, a.attnotnull AS not_null, a.attidentity <> '' AS ident
   coalesce((SELECT pg_catalog.json_agg(pg_catalog.json_build_object('grantee',
       CASE WHEN g.grantee <> 0 THEN pg_catalog.pg_get_userbyid(g.grantee) END,
       'privilege', g.privilege_type, 'grantable', g.is_grantable))
-    FROM pg_catalog.aclexplode(a.attacl) g), '[]') AS grants
+    FROM pg_catalog.aclexplode(a.attacl) g), '[]') AS grants,
+  (SELECT k.conname FROM pg_catalog.pg_constraint k
+   WHERE k.conrelid = a.attrelid AND k.contype = 'n' AND k.conkey = ARRAY[a.attnum]) AS not_null_name
 FROM pg_catalog.pg_attribute a JOIN pg_catalog.pg_type t ON t.oid = a.atttypid
 LEFT JOIN pg_catalog.pg_attrdef d ON d.adrelid = a.attrelid AND d.adnum = a.attnum
 CROSS JOIN LATERAL (SELECT coalesce(d.adbin, t.typdefaultbin)::text AS tree) tree
 WHERE a.attrelid = %s AND a.attnum > 0 AND NOT a.attisdropped ORDER BY a.attnum
 """
 
+_PARTITIONS = """
+SELECT n.nspname AS schema, c.relname AS name, m.nspname AS of_schema, p.relname AS of
+FROM pg_catalog.pg_partition_tree(%s::bigint::pg_catalog.oid) t
+JOIN pg_catalog.pg_class c ON c.oid = t.relid JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace
+JOIN pg_catalog.pg_class p ON p.oid = t.parentrelid JOIN pg_catalog.pg_namespace m ON m.oid = p.relnamespace
+WHERE t.level > 0 ORDER BY t.level, 1, 2
+"""
+
+# pg_rewrite.ev_type: 2 UPDATE, 3 INSERT (nodes/nodes.h, CmdType).
+_RULES = """
+SELECT r.rulename AS name, n.nspname AS schema, c.relname AS of, r.is_instead AS instead,
+  CASE r.ev_type WHEN '2' THEN 'UPDATE' ELSE 'INSERT' END AS event,
+  array(SELECT DISTINCT a.attname::text FROM pg_catalog.pg_depend d
+        JOIN pg_catalog.pg_attribute a ON a.attrelid = d.refobjid AND a.attnum = d.refobjsubid
+        WHERE d.classid = 'pg_catalog.pg_rewrite'::regclass AND d.objid = r.oid AND d.refobjid = c.oid
+          AND d.refclassid = 'pg_catalog.pg_class'::regclass AND d.refobjsubid > 0 ORDER BY 1) AS columns
+FROM pg_catalog.pg_rewrite r JOIN pg_catalog.pg_class c ON c.oid = r.ev_class
+JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace
+WHERE (c.oid = %s OR c.oid IN (SELECT relid FROM pg_catalog.pg_partition_tree(%s::bigint::pg_catalog.oid)))
+  AND c.relkind IN ('r', 'p') AND r.ev_type IN ('2', '3') AND r.ev_enabled <> 'D' ORDER BY 2, 3, 1
+"""
+
 # A trigger of a partition's own has no parent; those that come from the table do (pg_trigger.tgparentid).
 _UNLIKE_PARTITIONS = """
-SELECT CASE c.relkind WHEN 'p' THEN 'partition ' || c.relname || ' is partitioned again'
-  WHEN 'f' THEN 'partition ' || c.relname || ' is a foreign table'
+SELECT CASE c.relkind WHEN 'f' THEN 'partition ' || c.relname || ' is a foreign table'
   ELSE 'trigger ' || t.tgname || ' is on partition ' || c.relname || ' alone' END AS why
 FROM pg_catalog.pg_partition_tree(%s::bigint::pg_catalog.oid) p JOIN pg_catalog.pg_class c ON c.oid = p.relid
 LEFT JOIN pg_catalog.pg_trigger t ON t.tgrelid = c.oid AND NOT t.tgisinternal AND t.tgparentid = 0
   -- before a row is written, or on certain columns
   AND (t.tgtype & 3 = 3 AND t.tgtype & 20 <> 0 OR t.tgattr <> '')
-WHERE p.level > 0 AND (c.relkind IN ('p', 'f') OR t.oid IS NOT NULL) ORDER BY 1
+WHERE p.level > 0 AND (c.relkind = 'f' OR t.oid IS NOT NULL) ORDER BY 1
+"""
+
+_NOTES = r"""
+SELECT k.conname AS name, pg_catalog.obj_description(k.oid, 'pg_constraint') AS note FROM pg_catalog.pg_constraint k
+WHERE k.conrelid = %s AND k.contype = 'c' AND k.conname LIKE '%%\_ecm'
+  AND pg_catalog.obj_description(k.oid, 'pg_constraint') IS NOT NULL ORDER BY 1
 """
 
 _COLUMN_NUMBERS = """
@@ -219,20 +289,32 @@ SELECT attnum AS number, attname AS name FROM pg_catalog.pg_attribute
 WHERE attrelid = %s AND attnum > 0 AND NOT attisdropped
 """
 
-# The definition's beginning is known to the letter, so it is cut off by its length.
-_INDEX_TAIL = """pg_catalog.substr(pg_catalog.pg_get_indexdef(i.indexrelid), 1 + pg_catalog.length(pg_catalog.format(
-  'CREATE %%sINDEX %%I ON %%s%%I.%%I', CASE WHEN i.indisunique THEN 'UNIQUE ' END, x.relname,
-  CASE WHEN x.relkind = 'I' THEN 'ONLY ' END,
-  CASE WHEN c.relpersistence = 't' THEN 'pg_temp' ELSE n.nspname END, c.relname)))"""
+# The definition's beginning is known to the letter, so it is cut off by its length. The schema of a temporary table
+# is printed as pg_temp since PostgreSQL 15, and before that by its own name.
+_INDEX_TAIL = """(
+  SELECT pg_catalog.substr(w.definition, 1 + pg_catalog.length(h.head || pg_catalog.format('%%I.%%I',
+    CASE WHEN pg_catalog.starts_with(w.definition, h.head || pg_catalog.quote_ident(n.nspname) || '.')
+      THEN n.nspname ELSE 'pg_temp' END, c.relname)))
+  FROM (SELECT pg_catalog.pg_get_indexdef(i.indexrelid) AS definition) w,
+    (SELECT pg_catalog.format('CREATE %%sINDEX %%I ON %%s', CASE WHEN i.indisunique THEN 'UNIQUE ' END, x.relname,
+      CASE WHEN x.relkind = 'I' THEN 'ONLY ' END) AS head) h)"""
 
 # Columns in expressions and predicates are found by the dependencies PostgreSQL keeps of them.
 _INDEXES = f"""
 SELECT x.relname AS name, i.indisunique AND i.indimmediate AND NOT i.indisexclusion AS unique,
   i.indisvalid AND i.indisready AS valid,
+  i.indisreplident AS replica_identity,
   pg_catalog.pg_relation_size(x.oid) AS size, {_INDEX_TAIL} AS tail,
   array(SELECT unnest FROM pg_catalog.unnest(i.indkey::int2[]) WHERE unnest > 0
         UNION SELECT d.refobjsubid::int2 FROM pg_catalog.pg_depend d WHERE d.classid = 'pg_catalog.pg_class'::regclass
-          AND d.objid = x.oid AND d.refobjid = c.oid AND d.refobjsubid > 0) AS numbers
+          AND d.objid = x.oid AND d.refobjid = c.oid AND d.refobjsubid > 0) AS numbers,
+  -- A zero stands for an expression; the columns of INCLUDE come after the keys.
+  CASE WHEN i.indpred IS NULL AND NOT 0 = ANY (i.indkey::int2[])
+    THEN array(SELECT number FROM pg_catalog.unnest(i.indkey::int2[]) WITH ORDINALITY k (number, place)
+               WHERE place <= i.indnkeyatts ORDER BY place) ELSE '{{}}' END AS keys,
+  array(SELECT pg_catalog.pg_get_indexdef(x.oid, place, false) FROM pg_catalog.generate_series(1, i.indnkeyatts) place
+        ORDER BY place) AS spelled,
+  pg_catalog.pg_get_expr(i.indpred, i.indrelid) AS predicate
 FROM pg_catalog.pg_index i JOIN pg_catalog.pg_class x ON x.oid = i.indexrelid
 JOIN pg_catalog.pg_class c ON c.oid = i.indrelid JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace
 WHERE i.indrelid = %s ORDER BY x.relname
@@ -272,7 +354,8 @@ def _publications(connection: Connection) -> str:
     more = since_15 if connection.info.server_version >= 150000 else ""  # noqa: PLR2004 - column lists, whole schemas
     return f"""
 SELECT p.pubname AS name FROM pg_catalog.pg_publication p JOIN pg_catalog.pg_class c ON c.oid = %s
-LEFT JOIN pg_catalog.pg_publication_rel r ON r.prpubid = p.oid AND r.prrelid = c.oid
+LEFT JOIN pg_catalog.pg_publication_rel r ON r.prpubid = p.oid
+  AND (r.prrelid = c.oid OR r.prrelid IN (SELECT relid FROM pg_catalog.pg_partition_tree(c.oid)))
 WHERE p.puballtables OR r.prrelid IS NOT NULL {more} GROUP BY p.pubname ORDER BY p.pubname
 """  # noqa: S608 - constants
 
@@ -293,8 +376,9 @@ def _accepts_null(connection: Connection, column: Column) -> bool:
 
 
 def _index(row: dict[str, Any], names: dict[int, str]) -> Index:
-    numbers = row.pop("numbers")
-    return Index(columns=frozenset(names[number] for number in numbers if number in names), **row)
+    numbers, keys, spelled = row.pop("numbers"), row.pop("keys"), row.pop("spelled")
+    columns = frozenset(names[number] for number in numbers if number in names)
+    return Index(columns=columns, keys=tuple(names[number] for number in keys), spelled=tuple(spelled), **row)
 
 
 def _trigger(row: dict[str, Any]) -> Trigger:
@@ -351,7 +435,9 @@ ORDER BY 2
 _TRACKED = """
 SELECT DISTINCT CASE d.classid WHEN 'pg_catalog.pg_class'::regclass THEN
     CASE c.relkind WHEN 'i' THEN 'index' WHEN 'I' THEN 'index' WHEN 'S' THEN 'sequence' ELSE 'table' END
-  WHEN 'pg_catalog.pg_constraint'::regclass THEN 'constraint' WHEN 'pg_catalog.pg_rewrite'::regclass THEN 'view'
+  WHEN 'pg_catalog.pg_constraint'::regclass THEN 'constraint'
+  WHEN 'pg_catalog.pg_rewrite'::regclass THEN CASE WHEN v.owner IS NULL THEN 'rule' ELSE 'view' END
+  WHEN 'pg_catalog.pg_publication_rel'::regclass THEN 'publication'
   WHEN 'pg_catalog.pg_policy'::regclass THEN 'policy' WHEN 'pg_catalog.pg_trigger'::regclass THEN 'trigger'
   WHEN 'pg_catalog.pg_proc'::regclass THEN 'function' WHEN 'pg_catalog.pg_statistic_ext'::regclass THEN 'statistics'
   WHEN 'pg_catalog.pg_attrdef'::regclass THEN 'generated column' ELSE 'object' END AS kind,
@@ -360,7 +446,8 @@ FROM pg_catalog.pg_depend d
 LEFT JOIN pg_catalog.pg_class c ON d.classid = 'pg_catalog.pg_class'::regclass AND c.oid = d.objid
 LEFT JOIN LATERAL (SELECT (pg_catalog.pg_identify_object(d.classid, d.objid, d.objsubid)).identity) i ON true
 LEFT JOIN LATERAL (SELECT r.ev_class::regclass::text AS owner FROM pg_catalog.pg_rewrite r
-                   WHERE d.classid = 'pg_catalog.pg_rewrite'::regclass AND r.oid = d.objid) v ON true
+                   WHERE d.classid = 'pg_catalog.pg_rewrite'::regclass AND r.oid = d.objid
+                     AND r.rulename = '_RETURN') v ON true
 WHERE d.refclassid = 'pg_catalog.pg_class'::regclass AND d.refobjid = %(oid)s
   AND d.refobjsubid = (SELECT attnum FROM pg_catalog.pg_attribute
                        WHERE attrelid = %(oid)s AND attname = %(column)s AND NOT attisdropped)

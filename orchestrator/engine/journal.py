@@ -22,7 +22,7 @@ from orchestrator.engine.leases import Lease
 from orchestrator.errors import ConfigurationError, LeaseError, PrivilegeError
 from orchestrator.plan.lifecycle import Direction, Move, Phase, Position, State
 
-HEAD = "0002"
+HEAD = "0003"
 """The newest version in `migrations/versions`; a test holds the two together."""
 
 
@@ -98,6 +98,7 @@ class SweepRecord:
     proven_rows: int = 0
     proven_filenode: int | None = None
     proven_under: dict[str, Any] | None = None
+    purpose: str = "backfill"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -308,7 +309,8 @@ def sweeps(connection: Connection, plan: str) -> tuple[SweepRecord, ...]:
     with connection.cursor(row_factory=dict_row) as cursor:
         rows = cursor.execute(
             # An older journal has fewer columns; status reads it as it is.
-            "SELECT s.*, s.filenode::bigint AS filenode FROM ecm.sweeps s WHERE plan = %s ORDER BY relation",
+            "SELECT s.*, s.filenode::bigint AS filenode FROM ecm.sweeps s WHERE plan = %s"
+            " ORDER BY started_at, relation",
             [plan],
         ).fetchall()
     known = {each.name for each in fields(SweepRecord)}
@@ -437,8 +439,12 @@ class Writer:
             self.connection.execute(
                 "DELETE FROM ecm.steps WHERE plan = %s AND phase = ANY(%s)", [self.lease.plan, undone]
             )
-        if Phase.BACKFILL in move.phases and move.direction is Direction.BACK:
-            self.connection.execute("DELETE FROM ecm.sweeps WHERE plan = %s", [self.lease.plan])
+        if move.direction is Direction.BACK:
+            # What another sweep did, or undid, it will have to do again from the first page on.
+            self.connection.execute(
+                "DELETE FROM ecm.sweeps WHERE plan = %s AND (%s OR purpose <> 'backfill')",
+                [self.lease.plan, Phase.BACKFILL in move.phases],
+            )
         self.connection.execute(
             "INSERT INTO ecm.moves"
             " (id, plan, branch, checksum, direction, phases, origin, target, actor, happened_at, data)"

@@ -78,13 +78,20 @@ def as_the_owner(connection: Connection) -> None:
     connection.execute("SET LOCAL search_path TO DEFAULT")
 
 
-def take(connection: Connection, tables: Sequence[TableName], mode: LockMode, budget: timedelta) -> None:
-    """Take locks in one statement that as a whole ends within the budget.
+def take(
+    connection: Connection,
+    tables: Sequence[TableName],
+    mode: LockMode,
+    budget: timedelta,
+    *,
+    views: Sequence[TableName] = (),
+) -> None:
+    """Take locks in one statement that as a whole ends within the budget: those on views first, with their tables.
 
     `lock_timeout` counts for each lock anew; `statement_timeout` is what bounds them together. From then on
     the locks outlive an ecm that is frozen (a suspended laptop) by no more than `UNHEARD_OF`.
     """
-    names = sql.SQL(", ").join(table.identifier for table in sorted(tables))
+    names = sql.SQL(", ").join(table.identifier for table in (*sorted(views), *sorted(tables)))
     set_local(connection, lock_timeout=milliseconds(budget), statement_timeout=milliseconds(budget * 1.1))
     connection.execute(sql.SQL("LOCK TABLE {} IN {} MODE").format(names, sql.SQL(mode.value)))
     set_local(connection, statement_timeout="0", idle_in_transaction_session_timeout=milliseconds(UNHEARD_OF))

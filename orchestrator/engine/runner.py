@@ -11,19 +11,21 @@ from datetime import timedelta
 from time import monotonic
 from typing import Any
 
-from psycopg import sql
+import psycopg
+from psycopg import errors, sql
 from tenacity import RetryCallState
 
 from orchestrator.engine import journal, leases, locks, sentry
 from orchestrator.engine.connection import Connection, Link, explained
 from orchestrator.engine.journal import Writer
 from orchestrator.engine.leases import Lease
-from orchestrator.engine.sweep import Sweeper
+from orchestrator.engine.sweep import ROUNDS, Sweeper
 from orchestrator.engine.verification import Verdict, unproven, verify
-from orchestrator.errors import LockTimeoutError, StatementFailedError
+from orchestrator.errors import EcmError, LockTimeoutError, StatementFailedError
 from orchestrator.events import Observer, PhaseStarted, Progress, StateReached, StepFinished, StepStarted
 from orchestrator.plan.lifecycle import Direction, Move, Phase, Position
 from orchestrator.plan.phases import Backfill
+from orchestrator.sql.lexer import Written
 from orchestrator.sql.steps import ConcurrentIndex, Proof, Statement, Step, Sweep, Transaction
 
 
@@ -185,7 +187,7 @@ class Runner:
                     self._run_transaction(connection, task, phase, step, complete)
                     return False
                 case ConcurrentIndex():
-                    self._run_index(connection, step, direction)
+                    self._run_index(connection, task, step)
                 case Sweep():
                     data[step.key] = self._run_sweep(task, step)
                 case Proof():
@@ -249,27 +251,50 @@ class Runner:
             leases.hold(connection, writer.lease)
             locks.set_local(connection, lock_timeout=locks.milliseconds(task.lock_timeout))
             if step.lock is not None and step.tables:
-                budget = locks.budget_for(connection, step.tables, task.lock_timeout)
+                budget = locks.budget_for(connection, (*step.views, *step.tables), task.lock_timeout)
                 asked = monotonic()
                 try:
                     with explained("lock on " + ", ".join(map(str, step.tables))):
-                        locks.take(connection, step.tables, step.lock, budget)
+                        locks.take(connection, step.tables, step.lock, budget, views=step.views)
                 finally:
                     self._waited += monotonic() - asked
             # What never committed needs no undoing; a column of that name is someone else's by now.
-            undo_nothing = direction is Direction.BACK and not writer.done(phase, Direction.FORWARD, step.key)
+            undo_nothing = (
+                direction is Direction.BACK
+                and not step.back_alone
+                and not writer.done(phase, Direction.FORWARD, step.follows or step.key)
+            )
             if not undo_nothing:
                 sentry.on_post(connection, step.kept_by, since=self._watch)
             locks.as_the_owner(connection)
             for statement in () if undo_nothing else _sent(step, direction):
                 text = statement.as_string(None)
-                with explained(step.title, statement=text):
-                    connection.execute(statement)
+                try:
+                    with explained(step.title, statement=text):
+                        connection.execute(statement)
+                except EcmError as error:
+                    raise _placed(error, statement) from error.__cause__
             writer.finish(phase, direction, step.key, lock_wait=self._waited)
             if complete is not None:
                 complete(connection)
 
-    def _run_index(self, connection: Connection, step: ConcurrentIndex, direction: Direction) -> None:
+    def _run_index(self, connection: Connection, task: Task, step: ConcurrentIndex) -> None:
+        """Build or drop an index; where rows share their values that a sweep can repair, that first, and once more."""
+        for left in reversed(range(ROUNDS)):
+            try:
+                self._build(connection, step, task.move.direction)
+                break
+            except StatementFailedError as error:
+                if not isinstance(error.__cause__, errors.UniqueViolation):
+                    raise
+                # Left as it is, it would already refuse what old writers write.
+                self._drop_remains(connection, step)
+                if step.again is None or not left:
+                    raise
+                self._run_sweep(task, step.again)
+                connection = self._link.connection
+
+    def _build(self, connection: Connection, step: ConcurrentIndex, direction: Direction) -> None:
         """Build or drop an index without holding writers back, judged by what the catalog says afterwards."""
         sent = ";\n".join(statement.as_string(None) for statement in _sent(step, direction))
         leases.hold(connection, self._lease)
@@ -333,6 +358,8 @@ class Runner:
             observer=self._observer,
             sleep=self._sleep,
         )
+        # An earlier proof's watch goes on; without one, it begins here.
+        self._watch = sentry.on_post(self._link.connection, step.kept_by) | self._watch
         outcome = sweeper.run()
         return self._measured(outcome.verdict) | outcome.measured
 
@@ -342,15 +369,35 @@ class Runner:
 
         with explained(step.title):
             self._watch |= sentry.on_post(self._link.connection, step.kept_by)
+            self._transaction(self._link.connection, lambda connection: self._even(connection, task, step))
             verdict = verify(self._link, step, workers=task.backfill.workers, progress=progress)
         if verdict.mismatches:
-            raise unproven(verdict)
+            raise unproven(verdict, step)
         return self._measured(verdict)
+
+    def _even(self, connection: Connection, task: Task, step: Proof) -> None:
+        """Do what comes before a proof; it locks rows that the application wants, and gives way to it."""
+        if step.evening:
+            leases.hold(connection, self._lease)
+            longest = min(task.lock_timeout, locks.deadlock_timeout(connection) / 4)
+            locks.set_local(connection, lock_timeout=locks.milliseconds(longest))
+            self._each(connection, step.evening)
 
     def _measured(self, verdict: Verdict) -> dict[str, Any]:
         connection = self._link.connection
         self._transaction(connection, lambda again: self._writer(again).verified())
         return {"table": str(verdict.table), "rows": verdict.rows, "mismatches": verdict.mismatches}
+
+
+def _placed(error: EcmError, statement: Statement) -> EcmError:
+    """Return an error with the place in the plan of its statement, where the plan's author wrote that."""
+    if not isinstance(statement, Written):
+        return error
+    cause = error.__cause__
+    position = cause.diag.statement_position if isinstance(cause, psycopg.Error) else None
+    place = statement.place(int(position) if position else None)
+    _, _, why = error.message.rpartition(": ") if cause is None else ("", "", str(cause).splitlines()[0])
+    return type(error)(f"{place}: {why}", details=error.details, hint=error.hint)
 
 
 def _sent(step: Step, direction: Direction) -> tuple[Statement, ...]:

@@ -141,7 +141,7 @@ class Sweeper:
         return tuple(
             record
             for record in self.link.do(lambda connection: journal.sweeps(connection, self.plan))
-            if record.relation in names
+            if record.relation in names and record.purpose == self.step.purpose
         )
 
     def _forget(self) -> None:
@@ -149,8 +149,8 @@ class Sweeper:
             with connection.transaction():
                 leases.hold(connection, self.writer(connection).lease)
                 connection.execute(
-                    "DELETE FROM ecm.sweeps WHERE plan = %s AND relation = ANY(%s)",
-                    [self.plan, [record.relation for record in self._records()]],
+                    "DELETE FROM ecm.sweeps WHERE plan = %s AND purpose = %s AND relation = ANY(%s)",
+                    [self.plan, self.step.purpose, [record.relation for record in self._records()]],
                 )
 
         self.link.do(forget)
@@ -166,7 +166,8 @@ class Sweeper:
                     page=record.proven_page, rows=record.proven_rows, filenode=record.proven_filenode
                 )
                 for record in self._records()
-                if record.proven_under == under
+                # What is right by other rows may have stopped being so since it was looked at.
+                if record.proven_under == under and not any(each.drifts for each in self.step.mappings)
             }
 
             def keep(heap: TableName, proven: Proven) -> None:
@@ -196,8 +197,16 @@ class Sweeper:
             leases.hold(connection, self.writer(connection).lease)
             connection.execute(
                 "UPDATE ecm.sweeps SET proven_page = %s, proven_rows = %s, proven_filenode = %s, proven_under = %s"
-                " WHERE plan = %s AND relation = %s",
-                [proven.page, proven.rows, proven.filenode, Jsonb(under), self.plan, _named(heap)],
+                " WHERE plan = %s AND relation = %s AND purpose = %s",
+                [
+                    proven.page,
+                    proven.rows,
+                    proven.filenode,
+                    Jsonb(under),
+                    self.plan,
+                    _named(heap),
+                    self.step.purpose,
+                ],
             )
 
     def _measured(self, taken: _Taken) -> dict[str, Any]:
@@ -278,9 +287,16 @@ class _HeapSweep:
     def _relation(self) -> str:
         return _named(self.heap)
 
+    @property
+    def _mine(self) -> tuple[str, str, str]:
+        """The key of its checkpoint in the journal."""
+        return self.sweeper.plan, self._relation, self.sweeper.step.purpose
+
     def _found(self) -> SweepRecord | None:
         records = self.sweeper.link.do(lambda connection: journal.sweeps(connection, self.sweeper.plan))
-        return next((record for record in records if record.relation == self._relation), None)
+        return next(
+            (record for record in records if (self.sweeper.plan, record.relation, record.purpose) == self._mine), None
+        )
 
     def _begin(self, round_number: int) -> SweepRecord:
         """Count the pages and start at the first."""
@@ -290,16 +306,16 @@ class _HeapSweep:
                 leases.hold(connection, self.sweeper.writer(connection).lease)
                 connection.execute(
                     "INSERT INTO ecm.sweeps"
-                    " (plan, relation, filenode, pages, next_page, rows, round, started_at, updated_at, measured)"
-                    " VALUES (%s, %s, %s::pg_catalog.int8::pg_catalog.oid, %s, 0, 0, %s,"
+                    " (plan, relation, purpose, filenode, pages, next_page, rows, round, started_at, updated_at,"
+                    " measured)"
+                    " VALUES (%s, %s, %s, %s::pg_catalog.int8::pg_catalog.oid, %s, 0, 0, %s,"
                     " pg_catalog.clock_timestamp(), pg_catalog.clock_timestamp(), %s)"
-                    " ON CONFLICT (plan, relation) DO UPDATE SET filenode = excluded.filenode,"
+                    " ON CONFLICT (plan, relation, purpose) DO UPDATE SET filenode = excluded.filenode,"
                     " pages = excluded.pages, next_page = 0, round = excluded.round,"
                     " updated_at = excluded.updated_at, proven_page = 0, proven_rows = 0, proven_filenode = NULL,"
                     " proven_under = NULL",
                     [
-                        self.sweeper.plan,
-                        self._relation,
+                        *self._mine,
                         catalog.filenode(connection, self.heap),
                         pages(connection, self.heap),
                         round_number,
@@ -382,8 +398,8 @@ class _HeapSweep:
         with connection.transaction():
             leases.hold(connection, self.sweeper.writer(connection).lease)
             connection.execute(
-                "UPDATE ecm.sweeps SET rows = rows + %s WHERE plan = %s AND relation = %s",
-                [more, self.sweeper.plan, self._relation],
+                "UPDATE ecm.sweeps SET rows = rows + %s WHERE plan = %s AND relation = %s AND purpose = %s",
+                [more, *self._mine],
             )
 
     def _passes(self, connection: Connection, record: SweepRecord) -> int:
@@ -489,6 +505,7 @@ class _HeapSweep:
                     "rows": rows + reckoning.owed,
                     "plan": self.sweeper.plan,
                     "of": self._relation,
+                    "purpose": self.sweeper.step.purpose,
                 },
             ).fetchone()
             if after is None or after[0] != filenode:
@@ -505,8 +522,8 @@ class _HeapSweep:
                 connection.execute(
                     "UPDATE ecm.sweeps SET next_page = pages, rows = %s, throttled_by = NULL, workers = 0,"
                     " rows_per_second = NULL, eta_seconds = NULL, eta_at_most = NULL,"
-                    " updated_at = pg_catalog.clock_timestamp() WHERE plan = %s AND relation = %s",
-                    [record.rows, self.sweeper.plan, self._relation],
+                    " updated_at = pg_catalog.clock_timestamp() WHERE plan = %s AND relation = %s AND purpose = %s",
+                    [record.rows, *self._mine],
                 )
 
         self.sweeper.link.do(finish)
@@ -540,7 +557,7 @@ class _HeapSweep:
                 connection.execute(
                     "UPDATE ecm.sweeps SET throttled_by = %s, signals = %s, workers = %s, share_in_place = %s,"
                     " rows_per_second = %s, eta_seconds = %s, eta_at_most = %s,"
-                    " updated_at = pg_catalog.clock_timestamp() WHERE plan = %s AND relation = %s",
+                    " updated_at = pg_catalog.clock_timestamp() WHERE plan = %s AND relation = %s AND purpose = %s",
                     [
                         held_by,
                         Jsonb([vars(reading) for reading in readings]),
@@ -549,8 +566,7 @@ class _HeapSweep:
                         progress.rows_per_second,
                         progress.eta_seconds,
                         progress.eta_at_most,
-                        self.sweeper.plan,
-                        self._relation,
+                        *self._mine,
                     ],
                 )
 
@@ -628,11 +644,12 @@ def _with_rows(record: SweepRecord, rows: int) -> SweepRecord:
 _IN_PLACE = "SELECT pg_catalog.pg_stat_get_xact_tuples_hot_updated(%s::pg_catalog.regclass)"
 
 _CHECKPOINT = """
-WITH mine AS (SELECT FROM ecm.sweeps WHERE plan = %(plan)s AND relation = %(of)s FOR NO KEY UPDATE SKIP LOCKED),
+WITH mine AS (SELECT FROM ecm.sweeps WHERE plan = %(plan)s AND relation = %(of)s AND purpose = %(purpose)s
+  FOR NO KEY UPDATE SKIP LOCKED),
 kept AS (
   UPDATE ecm.sweeps SET next_page = greatest(next_page, %(page)s), rows = rows + %(rows)s,
     updated_at = pg_catalog.clock_timestamp()
-  WHERE plan = %(plan)s AND relation = %(of)s AND EXISTS (SELECT FROM mine)
+  WHERE plan = %(plan)s AND relation = %(of)s AND purpose = %(purpose)s AND EXISTS (SELECT FROM mine)
   RETURNING 1
 )
 SELECT pg_catalog.pg_relation_filenode(%(of)s::pg_catalog.regclass)::pg_catalog.int8,

@@ -8,11 +8,12 @@ trigger, and what is written under the trigger is right.
 import threading
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from datetime import timedelta
 from functools import partial
 from time import monotonic
 from typing import Any
 
-from psycopg import sql
+from psycopg import errors, sql
 
 from orchestrator.engine import catalog, locks
 from orchestrator.engine.connection import Connection, Link
@@ -62,6 +63,10 @@ class Verdict:
     """Rows that are right, but whose new side would not come again from the old one. None, for a copy."""
     expressions: tuple[str, ...] = ()
     """What has to hold in every row, for a person."""
+    advice: tuple[str, ...] = ()
+    """What to do about rows that are not right, where that is not the same for all."""
+    in_place: bool = False
+    """Whether rows have one side only, which something is demanded of."""
 
 
 def pages(connection: Connection, table: TableName) -> int:
@@ -145,6 +150,8 @@ def verify(
         samples=tuple(samples[:SAMPLES]),
         not_invertible=sum(verdict.not_invertible for verdict in verdicts),
         expressions=tuple(line for mapping in proof.mappings for line in mapping.says),
+        advice=tuple(mapping.advice for mapping in proof.mappings if mapping.advice is not None),
+        in_place=all(mapping.in_place for mapping in proof.mappings),
     )
 
 
@@ -261,12 +268,57 @@ class _Tally:
         )
 
 
-def unproven(verdict: Verdict) -> VerificationError:
-    """Return the error for a table with rows whose two sides differ."""
+def glance(connection: Connection, proof: Proof, *, seconds: float) -> Verdict | None:
+    """Look for wrong rows all at once, before anything is begun; None where that takes too long.
+
+    Args:
+        connection: a session with the branch.
+        proof: the table, and what must hold in each of its rows.
+        seconds: the longest look.
+    """
+    proof = replace(proof, mappings=tuple(mapping.at_once for mapping in proof.mappings))
+    everything, until = sql.SQL("true"), monotonic() + seconds
+    rows = mismatches = 0
+    samples: list[Sample] = []
+    try:
+        for heap in catalog.heaps(connection, proof.table):
+            with connection.transaction():
+                left = timedelta(seconds=max(0.001, until - monotonic()))
+                locks.set_local(connection, statement_timeout=locks.milliseconds(left))
+                locks.as_the_owner(connection)
+                counted_rows, wrong, *_ = connection.execute(proof.count(heap, everything)).fetchone() or (0, 0)
+                rows, mismatches = rows + counted_rows, mismatches + wrong
+                if wrong and len(samples) < SAMPLES:
+                    samples += _samples(connection, proof, heap, everything, SAMPLES - len(samples))
+    except errors.QueryCanceled:
+        return None
+    return Verdict(
+        table=proof.table,
+        rows=rows,
+        mismatches=mismatches,
+        samples=tuple(samples),
+        not_invertible=0,
+        expressions=tuple(line for mapping in proof.mappings for line in mapping.says),
+        in_place=True,
+    )
+
+
+def unproven(verdict: Verdict, proof: Proof | None = None) -> VerificationError:
+    """Return the error for a table with rows whose two sides differ, or that lack what is demanded of them."""
+    if verdict.in_place:
+        return VerificationError(
+            f"{verdict.mismatches:,} of {counted(verdict.rows, 'row')} of {verdict.table} do not have"
+            f" {listed(verdict.expressions)}",
+            details=[sample.line for sample in verdict.samples],
+            hint="set these rows right, or have the plan repair them (using), then run the same command again",
+        )
+    complaint = proof.complaint if proof and proof.complaint else "the two sides differ"
     return VerificationError(
-        f"the two sides differ in {verdict.mismatches:,} of {counted(verdict.rows, 'row')} of {verdict.table}",
+        f"{complaint} in {verdict.mismatches:,} of {counted(verdict.rows, 'row')} of {verdict.table}",
         details=[*(sample.line for sample in verdict.samples), f"each row should have {listed(verdict.expressions)}"],
-        hint="something writes past the sync trigger (a disabled trigger, a trigger of your own): set these rows right,"
+        hint=(proof.remedy if proof else "")
+        or "; ".join(verdict.advice)
+        or "something writes past the sync trigger (a disabled trigger, a trigger of your own): set these rows right,"
         " then run the same command again",
     )
 

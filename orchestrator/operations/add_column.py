@@ -16,7 +16,7 @@ from orchestrator.errors import EcmError, PreconditionError
 from orchestrator.operations import constraints, trying
 from orchestrator.operations.base import ColumnField, Guide, NewColumnField, Operation, TableField, taken
 from orchestrator.sql.facts import Dependent, Table
-from orchestrator.sql.identifiers import NAME_BYTES, TableName, bounded, verbatim
+from orchestrator.sql.identifiers import NAME_BYTES, TableName, bounded, verbatim, words
 from orchestrator.sql.mapping import Filling, Value
 from orchestrator.sql.steps import ConcurrentIndex, Statement, Step
 from orchestrator.sql.sync import Ddl
@@ -132,6 +132,11 @@ class AddColumn(Operation):
     @override
     def claims(self) -> frozenset[tuple[str, str]]:
         return frozenset({(str(self.target), self.column)})
+
+    @override
+    def mentions(self) -> frozenset[tuple[str, str]]:
+        expressions = (each for each in (self._filled_with, self.check) if each is not None)
+        return frozenset((str(self.target), word) for word in words(*expressions))
 
     @override
     def made(self) -> tuple[str, ...]:

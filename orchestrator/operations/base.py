@@ -5,6 +5,7 @@ sweep, the proof, the order of things) is added by `orchestrator.plan.compile`.
 """
 
 from abc import ABC, abstractmethod
+from collections.abc import Iterable
 from collections.abc import Mapping as Dictionary
 from dataclasses import dataclass
 from typing import Annotated, ClassVar
@@ -15,6 +16,8 @@ from orchestrator.errors import EcmError, PreconditionError
 from orchestrator.sql.facts import Dependent, Table
 from orchestrator.sql.identifiers import NAME_BYTES, SYSTEM_COLUMNS, SYSTEM_SCHEMAS, TableName
 from orchestrator.sql.mapping import Mapping
+from orchestrator.sql.readers import Move
+from orchestrator.sql.script import Outright
 from orchestrator.sql.steps import Statement, Step
 from orchestrator.sql.sync import Ddl
 from orchestrator.words import did_you_mean
@@ -24,6 +27,8 @@ def _a_table_of_yours(value: str) -> str:
     table = TableName.parse(value)
     if table.schema in SYSTEM_SCHEMAS:
         raise ValueError(f"{table} is not a table of yours: schema {table.schema} belongs to PostgreSQL or ecm")
+    if table.schema.startswith("pg_temp"):
+        raise ValueError(f"{table} is a temporary table: it is there for the session that made it, and for no other")
     return str(table)
 
 
@@ -41,12 +46,35 @@ def _fits_a_name(value: str) -> str:
     return value
 
 
+def _a_name_for_a_table(value: str) -> str:
+    _a_table_of_yours(value)
+    _fits_a_name(TableName.parse(value).name)
+    return value
+
+
 TableField = Annotated[str, Field(min_length=1), AfterValidator(_a_table_of_yours)]
 """A table in a plan: table or schema.table, never one of PostgreSQL's or ecm's."""
+NewTableField = Annotated[str, Field(min_length=1), AfterValidator(_a_name_for_a_table)]
+"""The name that a table is to have, with or without its schema."""
 ColumnField = Annotated[str, Field(min_length=1), AfterValidator(_a_plain_column)]
 """A column in a plan, by its exact name."""
 NewColumnField = Annotated[ColumnField, AfterValidator(_fits_a_name)]
 """The name of a column that is to be made."""
+
+
+WHOLE = ""
+"""In a claim, instead of a column: all of the table, whatever its columns are."""
+
+Claim = tuple[str, str]
+"""A table, as a plan writes it, and a column of it or `WHOLE`."""
+
+
+def overlaps(one: Iterable[Claim], other: Iterable[Claim]) -> frozenset[Claim]:
+    """Return what two sets of claims both hold: what is in both, and what is of a table that either holds whole."""
+    mine, theirs = frozenset(one), frozenset(other)
+    whole = {table for table, column in mine | theirs if column == WHOLE}
+    shared = whole & {table for table, _ in mine} & {table for table, _ in theirs}
+    return (mine & theirs) | {(table, column) for table, column in mine | theirs if table in shared}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -142,15 +170,42 @@ class Operation(BaseModel, ABC):
         return None
 
     @abstractmethod
-    def claims(self) -> frozenset[tuple[str, str]]:
-        """Every (table, column) it changes or makes; two changes under way may not share one."""
+    def claims(self) -> frozenset[Claim]:
+        """Every (table, column) it changes or makes, or whole table; changes under way may not overlap."""
+
+    def alongside(self, other: "Operation") -> str | None:
+        """Why a change of a table that this one claims whole cannot be in the same plan; None where it can."""
+        return f"it changes all of {self.target}" if overlaps(self.claims(), other.claims()) else None
+
+    comes_last: ClassVar[bool] = False
+    """Whether it comes after the other changes of its tables, because those name them as they are until then."""
+
+    def mentions(self) -> frozenset[tuple[str, str]]:
+        """Every (table, word) of its expressions: no other plan may take a column away that they look at."""
+        return frozenset()
 
     standing: ClassVar[str] = "was made on the new column while both versions ran"
-    """What is said of something that keeps contract from dropping a column."""
+    """What is said of something that keeps contract from dropping a column, or a view."""
+    goes_along: ClassVar[str] = "this would go with the column, or keep it from going"
+    """What contract would do to it."""
+    by_view: ClassVar[str] = ""
+    """What expand does, where that is done by a view."""
 
     def touched(self, table: TableName) -> frozenset[str]:
         """The columns of one of its tables that it changes or makes."""
-        return frozenset(column for name, column in self.claims() if name == str(table))
+        return frozenset(column for name, column in self.claims() if name == str(table) and column != WHOLE)
+
+    def relations(self) -> tuple[TableName, ...]:
+        """Names of tables or views that it needs besides those of its tables, or instead of them."""
+        return ()
+
+    def begun(self, facts: Table) -> bool:
+        """Whether expand ran, as far as the facts tell."""
+        return any(facts.column(new) for new in self.made())
+
+    def expanded(self, facts: Table) -> Table:
+        """Return the facts of a table as they are once expand ran, for a change that comes last: pure, idempotent."""
+        return facts
 
     @abstractmethod
     def made(self) -> tuple[str, ...]:
@@ -184,6 +239,14 @@ class Operation(BaseModel, ABC):
     def standing_on(self, facts: Table) -> tuple[Dependent, ...]:
         """What stands on something contract drops and would go with it; contract waits until it is gone."""
 
+    def outright(self) -> Outright | None:
+        """What it does to the database as a whole, besides what it does to each of its tables."""
+        return None
+
+    def written(self) -> Dictionary[str, str]:
+        """Statements in the words of the plan's author, by their key in the plan: for a linter to read."""
+        return {}
+
     def before_expand(self, facts: Table) -> tuple[Step, ...]:
         """What is tried out before anything is touched; steps of their own."""
         return ()
@@ -208,6 +271,26 @@ class Operation(BaseModel, ABC):
         """Return the facts of a table as they are before readers are moved: the way back from `switched`."""
         return facts
 
+    def moves(self, facts: Table) -> tuple[Move, ...]:
+        """Which columns' readers the switch moves, and to which; asked before these readers are in the facts."""
+        return ()
+
+    def before_switch(self, facts: Table) -> tuple[Step, ...]:
+        """What is built between the proof and the switch, as late as can be; steps of their own."""
+        return ()
+
+    def after_switch(self, facts: Table) -> tuple[Step, ...]:
+        """What follows the switch, or rather comes before it on the way back; steps of their own."""
+        return ()
+
+    def demands(self, facts: Table) -> tuple[Mapping, ...]:
+        """What every row has to be like, and nothing makes so; it is proven before anything is touched, and later."""
+        return ()
+
+    def hold(self, facts: Table) -> tuple[Step, ...]:
+        """What has PostgreSQL refuse new rows that break a rule, before the others are repaired for the last time."""
+        return ()
+
     def before_contract(self, facts: Table) -> tuple[Step, ...]:
         """What readies the new side for contract, once nobody writes the old one; steps of their own."""
         return ()
@@ -224,22 +307,38 @@ class Operation(BaseModel, ABC):
         """What a rollback does before it takes away what expand made: steps of their own, under the trigger."""
         return ()
 
+    def locked_first(self, facts: Table) -> tuple[TableName, ...]:
+        """Views over its tables that are there: locked before these, which is the order of those who use them."""
+        return ()
+
     def also_locked(self, facts: Table) -> tuple[TableName, ...]:
         """What its transactions lock besides its tables, so that it is asked for with them, in one statement."""
         return ()
+
+
+def moves_readers(change: Operation) -> bool:
+    """Whether a change has names mean something else from migrate reads on."""
+    return type(change).switch is not Operation.switch
+
+
+def absent(facts: Table, name: str) -> tuple[EcmError, ...]:
+    """Return why a column of that name cannot be changed: there is none."""
+    if facts.column(name) is not None:
+        return ()
+    return (
+        PreconditionError(
+            f"column {name} of {facts.name} does not exist",
+            details=[did_you_mean(name, (column.name for column in facts.columns))],
+            hint="correct `column` in the plan",
+        ),
+    )
 
 
 def unusable(facts: Table, name: str) -> tuple[EcmError, ...]:
     """Return why the column of that name cannot be the old side of a change: it is not there, or nobody writes it."""
     column, where = facts.column(name), f"{facts.name}.{name}"
     if column is None:
-        return (
-            PreconditionError(
-                f"column {name} of {facts.name} does not exist",
-                details=[did_you_mean(name, (column.name for column in facts.columns))],
-                hint="correct `column` in the plan",
-            ),
-        )
+        return (missing(facts, name),)
     found: list[EcmError] = []
     if column.generated:
         found.append(
@@ -266,6 +365,15 @@ def unusable(facts: Table, name: str) -> tuple[EcmError, ...]:
             )
         )
     return tuple(found)
+
+
+def missing(facts: Table, name: str) -> PreconditionError:
+    """Return the error for a column that is not there."""
+    return PreconditionError(
+        f"column {name} of {facts.name} does not exist",
+        details=[did_you_mean(name, (column.name for column in facts.columns))],
+        hint="correct `column` in the plan",
+    )
 
 
 def taken(facts: Table, name: str) -> tuple[EcmError, ...]:

@@ -11,10 +11,10 @@ from pydantic import BaseModel, ConfigDict, Field
 from typing_extensions import override
 
 from orchestrator.errors import EcmError, PreconditionError
-from orchestrator.operations import constraints, trying
+from orchestrator.operations import constraints, dropping, trying
 from orchestrator.operations.base import Guide, NewColumnField, Operation, TableField, guide_to, taken, unusable
 from orchestrator.sql.facts import Column, Dependent, Table
-from orchestrator.sql.identifiers import TableName, verbatim
+from orchestrator.sql.identifiers import TableName, verbatim, words
 from orchestrator.sql.mapping import Conversion, Value
 from orchestrator.sql.steps import Statement, Step
 from orchestrator.sql.sync import Ddl
@@ -26,9 +26,6 @@ Expression = Annotated[str, Field(min_length=1)]
 _IN_SHORT = re.compile(
     r"(?P<column>\w+)\s+(?P<type>[^=]+?)(?P<not_null>\s+not\s+null)?\s*=\s*(?P<using>.+)", re.IGNORECASE | re.DOTALL
 )
-
-_GOES_WITH_ITS_COLUMN = frozenset({"index", "statistics", "sequence"})
-"""What DROP COLUMN takes along by itself, as the direct DDL does ("ALTER TABLE", DROP COLUMN)."""
 
 
 class MadeColumn(BaseModel):
@@ -127,6 +124,12 @@ class Converting(Operation):
         return frozenset((str(self.target), column) for column in (*self.sources, *self.made()))
 
     @override
+    def mentions(self) -> frozenset[tuple[str, str]]:
+        ways_back = (way for way in map(self.back, self.sources) if way is not None)
+        found = words(*(result.using for result in self.results), *ways_back)
+        return frozenset((str(self.target), word) for word in found)
+
+    @override
     def made(self) -> tuple[str, ...]:
         return tuple(result.column for result in self.results)
 
@@ -136,16 +139,7 @@ class Converting(Operation):
             *(error for name in self.made() for error in taken(facts, name)),
             *(error for name in self.sources for error in unusable(facts, name)),
             *self._never_given(facts),
-            *(
-                PreconditionError(
-                    f"trigger {trigger.name} on {facts.name} fires on UPDATE OF {name}, which contract drops",
-                    details=["PostgreSQL does not drop a column that a trigger names"],
-                    hint="make the trigger without a list of columns",
-                )
-                for trigger in facts.triggers
-                for name in self.sources
-                if name in trigger.update_of
-            ),
+            *dropping.named_by_triggers(facts, self.sources),
         )
 
     def _never_given(self, facts: Table) -> Iterable[EcmError]:
@@ -157,12 +151,7 @@ class Converting(Operation):
                     details=["its values come from a sequence, so they follow from nothing that a writer gives"],
                     hint="drop the identity first, if the column is really to go",
                 )
-            if column and column.not_null and column.default is None and self.back(name) is None:
-                yield PreconditionError(
-                    f"{facts.name}.{name} is NOT NULL, and new writers do not give it",
-                    details=["without reverse there is nothing to put there, and their rows would be refused"],
-                    hint="give reverse in the plan, or drop the NOT NULL first",
-                )
+            yield from dropping.never_given(facts, name, reverse=self.back(name))
 
     @override
     def warnings(self, facts: Table) -> tuple[str, ...]:
@@ -178,19 +167,11 @@ class Converting(Operation):
 
     @override
     def unfollowed(self, facts: Table) -> tuple[Dependent, ...]:
-        return (
-            *(each for name in self.sources for each in facts.untracked.get(name, ())),
-            *self.standing_on(facts),
-        )
+        return dropping.unfollowed(facts, self.sources)
 
     @override
     def standing_on(self, facts: Table) -> tuple[Dependent, ...]:
-        return tuple(
-            Dependent(kind=each.kind, name=each.name, why=f"it stands on {name}, which contract drops")
-            for name in self.sources
-            for each in facts.tracked.get(name, ())
-            if each.kind not in _GOES_WITH_ITS_COLUMN and not _is_own_constraint(each, facts)
-        )
+        return dropping.standing_on(facts, self.sources)
 
     @override
     def mappings(self, facts: Table) -> tuple[Conversion, ...]:
@@ -251,10 +232,9 @@ class Converting(Operation):
 
     @override
     def contract(self, facts: Table) -> tuple[Statement, ...]:
-        table = self.target.identifier
         return (
             *(statement for name in self._required for statement in constraints.not_null(facts, name)),
-            *(sql.SQL("ALTER TABLE {} DROP COLUMN {}").format(table, sql.Identifier(name)) for name in self.sources),
+            *dropping.statements(facts, self.sources),
         )
 
     @property
@@ -275,7 +255,3 @@ class Converting(Operation):
 
 def _constant_default(column: Column | None) -> str | None:
     return column.default if column is not None and column.default_is_constant else None
-
-
-def _is_own_constraint(dependent: Dependent, facts: Table) -> bool:
-    return dependent.kind == "constraint" and dependent.name.endswith(f" on {facts.name.qualified}")

@@ -7,6 +7,7 @@ them follow by themselves, and the end schema is that of a plain RENAME COLUMN.
 """
 
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Annotated, ClassVar, Literal
 
 from psycopg import sql
@@ -45,6 +46,8 @@ class RenameColumn(Operation):
         if self.column == self.to:
             raise ValueError(f"column and to are both {self.to!r}; there is nothing to rename")
         return self
+
+    goes_along: ClassVar[str] = "contract drops that column and renames the original, and this would go with it"
 
     @property
     @override
@@ -137,6 +140,12 @@ class RenameColumn(Operation):
             statements=tuple(statements),
             inverse=(sql.SQL("ALTER TABLE {} DROP COLUMN IF EXISTS {}").format(table, new),),
         )
+
+    @override
+    def expanded(self, facts: Table) -> Table:
+        if facts.column(self.to):
+            return facts
+        return replace(facts, columns=(*facts.columns, replace(self._column(facts), name=self.to)))
 
     @override
     def standing_on(self, facts: Table) -> tuple[Dependent, ...]:

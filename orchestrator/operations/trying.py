@@ -9,16 +9,17 @@ from orchestrator.sql.identifiers import verbatim
 from orchestrator.sql.mapping import Value
 from orchestrator.sql.steps import Statement, Transaction
 
-_ROWS = 10_000
+ROWS = 10_000
 """On how many rows expressions are tried."""
 
 
-def first(facts: Table, values: Iterable[Value]) -> Transaction:
+def first(facts: Table, values: Iterable[Value], *, kept: bool = False) -> Transaction:
     """Return the step that asks PostgreSQL what it makes of new columns' types and expressions.
 
     Args:
         facts: of the table that gets the columns.
         values: the columns.
+        kept: whether they are there already, so that their types are what they are.
     """
     values = tuple(values)
     names = " and ".join(value.column for value in values)
@@ -30,14 +31,14 @@ def first(facts: Table, values: Iterable[Value]) -> Transaction:
         if value.expression is not None
     ]
     tried = sql.SQL('SELECT {} FROM (SELECT {} FROM ONLY {} LIMIT {}) AS "row"').format(
-        sql.SQL(", ").join(computed), columns, heap.identifier, sql.Literal(_ROWS)
+        sql.SQL(", ").join(computed), columns, heap.identifier, sql.Literal(ROWS)
     )
     return Transaction(
         key=f"try {names}",
-        title=f"try the type and the value of {names} on rows that are there",
+        title=f"try {'the value' if kept else 'the type and the value'} of {names} on rows that are there",
         tables=(facts.name,),
         lock=None,
-        statements=(*(_no_domain(value.type) for value in values), *((tried,) if computed else ())),
+        statements=(*(_no_domain(value.type) for value in values if not kept), *((tried,) if computed else ())),
         inverse=(),
         note="reads only",
     )

@@ -15,13 +15,26 @@ from psycopg import sql
 
 from orchestrator.errors import EcmError, PreconditionError, PrivilegeError
 from orchestrator.operations import Operation
+from orchestrator.plan import shapes
+from orchestrator.plan.facade import changes
 from orchestrator.plan.lifecycle import Phase
 from orchestrator.plan.model import Plan
 from orchestrator.sql import sync
 from orchestrator.sql.facts import Dependent, Index, Table, Trigger
 from orchestrator.sql.identifiers import TableName, bounded, verbatim
 from orchestrator.sql.mapping import Mapping, Truth
-from orchestrator.sql.steps import ConcurrentIndex, LockMode, Proof, Statement, Step, Sweep, SyncTrigger, Transaction
+from orchestrator.sql.script import Locks, Outright, strongest
+from orchestrator.sql.steps import (
+    RESTORE,
+    ConcurrentIndex,
+    LockMode,
+    Proof,
+    Statement,
+    Step,
+    Sweep,
+    SyncTrigger,
+    Transaction,
+)
 from orchestrator.sql.sync import Ddl
 from orchestrator.words import listed
 
@@ -30,17 +43,22 @@ Facts = Dictionary[TableName, Table]
 
 def tables(plan: Plan) -> tuple[TableName, ...]:
     """Return the tables a plan names as those it changes, each once, in the plan's order."""
-    return tuple(dict.fromkeys(chain.from_iterable(change.tables() for change in plan.changes)))
+    return tuple(dict.fromkeys(chain.from_iterable(change.tables() for change in changes(plan))))
 
 
 def synced(plan: Plan) -> tuple[TableName, ...]:
     """Return the tables a plan names that a sync trigger keeps in step from expand until contract."""
-    return tuple(dict.fromkeys(chain.from_iterable(change.synced() for change in plan.changes)))
+    return tuple(dict.fromkeys(chain.from_iterable(change.synced() for change in changes(plan))))
 
 
 def mappings(plan: Plan, facts: Table) -> tuple[Mapping, ...]:
     """Return every mapping of a plan on one table."""
     return tuple(chain.from_iterable(change.mappings(facts) for change in _on(plan, facts)))
+
+
+def _filling(plan: Plan, facts: Table) -> tuple[Mapping, ...]:
+    """The mappings that have something to say of rows that were there before."""
+    return tuple(mapping for mapping in mappings(plan, facts) if mapping.fills)
 
 
 def _in_step(plan: Plan, facts: Facts) -> Iterable[Table]:
@@ -53,8 +71,27 @@ def _each(plan: Plan, facts: Facts) -> Iterable[tuple[Operation, Table]]:
     return ((change, table) for table in facts.values() for change in _on(plan, table))
 
 
+def has_two_sides(plan: Plan, facts: Facts) -> bool:
+    """Whether any row has an old and a new side until contract."""
+    return any(_in_step(plan, facts))
+
+
 def _news(plan: Plan, facts: Table) -> tuple[str, ...]:
     return tuple(name for mapping in mappings(plan, facts) for name in mapping.news)
+
+
+def _made(plan: Plan, facts: Table) -> tuple[str, ...]:
+    """The columns that are there only since expand."""
+    return tuple(
+        name
+        for mapping in mappings(plan, facts)
+        for name in (mapping.scaffolding if mapping.in_place else mapping.news)
+    )
+
+
+def _in_place(plan: Plan, facts: Table) -> tuple[Mapping, ...]:
+    """The mappings of a table that change values where they stand."""
+    return tuple(mapping for mapping in mappings(plan, facts) if mapping.in_place)
 
 
 def steps(plan: Plan, phase: Phase, facts: Facts) -> tuple[Step, ...]:
@@ -82,16 +119,57 @@ def undo(plan: Plan, phase: Phase, facts: Facts, *, filled: bool) -> tuple[Step,
     if phase is not Phase.EXPAND:
         return backward
     # A new column that someone dropped by hand holds nothing that could be lost.
-    there = tuple(table.name for table in _in_step(plan, facts) if all(map(table.column, _news(plan, table))))
+    there = tuple(
+        table.name
+        for table in _in_step(plan, facts)
+        if _filling(plan, table) and all(map(table.column, _made(plan, table)))
+    )
     kept = tuple(chain.from_iterable(_kept(plan, facts[table]) for table in there))
+    repaired = tuple(table for table in map(facts.__getitem__, there) if _in_place(plan, table))
     return (
+        *_withdrawal(plan, repaired),
         *(
-            replace(proof, unfilled_too=not filled)
-            for proof in proofs(plan, facts, "nothing is lost: find no row whose new side alone holds its value")
+            replace(proof, unfilled_too=not filled, giving_up=True)
+            for proof in proofs(
+                plan, facts, "nothing is lost: find no row whose new side alone holds its value", two_sided=True
+            )
             if proof.table in there
         ),
         *(step for change, table in _each(plan, facts) for step in change.before_withdrawal(table)),
+        *(_restoration(plan, table) for table in repaired),
         *(replace(step, kept_by=kept) if isinstance(step, Transaction) else step for step in backward),
+    )
+
+
+def _withdrawal(plan: Plan, repaired: tuple[Table, ...]) -> Iterable[Step]:
+    """Return what ends the repair of rows, so that they can have their own values back.
+
+    The lock waits for every writer under way: whoever comes after runs the functions as they are from here on.
+    """
+    if repaired:
+        yield Transaction(
+            key="withdraw",
+            title="repair nothing any more",
+            tables=tuple(chain.from_iterable(table.lockable for table in repaired)),
+            lock=LockMode.SHARE_ROW_EXCLUSIVE,
+            statements=(),
+            inverse=tuple(
+                function for table in repaired for function in sync.withdraw(plan.plan, table, mappings(plan, table))
+            ),
+            note="replaces the triggers' functions",
+            follows="expand",
+        )
+
+
+def _restoration(plan: Plan, facts: Table) -> Sweep:
+    withdrawn = tuple(mapping.withdrawn for mapping in _in_place(plan, facts))
+    return replace(
+        _sweep(plan, facts),
+        key=f"restore {facts.name}",
+        title=f"give repaired rows of {facts.name} their own values back",
+        mappings=withdrawn,
+        touch=None,
+        purpose=RESTORE,
     )
 
 
@@ -99,7 +177,9 @@ def problems(plan: Plan, phase: Phase, facts: Facts) -> tuple[EcmError, ...]:
     """Return everything in a branch's catalog that stands in the way of beginning a phase there."""
     match phase:
         case Phase.EXPAND:
-            own = (error for table in facts.values() for error in (*_privileges(table), *_unfollowed(plan, table)))
+            own = (
+                error for table in facts.values() for error in (*_privileges(plan, table), *_unfollowed(plan, table))
+            )
             suppressible = (error for table in facts.values() for error in _suppressible(plan, table))
             return (*unfit(plan, facts), *own, *suppressible)
         case Phase.CONTRACT:
@@ -114,13 +194,20 @@ def problems(plan: Plan, phase: Phase, facts: Facts) -> tuple[EcmError, ...]:
 
 
 def _standing(plan: Plan, facts: Facts) -> tuple[tuple[Operation, Dependent], ...]:
-    """Return what would go with a column that contract drops and is not ecm's own, with the change that drops it."""
-    ours = {TableName(twin.table.schema, twin.name) for table in facts.values() for twin in _twins(plan, table)}
+    """Return what would go with what contract drops and is not ecm's own, with the change that drops it."""
+    ours = {
+        *(
+            ("index", TableName(twin.table.schema, twin.name))
+            for table in facts.values()
+            for twin in _twins(plan, table)
+        ),
+        *(("view", view.name) for table in facts.values() for view in table.views.views),
+    }
     return tuple(
         (change, dependent)
         for change, table in _each(plan, facts)
         for dependent in change.standing_on(table)
-        if not (dependent.kind == "index" and TableName.parse(dependent.name) in ours)
+        if dependent.kind not in ("index", "view") or (dependent.kind, TableName.parse(dependent.name)) not in ours
     )
 
 
@@ -130,7 +217,10 @@ def unfit(plan: Plan, facts: Facts) -> tuple[EcmError, ...]:
         problem
         for table in facts.values()
         for problem in (
-            *_unsuitable(table),
+            *_unsuitable(plan, table),
+            *shapes.no_room(table, _on(plan, table)),
+            *shapes.early_rules(table, _on(plan, table)),
+            *_at_odds(plan, table),
             *(error for change in _on(plan, table) for error in change.problems(table)),
         )
     )
@@ -192,26 +282,29 @@ def _warnings(plan: Plan, facts: Table) -> Iterable[str]:
 def _in_the_way(plan: Plan, change: Operation, dependent: Dependent) -> EcmError:
     return PreconditionError(
         f"{dependent.kind} {dependent.name} {change.standing}",
-        details=["this would go with the column, or keep it from going"]
-        if not change.renames()
-        else ["contract drops that column and renames the original, and this would go with it"],
-        hint=f"drop it, advance {plan.plan}, and make it again",
+        details=[change.goes_along],
+        hint=dependent.remedy or f"drop it, advance {plan.plan}, and make it again",
     )
 
 
-def _unsuitable(facts: Table) -> Iterable[EcmError]:
-    """What ecm does not change, and why."""
+def _unsuitable(plan: Plan, facts: Table) -> Iterable[EcmError]:
+    """What ecm does not change, and why. What has to do with columns, or rows, does not matter where none change."""
+    columns = any(change.touched(facts.name) or change.synced() for change in _on(plan, facts))
     reasons = {
         "a view": facts.kind == "v",
         "a materialized view": facts.kind == "m",
         "a foreign table": facts.kind == "f",
-        "a partition: change the table it belongs to": facts.is_partition,
-        "part of an inheritance tree: a write to a parent does not fire a child's trigger": facts.inherits,
-        "a typed table: its columns belong to its type": facts.of_type,
+        "a partition: change the table it belongs to": columns and facts.is_partition,
+        "part of an inheritance tree: a write to a parent does not fire a child's trigger": columns and facts.inherits,
+        "a typed table: its columns belong to its type": columns and facts.of_type,
     }
+    faced = any(facts.name in change.relations() for change in _on(plan, facts))
+    reasons["behind a view of ecm's until another plan contracts"] = facts.behind is not None and not faced
     for reason, applies in reasons.items():
         if applies:
             yield PreconditionError(f"{facts.name} is {reason}", hint="ecm changes ordinary and partitioned tables")
+    if not columns:
+        return
     for why in facts.unlike_partitions:
         yield PreconditionError(
             f"{facts.name} cannot be changed as one table: {why}",
@@ -227,7 +320,18 @@ def _unsuitable(facts: Table) -> Iterable[EcmError]:
             )
 
 
-def _privileges(facts: Table) -> Iterable[EcmError]:
+def _at_odds(plan: Plan, facts: Table) -> Iterable[EcmError]:
+    """A change of a type, say, names no table; on which of them it meets another change is in the catalog alone."""
+    for last in (change for change in _on(plan, facts) if change.comes_last):
+        for why in filter(None, (last.alongside(other) for other in _on(plan, facts) if other is not last)):
+            yield PreconditionError(
+                f"two changes of {facts.name} cannot move together: {why}",
+                hint="put one of them in a plan of its own, for afterwards",
+            )
+
+
+def _privileges(plan: Plan, facts: Table) -> Iterable[EcmError]:
+    filled = any(change.synced() for change in _on(plan, facts))
     role = sql.Identifier(facts.role).as_string(None)
     if not facts.may_alter:
         owner = sql.Identifier(facts.owner).as_string(None)
@@ -241,10 +345,10 @@ def _privileges(facts: Table) -> Iterable[EcmError]:
     if not facts.may_create_in_schema:
         schema = sql.Identifier(facts.name.schema).as_string(None)
         yield PrivilegeError(
-            f"role {facts.role} may not create indexes in schema {facts.name.schema}",
+            f"role {facts.role} may not create {'indexes' if filled else 'views'} in schema {facts.name.schema}",
             hint=f"GRANT CREATE ON SCHEMA {schema} TO {role}",
         )
-    if facts.row_security:
+    if facts.row_security and filled:
         yield PrivilegeError(
             f"row-level security of {facts.name} applies to role {facts.role}, and would hide rows from the backfill",
             hint="connect as the owner (without FORCE ROW LEVEL SECURITY) or as a role with BYPASSRLS",
@@ -311,7 +415,7 @@ def _written_since(plan: Plan, facts: Table) -> Iterable[EcmError]:
 
 def _misnamed(plan: Plan, facts: Facts) -> Iterable[str]:
     """Entries of `acknowledge` that mean nothing, told before the plan begins: a typing error, most likely."""
-    begun = any(table.column(new) for change, table in _each(plan, facts) for new in change.made())
+    begun = any(change.begun(table) for change, table in _each(plan, facts))
     found = {each.name for table in facts.values() for each in _left_to_the_person(plan, table)}
     for name in () if begun else plan.expand.acknowledge:
         if name.partition("(")[0] not in found:
@@ -319,7 +423,7 @@ def _misnamed(plan: Plan, facts: Facts) -> Iterable[str]:
 
 
 def _on(plan: Plan, facts: Table) -> tuple[Operation, ...]:
-    return tuple(change for change in plan.changes if change.concerns(facts))
+    return tuple(sorted((each for each in changes(plan) if each.concerns(facts)), key=lambda each: each.comes_last))
 
 
 def sync_triggers(plan: Plan, facts: Facts, truth: Truth = Truth.OLD) -> tuple[SyncTrigger, ...]:
@@ -340,28 +444,58 @@ def _lockable(plan: Plan, facts: Facts) -> tuple[TableName, ...]:
     return tuple(dict.fromkeys(names))
 
 
+def _views(plan: Plan, facts: Facts) -> tuple[TableName, ...]:
+    return tuple(dict.fromkeys(view for change, table in _each(plan, facts) for view in change.locked_first(table)))
+
+
 def _trigger(plan: Plan, facts: Table) -> Ddl:
     pairs = mappings(plan, facts)
     return sync.install(plan.plan, facts, pairs) if pairs else Ddl(statements=(), inverse=())
 
 
+def _outright(plan: Plan) -> tuple[Outright, ...]:
+    return tuple(found for change in plan.changes if (found := change.outright()) is not None)
+
+
+def _locked(plan: Plan, facts: Facts, outright: Iterable[Locks]) -> tuple[tuple[TableName, ...], LockMode | None]:
+    """Return what a phase's transaction locks first: what the plan's author wrote may do with less than ecm itself."""
+    found = tuple(outright)
+    ours = _lockable(plan, facts)
+    tables = tuple(dict.fromkeys((*ours, *chain.from_iterable(each.tables for each in found))))
+    return tables, LockMode.ACCESS_EXCLUSIVE if ours else strongest(each.mode for each in found)
+
+
+def _with_locks(note: str, outright: Iterable[Locks], *, ours: bool) -> str:
+    """Return what is said of a transaction; the note is left out where there is nothing of ecm's own in it."""
+    lines = tuple(chain.from_iterable(each.lines for each in outright))
+    return "\n".join((*((note,) if ours or not lines else ()), *lines))
+
+
 def _expand(plan: Plan, facts: Facts) -> tuple[Step, ...]:
-    parts = [
-        part
-        for table in facts.values()
-        for part in (*(change.expand(table) for change in _on(plan, table)), _trigger(plan, table))
-    ]
+    written = _outright(plan)
+    tables, lock = _locked(plan, facts, (each.expand_locks for each in written))
+    parts = [Ddl(statements=each.expand, inverse=each.inverse) for each in written]
+    parts += [part for table in facts.values() for part in (*_expansions(plan, table), _trigger(plan, table))]
     return (
         *(step for change, table in _each(plan, facts) for step in change.before_expand(table)),
-        Transaction(
-            key="expand",
-            title=_expands(plan, facts),
-            tables=_lockable(plan, facts),
-            lock=LockMode.ACCESS_EXCLUSIVE,
-            statements=tuple(chain.from_iterable(part.statements for part in parts)),
-            inverse=tuple(chain.from_iterable(part.inverse for part in reversed(parts))),
-            note="catalog only: nothing is rewritten, whatever the table's size",
+        *demanded(plan, facts),
+        *_unless_empty(
+            Transaction(
+                key="expand",
+                title=_expands(plan, facts),
+                tables=tables,
+                views=_views(plan, facts),
+                lock=lock,
+                statements=tuple(chain.from_iterable(part.statements for part in parts)),
+                inverse=tuple(chain.from_iterable(part.inverse for part in reversed(parts))),
+                note=_with_locks(
+                    "catalog only: nothing is rewritten, whatever the table's size",
+                    (each.expand_locks for each in written),
+                    ours=len(parts) > len(written),
+                ),
+            )
         ),
+        *chain.from_iterable(each.after_expand for each in written),
     )
 
 
@@ -384,8 +518,21 @@ def _contracts(plan: Plan, facts: Facts) -> str:
     return f"take {kept} away, and {endings}" if kept else endings
 
 
+def _unless_empty(step: Transaction) -> tuple[Step, ...]:
+    """Return a step where there is anything to do in it; else no lock is asked for."""
+    return (step,) if step.statements else ()
+
+
+def _expansions(plan: Plan, facts: Table) -> Iterable[Ddl]:
+    """What each change of a table does in expand; one that comes last does it to what the others left."""
+    for change in _on(plan, facts):
+        yield change.expand(facts)
+        facts = change.expanded(facts)
+
+
 def _backfill(plan: Plan, facts: Facts) -> tuple[Step, ...]:
-    return tuple(_sweep(plan, table) for table in _in_step(plan, facts))
+    """Fill the tables that have a new side; the other side of one in another table is only read."""
+    return tuple(_sweep(plan, table) for table in _in_step(plan, facts) if _filling(plan, table) and _news(plan, table))
 
 
 def _sweep(plan: Plan, facts: Table) -> Sweep:
@@ -393,16 +540,38 @@ def _sweep(plan: Plan, facts: Table) -> Sweep:
     kept, suppressed = _kept(plan, facts), plan.backfill.user_triggers == "suppress"
     facts = replace(facts, triggers=tuple(t for t in facts.triggers if not suppressed or _fires_always(t)))
     touch = sync.touchable(facts, pairs) if sync.by_column(facts, pairs) else None
+    if touch is None:
+        # No trigger of the table's own is on a column that only this plan knows.
+        touch = next((name for mapping in pairs if mapping.by_trigger for name in mapping.news), None)
     return Sweep(
         key=f"sweep {facts.name}",
-        title=f"fill {listed(_news(plan, facts))} in every row of {facts.name}",
+        title=f"{_verbs(pairs)} {listed(_news(plan, facts))} in every row of {facts.name}",
         table=facts.name,
-        mappings=pairs,
+        mappings=_filling(plan, facts),
         spared=None if touch or sync.meddlers(facts) else sync.trigger_name(plan.plan, facts.name),
         touch=touch,
         kept_by=kept,
         note="in batches of pages; each batch commits with its own checkpoint",
     )
+
+
+def _verbs(pairs: tuple[Mapping, ...]) -> str:
+    return " and ".join(sorted({"repair" if mapping.in_place else "fill" for mapping in pairs}))
+
+
+def _again(plan: Plan, facts: Facts, purpose: str) -> Iterable[Sweep]:
+    """Return sweeps of the tables whose rows can come to break a rule by what happens to other rows."""
+    for table in _in_step(plan, facts):
+        drifting = tuple(mapping for mapping in _in_place(plan, table) if mapping.drifts)
+        if drifting:
+            yield replace(
+                _sweep(plan, table),
+                key=f"sweep {table.name} again",
+                title=f"repair what came to break a rule in {table.name} since",
+                mappings=drifting,
+                touch=None,
+                purpose=purpose,
+            )
 
 
 def _fires_always(trigger: Trigger) -> bool:
@@ -431,8 +600,11 @@ def _migrate_reads(plan: Plan, facts: Facts) -> tuple[Step, ...]:
         *chain.from_iterable(_twin_steps(plan, table) for table in before.values()),
         *statistics,
         *(step for change, table in _each(plan, before) for step in change.before_reads(table)),
+        *_again(plan, before, Phase.MIGRATE_READS),
         *proofs(plan, before, "before readers come: find no row whose two sides differ", closing=True),
+        *(step for change, table in _each(plan, before) for step in change.before_switch(table)),
         *_switch(plan, before),
+        *(step for change, table in _each(plan, before) for step in change.after_switch(table)),
     )
 
 
@@ -461,6 +633,7 @@ def _switch(plan: Plan, before: Facts) -> tuple[Step, ...]:
             if catalog
             else "the new side wins from now on where a statement writes both",
             tables=_lockable(plan, before) if catalog else tuple(before),
+            views=_views(plan, before) if catalog else (),
             lock=LockMode.ACCESS_EXCLUSIVE if catalog else None,
             statements=(*catalog, *functions),
             inverse=(
@@ -495,14 +668,14 @@ def _twins(plan: Plan, facts: Table) -> tuple[ConcurrentIndex, ...]:
 def _twin_steps(plan: Plan, facts: Table) -> Iterable[Step]:
     """Return what builds the twins without holding writers back.
 
-    PostgreSQL builds none concurrently on a partitioned table: so one on each partition, and one that holds them
-    together in the end ("CREATE INDEX", on ONLY; "ALTER INDEX", ATTACH PARTITION).
+    PostgreSQL builds none concurrently on a partitioned table: so one on each partition that holds rows, and those
+    that hold them together in the end ("CREATE INDEX", on ONLY; "ALTER INDEX", ATTACH PARTITION).
     """
     for twin in _twins(plan, facts):
         if facts.kind != "p":
             yield twin
             continue
-        parts = [
+        yield from (
             replace(
                 twin,
                 key=f"{twin.key} on {partition}",
@@ -511,31 +684,40 @@ def _twin_steps(plan: Plan, facts: Table) -> Iterable[Step]:
                 name=bounded(twin.name, partition.name),
             )
             for partition in facts.partitions
-        ]
-        yield from parts
-        whole = sql.Identifier(facts.name.schema, twin.name)
-        yield Transaction(
-            key=twin.key,
-            title=f"hold the indexes of the partitions together in {twin.name}",
-            tables=facts.lockable,
-            lock=LockMode.ACCESS_EXCLUSIVE,
-            statements=(
+        )
+        yield _held_together(twin, facts)
+
+
+def _held_together(twin: ConcurrentIndex, facts: Table) -> Transaction:
+    def index(table: TableName) -> TableName:
+        return TableName(table.schema, twin.name if table == facts.name else bounded(twin.name, table.name))
+
+    return Transaction(
+        key=twin.key,
+        title=f"hold the indexes of the partitions together in {twin.name}",
+        tables=facts.lockable,
+        lock=LockMode.ACCESS_EXCLUSIVE,
+        statements=(
+            *(
                 sql.SQL("CREATE {unique}INDEX {name} ON ONLY {table}{tail}").format(
                     unique=sql.SQL("UNIQUE " if twin.unique else ""),
-                    name=sql.Identifier(twin.name),
-                    table=facts.name.identifier,
+                    name=sql.Identifier(index(table).name),
+                    table=table.identifier,
                     tail=verbatim(twin.tail),
-                ),
-                *(
-                    sql.SQL("ALTER INDEX {} ATTACH PARTITION {}").format(
-                        whole, sql.Identifier(part.table.schema, part.name)
-                    )
-                    for part in parts
-                ),
+                )
+                for table in (facts.name, *facts.partitioned_again)
             ),
-            inverse=(sql.SQL("DROP INDEX IF EXISTS {}").format(whole),),
-            note="catalog only; " + twin.note,
-        )
+            # From the leaves up: an index is valid once those beneath it are.
+            *(
+                sql.SQL("ALTER INDEX {} ATTACH PARTITION {}").format(
+                    index(parent).identifier, index(partition).identifier
+                )
+                for partition, parent in reversed(facts.tree)
+            ),
+        ),
+        inverse=(sql.SQL("DROP INDEX IF EXISTS {}").format(index(facts.name).identifier),),
+        note="catalog only; " + twin.note,
+    )
 
 
 def _names_taken(plan: Plan, facts: Table) -> Iterable[EcmError]:
@@ -556,41 +738,89 @@ def _functions(plan: Plan, facts: Facts, truth: Truth) -> tuple[Statement, ...]:
 
 
 def _contract(plan: Plan, facts: Facts) -> tuple[Step, ...]:
-    statements = (
+    written = _outright(plan)
+    tables, lock = _locked(plan, facts, (each.contract_locks for each in written))
+    own = (
         *chain.from_iterable(_trigger(plan, table).inverse for table in facts.values()),
         *chain.from_iterable(change.clear(table) for change, table in _each(plan, facts)),
         *chain.from_iterable(change.contract(table) for change, table in _each(plan, facts)),
     )
+    again = {sweep.table: sweep for sweep in _again(plan, facts, Phase.CONTRACT)}
     return (
+        *(step for change, table in _each(plan, facts) for step in change.hold(table)),
+        *again.values(),
         *proofs(plan, facts, "for the last time: find no row whose two sides differ", closing=True),
-        *(step for change, table in _each(plan, facts) for step in change.before_contract(table)),
-        Transaction(
-            key="contract",
-            title=_contracts(plan, facts),
-            tables=_lockable(plan, facts),
-            lock=LockMode.ACCESS_EXCLUSIVE,
-            statements=statements,
-            inverse=(),
-            note="catalog only; this cannot be rolled back",
-            reversible=False,
-            kept_by=sync_triggers(plan, facts, Truth.NEW),
+        *(
+            replace(step, again=again.get(table.name)) if isinstance(step, ConcurrentIndex) else step
+            for change, table in _each(plan, facts)
+            for step in change.before_contract(table)
+        ),
+        *chain.from_iterable(each.before_contract for each in written),
+        *_unless_empty(
+            Transaction(
+                key="contract",
+                title=_contracts(plan, facts),
+                tables=tables,
+                views=_views(plan, facts),
+                lock=lock,
+                statements=(*own, *chain.from_iterable(each.contract for each in written)),
+                inverse=(),
+                note=_with_locks(
+                    "catalog only; this cannot be rolled back",
+                    (each.contract_locks for each in written),
+                    ours=bool(own),
+                ),
+                reversible=False,
+                kept_by=sync_triggers(
+                    plan, {name: table for name, table in facts.items() if _filling(plan, table)}, Truth.NEW
+                ),
+            )
         ),
     )
 
 
-def proofs(plan: Plan, facts: Facts, title: str, *, closing: bool = False) -> tuple[Proof, ...]:
+def proofs(
+    plan: Plan, facts: Facts, title: str, *, closing: bool = False, two_sided: bool = False
+) -> tuple[Proof, ...]:
     """Return the scan of each table that says whether the two sides follow from one another.
 
-    With `closing`, the new side also has to be as it must be after contract.
+    With `closing`, the new side also has to be as it must be after contract. With `two_sided`, what is changed in
+    place is left out: it has no side that could be lost.
     """
+    wanted = {
+        table.name: tuple(
+            each for each in (*_filling(plan, table), *_demands(plan, table)) if not (two_sided and each.in_place)
+        )
+        for table in facts.values()
+    }
     return tuple(
         Proof(
-            key=f"proof {table.name}",
+            key=f"proof {name}",
             title=title,
-            table=table.name,
-            mappings=mappings(plan, table),
-            kept_by=_kept(plan, table),
+            table=name,
+            mappings=found,
+            kept_by=_kept(plan, facts[name]) if mappings(plan, facts[name]) else (),
             closing=closing,
         )
-        for table in _in_step(plan, facts)
+        for name, found in wanted.items()
+        if found
+    )
+
+
+def _demands(plan: Plan, facts: Table) -> tuple[Mapping, ...]:
+    return tuple(chain.from_iterable(change.demands(facts) for change in _on(plan, facts)))
+
+
+def demanded(plan: Plan, facts: Facts) -> tuple[Proof, ...]:
+    """Return the scans for what every row has to be like before anything is touched."""
+    return tuple(
+        Proof(
+            key=f"proof {table.name} is ready",
+            title="before anything is touched: find no row that breaks what nothing repairs",
+            table=table.name,
+            mappings=found,
+        )
+        for table in facts.values()
+        for found in [_demands(plan, table)]
+        if found
     )

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from typing import Annotated, Any, Literal, TypeVar, cast, get_args, get_origin
 
 from pydantic import BaseModel, ValidationError
+from pydantic.fields import FieldInfo
 
 from orchestrator.errors import InvalidFileError
 from orchestrator.plan.yaml_reader import Path, Place, Problem, Tree, UnreadableError, read
@@ -162,7 +163,7 @@ class _Spot:
         return f"{_dotted(self.path)}: {message}" if self.path else message
 
     def unknown_key(self) -> str:
-        known = list(self.parent.model_fields) if self.parent else []
+        known = list(_keys(self.parent)) if self.parent else []
         name = str(self.path[-1])
         return f"unknown key {_short(name)}{self.within(self.path[:-1])}{_or_else(name, known, 'its keys are')}"
 
@@ -193,12 +194,17 @@ def _plain(shape: Any) -> Any:
 def _below(shape: Any, step: str | int) -> Any:
     """Return the type of a model's field, a mapping's value or a list's entry; None where that is unknown."""
     if isinstance(shape, type) and issubclass(shape, BaseModel):
-        field = shape.model_fields.get(str(step))
+        field = _keys(shape).get(str(step))
         return field.annotation if field else None
     arguments = get_args(shape)
     if not arguments:
         return None
     return arguments[0] if isinstance(step, int) else arguments[-1]
+
+
+def _keys(model: type[BaseModel]) -> Mapping[str, FieldInfo]:
+    """Return a model's fields by the keys that a file has for them."""
+    return {field.alias or name: field for name, field in model.model_fields.items()}
 
 
 def _kind(shape: Any) -> str | None:

@@ -69,10 +69,8 @@ class Case:
     soak: timedelta = timedelta(0)
     state_since: datetime | None = None
     now: datetime | None = None
-    open_plans: tuple[str, ...] = field(default=())
-    """Other plans under way on this branch that touch the same columns."""
-    shared: Mapping[str, tuple[str, ...]] = field(default_factory=dict[str, tuple[str, ...]])
-    """By plan: the columns, as table.column, as far as they can be named."""
+    open_plans: Mapping[str, tuple[str, ...]] = field(default_factory=dict[str, tuple[str, ...]])
+    """Other plans under way on this branch that touch the same columns, with these, as table.column."""
     paused_by: str | None = None
     """Who asked the backfill to pause, where somebody did."""
 
@@ -132,12 +130,10 @@ def _required_ahead(case: Case) -> Iterable[Reason]:
 
 
 def _no_neighbour(case: Case) -> Iterable[Reason]:
-    for other in case.open_plans:
-        shared = case.shared.get(other)
-        touches = f"changes {listed(shared)} too" if shared else "touches the same columns"
+    for other, shared in case.open_plans.items():
         yield Reason(
             code="overlap",
-            message=f"{other} is under way on {case.branch} and {touches}",
+            message=f"{other} is under way on {case.branch} and changes {listed(shared)} too",
             remedy=f"ecm advance {other} --branch {case.branch}",
             subject=other,
         )

@@ -6,11 +6,13 @@ text a branch is on.
 """
 
 from collections.abc import Mapping
+from itertools import combinations
 from typing import Annotated, Self, cast
 
-from pydantic import BeforeValidator, Field, field_validator
+from pydantic import BeforeValidator, Field, field_validator, model_validator
 
 from orchestrator.operations import KINDS, AnyOperation
+from orchestrator.operations.base import WHOLE, overlaps
 from orchestrator.plan.phases import (
     PHASE_SETTINGS,
     Backfill,
@@ -53,17 +55,32 @@ class Plan(Settings):
     @field_validator("changes")
     @classmethod
     def _each_column_once(cls, changes: tuple[AnyOperation, ...]) -> tuple[AnyOperation, ...]:
-        owners: dict[tuple[str, str], int] = {}
+        apart = "put one of them in a plan of its own, for afterwards"
         problems: list[tuple[tuple[str | int, ...], str]] = []
-        for index, change in enumerate(changes):
-            for table, column in sorted(change.claims()):
-                owner = owners.setdefault((table, column), index)
-                if owner != index:
-                    message = f"changes[{index}] and changes[{owner}] both change or make column {table}.{column}"
-                    problems.append(((index,), f"{message}; put one of them in a plan of its own, for afterwards"))
+        for (owner, first), (index, second) in combinations(enumerate(changes), 2):
+            both = f"changes[{index}] and changes[{owner}]"
+            shared = [
+                f"{both} both change or make {f'column {table}.{column}' if column != WHOLE else table}"
+                for table, column in sorted(first.claims() & second.claims())
+            ]
+            if not shared and overlaps(first.claims(), second.claims()):
+                holder, other = (first, second) if _holds_whole(first) else (second, first)
+                why = holder.alongside(other)
+                shared = [f"{both} cannot move together: {why}"] if why else []
+            problems += [((index,), f"{message}; {apart}") for message in shared]
         if problems:
             raise misplaced(problems)
         return changes
+
+    @model_validator(mode="after")
+    def _a_facade_for_renames(self) -> Self:
+        others = () if self.expand.strategy != "facade" else _no_renames(self.changes)
+        if others:
+            raise misplaced(
+                (("changes", index), f"strategy: facade shows a column under two names, and {kind} makes another value")
+                for index, kind in others
+            )
+        return self
 
     def phase(self, name: str) -> PhaseSettings:
         """Return a phase's settings by its key (`expand`, `backfill`, `migrate_reads`, `contract`).
@@ -85,8 +102,19 @@ class Plan(Settings):
             defaults: `Project.defaults`; each key that was given goes to every phase that has it.
         """
         given = {name: cast("object", getattr(defaults, name)) for name in defaults.model_fields_set}
+        if _no_renames(self.changes):
+            given.pop("strategy", None)  # a facade is for plans that only rename
         filled = {name: _filled(self.phase(name), given) for name in PHASE_SETTINGS}
         return self.model_copy(update=filled)
+
+
+def _no_renames(changes: tuple[AnyOperation, ...]) -> tuple[tuple[int, str], ...]:
+    """Return (index, kind) of the changes that a view cannot show."""
+    return tuple((n, each.kind) for n, each in enumerate(changes) if each.kind not in ("rename_column", "rename_table"))
+
+
+def _holds_whole(change: AnyOperation) -> bool:
+    return any(column == WHOLE for _, column in change.claims())
 
 
 def _filled(settings: PhaseSettings, given: Mapping[str, object]) -> PhaseSettings:

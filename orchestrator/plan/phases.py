@@ -88,8 +88,8 @@ class PhaseSettings(Settings):
 class Expand(PhaseSettings):
     """The new structure appears beside the old one; both are written from here on."""
 
-    strategy: Literal["copy"] = "copy"
-    """How both versions are kept: a second column that holds a copy."""
+    strategy: Literal["copy", "facade"] = "copy"
+    """How both versions are kept: a second column that holds a copy, or (renames only) a view in the table's place."""
     dual_write: Literal["trigger"] = "trigger"
     """Who writes both sides: a trigger in the database."""
     acknowledge: tuple[str, ...] = ()

@@ -60,22 +60,28 @@ class Notes:
     Attributes:
         about: what the phase is for this plan, a sentence.
         offered: lines of YAML to take the `#` from, below the phase's key.
+        why: why the phase's settings are what they are, a sentence.
     """
 
     about: Dictionary[str, str] = field(default_factory=dict[str, str])
     offered: Dictionary[str, tuple[str, ...]] = field(default_factory=dict[str, tuple[str, ...]])
+    why: Dictionary[str, str] = field(default_factory=dict[str, str])
 
     @classmethod
-    def of(cls, change: Operation, *, unfollowed: Iterable[Dependent] = ()) -> Self:
+    def of(
+        cls, change: Operation, *, unfollowed: Iterable[Dependent] = (), why: Dictionary[str, str] | None = None
+    ) -> Self:
         """Return the notes for a plan of one change.
 
         Args:
             change: the change.
             unfollowed: what was found that ecm cannot bring along; it is named, and left to the person to acknowledge.
+            why: by phase, why its settings are what they are.
         """
         found = tuple(dict.fromkeys(unfollowed))
         check = change.suggested_check()
         return cls(
+            why=why or {},
             about={phase: guide.about for phase, guide in change.guide().items()},
             offered={
                 "expand": _to_acknowledge(found) if found else (),
@@ -119,7 +125,8 @@ def _sections(plan: Plan, notes: Notes) -> Iterator[str]:
         offered = notes.offered.get(phase, ())
         if values.get(phase) or offered:
             said = _yaml({phase: values[phase]}) if values.get(phase) else f"{phase}:\n"
-            comment = _comment(notes.about.get(phase) or settings.__doc__ or "")
+            words = (notes.about.get(phase) or settings.__doc__ or "", notes.why.get(phase, ""))
+            comment = "".join(_comment(each) for each in words if each)
             yield comment + said + "".join(f"  # {_printable(line)}\n" for line in offered)
 
 

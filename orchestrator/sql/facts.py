@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from typing import Literal, Self
 
 from orchestrator.sql.identifiers import TableName
+from orchestrator.sql.readers import Reader
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -47,6 +48,8 @@ class Column:
     grants: tuple[Grant, ...]
     accepts_null: bool = True
     """Whether its type does; only a domain may not."""
+    not_null_name: str | None = None
+    """The name of the constraint that makes it NOT NULL, which has one since PostgreSQL 18."""
 
     @classmethod
     def plain(cls, name: str, type_name: str) -> Self:
@@ -80,6 +83,16 @@ class Index:
     """Its definition from ` USING` on."""
     size: int
     """Bytes."""
+    primary: bool = False
+    """Whether it is the primary key's."""
+    replica_identity: bool = False
+    """Whether logical replication tells rows apart by it (ALTER TABLE, REPLICA IDENTITY USING INDEX)."""
+    keys: tuple[str, ...] = ()
+    """Its key columns in their order, where there is an entry for every row, by columns and no expressions."""
+    spelled: tuple[str, ...] = ()
+    """Its keys as PostgreSQL writes them: columns, quoted where they have to be, or expressions."""
+    predicate: str | None = None
+    """Which rows it has, where not all."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -104,6 +117,18 @@ class Trigger:
 
 
 @dataclass(frozen=True, kw_only=True)
+class Rule:
+    """A rule on INSERT or UPDATE of a table or of one of its partitions ("CREATE RULE")."""
+
+    name: str
+    table: TableName
+    event: Literal["INSERT", "UPDATE"]
+    instead: bool
+    columns: tuple[str, ...]
+    """The table's columns that it looks at."""
+
+
+@dataclass(frozen=True, kw_only=True)
 class Dependent:
     """Something that names a column where PostgreSQL does not track it, or that stands on it."""
 
@@ -113,7 +138,58 @@ class Dependent:
     """schema.object, as `expand.acknowledge` takes it."""
     why: str
     names_it: bool = True
-    """Whether it fails when the column's name is gone; otherwise it minds the second column until contract."""
+    """Whether it fails when the old name is gone; otherwise it minds what is there until contract."""
+    remedy: str | None = None
+    """What to do about it, where that is not to drop it and make it again."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class View:
+    """A view of ecm's own over a table, as it is found."""
+
+    name: TableName
+    grants: tuple[Grant, ...]
+    column_grants: dict[str, tuple[Grant, ...]] = field(default_factory=dict[str, tuple[Grant, ...]])
+    additions: tuple[Dependent, ...] = ()
+    """What was made on it, and would go with it."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class ViewFacts:
+    """What a view over a table has to carry, and who would notice that it is a view. Read where a plan makes one."""
+
+    with_users_rights: bool = True
+    """Whether a view can act with the rights of who uses it (security_invoker, PostgreSQL 15)."""
+    merges: bool = True
+    """Whether MERGE goes through a view (PostgreSQL 17)."""
+    policed: bool = False
+    """Whether the table has row-level security, for whomever."""
+    owner_may_create: bool = True
+    """Whether the table's owner may create in its schema."""
+    grants: tuple[Grant, ...] = ()
+    """Privileges on the whole table, those of its owner apart."""
+    owner_grants: tuple[Grant, ...] | None = None
+    """The owner's, where some were taken from it; None where it has them all."""
+    given_by_default: tuple[str | None, ...] = ()
+    """Roles to whom the connected role's default privileges would give something on a view that it makes."""
+    naming: tuple[Dependent, ...] = ()
+    """Functions that name the table where PostgreSQL does not track it."""
+    typed: tuple[Dependent, ...] = ()
+    """Functions and columns of the table's row type: a view's is another."""
+    asking: tuple[Dependent, ...] = ()
+    """Trigger functions that ask for the table's name."""
+    replicated: tuple[str, ...] = ()
+    """Publications that send the table, and subscriptions that fill it."""
+    occupied: tuple[Dependent, ...] = ()
+    """Relations that have one of the names the plan needs and are not ecm's own."""
+    views: tuple[View, ...] = ()
+    """ecm's own views over the table."""
+    statements: tuple[str, ...] | None = None
+    """Statements on the table that do not go through a view, and how often each was run; None where nobody counts."""
+
+    def view(self, name: TableName) -> View | None:
+        """Return ecm's view of that name, or None."""
+        return next((view for view in self.views if view.name == name), None)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -121,6 +197,7 @@ class Table:
     """A table as a branch has it."""
 
     name: TableName
+    """Its name for the application and in plans."""
     oid: int
     kind: str
     """pg_class.relkind: r an ordinary table, p a partitioned one."""
@@ -148,27 +225,51 @@ class Table:
     owner_is_superuser: bool
     search_path: str = '"$user", public'
     """Where the role's own sessions look names up, as SHOW search_path prints it."""
+    key: tuple[str, ...] = ()
+    """The columns of its primary key, where it has one."""
+    constraints: tuple[str, ...] = ()
+    """The names of its constraints."""
     partitions: tuple[TableName, ...] = ()
-    """The partitions that hold its rows, where it is partitioned."""
+    """The partitions that hold its rows, where it is partitioned, at whatever depth."""
+    tree: tuple[tuple[TableName, TableName], ...] = ()
+    """Every partition with what it is a partition of, the table's own first, then those beneath them."""
     unlike_partitions: tuple[str, ...] = ()
     """Why ecm cannot treat its partitions as one table, a line each: triggers of their own, say."""
+    rules: tuple[Rule, ...] = ()
+    """Those that are not disabled."""
+    attributes: int = 0
+    """Columns it has or ever had, of the partition with most of them; a dropped one keeps its place."""
     may_suppress_triggers: bool = True
     """Whether the connected role may set session_replication_role."""
     untracked: dict[str, tuple[Dependent, ...]] = field(default_factory=dict[str, tuple[Dependent, ...]])
     """By column: what names it where PostgreSQL does not track it (PL/pgSQL and string bodies, trigger arguments)."""
     tracked: dict[str, tuple[Dependent, ...]] = field(default_factory=dict[str, tuple[Dependent, ...]])
     """By column: objects that depend on it in pg_depend."""
+    readers: dict[str, tuple[Reader, ...]] = field(default_factory=dict[str, tuple[Reader, ...]])
+    """By column: what reads it and can be made to read another, each after those it stands on."""
+    unmovable: dict[str, tuple[Dependent, ...]] = field(default_factory=dict[str, tuple[Dependent, ...]])
+    """By column: what stands in the way of moving its readers."""
     twins: dict[str, str] = field(default_factory=dict[str, str])
     """By index: its tail as it reads with the plan's columns renamed."""
+    notes: dict[str, str] = field(default_factory=dict[str, str])
+    """By check constraint that a plan put there: the comment it has, for the way back."""
+    behind: TableName | None = None
+    """The name it was given while a view of ecm's, the facade, has its own; all facts are of the table itself."""
+    views: ViewFacts = ViewFacts()
 
     def column(self, name: str) -> Column | None:
         """Return the column of that name, or None."""
         return next((column for column in self.columns if column.name == name), None)
 
     @property
+    def partitioned_again(self) -> tuple[TableName, ...]:
+        """The partitions that have partitions themselves and hold no rows, each before those beneath it."""
+        return tuple(partition for partition, _ in self.tree if partition not in self.partitions)
+
+    @property
     def lockable(self) -> tuple[TableName, ...]:
         """What a change of the table locks: itself and its partitions."""
-        return (self.name, *self.partitions)
+        return (self.name, *((self.behind,) if self.behind else ()), *self.partitioned_again, *self.partitions)
 
     def index(self, name: str) -> Index | None:
         """Return the index of that name, or None."""

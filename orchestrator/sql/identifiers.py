@@ -5,6 +5,7 @@ catalog keeps it ("Identifiers and Key Words", PostgreSQL manual, section 4.1.1)
 """
 
 import hashlib
+import re
 from dataclasses import dataclass
 from typing import LiteralString, Self, cast
 
@@ -31,8 +32,8 @@ class TableName:
     name: str
 
     @classmethod
-    def parse(cls, text: str) -> Self:
-        """Read `table`, `schema.table` or `"any.name"."any name"`; without a schema it is public.
+    def parse(cls, text: str, *, schema: str = "public") -> Self:
+        """Read `table`, `schema.table` or `"any.name"."any name"`; without a schema it is in `schema`.
 
         Raises:
             ValueError: the text is not one or two names.
@@ -55,9 +56,9 @@ class TableName:
             rest = rest[1:]
         match parts:
             case [name]:
-                return cls("public", name)
-            case [schema, name]:
                 return cls(schema, name)
+            case [own, name]:
+                return cls(own, name)
             case _:
                 raise ValueError(f"{text!r} is not a table name: write table or schema.table")
 
@@ -96,12 +97,32 @@ def _quoted(rest: str, text: str) -> tuple[str, str]:
         position = end + 2
 
 
+def aside(table: TableName) -> TableName:
+    """Return the name that a table has while a view of ecm's has its own."""
+    return TableName(table.schema, bounded(table.name, JOURNAL_SCHEMA))
+
+
 def verbatim(text: str) -> sql.SQL:
     """Return SQL text that comes from PostgreSQL itself (pg_get_…def) or from the plan's author.
 
     Neither is data: it is meant to be executed as it stands, and it is never assembled from values.
     """
     return sql.SQL(cast("LiteralString", text))
+
+
+_WORD = re.compile(r"""[eE]'(?:[^'\\]|\\.|'')*'|'(?:[^']|'')*'|"((?:[^"]|"")+)"|([^\W\d][\w$]*)""", re.DOTALL)
+"""Text in quotes, a quoted name, or a word."""
+
+
+def words(*expressions: str) -> frozenset[str]:
+    """Return every word of SQL expressions that may be a column's name: more than are, but none too few.
+
+    Quoted names are as they stand; others PostgreSQL folds to lower case.
+    """
+    found = (pair for expression in expressions for pair in _WORD.findall(expression))
+    return frozenset(
+        quoted.replace('""', '"') if quoted else plain.lower() for quoted, plain in found if quoted or plain
+    )
 
 
 def bounded(*parts: str) -> str:

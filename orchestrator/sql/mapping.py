@@ -53,9 +53,39 @@ class Mapping(ABC):
         return False
 
     @property
+    def fills(self) -> bool:
+        """Whether rows that were there before have anything to be filled in or proven."""
+        return True
+
+    @property
     def reaches_out(self) -> bool:
         """Whether its trigger reads or writes other rows than its own, with the rights of the tables' owner."""
         return False
+
+    @property
+    def in_place(self) -> bool:
+        """Whether there is one side only, whose values are changed where they stand."""
+        return False
+
+    @property
+    def drifts(self) -> bool:
+        """Whether a row may come to be wrong by what happens to other rows."""
+        return False
+
+    @property
+    def scaffolding(self) -> tuple[str, ...]:
+        """Columns of its own, which neither version of the application knows."""
+        return ()
+
+    @property
+    def at_once(self) -> "Mapping":
+        """The same, to be asked of the whole table in one statement, before there is anything that helps to tell."""
+        return self
+
+    @property
+    def withdrawn(self) -> "Mapping":
+        """What takes its place once a rollback has begun: it puts rows right for those who know the old side only."""
+        return self
 
     @property
     @abstractmethod
@@ -78,9 +108,29 @@ class Mapping(ABC):
         return None
 
     @property
+    def stranded(self) -> sql.Composed | None:
+        """A condition over the table's row: it is right, but its old side cannot hold what the new one has."""
+        return None
+
+    @property
     def unfit(self) -> sql.Composed | None:
         """A condition over the table's row: its new side is not yet as it must be after contract."""
         return None
+
+    @property
+    def advice(self) -> str | None:
+        """What to do about rows that are not right, for a person, where that is not the same for every mapping."""
+        return None
+
+    @property
+    def by_trigger(self) -> bool:
+        """Whether only the sync trigger can fill a row, so that the sweep has to leave it to that."""
+        return False
+
+    @property
+    def evening(self) -> tuple[sql.SQL | sql.Composed, ...]:
+        """What evens out before a proof what two writers at a time had to leave undone."""
+        return ()
 
     @abstractmethod
     def assignments(self, *, alone: bool) -> sql.Composed:
@@ -102,6 +152,10 @@ class Mapping(ABC):
     @abstractmethod
     def on_update(self, truth: Truth) -> sql.Composed:
         """Whoever changed wins; where both changed, the truth does; where neither did, the row is filled."""
+
+    def after(self) -> sql.Composed | None:
+        """What is done once the row was written, as it was written: where the other side is in other rows."""
+        return None
 
     @abstractmethod
     def settle(self) -> sql.Composed:
@@ -413,8 +467,8 @@ class Filling(Mapping):
     @property
     @override
     def says(self) -> tuple[str, ...]:
-        required = (f"{self.new.column} is not NULL",) if self.new.not_null else ()
-        return (f"{self.new.column} = {self.new.expression}, or what was written", *required)
+        value = (f"{self.new.column} = {self.new.expression}, or what was written",) if self.new.expression else ()
+        return (*value, *((f"{self.new.column} is not NULL",) if self.new.not_null else ()))
 
     @property
     @override
@@ -467,6 +521,81 @@ class Filling(Mapping):
     @override
     def settle(self) -> sql.Composed:
         return _if(sql.SQL("{} IS NOT DISTINCT FROM NULL").format(_new(self.new.column)), _computed((self.new,)))
+
+
+@dataclass(frozen=True, kw_only=True)
+class Standin(Mapping):
+    """An old column that new writers do not know: an expression gives its value in the rows that they add.
+
+    Rows that were there have what their writer gave them, NULL where it was that, and an UPDATE never touches it:
+    the column is not a function of the row, and an old writer may mean it to stay as it is.
+
+    Attributes:
+        old: the column; its expression is over the row's other columns. NULL is taken for not given in an INSERT,
+            and where `not_null`, which nobody could have meant, in an UPDATE too.
+    """
+
+    old: Value
+
+    @property
+    @override
+    def olds(self) -> tuple[str, ...]:
+        return (self.old.column,)
+
+    @property
+    @override
+    def news(self) -> tuple[str, ...]:
+        return ()
+
+    @property
+    @override
+    def says(self) -> tuple[str, ...]:
+        return (f"{self.old.column} = {self.old.expression}, or what was written",)
+
+    @property
+    @override
+    def runs_code(self) -> bool:
+        return True
+
+    @property
+    @override
+    def fills(self) -> bool:
+        return False
+
+    @property
+    @override
+    def mismatch(self) -> sql.Composed:
+        return sql.Composed([sql.SQL("false")])
+
+    @property
+    @override
+    def unfilled(self) -> sql.Composed:
+        return self.mismatch
+
+    @property
+    @override
+    def only_new(self) -> sql.Composed:
+        return self.mismatch
+
+    @override
+    def assignments(self, *, alone: bool) -> sql.Composed:
+        return sql.SQL("{column} = {column}").format(column=self.old.name)
+
+    @override
+    def on_insert(self) -> sql.Composed:
+        return self._filled
+
+    @override
+    def on_update(self, truth: Truth) -> sql.Composed:
+        return self._filled if self.old.not_null else sql.Composed([sql.SQL("NULL;")])
+
+    @override
+    def settle(self) -> sql.Composed:
+        return self._filled if self.old.not_null else _if(sql.SQL("TG_OP = 'INSERT'"), self._filled)
+
+    @property
+    def _filled(self) -> sql.Composed:
+        return _if(sql.SQL("{} IS NOT DISTINCT FROM NULL").format(_new(self.old.column)), _computed((self.old,)))
 
 
 def _new(column: str) -> sql.Composed:

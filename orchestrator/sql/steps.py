@@ -7,7 +7,7 @@ runs them. A step is a value: the same plan and the same facts give equal steps.
 
 from dataclasses import dataclass
 from enum import StrEnum
-from typing import ClassVar
+from typing import ClassVar, Literal
 
 from psycopg import sql
 from typing_extensions import override
@@ -22,7 +22,9 @@ class LockMode(StrEnum):
     """The table-level locks ecm takes ("Explicit Locking", table 13.2), with what each makes wait."""
 
     ACCESS_EXCLUSIVE = "ACCESS EXCLUSIVE"
+    EXCLUSIVE = "EXCLUSIVE"
     SHARE_ROW_EXCLUSIVE = "SHARE ROW EXCLUSIVE"
+    SHARE = "SHARE"
     SHARE_UPDATE_EXCLUSIVE = "SHARE UPDATE EXCLUSIVE"
     ROW_EXCLUSIVE = "ROW EXCLUSIVE"
     ACCESS_SHARE = "ACCESS SHARE"
@@ -35,7 +37,9 @@ class LockMode(StrEnum):
 
 _WAITS = {
     LockMode.ACCESS_EXCLUSIVE: "waits for every reader and writer under way",
+    LockMode.EXCLUSIVE: "waits for writers under way",
     LockMode.SHARE_ROW_EXCLUSIVE: "waits for writers under way",
+    LockMode.SHARE: "waits for writers under way",
     LockMode.SHARE_UPDATE_EXCLUSIVE: "reads and writes go on",
     LockMode.ROW_EXCLUSIVE: "reads and writes go on; holds a batch's rows, and gives way at a row that is locked",
     LockMode.ACCESS_SHARE: "reads and writes go on",
@@ -53,6 +57,8 @@ class SyncTrigger:
     name: str
     function: str
     """Its function, in the journal's schema."""
+    timing: Literal["BEFORE", "AFTER"]
+    """When it fires for a row that is inserted or updated."""
     bodies: tuple[str, ...]
     """What the function's body may be, one for each side that may win."""
     create_function: Statement
@@ -81,6 +87,17 @@ class Transaction:
     """False where nothing takes it back."""
     kept_by: tuple[SyncTrigger, ...] = ()
     """What has to have kept both sides in step, since they were proven, until this takes one of them away."""
+    back_alone: bool = False
+    """Whether it is of the way back alone: its inverse is run although nothing of it was run forward."""
+
+    follows: str | None = None
+    """The key of the step without which its inverse has nothing to take back; its own where that is None."""
+    views: tuple[TableName, ...] = ()
+    """Views over the tables, locked before them.
+
+    Whoever uses a view locks it before its table. In the other order a statement that has the view, and waits for
+    the table behind ecm, would keep ecm from ever getting the view.
+    """
 
     @property
     def waits(self) -> str:
@@ -130,6 +147,8 @@ class ConcurrentIndex(OnTable):
     """The definition from ` USING` on."""
     like: str | None = None
     """The index that it is a twin of, if any."""
+    again: "Sweep | None" = None
+    """What repairs rows that have come to share their values since, before it is built anew."""
     lock: ClassVar[LockMode] = LockMode.SHARE_UPDATE_EXCLUSIVE
 
     @property
@@ -166,9 +185,17 @@ class Proof(OnTable):
     """Whether rows that the backfill has not reached are right as well: the new side may then be NULL."""
     closing: bool = False
     """Whether the new side has to be as it must be after contract."""
+    complaint: str = ""
+    """What is said of rows that are wrong, where it is another thing than that their sides differ."""
+    remedy: str = ""
+    """What to do about them then."""
+    giving_up: bool = False
+    """Whether the old side has to hold all that the new one does, which is to be given up."""
     lock: ClassVar[LockMode] = LockMode.ACCESS_SHARE
 
     def _wrong(self, mapping: Mapping) -> tuple[sql.Composed, ...]:
+        if self.giving_up and mapping.stranded is not None:
+            return (mapping.only_new, mapping.stranded)
         if self.unfilled_too:
             return (mapping.only_new,)
         return (mapping.mismatch, mapping.unfit) if self.closing and mapping.unfit else (mapping.mismatch,)
@@ -196,9 +223,18 @@ class Proof(OnTable):
         )
 
     @property
+    def evening(self) -> tuple[Statement, ...]:
+        """What is done first: two writers at a time may have left each other something to do."""
+        return tuple(statement for mapping in self.mappings for statement in mapping.evening)
+
+    @property
     def statements(self) -> tuple[Statement, ...]:
-        """One of the reads, as a person is shown it."""
-        return (self.count(self.table, _SHOWN),)
+        """What is done first, and one of the reads, as a person is shown them."""
+        return (*self.evening, self.count(self.table, _SHOWN))
+
+
+RESTORE = "restore"
+"""The purpose of a sweep that gives rows their own values back."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -215,7 +251,15 @@ class Sweep(OnTable):
     well by then, and an audit trigger would take the backfill for a change of every row.
     """
     kept_by: tuple[SyncTrigger, ...] = ()
+    purpose: str = "backfill"
+    """What it is for: each purpose has a checkpoint of its own."""
     lock: ClassVar[LockMode] = LockMode.ROW_EXCLUSIVE
+
+    @property
+    @override
+    def inverse(self) -> tuple[Statement, ...]:
+        """Nothing is taken back; a sweep that is itself part of a rollback is run as it stands."""
+        return self.statements if self.purpose == RESTORE else ()
 
     @property
     def proof(self) -> Proof:

@@ -14,6 +14,7 @@ search_path.
 
 from dataclasses import dataclass, replace
 from itertools import chain
+from typing import Literal
 
 from psycopg import sql
 
@@ -103,23 +104,66 @@ def triggers(
     partition has the same ones, made by PostgreSQL, and can have them disabled for itself alone.
     """
     table, last = facts.name, trigger_name(plan, facts.name)
-    first = bounded(FIRST, plan, table.qualified)
-    sync, settle = (_function(role, plan, table) for role in ("sync", "settle"))
-    there = {trigger.name: trigger.function for trigger in facts.triggers}
-    encloses = first in there or (there[last] == settle if last in there else bool(meddlers(facts)))
-    head = _head(facts, mappings)
+    encloses, head, withdrawn = _encloses(plan, facts, mappings), _head(facts, mappings), _withdrawn(mappings)
+    bodies = [
+        *(_sync_body(_before(mappings, encloses), each) for each in sorted(Truth, key=lambda each: each is not truth)),
+        _sync_body(_before(withdrawn, encloses), Truth.OLD),
+    ]
     keeps = _kept(
         plan,
         table,
         head,
-        name=first if encloses else last,
-        function=sync,
-        bodies=tuple(_sync_body(mappings, each) for each in sorted(Truth, key=lambda each: each is not truth)),
+        name=bounded(FIRST, plan, table.qualified) if encloses else last,
+        function=_function("sync", plan, table),
+        bodies=tuple(dict.fromkeys(bodies)),
     )
     own = [keeps]
     if encloses:
-        own.append(_kept(plan, table, head, name=last, function=settle, bodies=(_settle_body(mappings),)))
-    return (*own, *(_on_partition(each, partition) for partition in facts.partitions for each in own))
+        settled = tuple(dict.fromkeys((_settle_body(mappings), _settle_body(withdrawn))))
+        own.append(_kept(plan, table, head, name=last, function=_function("settle", plan, table), bodies=settled))
+    if any(mapping.after() is not None for mapping in mappings):
+        own.append(
+            _kept(
+                plan,
+                table,
+                head,
+                name=bounded(LAST, "after", plan, table.qualified),
+                function=_function("after", plan, table),
+                bodies=(_after_body(mappings),),
+                timing="AFTER",
+            )
+        )
+    # Of one that is partitioned again no row fires it, but partitions that come have theirs from it.
+    return (*own, *(_on_partition(each, partition) for partition in facts.lockable[1:] for each in own))
+
+
+def _encloses(plan: str, facts: Table, mappings: tuple[Mapping, ...]) -> bool:
+    """Whether the table's own triggers have to be shown what was written through a new side, before they look."""
+    if all(mapping.in_place for mapping in mappings):
+        return False
+    last, there = trigger_name(plan, facts.name), {trigger.name: trigger.function for trigger in facts.triggers}
+    if bounded(FIRST, plan, facts.name.qualified) in there:
+        return True
+    return there[last] == _function("settle", plan, facts.name) if last in there else bool(meddlers(facts))
+
+
+def _before(mappings: tuple[Mapping, ...], encloses: bool) -> tuple[Mapping, ...]:
+    """Return the mappings of the sync function; what is changed in place is left to the trigger that fires last."""
+    return tuple(mapping for mapping in mappings if not (encloses and mapping.in_place))
+
+
+def _withdrawn(mappings: tuple[Mapping, ...]) -> tuple[Mapping, ...]:
+    return tuple(mapping.withdrawn for mapping in mappings)
+
+
+def withdraw(plan: str, facts: Table, mappings: tuple[Mapping, ...]) -> tuple[Statement, ...]:
+    """Return what has the triggers' functions do what a rollback needs of them; see `Mapping.withdrawn`."""
+    encloses, head, withdrawn = _encloses(plan, facts, mappings), _head(facts, mappings), _withdrawn(mappings)
+    sync = _sync_body(_before(withdrawn, encloses), Truth.OLD)
+    functions = [_definition(_function("sync", plan, facts.name), sync, head)]
+    if encloses:
+        functions.append(_definition(_function("settle", plan, facts.name), _settle_body(withdrawn), head))
+    return tuple(functions)
 
 
 def _on_partition(trigger: SyncTrigger, partition: TableName) -> SyncTrigger:
@@ -134,24 +178,36 @@ def _function(role: str, plan: str, table: TableName) -> str:
     return bounded(role, plan, table.qualified)
 
 
-def _kept(plan: str, table: TableName, head: str, *, name: str, function: str, bodies: tuple[str, ...]) -> SyncTrigger:
+def _kept(
+    plan: str,
+    table: TableName,
+    head: str,
+    *,
+    name: str,
+    function: str,
+    bodies: tuple[str, ...],
+    timing: Literal["BEFORE", "AFTER"] = "BEFORE",
+) -> SyncTrigger:
+    qualified = sql.Identifier(JOURNAL_SCHEMA, function)
     return SyncTrigger(
         table=table,
         name=name,
         function=function,
+        timing=timing,
         bodies=bodies,
         create_function=_definition(function, bodies[0], head),
-        create=_trigger(name, table, sql.Identifier(JOURNAL_SCHEMA, function), guard=trigger_name(plan, table)),
+        create=_trigger(name, table, qualified, timing=timing, guard=trigger_name(plan, table)),
         enable=_enable(table, name),
     )
 
 
-def _trigger(name: str, table: TableName, function: sql.Identifier, *, guard: str) -> Statement:
+def _trigger(name: str, table: TableName, function: sql.Identifier, *, timing: str, guard: str) -> Statement:
     return sql.SQL(
-        "CREATE TRIGGER {name} BEFORE INSERT OR UPDATE ON {table} FOR EACH ROW"
+        "CREATE TRIGGER {name} {timing} INSERT OR UPDATE ON {table} FOR EACH ROW"
         " WHEN (pg_catalog.current_setting({setting}, true) IS DISTINCT FROM {guard}) EXECUTE FUNCTION {function}()"
     ).format(
         name=sql.Identifier(name),
+        timing=verbatim(timing),
         table=table.identifier,
         setting=sql.Literal(GUARD),
         guard=sql.Literal(guard),
@@ -161,7 +217,8 @@ def _trigger(name: str, table: TableName, function: sql.Identifier, *, guard: st
 
 def sync_function(plan: str, facts: Table, mappings: tuple[Mapping, ...], truth: Truth) -> sql.Composed:
     """Return the CREATE OR REPLACE of the sync function; replacing it takes no lock on the table."""
-    return _definition(_function("sync", plan, facts.name), _sync_body(mappings, truth), _head(facts, mappings))
+    body = _sync_body(_before(mappings, _encloses(plan, facts, mappings)), truth)
+    return _definition(_function("sync", plan, facts.name), body, _head(facts, mappings))
 
 
 def _sync_body(mappings: tuple[Mapping, ...], truth: Truth) -> str:
@@ -174,6 +231,10 @@ def _sync_body(mappings: tuple[Mapping, ...], truth: Truth) -> str:
 
 def _settle_body(mappings: tuple[Mapping, ...]) -> str:
     return _body(sql.SQL("\n").join(mapping.settle() for mapping in mappings))
+
+
+def _after_body(mappings: tuple[Mapping, ...]) -> str:
+    return _body(sql.SQL("\n").join(work for mapping in mappings if (work := mapping.after()) is not None))
 
 
 def _body(work: sql.Composed) -> str:

@@ -12,7 +12,7 @@ import psycopg
 import pytest
 from cli.runs import PLAN, Project
 from pydantic import SecretStr
-from servers import FAST, OwnServer, embedded_version
+from servers import FAST, OwnServer
 
 from orchestrator.engine import checkup
 from orchestrator.engine.checkup import Observation
@@ -91,7 +91,7 @@ def test_a_plan_under_way_without_a_file(project: Project) -> None:
 def test_transactions_that_hold_others_up(server_folder: Callable[[], Path], monkeypatch: pytest.MonkeyPatch) -> None:
     """Prepared transactions hold locks and dead rows back as open ones do; the remedies end both."""
     monkeypatch.setattr(checkup, "LONG", 0)
-    server = OwnServer(server_folder(), embedded_version(os.environ))
+    server = OwnServer.chosen(server_folder(), os.environ)
     server.start({**FAST, "max_prepared_transactions": "2"})
     try:
         url = server.url("postgres")

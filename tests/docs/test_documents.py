@@ -20,6 +20,9 @@ BOOKSTORE = """
     INSERT INTO authors (name) SELECT 'Author ' || g FROM generate_series(1, 20) g;
     INSERT INTO books (title, author_id, published_year)
       SELECT 'Book ' || g, 1 + g % 20, 1900 + g % 120 FROM generate_series(1, 2000) g;
+    UPDATE authors SET bio = 'Born in ' || 1900 + id;
+    CREATE TABLE profiles (id serial PRIMARY KEY, author_id integer NOT NULL UNIQUE REFERENCES authors (id));
+    INSERT INTO profiles (author_id) SELECT id FROM authors;
     CREATE TABLE users (id serial PRIMARY KEY, full_name text NOT NULL);
     INSERT INTO users (full_name) SELECT 'First' || g || ' Last' || g FROM generate_series(1, 500) g;
     CREATE TABLE addresses (id serial PRIMARY KEY, street text NOT NULL, number text);

@@ -25,7 +25,7 @@ def setting(connection: psycopg.Connection[Any], name: str) -> str:
 
 
 EVIL = {
-    "statement_timeout": ("1", "0"),
+    "statement_timeout": ("100", "0"),
     "lock_timeout": ("0", "1s"),
     "idle_in_transaction_session_timeout": ("1", "1min"),
     "search_path": ("odd", ""),
@@ -45,7 +45,7 @@ def test_settings_of_the_role_are_for_applications(database: str, roles: Roles) 
     with psycopg.connect(database, autocommit=True) as administrator:
         for name, (theirs, _) in EVIL.items():
             administrator.execute(f"ALTER ROLE {role} SET {name} = '{theirs}'")
-        with closing(psycopg.connect(as_role(database, role))) as application:
+        with closing(psycopg.connect(as_role(database, role), autocommit=True)) as application:
             assert setting(application, "TimeZone") == "Asia/Tokyo"
         with connect(SecretStr(as_role(database, role)), branch="main") as connection:
             assert {name: setting(connection, name) for name in EVIL} == {

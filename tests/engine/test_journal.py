@@ -77,6 +77,7 @@ sweeps: proven_filenode bigint
 sweeps: proven_page bigint not null
 sweeps: proven_rows bigint not null
 sweeps: proven_under jsonb
+sweeps: purpose text not null
 sweeps: relation text not null
 sweeps: round integer not null
 sweeps: rows bigint not null
@@ -96,7 +97,7 @@ moves: UNIQUE (id)
 plans: CHECK (((phase IS NULL) = (direction IS NULL)))
 plans: PRIMARY KEY (plan)
 steps: PRIMARY KEY (plan, phase, direction, key)
-sweeps: PRIMARY KEY (plan, relation)
+sweeps: PRIMARY KEY (plan, relation, purpose)
 """
 
 Sessions = Any

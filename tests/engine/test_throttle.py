@@ -9,7 +9,7 @@ from typing import Any
 
 import psycopg
 import pytest
-from servers import OwnServer, embedded_version
+from servers import OwnServer
 
 from orchestrator.engine.throttle import Gauge, Reading, reason
 from orchestrator.plan.phases import Throttle
@@ -30,7 +30,7 @@ class Clock:
 @pytest.fixture(scope="module")
 def server(scratch: Path) -> Generator[OwnServer]:
     """A server that writes what subscribers need, and archives nowhere."""
-    own = OwnServer(scratch / "throttled", embedded_version(os.environ))
+    own = OwnServer.chosen(scratch / "throttled", os.environ)
     own.start(
         {
             "fsync": "off",

@@ -52,12 +52,12 @@ def journeys(databases: Callable[..., Any], tmp_path: Path) -> Generator[Journey
 
 
 @pytest.fixture
-def roles(server: Server) -> Roles:
+def roles(postgres: Server) -> Roles:
     """Makes login roles. They stay until the server goes: every database that mentions them goes first."""
 
     def make(options: str = "") -> str:
         name = f"role_{uuid4().hex[:12]}"
-        with psycopg.connect(server.url("postgres"), autocommit=True) as connection:
+        with psycopg.connect(postgres.url("postgres"), autocommit=True) as connection:
             connection.execute(
                 sql.SQL("CREATE ROLE {} LOGIN PASSWORD {} {}").format(
                     sql.Identifier(name), sql.Literal(name), sql.SQL(options)

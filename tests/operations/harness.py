@@ -28,7 +28,7 @@ from orchestrator.plan import compile as compiler
 from orchestrator.plan.lifecycle import Phase, State
 from orchestrator.plan.model import Plan
 from orchestrator.sql.facts import Table
-from orchestrator.sql.identifiers import TableName
+from orchestrator.sql.identifiers import TableName, aside
 from orchestrator.sql.steps import Step
 from orchestrator.workspace import Workspace
 
@@ -65,14 +65,20 @@ def undone(db: Db) -> Generator[None]:
 
 
 def contents(db: Db) -> dict[str, Counter[str]]:
-    """Return every row of every table outside schema ecm, to the letter, whatever the order of columns and rows."""
+    """Return every row of every table outside schema ecm, to the letter, whatever the order of columns and rows.
+
+    A table behind a facade counts under the name that it has for the application.
+    """
     tables = rows(
         db,
         "SELECT n.nspname, c.relname FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace"
         " WHERE c.relkind IN ('r', 'm') AND c.relispopulated AND n.nspname NOT IN ('pg_catalog', 'information_schema', 'ecm')"
         " AND n.nspname NOT LIKE 'pg\\_%'",
     )
-    return {f"{schema}.{name}": _rows_of(db, sql.Identifier(schema, name)) for schema, name in tables}
+    views = rows(db, "SELECT schemaname, viewname FROM pg_views WHERE schemaname NOT LIKE 'pg\\_%'")
+    shown = {aside(TableName(*view)): TableName(*view) for view in views}
+    names = {TableName(*table): shown.get(TableName(*table), TableName(*table)) for table in tables}
+    return {f"{name.schema}.{name.name}": _rows_of(db, table.identifier) for table, name in names.items()}
 
 
 def _rows_of(db: Db, table: sql.Identifier) -> Counter[str]:
@@ -154,7 +160,7 @@ class Journey:
     def facts(self) -> dict[TableName, Table]:
         """Read the facts of the plan's tables as they are now."""
         with connect(SecretStr(self.url), branch=BRANCH) as connection:
-            return catalog.read_tables(connection, self.plan.changes)
+            return catalog.read_tables(connection, compiler.changes(self.plan))
 
     def steps(self, phase: Phase) -> tuple[Step, ...]:
         """Compile a phase for the database as it is now."""
@@ -166,7 +172,9 @@ def make_plan(name: str, changes: Iterable[Mapping[str, Any]], **settings: Any) 
     return Plan.model_validate({"plan": name, "changes": list(changes), **settings})
 
 
-def round_trip(journey: Journey, *, direct: str, holds: Holds | None = None, writes: Iterable[str] = ()) -> None:
+def round_trip(
+    journey: Journey, *, direct: str, holds: Holds | None = None, writes: Iterable[str] = (), repairs: bool = False
+) -> None:
     """Take a plan forward and back from every state, then to its end.
 
     Args:
@@ -174,6 +182,7 @@ def round_trip(journey: Journey, *, direct: str, holds: Holds | None = None, wri
         direct: the DDL that does the same at once.
         holds: asserts what must be so in each state in which both versions run; its writes are undone.
         writes: run, and kept, in every such state before the rollback from it.
+        repairs: whether values are changed in place; the rollback then leaves what the writes alone would have.
 
     After each rollback the schema is what it was, and every row is as the writes left it. At the end the
     schema and the rows are those that the direct DDL gives.
@@ -190,19 +199,27 @@ def round_trip(journey: Journey, *, direct: str, holds: Holds | None = None, wri
             run(journey.db, statement)
         return journey.fingerprint
 
-    def give_up(state: State) -> None:
-        written = _only(contents(journey.db), columns)
+    def written_alone(times: int) -> dict[str, Counter[str]]:
+        with undone(journey.db):
+            for statement in (*writes,) * times:
+                run(journey.db, statement)
+            return contents(journey.db)
+
+    def give_up(state: State, written: dict[str, Counter[str]] | None) -> None:
+        written = written or _only(contents(journey.db), columns)
         assert journey.rollback() is State.PLANNED
         assert journey.fingerprint == start, f"after the rollback from {state.words}"
         assert contents(journey.db) == written, f"rows after the rollback from {state.words}"
 
+    alone = written_alone(1) if repairs else None
     visit(State.EXPANDED)
-    give_up(State.EXPANDED)
+    give_up(State.EXPANDED, alone)
+    alone = written_alone(2) if repairs else None
     filled = visit(State.BACKFILLED)
     visit(State.READS_MIGRATED)
     assert journey.rollback() is State.BACKFILLED
     assert journey.fingerprint == filled, "after the rollback from reads migrated"
-    give_up(State.BACKFILLED)
+    give_up(State.BACKFILLED, alone)
     with undone(journey.db):
         run(journey.db, direct)
         schema, data = journey.fingerprint, contents(journey.db)

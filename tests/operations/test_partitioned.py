@@ -104,10 +104,6 @@ REFUSED = {
         "CREATE TRIGGER own BEFORE INSERT ON books_1 FOR EACH ROW EXECUTE FUNCTION f()",
         "trigger own is on partition books_1 alone",
     ),
-    "partitions of its own": (
-        "CREATE TABLE deep PARTITION OF books FOR VALUES FROM (90001) TO (99001) PARTITION BY RANGE (id)",
-        "partition deep is partitioned again",
-    ),
 }
 
 

@@ -67,14 +67,21 @@ def _complaints(statement: str, *, in_transaction: bool, version: int) -> list[t
     return [(found["rule_name"], found["message"]) for found in json.loads(answer.stdout)]
 
 
-def _lint(steps: tuple[Step, ...], *, back: bool, version: int, met: set[tuple[str, str]]) -> list[str]:
+def _lint(
+    steps: tuple[Step, ...],
+    *,
+    back: bool,
+    version: int,
+    met: set[tuple[str, str]],
+    right: set[tuple[str, str]] = EXPECTED,
+) -> list[str]:
     found: list[str] = []
     for step in steps:
         statements: tuple[Statement, ...] = step.inverse if back else step.statements
         for statement in statements:
             text = statement.as_string(None)
             for rule, message in _complaints(text, in_transaction=isinstance(step, Transaction), version=version):
-                known = {expected for expected in EXPECTED if rule == expected[0] and text.startswith(expected[1])}
+                known = {expected for expected in right if rule == expected[0] and text.startswith(expected[1])}
                 met |= known
                 if not known:
                     found.append(f"{rule}: {message}\n  {text}")
@@ -102,6 +109,34 @@ def test_every_statement_passes(journeys: Journeys, kind: str) -> None:
     assert journey.state is State.CONTRACTED
     assert not found, "\n".join(found)
     assert met == EXPECTED, "these exceptions are of no use any more"
+
+
+VIEWED = {
+    # The table's name is taken by a view in the same transaction, or has been one until then.
+    ("renaming-table", 'ALTER TABLE "public"."books'),
+    ("renaming-column", 'ALTER TABLE "public"."volumes" RENAME COLUMN "year" TO "published"'),
+    # Each view of ecm's own gives way to the table in that same transaction, or goes with the new name on the way back.
+    ("ban-drop-view", 'DROP VIEW "public"."books"'),
+    ("ban-drop-view", 'DROP VIEW "public"."volumes"'),
+}
+"""The same, where views have the other names."""
+
+
+def test_every_statement_passes_where_views_have_the_other_names(journeys: Journeys) -> None:
+    """A table and a column of it, renamed behind a facade."""
+    table = {"kind": "rename_table", "table": "books", "to": "volumes"}
+    journey = journeys(START, CHANGES["rename_column"], table, expand={"strategy": "facade"})
+    version = journey.db.info.server_version // 10000
+    found: list[str] = []
+    met: set[tuple[str, str]] = set()
+    for phase, facts in _states(journey):
+        steps = compiler.steps(journey.plan, phase, facts)
+        found += _lint(steps, back=False, version=version, met=met, right=VIEWED)
+        if phase is Phase.EXPAND:
+            found += _lint(steps, back=True, version=version, met=met, right=VIEWED)
+    assert journey.state is State.CONTRACTED
+    assert not found, "\n".join(found)
+    assert met == VIEWED, "these exceptions are of no use any more"
 
 
 def test_the_linter_is_at_work() -> None:

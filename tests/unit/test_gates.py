@@ -157,7 +157,7 @@ def test_checks() -> None:
 
 def test_overlap() -> None:
     """A plan under way on the same columns is a reason."""
-    (reason,) = judge(case(EXPAND, required=(), open_plans=("split-year",)))
+    (reason,) = judge(case(EXPAND, required=(), open_plans={"split-year": ("books.year",)}))
     assert (reason.code, reason.remedy) == ("overlap", "ecm advance split-year --branch production")
     assert reason.message == "split-year is under way on production and touches the same columns"
 
@@ -176,7 +176,7 @@ def test_all_reasons_at_once() -> None:
         recorded_checksum="sha256:2",
         soak=timedelta(days=1),
         state_since=NOON,
-        open_plans=("other",),
+        open_plans={"other": ("books.year",)},
         checks=(CheckResult(name="c", expected="0", found="1", passed=False),),
     )
     assert codes(weighed) == ["plan_changed", "requires", "overlap", "soak", "check"]

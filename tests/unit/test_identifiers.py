@@ -5,7 +5,7 @@ from hypothesis import assume, given
 from hypothesis import strategies as st
 from psycopg import sql
 
-from orchestrator.sql.identifiers import NAME_BYTES, TableName, bounded, verbatim
+from orchestrator.sql.identifiers import NAME_BYTES, TableName, bounded, verbatim, words
 
 NAMES = st.text(st.characters(exclude_characters="\x00", exclude_categories=["Cs"]), min_size=1)
 
@@ -79,3 +79,26 @@ def test_verbatim(text: str) -> None:
     """SQL text comes through as it is, whatever percent signs and braces it holds."""
     assert verbatim(text).as_string(None) == text
     assert sql.SQL("({})").format(verbatim(text)).as_string(None) == f"({text})"
+
+
+@pytest.mark.parametrize(
+    ("text", "found"),
+    [
+        ("split_part(name, ' ', 1)", {"split_part", "name"}),
+        ("Year + 1", {"year"}),
+        ('"Year" + "a ""b"""', {"Year", 'a "b"'}),
+        ("'year' || 'it''s year'", set()),
+        ("(t.doc)->>'year'", {"t", "doc"}),
+        ("año2 * 2.5", {"año2"}),
+    ],
+)
+def test_words(text: str, found: set[str]) -> None:
+    """What may be a column's name, folded as PostgreSQL folds it; what is quoted as text is none."""
+    assert words(text) == found
+
+
+@given(NAMES, NAMES)
+def test_words_of_quoted_names(one: str, other: str) -> None:
+    """A quoted name is found whatever it is."""
+    text = sql.SQL("{} || {}").format(sql.Identifier(one), sql.Identifier(other)).as_string(None)
+    assert {one, other} <= words(text)

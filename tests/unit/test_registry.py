@@ -23,7 +23,47 @@ from orchestrator.sql.facts import Dependent
 
 EXAMPLES = {
     "add_column": {"kind": "add_column", "table": "books", "column": "slug", "type": "text", "using": "lower(title)"},
+    "drop_column": {"kind": "drop_column", "table": "books", "column": "year", "reverse": "1900"},
+    "drop_not_null": {"kind": "drop_not_null", "table": "books", "column": "isbn"},
+    "extract_table": {
+        "kind": "extract_table",
+        "table": "books",
+        "columns": ["publisher", "city"],
+        "into": {"table": "publishers", "key": "id"},
+        "reference": "publisher_id",
+    },
+    "move_column": {
+        "kind": "move_column",
+        "table": "users",
+        "column": "bio",
+        "to": {"table": "profiles", "column": "bio"},
+        "on": {"id": "user_id"},
+    },
     "rename_column": {"kind": "rename_column", "table": "books", "column": "year", "to": "published"},
+    "rename_table": {"kind": "rename_table", "table": "books", "to": "volumes"},
+    "sql": {
+        "kind": "sql",
+        "expand": "ALTER TABLE books ADD COLUMN slug text",
+        "rollback": {"expand": "ALTER TABLE books DROP COLUMN slug"},
+        "backfill": {"table": "books", "set": {"slug": "lower(title)"}},
+    },
+    "add_check": {"kind": "add_check", "table": "books", "name": "dated", "check": "year > 0", "using": {"year": "1"}},
+    "add_foreign_key": {
+        "kind": "add_foreign_key",
+        "table": "books",
+        "name": "by",
+        "columns": ["author"],
+        "references": {"table": "authors", "columns": ["id"]},
+        "using": {"author": "NULL"},
+    },
+    "add_unique": {
+        "kind": "add_unique",
+        "table": "books",
+        "name": "one_isbn",
+        "columns": ["isbn"],
+        "using": {"isbn": "isbn || '-' || id"},
+    },
+    "set_not_null": {"kind": "set_not_null", "table": "books", "column": "year", "using": "2000"},
     "split_column": {
         "kind": "split_column",
         "table": "users",
@@ -47,7 +87,17 @@ kinds = pytest.mark.parametrize("kind", sorted(KINDS))
 def test_every_file_is_a_kind() -> None:
     """A file in the package is a kind of change, what several of them share apart."""
     folder = Path(inspect.getfile(orchestrator.operations)).parent
-    files = {path.stem for path in folder.glob("*.py")} - {"__init__", "base", "converting", "constraints", "trying"}
+    files = {path.stem for path in folder.glob("*.py")} - {
+        "__init__",
+        "base",
+        "constraints",
+        "converting",
+        "dropping",
+        "keepsake",
+        "trying",
+        "viewing",
+        "repairing",
+    }
     assert set(KINDS) == files == set(EXAMPLES)
 
 
@@ -120,9 +170,9 @@ def test_its_example_can_be_typed(kind: str) -> None:
 
 @kinds
 def test_says_what_it_is_about(kind: str) -> None:
-    """Its line names its table, its slug can be a plan's name, and what it claims is on its table."""
+    """Its line names its table, its slug can be a plan's name, and what it claims is on its tables."""
     change: Operation = KINDS[kind].model_validate(EXAMPLES[kind])
     assert str(change.target) in change.summary
     assert Plan.model_validate({"plan": change.slug, "changes": [EXAMPLES[kind]]})
-    assert {table for table, _ in change.claims()} == {str(change.target)}
+    assert {table for table, _ in change.claims()} == {str(table) for table in (*change.tables(), *change.relations())}
     assert all(fields.description for name, fields in KINDS[kind].model_fields.items() if name != "kind")

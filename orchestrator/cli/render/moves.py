@@ -7,10 +7,10 @@ from rich.console import RenderableType
 from rich.text import Text
 
 from orchestrator.cli.render import look, plans, words
-from orchestrator.plan.lifecycle import Direction, State
+from orchestrator.plan.lifecycle import Direction, Phase, State
 from orchestrator.plan.sizes import humanize_size
 from orchestrator.reports import AdvanceReport, GateReport, MoveReport, PauseReport
-from orchestrator.words import counted
+from orchestrator.words import NOTHING_TO_COPY, counted
 
 _LABEL = 18
 
@@ -128,6 +128,8 @@ def _numbers(move: MoveReport) -> Iterator[str]:
     if move.seconds is not None:
         yield words.lasting(move.seconds)
     yield from map(_scanned, _scans(move.measured))
+    if move.direction == Direction.FORWARD and Phase.BACKFILL in move.phases and not move.two_sides:
+        yield NOTHING_TO_COPY
 
 
 def _sweeps(move: MoveReport) -> Iterator[str]:
@@ -168,7 +170,9 @@ def _scanned(value: Mapping[str, Any]) -> str:
 def _now(report: AdvanceReport) -> list[tuple[str, str]]:
     state = State(report.state)
     deploy = report.moves[-1].deploy.strip() if report.moves else ""
-    rows = [("your application", line) for line in filter(None, [deploy, words.NOW_POSSIBLE[state]])]
+    two_sides = all(move.two_sides for move in report.moves)
+    possible = words.now_possible(state, two_sides=two_sides)
+    rows = [("your application", line) for line in filter(None, [deploy, possible])]
     if any(move.direction == Direction.BACK for move in report.moves):
         rows.append(("lost", "nothing; what was written through either side is kept"))
     elif state is State.CONTRACTED:

@@ -15,7 +15,8 @@ from orchestrator.reports import (
     ReasonReport,
     StepPreview,
 )
-from orchestrator.words import counted, listed
+from orchestrator.sql.steps import LockMode
+from orchestrator.words import NOTHING_TO_COPY, counted, listed
 
 _LABEL = 18
 _NUMBER = 5
@@ -41,9 +42,12 @@ def plan_list(report: PlanListReport) -> RenderableType:
 def validation(report: PlanListReport) -> RenderableType:
     """Return whether each plan file can be read as one."""
     wrong = [plan for plan in report.plans if plan.error]
-    lines = [
-        _wrong(plan.error) if plan.error else look.item(look.GOOD, f"{plan.path} is a plan") for plan in report.plans
-    ]
+    lines: list[RenderableType] = []
+    said: set[str] = set()  # that there is no linter is said once, however many plans it would have read
+    for plan in report.plans:
+        lines.append(_wrong(plan.error) if plan.error else look.item(look.GOOD, f"{plan.path} is a plan"))
+        lines += [look.indented(look.labelled([("beware", line)])) for line in plan.warnings if line not in said]
+        said.update(plan.warnings)
     if not report.plans:
         lines = [Text("no plans yet")]
     end = Text(f"{len(wrong)} of {counted(len(report.plans), 'plan')} cannot be read") if wrong else None
@@ -102,20 +106,21 @@ def steps(
             yield look.indented(Text(step.note, style="dim"), _NUMBER)
 
 
-def application(deploy: str, phase: str) -> str:
+def application(deploy: str, phase: str, *, two_sides: bool = True) -> str:
     """Return what the application may do once a phase is through: the plan's words, else ecm's own."""
-    return deploy.strip() or words.NOW_POSSIBLE[Phase(phase).leads_to]
+    return deploy.strip() or words.now_possible(Phase(phase).leads_to, two_sides=two_sides)
 
 
 def _phase(phase: PhasePreview) -> Iterator[RenderableType]:
     yield Text(words.phase(phase.phase), style="bold")
     yield from steps(phase.steps, statements=True, patience=phase.lock_timeout)
     if not phase.steps:
-        yield look.indented(Text("nothing to run", style="dim"))
+        copying = phase.phase == Phase.BACKFILL and not phase.two_sides
+        yield look.indented(Text(NOTHING_TO_COPY if copying else "nothing to run", style="dim"))
     undo = "ecm rollback takes it back; nothing that was written is lost"
     if phase.phase == Phase.CONTRACT:
         undo = "none: from here on there is no way back"
-    rows = [("your application", application(phase.deploy, phase.phase)), ("undo", undo)]
+    rows = [("your application", application(phase.deploy, phase.phase, two_sides=phase.two_sides)), ("undo", undo)]
     yield look.indented(look.labelled(rows, width=_LABEL))
 
 
@@ -136,7 +141,7 @@ def _in_short(report: PreviewReport) -> RenderableType:
     )
 
 
-_FOR_A_MOMENT = ("ACCESS EXCLUSIVE", "SHARE ROW EXCLUSIVE")
+_FOR_A_MOMENT = tuple(mode.value for mode in LockMode if mode.waits_for.startswith("waits"))
 """Locks that somebody may have to wait for, the strongest first."""
 
 

@@ -28,6 +28,8 @@ def verification(report: VerifyReport) -> RenderableType:
     if report.mismatches:
         said = f"{where}: {report.mismatches:,} of {rows} have sides that do not follow from one another"
         verdict = look.item(look.BAD, said)
+    elif report.nothing_to_compare:
+        verdict = look.item(look.GOOD, f"{where}: {report.nothing_to_compare}")
     else:
         verdict = look.item(look.GOOD, f"{where}: {rows}, the two sides of each follow from one another")
     samples = _samples(report.samples) if report.samples else None

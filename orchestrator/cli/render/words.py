@@ -127,7 +127,7 @@ def step(key: str, title: str, direction: str) -> str:
     return f"take back: {title}" if undone else title
 
 
-NOW_POSSIBLE = {
+_NOW_POSSIBLE = {
     State.PLANNED: "Nothing of this plan is in the database; the old version runs as ever, and only that.",
     State.EXPANDED: "The old version runs as ever. The new one may write; rows from before read empty through it"
     " until the backfill is done.",
@@ -138,3 +138,14 @@ NOW_POSSIBLE = {
     State.CONTRACTED: "Only the new version works; what the old one used is gone.",
 }
 """What the application may do in each state."""
+_WITHOUT_SIDES = {
+    State.EXPANDED: "Both versions may read and write every row, side by side.",
+    State.BACKFILLED: "Both versions may read and write every row, side by side.",
+    State.READS_MIGRATED: "Both versions still work side by side. Retire the old version before contract.",
+}
+"""The same, where rows have no two sides."""
+
+
+def now_possible(name: State, *, two_sides: bool = True) -> str:
+    """Return what the application may do in a state."""
+    return _NOW_POSSIBLE[name] if two_sides else _WITHOUT_SIDES.get(name, _NOW_POSSIBLE[name])

@@ -9,9 +9,11 @@ from hypothesis import strategies as st
 from plan_strategies import contents
 
 from orchestrator.errors import InvalidFileError
+from orchestrator.operations import KINDS
 from orchestrator.plan.document import parse
 from orchestrator.plan.model import Plan
 from orchestrator.plan.project import Project
+from orchestrator.words import listed
 
 GOOD = """\
 plan: rename-published-year
@@ -70,9 +72,7 @@ MODEL_FAULTS = {
     ),
     "no kind": (
         GOOD.replace("kind: rename_column\n    ", ""),
-        [
-            "3:5: changes[0]: key 'kind' is missing; the kinds are add_column, merge_columns, rename_column and split_column"
-        ],
+        [f"3:5: changes[0]: key 'kind' is missing; the kinds are {listed(KINDS)}"],
     ),
     "a number for text": (
         GOOD + "contract: {deploy: 5}",
@@ -96,8 +96,12 @@ MODEL_FAULTS = {
         ["7:24: expand.lock_timeout: expected a duration between 1ms and 1h, found 0s"],
     ),
     "a choice that does not exist": (
-        GOOD + "expand: {strategy: facade}",
-        ["7:20: expand.strategy: expected copy, found 'facade'"],
+        GOOD + "expand: {strategy: shadow}",
+        ["7:20: expand.strategy: expected copy or facade, found 'shadow'"],
+    ),
+    "a facade for more than names": (
+        GOOD + "  - {kind: add_column, table: t, column: c, type: text}\nexpand: {strategy: facade}",
+        ["7:5: strategy: facade shows a column under two names, and add_column makes another value"],
     ),
     "no changes": ("plan: a\nchanges: []", ["2:10: changes: expected at least 1 entry, found an empty list"]),
     "a change that is nothing": (

@@ -1,0 +1,135 @@
+"""Let a column be NULL. The catalog is all that changes, at expand; what takes care is the way back."""
+
+from typing import Annotated, Literal
+
+from psycopg import sql
+from pydantic import Field
+from typing_extensions import override
+
+from orchestrator.errors import EcmError, PreconditionError
+from orchestrator.operations import constraints, keepsake, trying
+from orchestrator.operations.base import ColumnField, Operation, TableField, missing
+from orchestrator.operations.converting import Expression
+from orchestrator.sql.facts import Dependent, Table
+from orchestrator.sql.identifiers import TableName
+from orchestrator.sql.mapping import Mapping, Value
+from orchestrator.sql.steps import Statement, Step
+from orchestrator.sql.sync import Ddl
+from orchestrator.words import kebab
+
+
+class DropNotNull(Operation):
+    """A column may be NULL from expand on; a rollback refuses to lose what NULL was written."""
+
+    kind: Literal["drop_not_null"] = "drop_not_null"  # pyright: ignore[reportIncompatibleVariableOverride] - frozen
+    table: Annotated[TableField, Field(description="The table, as table or schema.table")]
+    column: Annotated[ColumnField, Field(description="The column that may be NULL in the end")]
+    reverse: Annotated[
+        Expression | None, Field(description="What a rollback puts where NULL was written, over the row")
+    ] = None
+
+    @property
+    @override
+    def target(self) -> TableName:
+        return TableName.parse(self.table)
+
+    @override
+    def synced(self) -> tuple[TableName, ...]:
+        return ()
+
+    @property
+    @override
+    def summary(self) -> str:
+        return f"{self.target}.{self.column} may be NULL"
+
+    @property
+    @override
+    def slug(self) -> str:
+        return f"allow-null-{kebab(self.column)}"
+
+    @override
+    def claims(self) -> frozenset[tuple[str, str]]:
+        return frozenset({(str(self.target), self.column)})
+
+    @override
+    def made(self) -> tuple[str, ...]:
+        return ()
+
+    @override
+    def problems(self, facts: Table) -> tuple[EcmError, ...]:
+        column, where = facts.column(self.column), f"{facts.name}.{self.column}"
+        if column is None:
+            return (missing(facts, self.column),)
+        if not column.not_null:
+            return (
+                PreconditionError(
+                    f"{where} is not NOT NULL",
+                    details=["a check or a domain may still refuse NULL there, and is dropped by itself"]
+                    if not column.accepts_null
+                    else ["there is nothing to drop"],
+                    hint="take the change out of the plan",
+                ),
+            )
+        if (why := constraints.bound_to_not_null(facts, self.column)) is not None:
+            return (
+                PreconditionError(
+                    f"{where} cannot be NULL: {why}",
+                    details=["PostgreSQL drops NOT NULL only where nothing else needs it"],
+                    hint="take that from the column first, if it is really to be NULL",
+                ),
+            )
+        return ()
+
+    @override
+    def warnings(self, facts: Table) -> tuple[str, ...]:
+        back = f"a rollback is refused as long as a row has NULL in {self.column}"
+        if self.reverse is not None:
+            back = f"a rollback puts {self.reverse} where {self.column} is NULL"
+        return (f"from expand on old readers meet NULL in {self.column} wherever a new writer writes it", back)
+
+    @override
+    def unfollowed(self, facts: Table) -> tuple[Dependent, ...]:
+        return ()
+
+    @override
+    def standing_on(self, facts: Table) -> tuple[Dependent, ...]:
+        return ()
+
+    @override
+    def mappings(self, facts: Table) -> tuple[Mapping, ...]:
+        return ()
+
+    @override
+    def expand(self, facts: Table) -> Ddl:
+        column = facts.column(self.column)
+        had = keepsake.recalled(facts, self.column) or {"not_null": column.not_null_name if column else None}
+        kept = keepsake.kept(facts, self.column, had)
+        dropped = sql.SQL("ALTER TABLE {} ALTER COLUMN {} DROP NOT NULL").format(
+            facts.name.identifier, sql.Identifier(self.column)
+        )
+        return Ddl(
+            statements=(*kept.statements, dropped, *trying.understood(facts, self._values(facts), without=())),
+            inverse=(*constraints.not_null_again(facts, self.column, had["not_null"]), *kept.inverse),
+        )
+
+    def _values(self, facts: Table) -> tuple[Value, ...]:
+        column = facts.column(self.column)
+        if column is None or self.reverse is None:
+            return ()
+        return (Value(column=self.column, type=column.type, expression=self.reverse),)
+
+    @override
+    def before_expand(self, facts: Table) -> tuple[Step, ...]:
+        values = self._values(facts)
+        return (trying.first(facts, values, kept=True),) if values else ()
+
+    @override
+    def before_withdrawal(self, facts: Table) -> tuple[Step, ...]:
+        if keepsake.recalled(facts, self.column) is None:
+            return ()
+        remedy = f"give these rows a {self.column}, then roll back again"
+        return constraints.refused_again(facts, self.column, remedy=remedy, reverse=self.reverse)
+
+    @override
+    def contract(self, facts: Table) -> tuple[Statement, ...]:
+        return keepsake.forgotten(facts, self.column)

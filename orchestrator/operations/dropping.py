@@ -1,0 +1,62 @@
+"""What kinds share that drop a column of the user's at contract: what goes with it, and what keeps it from going."""
+
+from collections.abc import Iterable
+
+from psycopg import sql
+
+from orchestrator.errors import EcmError, PreconditionError
+from orchestrator.sql.facts import Dependent, Table
+from orchestrator.sql.steps import Statement
+
+_GOES_WITH_ITS_COLUMN = frozenset({"index", "statistics", "sequence"})
+"""What DROP COLUMN takes along by itself, as the direct DDL does ("ALTER TABLE", DROP COLUMN)."""
+
+
+def standing_on(facts: Table, columns: Iterable[str]) -> tuple[Dependent, ...]:
+    """Return what stands on columns and does not go with them by itself: views, functions, other tables' keys."""
+    return tuple(
+        Dependent(kind=each.kind, name=each.name, why=f"it stands on {name}, which contract drops")
+        for name in columns
+        for each in facts.tracked.get(name, ())
+        if each.kind not in _GOES_WITH_ITS_COLUMN and not _is_own_constraint(each, facts)
+    )
+
+
+def unfollowed(facts: Table, columns: Iterable[str]) -> tuple[Dependent, ...]:
+    """Return what a person takes care of before columns go: what stands on them, and what names them in its text."""
+    columns = tuple(columns)
+    return (*(each for name in columns for each in facts.untracked.get(name, ())), *standing_on(facts, columns))
+
+
+def named_by_triggers(facts: Table, columns: Iterable[str]) -> Iterable[EcmError]:
+    """Return an error for each trigger that keeps a column from being dropped."""
+    for trigger in facts.triggers:
+        for name in columns:
+            if name in trigger.update_of:
+                yield PreconditionError(
+                    f"trigger {trigger.name} on {facts.name} fires on UPDATE OF {name}, which contract drops",
+                    details=["PostgreSQL does not drop a column that a trigger names"],
+                    hint="make the trigger without a list of columns",
+                )
+
+
+def never_given(facts: Table, name: str, *, reverse: str | None) -> Iterable[EcmError]:
+    """Return why a column cannot be left out by new writers: nothing else would give it a value."""
+    column = facts.column(name)
+    if column and column.not_null and not (column.default or column.identity or column.generated) and reverse is None:
+        yield PreconditionError(
+            f"{facts.name}.{name} is NOT NULL, and new writers do not give it",
+            details=["without reverse there is nothing to put there, and their rows would be refused"],
+            hint="give reverse in the plan, or drop the NOT NULL first",
+        )
+
+
+def statements(facts: Table, columns: Iterable[str]) -> tuple[Statement, ...]:
+    """Return what drops columns."""
+    return tuple(
+        sql.SQL("ALTER TABLE {} DROP COLUMN {}").format(facts.name.identifier, sql.Identifier(name)) for name in columns
+    )
+
+
+def _is_own_constraint(dependent: Dependent, facts: Table) -> bool:
+    return dependent.kind == "constraint" and dependent.name.endswith(f" on {facts.name.qualified}")

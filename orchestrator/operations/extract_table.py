@@ -1,0 +1,262 @@
+"""Move columns to a lookup table: one row for each combination of values, and a reference to it."""
+
+from typing import Annotated, ClassVar, Literal
+
+from psycopg import sql
+from pydantic import BaseModel, ConfigDict, Field, model_validator
+from typing_extensions import override
+
+from orchestrator.errors import EcmError, PreconditionError
+from orchestrator.operations import constraints, dropping
+from orchestrator.operations.base import ColumnField, NewColumnField, Operation, TableField, taken, unusable
+
+from orchestrator.sql.extracted import Extracted
+from orchestrator.sql.facts import Column, Dependent, Table
+from orchestrator.sql.identifiers import NAME_BYTES, TableName, bounded, verbatim
+from orchestrator.sql.steps import ConcurrentIndex, Statement, Step
+from orchestrator.sql.sync import Ddl
+from orchestrator.words import kebab
+
+
+class Lookup(BaseModel):
+    """The table that is made."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    table: Annotated[TableField, Field(description="Its name, as table or schema.table")]
+    key: Annotated[NewColumnField, Field(description="Its primary key, a bigint that counts itself")]
+
+    @property
+    def target(self) -> TableName:
+        """The table."""
+        return TableName.parse(self.table)
+
+
+class ExtractTable(Operation):
+    """Columns become a table of their own, one row for each combination of values that there is.
+
+    A row whose columns are all NULL refers to nothing.
+    """
+
+    kind: Literal["extract_table"] = "extract_table"  # pyright: ignore[reportIncompatibleVariableOverride] - frozen
+    table: Annotated[TableField, Field(description="The table, as table or schema.table")]
+    columns: Annotated[tuple[ColumnField, ...], Field(min_length=1, description="A column that moves")]
+    into: Annotated[Lookup, Field(description="The table that is made: {table: …, key: id}")]
+    reference: Annotated[NewColumnField, Field(description="The column that takes their place")]
+    not_null: Annotated[bool, Field(description="Whether the reference is NOT NULL in the end")] = False
+    index: Annotated[bool, Field(description="Whether the reference has an index in the end")] = False
+
+    standing: ClassVar[str] = "stands on a column that contract drops"
+
+    @model_validator(mode="after")
+    def _names_differ(self) -> "ExtractTable":
+        if len({*self.columns, self.reference}) <= len(self.columns):
+            raise ValueError("columns names one twice, or the reference")
+        if self.into.key in self.columns:
+            raise ValueError(f"the key {self.into.key} is among columns, and the new table has both")
+        if self.into.target == self.target:
+            raise ValueError(f"into.table is {self.target} itself")
+        return self
+
+    @property
+    @override
+    def target(self) -> TableName:
+        return TableName.parse(self.table)
+
+    @property
+    @override
+    def summary(self) -> str:
+        return f"{', '.join(self.columns)} of {self.target} become {self.into.target}, by {self.reference}"
+
+    @property
+    @override
+    def slug(self) -> str:
+        return f"extract-{kebab(self.into.target.name)}"
+
+    @override
+    def claims(self) -> frozenset[tuple[str, str]]:
+        return frozenset((str(self.target), column) for column in (*self.columns, self.reference))
+
+    @override
+    def made(self) -> tuple[str, ...]:
+        return (self.reference,)
+
+    @override
+    def problems(self, facts: Table) -> tuple[EcmError, ...]:
+        required = [name for name in self.columns if (column := facts.column(name)) and column.not_null]
+        found = [*taken(facts, self.reference), *(error for name in self.columns for error in unusable(facts, name))]
+        if required and not self.not_null:
+            found.append(
+                PreconditionError(
+                    f"{required[0]} of {self.target} is NOT NULL, and new writers may leave {self.reference} out",
+                    details=["there would be nothing to put there, and their rows would be refused"],
+                    hint="say not_null: true, if each row is to refer to one",
+                )
+            )
+        for name in self.columns:
+            column = facts.column(name)
+            if column and column.type != column.plain_type and not column.accepts_null:
+                continue
+            if column and (column.identity or (column.default is not None and not column.default_is_constant)):
+                found.append(
+                    PreconditionError(
+                        f"{self.target}.{name} has a default that is not the same for every row",
+                        details=["a row that a new writer adds without a reference would bring a value of its own"],
+                        hint="drop the default first",
+                    )
+                )
+        found += [
+            PreconditionError(
+                f"trigger {trigger.name} on {facts.name} fires on UPDATE OF {name}, which contract drops",
+                details=["PostgreSQL does not drop a column that a trigger names"],
+                hint="make the trigger without a list of columns",
+            )
+            for trigger in facts.triggers
+            for name in self.columns
+            if name in trigger.update_of
+        ]
+        return tuple(found)
+
+    @override
+    def warnings(self, facts: Table) -> tuple[str, ...]:
+        return (
+            f"a rollback drops {self.into.target}: what is in the columns stays, rows that nothing refers to are lost",
+            f"a change of a row of {self.into.target} writes every row of {self.target} that refers to it until contract",
+            f"values that PostgreSQL takes for equal, such as 1.0 and 1.00, become one row of {self.into.target}",
+        )
+
+    @override
+    def unfollowed(self, facts: Table) -> tuple[Dependent, ...]:
+        return (*(each for name in self.columns for each in facts.untracked.get(name, ())), *self.standing_on(facts))
+
+    @override
+    def standing_on(self, facts: Table) -> tuple[Dependent, ...]:
+        return dropping.standing_on(facts, self.columns)
+
+    @override
+    def mappings(self, facts: Table) -> tuple[Extracted, ...]:
+        return (
+            Extracted(
+                table=self.target,
+                columns=self.columns,
+                reference=self.reference,
+                lookup=self.into.target,
+                key=self.into.key,
+                not_null=self.not_null,
+            ),
+        )
+
+    def _name(self, *parts: str) -> str:
+        """Return the name that PostgreSQL itself gives, as long as it does not have to cut it."""
+        name = "_".join(parts)
+        return name if len(name.encode()) <= NAME_BYTES else bounded(*parts)
+
+    @override
+    def expand(self, facts: Table) -> Ddl:
+        """Make the table, and the foreign key on a column where nothing is to be checked yet."""
+        (mapping,) = self.mappings(facts)
+        table, lookup, reference = self.target.identifier, self.into.target.identifier, sql.Identifier(self.reference)
+        columns = sql.SQL(", ").join(
+            sql.SQL("{} {}{}").format(
+                sql.Identifier(name),
+                verbatim(column.type),
+                sql.SQL(" COLLATE {}").format(verbatim(column.collation)) if column.collation else sql.SQL(""),
+            )
+            for name, column in self._old_columns(facts)
+        )
+        spreading = mapping.spreading()
+        return Ddl(
+            statements=(
+                sql.SQL(
+                    "CREATE TABLE {} ({} bigint GENERATED BY DEFAULT AS IDENTITY PRIMARY KEY, {}, UNIQUE ({}))"
+                ).format(
+                    lookup,
+                    sql.Identifier(self.into.key),
+                    columns,
+                    sql.SQL(", ").join(map(sql.Identifier, self.columns)),
+                ),
+                _same_rights(self.target, self.into.target),
+                sql.SQL('CREATE TABLE {} ("~key" bigint)').format(mapping.owed),
+                sql.SQL("ALTER TABLE {} ADD COLUMN {} bigint").format(table, reference),
+                sql.SQL("ALTER TABLE {} ADD CONSTRAINT {} FOREIGN KEY ({}) REFERENCES {} ({}){}").format(
+                    table,
+                    sql.Identifier(self._foreign_key),
+                    reference,
+                    lookup,
+                    sql.Identifier(self.into.key),
+                    # A partitioned table takes no foreign key that is not valid; in a new column there is nothing to read.
+                    sql.SQL("" if facts.kind == "p" else " NOT VALID"),
+                ),
+                *spreading.statements,
+            ),
+            inverse=(
+                *spreading.inverse,
+                mapping.paid(),
+                sql.SQL("ALTER TABLE {} DROP COLUMN IF EXISTS {}").format(table, reference),
+                sql.SQL("DROP TABLE IF EXISTS {}").format(mapping.owed),
+                sql.SQL("DROP TABLE IF EXISTS {}").format(lookup),
+            ),
+        )
+
+    @property
+    def _foreign_key(self) -> str:
+        return self._name(self.target.name, self.reference, "fkey")
+
+    @override
+    def before_reads(self, facts: Table) -> tuple[Step, ...]:
+        if not self.index or facts.kind == "p":
+            return ()
+        return (
+            ConcurrentIndex(
+                key=f"index {self.reference}",
+                title=f"index of {self.reference}",
+                table=self.target,
+                name=self._name(self.target.name, self.reference, "idx"),
+                unique=False,
+                tail=f" USING btree ({sql.Identifier(self.reference).as_string(None)})",
+            ),
+        )
+
+    @override
+    def before_contract(self, facts: Table) -> tuple[Step, ...]:
+        valid = (
+            () if facts.kind == "p" else (constraints.validation(facts, self._foreign_key, what="a row to refer to"),)
+        )
+        return (*valid, *(constraints.validated_not_null(facts, self.reference) if self.not_null else ()))
+
+    @override
+    def contract(self, facts: Table) -> tuple[Statement, ...]:
+        (mapping,) = self.mappings(facts)
+        table = self.target.identifier
+        return (
+            *mapping.spreading().inverse,
+            sql.SQL("DROP TABLE {}").format(mapping.owed),
+            *(constraints.not_null(facts, self.reference) if self.not_null else ()),
+            *(sql.SQL("ALTER TABLE {} DROP COLUMN {}").format(table, sql.Identifier(name)) for name in self.columns),
+        )
+
+    def _old_columns(self, facts: Table) -> tuple[tuple[str, Column], ...]:
+        found = tuple((name, column) for name in self.columns if (column := facts.column(name)) is not None)
+        if len(found) < len(self.columns):
+            raise PreconditionError(
+                f"a column of {', '.join(self.columns)} does not exist in {self.target} any more",
+                details=["it was there when the plan began"],
+                hint="ecm history",
+            )
+        return found
+
+
+def _same_rights(of: TableName, to: TableName) -> Statement:
+    """Return what gives a new table the owner of another, and to each role what it may do with that one's rows."""
+    body = sql.SQL(
+        "DECLARE g record; BEGIN"
+        " EXECUTE (SELECT pg_catalog.format('ALTER TABLE %s OWNER TO %I', {to}, pg_catalog.pg_get_userbyid(relowner))"
+        " FROM pg_catalog.pg_class WHERE oid = {of}::pg_catalog.regclass);"
+        " FOR g IN SELECT a.privilege_type AS privilege, a.is_grantable AS grantable, CASE WHEN a.grantee = 0"
+        " THEN 'PUBLIC' ELSE pg_catalog.quote_ident(pg_catalog.pg_get_userbyid(a.grantee)) END AS grantee"
+        " FROM pg_catalog.pg_class c, pg_catalog.aclexplode(c.relacl) a WHERE c.oid = {of}::pg_catalog.regclass"
+        " AND a.grantee <> c.relowner AND a.privilege_type IN ('SELECT', 'INSERT', 'UPDATE', 'DELETE') LOOP"
+        " EXECUTE pg_catalog.format('GRANT %s ON %s TO %s%s', g.privilege, {to}, g.grantee,"
+        " CASE WHEN g.grantable THEN ' WITH GRANT OPTION' END); END LOOP; END"
+    ).format(of=sql.Literal(of.identifier.as_string(None)), to=sql.Literal(to.identifier.as_string(None)))
+    return sql.SQL("DO {}").format(sql.Literal(body.as_string(None)))

@@ -1,0 +1,138 @@
+"""Give a table another name.
+
+Until contract a view has the new name, and everything written through it is written to the table: nothing is
+copied, whatever the size. Contract drops the view and renames the table, so that the end is that of a plain ALTER
+TABLE … RENAME. What hangs on the table follows by itself; only text that names it (PL/pgSQL, say) needs a person.
+"""
+
+from typing import Annotated, ClassVar, Literal
+
+from psycopg import sql
+from pydantic import Field, model_validator
+from typing_extensions import override
+
+from orchestrator.errors import EcmError
+from orchestrator.operations import viewing
+from orchestrator.operations.base import WHOLE, Claim, NewTableField, Operation, TableField, moves_readers
+from orchestrator.sql.facts import Dependent, Table
+from orchestrator.sql.identifiers import TableName
+from orchestrator.sql.mapping import Mapping
+from orchestrator.sql.steps import Statement
+from orchestrator.sql.sync import Ddl
+from orchestrator.words import kebab
+
+
+class RenameTable(Operation):
+    """A table gets another name; both names work until contract."""
+
+    kind: Literal["rename_table"] = "rename_table"  # pyright: ignore[reportIncompatibleVariableOverride] - frozen
+    table: Annotated[TableField, Field(description="The table, as table or schema.table")]
+    to: Annotated[NewTableField, Field(description="Its name in the end, in the same schema")]
+
+    comes_last: ClassVar[bool] = True
+    by_view: ClassVar[str] = "show the table under its new name, by a view"
+    standing: ClassVar[str] = "was made on the view, which has the new name until contract"
+    goes_along: ClassVar[str] = "contract drops the view and gives the table that name, and this would go with it"
+
+    @model_validator(mode="after")
+    def _really_renames(self) -> "RenameTable":
+        if self.new == self.target:
+            raise ValueError(f"table and to are both {self.target}; there is nothing to rename")
+        if self.new.schema != self.target.schema:
+            raise ValueError(
+                f"{self.new} is in another schema than {self.target}, and a table takes its indexes and sequences"
+                " along there, where roles need USAGE; rename it within its schema"
+            )
+        return self
+
+    @property
+    @override
+    def target(self) -> TableName:
+        return TableName.parse(self.table)
+
+    @property
+    def new(self) -> TableName:
+        """The table's name in the end."""
+        return TableName.parse(self.to, schema=self.target.schema)
+
+    @property
+    @override
+    def summary(self) -> str:
+        return f"table {self.target} becomes {self.new.name}"
+
+    @property
+    @override
+    def slug(self) -> str:
+        return f"rename-{kebab(self.target.name)}"
+
+    @override
+    def claims(self) -> frozenset[Claim]:
+        return frozenset({(str(self.target), WHOLE), (str(self.new), WHOLE)})
+
+    @override
+    def alongside(self, other: Operation) -> str | None:
+        if self.new in other.tables():
+            return f"until contract the table is {self.target}, and that is how a change of it names it"
+        if moves_readers(other):
+            return f"{other.kind} gives names another meaning in migrate reads, and the view would keep the old one"
+        return None
+
+    @override
+    def relations(self) -> tuple[TableName, ...]:
+        return (self.new,)
+
+    @override
+    def synced(self) -> tuple[TableName, ...]:
+        return ()
+
+    @override
+    def made(self) -> tuple[str, ...]:
+        return ()
+
+    @override
+    def begun(self, facts: Table) -> bool:
+        return facts.views.view(self.new) is not None
+
+    @override
+    def warnings(self, facts: Table) -> tuple[str, ...]:
+        at_contract = (
+            f"{each} knows {self.target} by its name: from contract on the other side needs a table {self.new.name}"
+            for each in facts.views.replicated
+        )
+        minding = (f"{each.kind} {each.name} minds the view: {each.why}" for each in facts.views.typed)
+        return (*viewing.warnings(facts, str(self.new)), *minding, *at_contract)
+
+    @override
+    def problems(self, facts: Table) -> tuple[EcmError, ...]:
+        return viewing.problems(facts)
+
+    @override
+    def unfollowed(self, facts: Table) -> tuple[Dependent, ...]:
+        return facts.views.naming
+
+    @override
+    def mappings(self, facts: Table) -> tuple[Mapping, ...]:
+        return ()
+
+    @override
+    def expand(self, facts: Table) -> Ddl:
+        return Ddl(
+            statements=viewing.over(facts, self.target, self.new),
+            inverse=(viewing.dropped(self.new, if_there=True),),
+        )
+
+    @override
+    def standing_on(self, facts: Table) -> tuple[Dependent, ...]:
+        return (*viewing.added(facts, self.new), *facts.views.occupied)
+
+    @override
+    def locked_first(self, facts: Table) -> tuple[TableName, ...]:
+        return (self.new,) if self.begun(facts) else ()
+
+    @override
+    def clear(self, facts: Table) -> tuple[Statement, ...]:
+        return (viewing.dropped(self.new, if_there=True),)
+
+    @override
+    def contract(self, facts: Table) -> tuple[Statement, ...]:
+        return (sql.SQL("ALTER TABLE {} RENAME TO {}").format(self.target.identifier, sql.Identifier(self.new.name)),)

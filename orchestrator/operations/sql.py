@@ -1,0 +1,305 @@
+"""Run the plan author's own SQL, phase by phase, for what no kind of change covers.
+
+ecm takes the statements apart and sends them to the letter: each phase's in one transaction with its record, within
+the lock timeout, the tables they name locked first. What they mean for old and new versions is the author's to know.
+"""
+
+from collections.abc import Iterable
+from typing import Annotated, Literal
+
+from psycopg import sql
+from pydantic import BaseModel, ConfigDict, Field, model_validator
+from typing_extensions import override
+
+from orchestrator.errors import EcmError
+from orchestrator.operations.base import ColumnField, Operation, TableField, unusable
+from orchestrator.operations.converting import Expression
+from orchestrator.sql.adjustment import Adjustment, Assigned
+from orchestrator.sql.facts import Dependent, Table
+from orchestrator.sql.identifiers import TableName
+from orchestrator.sql.lexer import Written, statements
+from orchestrator.sql.script import Outright, concurrent_index, locks, refusal
+from orchestrator.sql.steps import ConcurrentIndex, Statement
+from orchestrator.sql.sync import Ddl
+from orchestrator.words import kebab, listed
+
+Text = Annotated[str, Field(min_length=1)]
+"""One or more SQL statements."""
+
+
+class Inverse(BaseModel):
+    """What takes statements back."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    expand: Annotated[Text | None, Field(description="Takes expand back")] = None
+    contract: Annotated[Text | None, Field(description="Would take contract back; checked and kept, not run")] = None
+
+
+class Filled(BaseModel):
+    """What is filled in the rows of a table, in batches."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    table: Annotated[TableField, Field(description="The table, which is there before expand")]
+    set: Annotated[
+        dict[ColumnField, Expression], Field(min_length=1, description="Values, {column: expression over the row}")
+    ]
+    where: Annotated[
+        Expression | None, Field(description="Which rows still lack them; those with NULL in all of them otherwise")
+    ] = None
+    reverse: Annotated[
+        dict[ColumnField, Expression],
+        Field(description="What old readers see in rows that new writers write, {column: expression over the row}"),
+    ] = {}
+
+    @model_validator(mode="after")
+    def _two_sides(self) -> "Filled":
+        if both := sorted(self.set.keys() & self.reverse.keys()):
+            raise ValueError(
+                f"set and reverse both give {listed(both)}: a row has one value there, which cannot be that of both"
+                " versions; fill a column of its own"
+            )
+        return self
+
+    @property
+    def target(self) -> TableName:
+        """The table."""
+        return TableName.parse(self.table)
+
+
+class Sql(Operation):
+    """SQL of your own runs in expand and contract, with its own way back, and rows are filled between."""
+
+    kind: Literal["sql"] = "sql"  # pyright: ignore[reportIncompatibleVariableOverride] - frozen
+    expand_sql: Annotated[
+        Text | None, Field(alias="expand", description="Statements that add what new versions need")
+    ] = None
+    contract_sql: Annotated[
+        Text | None, Field(alias="contract", description="Statements that take away what old versions needed")
+    ] = None
+    rollback: Annotated[
+        Inverse, Field(description="What takes them back: {expand: statements, contract: statements}")
+    ] = Inverse()
+    backfill: Annotated[
+        Filled | None,
+        Field(description="{table: …, set: {column: expression}, where: condition, reverse: {column: expression}}"),
+    ] = None
+
+    # In a plan they are `expand` and `contract`, which here are what every operation does in those phases.
+    model_config = ConfigDict(frozen=True, extra="forbid", serialize_by_alias=True)
+
+    @override
+    def __hash__(self) -> int:
+        return hash(self.model_dump_json())
+
+    @model_validator(mode="after")
+    def _can_be_sent(self) -> "Sql":
+        if not (self.expand_sql or self.contract_sql or self.backfill):
+            raise ValueError("there is nothing to do: give expand, contract or backfill")
+        expand, contract, back = self._expand, self._contract, self._back
+        _refuse((*expand, *contract, *back, *_written(self.rollback.contract, "rollback.contract")))
+        _refuse_order(expand, last=True)
+        _refuse_order(contract, last=False)
+        _refuse_indexes((*back, *_written(self.rollback.contract, "rollback.contract")))
+        if _plain(expand) and not back:
+            raise ValueError("rollback.expand does not say what takes expand back: a rollback could not restore it")
+        if back and not expand:
+            raise ValueError("rollback.expand takes back what expand does, and expand does nothing")
+        if self.rollback.contract and not contract:
+            raise ValueError("rollback.contract takes back what contract does, and contract does nothing")
+        return self
+
+    @property
+    def _expand(self) -> tuple[Written, ...]:
+        return _written(self.expand_sql, "expand")
+
+    @property
+    def _contract(self) -> tuple[Written, ...]:
+        return _written(self.contract_sql, "contract")
+
+    @property
+    def _back(self) -> tuple[Written, ...]:
+        return _written(self.rollback.expand, "rollback.expand")
+
+    # ------------------------------------------------------------ what it is about
+
+    @property
+    @override
+    def target(self) -> TableName:
+        named = (*self.tables(), *locks(self._expand, self._contract).tables)
+        return named[0] if named else TableName("public", "")
+
+    @override
+    def tables(self) -> tuple[TableName, ...]:
+        """Only the table that is filled is looked at: others may be made by the statements themselves."""
+        return (self.backfill.target,) if self.backfill else ()
+
+    @property
+    @override
+    def summary(self) -> str:
+        first = next(iter((*self._expand, *self._contract)), None)
+        does = " ".join(first.text.split()) if first else ""
+        does = does if len(does) <= _LINE else does[: _LINE - 1] + "…"
+        filled = f"{self.backfill.table}: {', '.join(self.backfill.set)} filled" if self.backfill else ""
+        return "; ".join(filter(None, (does, filled)))
+
+    @property
+    @override
+    def slug(self) -> str:
+        return f"sql-{kebab(self.target.name)}".rstrip("-")
+
+    @override
+    def claims(self) -> frozenset[tuple[str, str]]:
+        filled = self.backfill
+        return (
+            frozenset((str(filled.target), name) for name in (*filled.set, *filled.reverse)) if filled else frozenset()
+        )
+
+    @override
+    def made(self) -> tuple[str, ...]:
+        return ()
+
+    # ------------------------------------------------------------ what stands in the way
+
+    @override
+    def problems(self, facts: Table) -> tuple[EcmError, ...]:
+        filled = self.backfill
+        return (
+            tuple(
+                error
+                for name in (*filled.set, *filled.reverse)
+                if facts.column(name) is not None
+                for error in unusable(facts, name)
+            )
+            if filled
+            else ()
+        )
+
+    @override
+    def warnings(self, facts: Table) -> tuple[str, ...]:
+        filled = self.backfill
+        if filled is None:
+            return ()
+        names = ", ".join(filled.set)
+        if filled.where is None:
+            return (f"until contract, NULL in {names} is taken for not given, and replaced by its value",)
+        return (f"until contract, whoever writes a row in which {filled.where}, {names} is set as backfill says",)
+
+    @override
+    def unfollowed(self, facts: Table) -> tuple[Dependent, ...]:
+        return ()
+
+    @override
+    def standing_on(self, facts: Table) -> tuple[Dependent, ...]:
+        return ()
+
+    # ------------------------------------------------------------ what it does
+
+    @override
+    def outright(self) -> Outright:
+        return Outright(
+            expand=_plain(self._expand),
+            inverse=self._back,
+            contract=_plain(self._contract),
+            expand_locks=locks(_plain(self._expand), self._back),
+            contract_locks=locks(_plain(self._contract)),
+            after_expand=_indexes(self._expand),
+            before_contract=_indexes(self._contract),
+        )
+
+    @override
+    def written(self) -> dict[str, str]:
+        texts = {
+            "expand": self.expand_sql,
+            "contract": self.contract_sql,
+            "rollback.expand": self.rollback.expand,
+            "rollback.contract": self.rollback.contract,
+        }
+        return {key: text for key, text in texts.items() if text}
+
+    @override
+    def mappings(self, facts: Table) -> tuple[Adjustment, ...]:
+        if (filled := self.backfill) is None:
+            return ()
+
+        def assigned(values: dict[str, str]) -> tuple[Assigned, ...]:
+            known = ((name, facts.column(name), expression) for name, expression in values.items())
+            return tuple(
+                Assigned(column=name, type=column.type if column else None, expression=expression)
+                for name, column, expression in known
+            )
+
+        return (Adjustment(new=assigned(filled.set), old=assigned(filled.reverse), where=filled.where),)
+
+    @override
+    def expand(self, facts: Table) -> Ddl:
+        """After the plan's own statements: PostgreSQL is asked whether the trigger and the sweep will be understood."""
+        tried = tuple(
+            sql.SQL("EXPLAIN UPDATE ONLY {} SET {} = {} WHERE {}").format(
+                facts.name.identifier, each.name, each.computed, mapping.lacking
+            )
+            for mapping in self.mappings(facts)
+            for each in (*mapping.new, *mapping.old)
+        )
+        return Ddl(statements=tried, inverse=())
+
+    @override
+    def contract(self, facts: Table) -> tuple[Statement, ...]:
+        return ()
+
+
+_LINE = 70
+"""Characters of a statement that a summary shows."""
+
+
+def _written(text: str | None, key: str) -> tuple[Written, ...]:
+    return statements(text, key=key) if text else ()
+
+
+def _plain(written: Iterable[Written]) -> tuple[Written, ...]:
+    return tuple(each for each in written if concurrent_index(each) is None)
+
+
+def _indexes(written: Iterable[Written]) -> tuple[ConcurrentIndex, ...]:
+    return tuple(
+        ConcurrentIndex(
+            key=f"index {index.name}",
+            title=f"index {index.name}, {each.place()}",
+            table=index.table,
+            name=index.name,
+            unique=index.unique,
+            tail=index.tail,
+        )
+        for each in written
+        if (index := concurrent_index(each)) is not None
+    )
+
+
+def _refuse(written: Iterable[Written]) -> None:
+    found = [f"{each.place()}: {_shown(each)}: {why}" for each in written if (why := refusal(each)) is not None]
+    if found:
+        raise ValueError("; ".join(found))
+
+
+def _refuse_order(written: tuple[Written, ...], *, last: bool) -> None:
+    """An index is built outside of the transaction: after that of expand, before that of contract."""
+    concurrent = [concurrent_index(each) is not None for each in written]
+    if concurrent != sorted(concurrent, reverse=not last):
+        where = "after" if last else "before"
+        key = written[0].key
+        raise ValueError(f"{key}: ecm builds an index {where} the other statements, which are one transaction: put"
+                         f" CREATE INDEX CONCURRENTLY {'last' if last else 'first'}")  # fmt: skip
+
+
+def _refuse_indexes(written: Iterable[Written]) -> None:
+    for each in written:
+        if concurrent_index(each) is not None:
+            raise ValueError(
+                f"{each.place()}: {_shown(each)}: the way back is one transaction: build the index plainly"
+            )
+
+
+def _shown(written: Written) -> str:
+    line = " ".join(written.text.split())
+    return line if len(line) <= _LINE else line[: _LINE - 1] + "…"

@@ -1,0 +1,49 @@
+"""What shape a table must not have for a plan to begin on it: no room for a column, rules that act before a trigger."""
+
+from collections.abc import Iterable
+
+from psycopg import sql
+
+from orchestrator.errors import EcmError, PreconditionError
+from orchestrator.operations import Operation
+from orchestrator.sql.facts import Table
+from orchestrator.words import counted
+
+MOST_COLUMNS = 1600
+"""MaxHeapAttributeNumber ("PostgreSQL Limits", manual, appendix K); dropped columns count."""
+
+
+def no_room(facts: Table, changes: Iterable[Operation]) -> Iterable[EcmError]:
+    """Yield why a table cannot have the columns that are made beside its own."""
+    made = {name for change in changes for name in change.made() if name in change.touched(facts.name)}
+    coming = sum(facts.column(name) is None for name in made)
+    if coming and facts.attributes + coming > MOST_COLUMNS:
+        dropped = counted(facts.attributes - len(facts.columns), "dropped column")
+        yield PreconditionError(
+            f"{facts.name} has no room for {counted(coming, 'more column')}:"
+            f" {facts.attributes} of {MOST_COLUMNS} are taken",
+            details=[f"{dropped} among them: PostgreSQL never uses their place again"],
+            hint="make the table anew without dropped columns (CREATE TABLE … AS), or move columns to another one",
+        )
+
+
+def early_rules(facts: Table, changes: Iterable[Operation]) -> Iterable[EcmError]:
+    """Yield the rules that act on what a statement says, before any trigger has made one side of the other.
+
+    "The Rule System", manual 41: a rule rewrites the query, and its NEW are the statement's own expressions. Only an
+    ON INSERT DO ALSO that does not look at a column of the change goes on as it did.
+    """
+    touched = {name for change in changes for name in change.touched(facts.name)}
+    for rule in facts.rules:
+        if rule.event == "INSERT" and not rule.instead and not touched.intersection(rule.columns):
+            continue
+        disable = sql.SQL("ALTER TABLE {} DISABLE RULE {}").format(rule.table.identifier, sql.Identifier(rule.name))
+        yield PreconditionError(
+            f"rule {rule.name} on {rule.table} rewrites {rule.event} before any trigger sees the row",
+            details=[
+                "it would act on what ecm's backfill writes"
+                if rule.event == "UPDATE"
+                else "what it does with a row would not have both sides"
+            ],
+            hint=f"make a trigger of it, or, until contract: {disable.as_string(None)}",
+        )

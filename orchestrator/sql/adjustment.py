@@ -1,0 +1,203 @@
+"""Adjustment: what raw SQL made is filled, row by row, by expressions of the plan's author.
+
+The columns may be made by the plan's own statements, in the transaction that installs the trigger, so that nobody
+knows their types when the trigger is written. Its body therefore never names one: what is computed is assigned, as an
+UPDATE would, and compared only once it is of the column's type.
+"""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+from psycopg import sql
+from typing_extensions import override
+
+from orchestrator.sql.identifiers import verbatim
+from orchestrator.sql.mapping import Mapping, Truth
+
+
+@dataclass(frozen=True, kw_only=True)
+class Assigned:
+    """A column and its value.
+
+    Attributes:
+        type: the column's, as in the catalog; None as long as it is not there.
+        expression: over the row.
+    """
+
+    column: str
+    type: str | None
+    expression: str
+
+    @property
+    def name(self) -> sql.Identifier:
+        """The column as an identifier."""
+        return sql.Identifier(self.column)
+
+    @property
+    def computed(self) -> sql.Composed:
+        """Its expression over the row."""
+        return sql.SQL("({})").format(verbatim(self.expression))
+
+    @property
+    def follows(self) -> sql.Composed:
+        """A condition over the row: it is what its expression gives."""
+        return sql.SQL("pg_catalog.record_image_eq(ROW({}), ROW({}{}))").format(
+            self.name, self.computed, verbatim(f"::{self.type}" if self.type else "")
+        )
+
+
+@dataclass(frozen=True, kw_only=True)
+class Adjustment(Mapping):
+    """Columns that get values wherever a row still lacks them.
+
+    Attributes:
+        new: what is filled.
+        old: what follows from it where a writer gave it; nothing where there is no way back.
+        where: which rows still lack it, over the row; where it is None, those with NULL in all of `new`.
+    """
+
+    new: tuple[Assigned, ...]
+    old: tuple[Assigned, ...] = ()
+    where: str | None = None
+
+    @property
+    @override
+    def olds(self) -> tuple[str, ...]:
+        return tuple(each.column for each in self.old)
+
+    @property
+    @override
+    def news(self) -> tuple[str, ...]:
+        return tuple(each.column for each in self.new)
+
+    @property
+    @override
+    def says(self) -> tuple[str, ...]:
+        lacks = f", where {self.where}" if self.where else ", or what was written"
+        return tuple(f"{each.column} = {each.expression}{lacks}" for each in self.new)
+
+    @property
+    @override
+    def runs_code(self) -> bool:
+        return True
+
+    @property
+    def lacking(self) -> sql.Composed:
+        """A condition over the row: it still lacks the new values."""
+        return sql.SQL("({}) IS TRUE").format(verbatim(self.where)) if self.where else self._nothing_new
+
+    @property
+    def _nothing_new(self) -> sql.Composed:
+        return _all(sql.SQL("{} IS NOT DISTINCT FROM NULL").format(each.name) for each in self.new)
+
+    @property
+    def _new_follows(self) -> sql.Composed:
+        return _all(each.follows for each in self.new)
+
+    @property
+    def _neither_follows(self) -> sql.Composed:
+        """In a row that lacks nothing, and so has what a writer gave it on either side."""
+        return sql.SQL("NOT ({}) AND NOT ({}) AND NOT ({}) AND NOT ({})").format(
+            self.lacking, self._nothing_new, self._new_follows, _all(each.follows for each in self.old)
+        )
+
+    @property
+    @override
+    def mismatch(self) -> sql.Composed:
+        if not self.old:
+            return self.unfilled
+        return sql.SQL("({}) OR ({})").format(self.unfilled, self._neither_follows)
+
+    @property
+    @override
+    def unfilled(self) -> sql.Composed:
+        return sql.SQL("{} AND NOT ({})").format(self.lacking, self._new_follows)
+
+    @property
+    @override
+    def only_new(self) -> sql.Composed:
+        return self._neither_follows if self.old else sql.Composed([sql.SQL("false")])
+
+    @property
+    @override
+    def one_way(self) -> sql.Composed | None:
+        if not self.old:
+            return None
+        return sql.SQL("NOT ({}) AND NOT ({})").format(self.lacking, self._new_follows)
+
+    @override
+    def assignments(self, *, alone: bool) -> sql.Composed:
+        def value(each: Assigned) -> sql.Composed:
+            if alone:
+                return each.computed
+            return sql.SQL("CASE WHEN {} THEN {} ELSE {} END").format(self.unfilled, each.computed, each.name)
+
+        return sql.SQL(", ").join(sql.SQL("{} = {}").format(each.name, value(each)) for each in self.new)
+
+    @override
+    def on_insert(self) -> sql.Composed:
+        return self.settle()
+
+    @override
+    def on_update(self, truth: Truth) -> sql.Composed:
+        if not self.old:
+            return sql.SQL("{}\n{}").format(self._kept_up, self.settle())
+        new_changed, old_changed = _changed(self.news), _changed(self.olds)
+        new_wins = new_changed if truth is Truth.NEW else sql.SQL("{} AND NOT {}").format(new_changed, old_changed)
+        return sql.SQL("IF {} THEN\n{}\nELSIF {} THEN\n{}\nELSIF {} THEN\n{}\nEND IF;").format(
+            new_wins, _into("NEW", self.old), old_changed, _into("NEW", self.new), _of("NEW", self.lacking),
+            _into("NEW", self.new),
+        )  # fmt: skip
+
+    @property
+    def _kept_up(self) -> sql.Composed:
+        """What was computed follows the columns it was computed of; what a writer gave stays.
+
+        Whether the row had what is computed is told after an assignment, which makes it the column's type.
+        """
+        same = _all(
+            sql.SQL('pg_catalog.record_image_eq(ROW("ecm was".{name}), ROW(OLD.{name}))').format(name=each.name)
+            for each in self.new
+        )
+        return sql.SQL(
+            'IF NOT {changed} THEN\nDECLARE\n"ecm was" record;\nBEGIN\n"ecm was" := OLD;\n{was}\n'
+            "IF {same} THEN\n{again}\nEND IF;\nEND;\nEND IF;"
+        ).format(
+            changed=_changed(self.news),
+            was=_into('"ecm was"', self.new, of="OLD"),
+            same=same,
+            again=_into("NEW", self.new),
+        )
+
+    @override
+    def settle(self) -> sql.Composed:
+        fill = _into("NEW", self.new)
+        if not self.old:
+            return sql.SQL("IF {} THEN\n{}\nEND IF;").format(_of("NEW", self.lacking), fill)
+        given = sql.SQL("ELSIF TG_OP = 'INSERT' THEN\n{}").format(_into("NEW", self.old))
+        return sql.SQL("IF {} THEN\n{}\n{}\nEND IF;").format(_of("NEW", self.lacking), fill, given)
+
+
+def _into(row: str, values: tuple[Assigned, ...], *, of: str = "NEW") -> sql.Composed:
+    """Assign values to columns of a row, all of them computed before the first is assigned, as an UPDATE does."""
+    return sql.SQL('SELECT {values} FROM (SELECT {of}.*) AS "row" INTO {columns};').format(
+        values=sql.SQL(", ").join(each.computed for each in values),
+        of=verbatim(of),
+        columns=sql.SQL(", ").join(sql.SQL("{}.{}").format(verbatim(row), each.name) for each in values),
+    )
+
+
+def _of(row: str, condition: sql.Composed) -> sql.Composed:
+    return sql.SQL('(SELECT {} FROM (SELECT {}.*) AS "row")').format(condition, verbatim(row))
+
+
+def _changed(columns: Iterable[str]) -> sql.Composed:
+    each = (
+        sql.SQL("pg_catalog.record_image_ne(ROW(NEW.{name}), ROW(OLD.{name}))").format(name=sql.Identifier(name))
+        for name in columns
+    )
+    return sql.SQL("({})").format(sql.SQL(" OR ").join(each))
+
+
+def _all(conditions: Iterable[sql.Composed]) -> sql.Composed:
+    return sql.SQL(" AND ").join(conditions)

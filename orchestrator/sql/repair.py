@@ -1,0 +1,342 @@
+"""Repair: a value that breaks a rule is replaced where it stands, and is given back if the plan is rolled back.
+
+There is one side only. What a row held before is kept on the row itself, in hidden columns that come at expand and go
+at contract: that is exact, needs no key and no right for whoever writes, and travels with the row. A change by
+the application overtakes the repair, and what was kept is forgotten.
+
+Old writers are not refused meanwhile: a value that breaks the rule is replaced as it arrives. Where the replacement
+cannot be computed, or breaks the rule itself, the write stands as it is, and the proof names the row.
+"""
+
+from collections.abc import Iterable
+from dataclasses import dataclass, replace
+
+from psycopg import sql
+from typing_extensions import override
+
+from orchestrator.sql.identifiers import bounded, verbatim
+from orchestrator.sql.mapping import Mapping, Truth
+
+_NEVER = sql.Composed([sql.SQL("false")])
+
+
+@dataclass(frozen=True, kw_only=True)
+class Replacement:
+    """A column whose value is replaced in a row that breaks the rule.
+
+    Attributes:
+        type: the column's; without its domain, which what is kept need not obey.
+        expression: the new value, over the row as it was.
+        of_null: whether only NULL is ever replaced, so that there is nothing to keep.
+    """
+
+    column: str
+    type: str
+    expression: str
+    of_null: bool = False
+
+    @property
+    def name(self) -> sql.Identifier:
+        """The column as an identifier."""
+        return sql.Identifier(self.column)
+
+    @property
+    def computed(self) -> sql.Composed:
+        """Its expression over the row."""
+        return sql.SQL("({})").format(verbatim(self.expression))
+
+    @property
+    def hidden(self) -> dict[str, str]:
+        """The hidden columns with their types: whether the value is a replacement, and the row's own, if not NULL."""
+        flag = {bounded(self.column, "ecm_repaired"): "boolean"}
+        return flag if self.of_null else flag | {bounded(self.column, "ecm_was"): self.type}
+
+    @property
+    def flag(self) -> sql.Identifier:
+        """The hidden column that is true where the value is a replacement."""
+        return sql.Identifier(bounded(self.column, "ecm_repaired"))
+
+    @property
+    def kept(self) -> sql.Identifier | None:
+        """The hidden column with the row's own value; None where that was NULL."""
+        return None if self.of_null else sql.Identifier(bounded(self.column, "ecm_was"))
+
+    @property
+    def own(self) -> sql.Composed:
+        """The value that the row has by itself, over the row."""
+        kept = sql.SQL("NULL") if self.kept is None else self.kept
+        return sql.SQL("CASE WHEN {} THEN {} ELSE {} END").format(self.flag, kept, self.name)
+
+    @property
+    def overtaken(self) -> sql.Composed:
+        """A condition in the trigger: the application wrote this column, and not what ecm itself writes there."""
+        return sql.SQL("{changed} AND NEW.{flag} IS NOT DISTINCT FROM OLD.{flag}").format(
+            changed=_changed(self.column), flag=self.flag
+        )
+
+    @property
+    def forget(self) -> sql.Composed:
+        """A statement of the trigger: the value is the application's own."""
+        return sql.SQL("\n").join(sql.SQL("NEW.{} := NULL;").format(sql.Identifier(name)) for name in self.hidden)
+
+
+@dataclass(frozen=True, kw_only=True)
+class _InPlace(Mapping):
+    """What a rule and its withdrawal share.
+
+    Attributes:
+        columns: those that the rule is about.
+        demand: what it demands of a row, for a person.
+        replacements: by what a row that breaks it is repaired; without any, it is only found.
+        elsewhere: whether the rule looks at other rows.
+    """
+
+    columns: tuple[str, ...]
+    demand: str
+    replacements: tuple[Replacement, ...]
+    elsewhere: bool = False
+
+    @property
+    @override
+    def olds(self) -> tuple[str, ...]:
+        return ()
+
+    @property
+    @override
+    def news(self) -> tuple[str, ...]:
+        return tuple(dict.fromkeys((*self.columns, *(each.column for each in self.replacements))))
+
+    @property
+    @override
+    def says(self) -> tuple[str, ...]:
+        return (self.demand,)
+
+    @property
+    @override
+    def runs_code(self) -> bool:
+        return True
+
+    @property
+    @override
+    def drifts(self) -> bool:
+        return self.elsewhere
+
+    @property
+    @override
+    def in_place(self) -> bool:
+        return True
+
+    @property
+    @override
+    def scaffolding(self) -> tuple[str, ...]:
+        return tuple(name for each in self.replacements for name in each.hidden)
+
+    @property
+    @override
+    def unfilled(self) -> sql.Composed:
+        return self.mismatch
+
+    @property
+    @override
+    def only_new(self) -> sql.Composed:
+        return _NEVER
+
+    @property
+    def _forget_overtaken(self) -> sql.Composed:
+        return _lines(_if(each.overtaken, each.forget) for each in self.replacements)
+
+    @override
+    def settle(self) -> sql.Composed:
+        """It has its whole say after the table's own triggers: those fill in what the application left out."""
+        return _if(sql.SQL("TG_OP = 'INSERT'"), self.on_insert(), self.on_update(Truth.OLD))
+
+
+@dataclass(frozen=True, kw_only=True)
+class Repair(_InPlace):
+    """A rule that every row has to keep in the end, and how those that break it are repaired.
+
+    Attributes:
+        violated: a condition over a stored row: it breaks the rule.
+        arriving: the same of a row that is about to be written, where other rows were there first.
+        met: a condition in the trigger: an INSERT of NEW is refused for a stored row, or turns into an UPDATE of it.
+        healed: a condition over a stored row: it was repaired, and by now its own value keeps the rule.
+        whole: a condition over a stored row that takes one look at the whole table to tell of every row; where
+            `violated` would take a look for each, and what was made at expand.
+        fallible: whether to tell may itself fail, on a value that the rule was not made for.
+    """
+
+    violated: sql.Composed
+    arriving: sql.Composed | None = None
+    met: sql.Composed | None = None
+    healed: sql.Composed | None = None
+    whole: sql.Composed | None = None
+    fallible: bool = False
+
+    @property
+    @override
+    def reaches_out(self) -> bool:
+        return self.elsewhere or self.met is not None
+
+    @property
+    @override
+    def mismatch(self) -> sql.Composed:
+        return self.violated
+
+    @property
+    @override
+    def at_once(self) -> "Repair":
+        return self if self.whole is None else replace(self, violated=self.whole)
+
+    @property
+    @override
+    def withdrawn(self) -> Mapping:
+        return Withdrawal(
+            columns=self.columns, demand=self.demand, replacements=self.replacements, elsewhere=self.elsewhere
+        )
+
+    @property
+    @override
+    def unfilled(self) -> sql.Composed:
+        if self.healed is None:
+            return self.violated
+        return sql.SQL("({}) OR ({})").format(self.violated, self.healed)
+
+    @override
+    def assignments(self, *, alone: bool) -> sql.Composed:
+        """A row that was repaired before, to no avail, keeps what it had at first; one that is healed gets it back."""
+
+        def set_to(name: sql.Identifier, value: sql.Composable, own: sql.Composable) -> sql.Composed:
+            if self.healed is not None:
+                value = sql.SQL("CASE WHEN {} THEN {} WHEN {} THEN {} ELSE {} END").format(
+                    self.violated, value, self.healed, own, name
+                )
+            elif not alone:
+                value = sql.SQL("CASE WHEN {} THEN {} ELSE {} END").format(self.violated, value, name)
+            return sql.SQL("{} = {}").format(name, value)
+
+        return sql.SQL(", ").join(
+            set_to(name, value, each.own if name == each.name else sql.SQL("NULL"))
+            for each in self.replacements
+            for name, value in _replaced(each)
+        )
+
+    @override
+    def on_insert(self) -> sql.Composed:
+        """A row that comes with what is kept of it, of one partition or copied, has that by right.
+
+        What INSERT … ON CONFLICT turns into an UPDATE comes by here first: it has to reach its SET as it was given.
+        """
+        arriving = self.violated if self.arriving is None else self.arriving
+        return self._where(
+            _over("NEW.*, NULL::tid AS ctid, NULL::oid AS tableoid", arriving),
+            self._replace if self.met is None else _if(sql.SQL("NOT {}").format(self.met), self._replace),
+        )
+
+    @override
+    def on_update(self, truth: Truth) -> sql.Composed:
+        # The row's own place and table, for a rule that tells it from other rows.
+        stored = self._where(_over("NEW.*, OLD.ctid AS ctid, TG_RELID AS tableoid", self.violated))
+        if self.arriving is None:
+            return _lines((self._forget_overtaken, stored))
+        changed = sql.SQL(" OR ").join(_changed(column) for column in self.columns)
+        arriving = self._where(_over("NEW.*, OLD.ctid AS ctid, TG_RELID AS tableoid", self.arriving))
+        return _lines((self._forget_overtaken, _if(changed, arriving, stored)))
+
+    def _where(self, broken: sql.Composed, then: sql.Composed | None = None) -> sql.Composed:
+        repaired = _if(broken, self._replace if then is None else then)
+        if not self.fallible:
+            return repaired
+        return sql.SQL("BEGIN\n{}\nEXCEPTION WHEN OTHERS THEN NULL;\nEND;").format(repaired)
+
+    @property
+    def _replace(self) -> sql.Composed:
+        """All or nothing: what was assigned before something failed is taken back."""
+        values = [pair for each in self.replacements for pair in _replaced(each)]
+        return sql.SQL(
+            'DECLARE "as given" record;\nBEGIN\n"as given" := NEW;\n'
+            'SELECT {values} FROM (SELECT NEW.*) AS "row" INTO {names};\n'
+            'EXCEPTION WHEN OTHERS THEN NEW := "as given";\nEND;'
+        ).format(
+            values=sql.SQL(", ").join(value for _, value in values),
+            names=sql.SQL(", ").join(sql.SQL("NEW.{}").format(name) for name, _ in values),
+        )
+
+
+@dataclass(frozen=True, kw_only=True)
+class Withdrawal(_InPlace):
+    """What becomes of a rule that a rollback takes back: nothing is repaired any more, and rows get their own values.
+
+    To be filled is here what still holds a replacement.
+    """
+
+    @property
+    @override
+    def says(self) -> tuple[str, ...]:
+        return tuple(f"{each.column} as it was before ecm repaired it" for each in self.replacements)
+
+    @property
+    @override
+    def mismatch(self) -> sql.Composed:
+        return sql.SQL(" OR ").join(sql.SQL("{} IS TRUE").format(each.flag) for each in self.replacements)
+
+    @override
+    def assignments(self, *, alone: bool) -> sql.Composed:
+        return sql.SQL(", ").join(
+            assignment
+            for each in self.replacements
+            for assignment in (
+                sql.SQL("{} = {}").format(each.name, each.own),
+                *(sql.SQL("{} = NULL").format(sql.Identifier(name)) for name in each.hidden),
+            )
+        )
+
+    @override
+    def on_insert(self) -> sql.Composed:
+        """What comes with what was kept of it, a row that moves to another partition, gets that back at once."""
+        return self._returned
+
+    @override
+    def on_update(self, truth: Truth) -> sql.Composed:
+        """A row that is written anew gets its own value back at once, so that none escapes the sweep by moving on."""
+        return _lines((self._forget_overtaken, self._returned))
+
+    @property
+    def _returned(self) -> sql.Composed:
+        return _lines(
+            _if(
+                sql.SQL("NEW.{}").format(each.flag),
+                sql.SQL("NEW.{} := {};\n{}").format(
+                    each.name,
+                    sql.SQL("NULL") if each.kept is None else sql.SQL("NEW.{}").format(each.kept),
+                    each.forget,
+                ),
+            )
+            for each in self.replacements
+        )
+
+
+def _replaced(each: Replacement) -> Iterable[tuple[sql.Identifier, sql.Composable]]:
+    """What is written into a row that breaks a rule; the value that may not fit comes first."""
+    yield each.name, each.computed
+    if each.kept is not None:
+        yield each.kept, each.own
+    yield each.flag, sql.SQL("true")
+
+
+def _changed(column: str) -> sql.Composed:
+    name = sql.Identifier(column)
+    return sql.SQL("pg_catalog.record_image_ne(ROW(NEW.{}), ROW(OLD.{}))").format(name, name)
+
+
+def _over(row: str, condition: sql.Composed) -> sql.Composed:
+    return sql.SQL('(SELECT {} FROM (SELECT {}) AS "row")').format(condition, verbatim(row))
+
+
+def _if(condition: sql.Composable, then: sql.Composable, otherwise: sql.Composable | None = None) -> sql.Composed:
+    if otherwise is None:
+        return sql.SQL("IF {} THEN\n{}\nEND IF;").format(condition, then)
+    return sql.SQL("IF {} THEN\n{}\nELSE\n{}\nEND IF;").format(condition, then, otherwise)
+
+
+def _lines(statements: Iterable[sql.Composed]) -> sql.Composed:
+    return sql.SQL("\n").join(statements)
