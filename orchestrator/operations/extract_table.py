@@ -9,7 +9,6 @@ from typing_extensions import override
 from orchestrator.errors import EcmError, PreconditionError
 from orchestrator.operations import constraints, dropping
 from orchestrator.operations.base import ColumnField, NewColumnField, Operation, TableField, taken, unusable
-
 from orchestrator.sql.extracted import Extracted
 from orchestrator.sql.facts import Column, Dependent, Table
 from orchestrator.sql.identifiers import NAME_BYTES, TableName, bounded, verbatim
