@@ -191,9 +191,8 @@ class Repairing(Operation):
         meetings = [
             _meeting(facts.name, index) for index in facts.indexes if index.unique and index.valid and index.keys
         ]
-        body = sql.SQL('SELECT {} FROM (SELECT $1.*) AS "row"').format(
-            sql.SQL(" OR ").join(meetings or [sql.SQL("false")])
-        )
+        met = sql.SQL(" OR ").join(meetings or [sql.SQL("false")])
+        body = sql.SQL('SELECT {} FROM (SELECT $1.*) AS "row"').format(met)
         return sql.SQL(
             "CREATE OR REPLACE FUNCTION {}({}) RETURNS boolean LANGUAGE sql SET search_path = {}, pg_temp AS {}"
         ).format(
@@ -274,7 +273,8 @@ def _meeting(table: TableName, index: Index) -> sql.Composed:
     where = sql.SQL(" WHERE {}").format(verbatim(index.predicate)) if index.predicate else sql.SQL("")
     same = (sql.SQL('"other".{0} = "this".{0}').format(sql.Identifier(f"key {n}")) for n in range(len(index.keys)))
     return sql.SQL(
-        'EXISTS (SELECT FROM (SELECT {keys} FROM {table}{where}) AS "other", (SELECT {keys}{where}) AS "this" WHERE {same})'
+        'EXISTS (SELECT FROM (SELECT {keys} FROM {table}{where}) AS "other",'
+        ' (SELECT {keys}{where}) AS "this" WHERE {same})'
     ).format(keys=keys, table=table.identifier, where=where, same=sql.SQL(" AND ").join(same))
 
 

@@ -20,6 +20,10 @@ BOOKSTORE = """
     INSERT INTO authors (name) SELECT 'Author ' || g FROM generate_series(1, 20) g;
     INSERT INTO books (title, author_id, published_year)
       SELECT 'Book ' || g, 1 + g % 20, 1900 + g % 120 FROM generate_series(1, 2000) g;
+    INSERT INTO books (title, author_id) VALUES ('Nobody''s', NULL), ('Undated', 1);
+    CREATE TABLE orders (id serial PRIMARY KEY, book_id integer, quantity integer, email text);
+    INSERT INTO orders (book_id, quantity, email)
+      SELECT g % 2100, g % 10 - 1, 'reader' || g % 450 || '@example.org' FROM generate_series(1, 500) g;
     CREATE TABLE users (id serial PRIMARY KEY, full_name text NOT NULL);
     INSERT INTO users (full_name) SELECT 'First' || g || ' Last' || g FROM generate_series(1, 500) g;
     CREATE TABLE addresses (id serial PRIMARY KEY, street text NOT NULL, number text);
