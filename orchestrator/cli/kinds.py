@@ -46,11 +46,11 @@ def _group() -> None:
 def _add(app: typer.Typer, name: str, operation: type[Operation]) -> None:
     fields = {field: info for field, info in operation.model_fields.items() if field != "kind"}
 
-    def draft(desk: Desk, *, name: str | None, branch: str | None, offline: bool, **given: Any) -> None:
+    def draft(desk: Desk, *, called: str | None, branch: str | None, offline: bool, **given: Any) -> None:
         change = _build(operation, {field: _value(fields[field], value) for field, value in given.items()})
         if offline and branch is not None:
             raise UsageError("--offline looks at no database, and --branch names one", hint="leave one of them out")
-        desk.show(desk.conductor().draft(change, name=name, branch=branch, offline=offline))
+        desk.show(desk.conductor().draft(change, name=called, branch=branch, offline=offline))
 
     ours = inspect.signature(_ours, eval_str=True).parameters.values()
     parameters = [*sorted((_parameter(*each) for each in fields.items()), key=_options_last), *ours]
@@ -66,8 +66,8 @@ def _add(app: typer.Typer, name: str, operation: type[Operation]) -> None:
     )
 
 
-def _ours(*, name: _Name = None, branch: LookAt = None, offline: _Offline = False) -> None:
-    """Take what all kinds take."""
+def _ours(*, called: _Name = None, branch: LookAt = None, offline: _Offline = False) -> None:
+    """Take what all kinds take; under names that no field of a kind has."""
 
 
 def _parameter(name: str, field: FieldInfo) -> inspect.Parameter:
