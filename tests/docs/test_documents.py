@@ -23,6 +23,9 @@ BOOKSTORE = """
     UPDATE authors SET bio = 'Born in ' || 1900 + id;
     CREATE TABLE profiles (id serial PRIMARY KEY, author_id integer NOT NULL UNIQUE REFERENCES authors (id));
     INSERT INTO profiles (author_id) SELECT id FROM authors;
+    CREATE TABLE magazines (id serial PRIMARY KEY, title text NOT NULL, publisher text, city text);
+    INSERT INTO magazines (title, publisher, city)
+      SELECT 'Magazine ' || g, 'Publisher ' || g % 7, 'City ' || g % 3 FROM generate_series(1, 500) g;
     CREATE TABLE users (id serial PRIMARY KEY, full_name text NOT NULL);
     INSERT INTO users (full_name) SELECT 'First' || g || ' Last' || g FROM generate_series(1, 500) g;
     CREATE TABLE addresses (id serial PRIMARY KEY, street text NOT NULL, number text);
