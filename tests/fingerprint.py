@@ -163,6 +163,7 @@ SELECT x.oid::regclass, {
 FROM pg_index i JOIN pg_class x ON x.oid = i.indexrelid JOIN pg_namespace n ON n.oid = x.relnamespace WHERE {_USER}
 """
 
+# NO INHERIT is for checks and NOT NULL; of a key, own or foreign, it says how it was made, which no dump keeps.
 _CONSTRAINTS: LiteralString = f"""
 SELECT format('%s %I', coalesce(nullif(k.conrelid, 0)::regclass::text, k.contypid::regtype::text), k.conname), {
     _named(
@@ -172,7 +173,7 @@ SELECT format('%s %I', coalesce(nullif(k.conrelid, 0)::regclass::text, k.contypi
         _said("deferrable", "k.condeferrable"),
         _said("deferred", "k.condeferred"),
         _said("local", "k.conislocal"),
-        _said("no_inherit", "k.connoinherit"),
+        _said("no_inherit", "CASE WHEN k.contype IN ('c', 'n') THEN k.connoinherit END"),
         _said("index", "nullif(k.conindid, 0)::regclass"),
         _said(
             "enforced_by",

@@ -19,7 +19,7 @@ from orchestrator.plan.lifecycle import Phase
 from orchestrator.plan.model import Plan
 from orchestrator.sql import sync
 from orchestrator.sql.facts import Dependent, Index, Table, Trigger
-from orchestrator.sql.identifiers import TableName, bounded, verbatim
+from orchestrator.sql.identifiers import TableName, bounded
 from orchestrator.sql.mapping import Mapping, Truth
 from orchestrator.sql.steps import ConcurrentIndex, LockMode, Proof, Statement, Step, Sweep, SyncTrigger, Transaction
 from orchestrator.sql.sync import Ddl
