@@ -3,7 +3,7 @@
 import random
 
 import pytest
-from operations.conftest import Journeys
+from operations.conftest import Journeys, Roles
 from operations.harness import Db, ask, round_trip, rows, run, undone
 from psycopg import errors
 
@@ -118,6 +118,50 @@ def test_keys_and_those_that_point_to_them(journeys: Journeys, changes: tuple[st
     """A primary key with a sequence, foreign keys to it, and both, in one plan or in one after the other."""
     journey = journeys(BOOKS, *({"Order": PARENT, "line": CHILD}[change] for change in changes))
     round_trip(journey, direct="".join(DIRECTLY[change] for change in sorted(changes)), holds=related)
+
+
+def test_two_columns_of_one_table(journeys: Journeys) -> None:
+    """What hangs on both is handed over once; a tree points to itself."""
+    start = """
+        CREATE TABLE events (id integer PRIMARY KEY, amount integer UNIQUE REFERENCES events, note text, UNIQUE (amount, id));
+        CREATE INDEX ON events (id, amount);
+        INSERT INTO events SELECT g, nullif(g - 1, 0) FROM generate_series(1, 40) g;
+    """
+
+    def tree(db: Db) -> None:
+        run(db, "INSERT INTO events (id, amount) VALUES (50, 40); DELETE FROM events WHERE id = 50")
+        with pytest.raises(errors.ForeignKeyViolation), undone(db):
+            run(db, "INSERT INTO events (id, amount) VALUES (51, 4000)")
+
+    direct = "ALTER TABLE events ALTER id TYPE bigint, ALTER amount TYPE bigint"
+    round_trip(journeys(start, WIDEN, {**WIDEN, "column": "id"}), direct=direct, holds=tree)
+
+
+def test_values_by_position(journeys: Journeys) -> None:
+    """Who names no columns gives values in their order, in which the old column stands where it stood."""
+    journey = journeys(EVENTS + "ALTER TABLE events ALTER amount SET DEFAULT 5", WIDEN)
+    for number, state in enumerate((State.EXPANDED, State.BACKFILLED, State.READS_MIGRATED), start=900):
+        journey.advance(state)
+        run(journey.db, f"INSERT INTO events VALUES ({number}, 7, 'x'); INSERT INTO events (id) VALUES ({number + 50})")
+        found = rows(journey.db, f"SELECT amount FROM events WHERE id IN ({number}, {number + 50}) ORDER BY id")
+        assert found == [(7,), (5,)]
+    assert journey.advance() is State.CONTRACTED
+
+
+def test_writers_without_rights_on_the_journal(journeys: Journeys, roles: Roles) -> None:
+    """The application's role writes in every state what its version of the column holds."""
+    journey, writer = journeys(CODES, NUMBER), roles()
+    run(journey.db, f"GRANT ALL ON events TO {writer}")
+    for number, state in enumerate((State.EXPANDED, State.BACKFILLED, State.READS_MIGRATED), start=900):
+        journey.advance(state)
+        run(journey.db, f"SET ROLE {writer}")
+        run(
+            journey.db,
+            f"INSERT INTO events (id, amount) VALUES ({number}, '12'); UPDATE events SET amount = '8' WHERE id = 8",
+        )
+        run(journey.db, "UPDATE events SET note = 'x' WHERE id = 9; RESET ROLE")
+        assert str(ask(journey.db, f"SELECT amount FROM events WHERE id = {number}")) == "12"
+    assert journey.advance() is State.CONTRACTED
 
 
 def test_identity(journeys: Journeys) -> None:

@@ -38,7 +38,10 @@ kinds = pytest.mark.parametrize("kind", sorted(KINDS))
 def test_every_file_is_a_kind() -> None:
     """A file in the package is a kind of change, what several of them share apart."""
     folder = Path(inspect.getfile(orchestrator.operations)).parent
-    shared = {"__init__", "base", "building", "converting", "constraints", "succession", "trying"}
+    shared = {"__init__", "at_once", "base", "building", "casts", "constraints", "converting", "feeding"} | {
+        "succession",
+        "trying",
+    }
     files = {path.stem for path in folder.glob("*.py")} - shared
     assert set(KINDS) == files == set(EXAMPLES)
 
