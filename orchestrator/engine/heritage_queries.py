@@ -221,6 +221,11 @@ SELECT a.attname AS name, pg_catalog.col_description(a.attrelid, a.attnum) AS co
     WHERE k.conrelid = a.attrelid AND k.conkey @> ARRAY[a.attnum]
       AND (k.contype = 'x' OR k.contype IN ('p', 'u') AND EXISTS (
         SELECT FROM pg_catalog.pg_index i WHERE i.indexrelid = k.conindid AND i.indisexclusion))
+    UNION SELECT 'view ' || v.ev_class::pg_catalog.regclass || ' groups rows by ' || k.conname
+    FROM pg_catalog.pg_constraint k JOIN pg_catalog.pg_depend d ON d.refclassid = 'pg_catalog.pg_constraint'::regclass
+      AND d.refobjid = k.oid AND d.classid = 'pg_catalog.pg_rewrite'::regclass
+    JOIN pg_catalog.pg_rewrite v ON v.oid = d.objid
+    WHERE k.conrelid = a.attrelid AND k.conkey @> ARRAY[a.attnum]
     UNION SELECT 'trigger ' || t.tgname || ' looks at it in its WHEN condition' FROM pg_catalog.pg_trigger t
     WHERE t.tgrelid = a.attrelid AND NOT t.tgisinternal AND t.tgqual::text ~ (':varattno ' || a.attnum || '[ }]')
     ORDER BY 1) AS used

@@ -236,8 +236,10 @@ def _never_null(facts: Table, column: str) -> tuple[Statement, ...]:
 
 def _free(facts: Table, column: str) -> Iterable[Statement]:
     """Let a column be NULL again, and give the name of its NOT NULL to the successor's."""
-    table, named = facts.name.identifier, facts.heritage.attributes[column].not_null
-    yield sql.SQL("ALTER TABLE {} ALTER COLUMN {} DROP NOT NULL").format(table, sql.Identifier(column))
+    named = facts.heritage.attributes[column].not_null
+    # A partition's own primary key made the NOT NULL its own as well, which stays when the whole's goes.
+    for table in facts.lockable:
+        yield sql.SQL("ALTER TABLE {} ALTER COLUMN {} DROP NOT NULL").format(table.identifier, sql.Identifier(column))
     if named is not None:
         yield _renamed_constraint(facts.name, beside(named), named)
 

@@ -194,6 +194,15 @@ def test_round_trip(journeys: Journeys, what: str) -> None:
     round_trip(journey, direct=direct, holds=in_step, writes=["UPDATE events SET amount = amount + 1 WHERE id = 9"])
 
 
+def test_a_view_on_two_columns_that_change(journeys: Journeys) -> None:
+    """It can be moved once in a plan, and is named."""
+    view = "CREATE VIEW v AS SELECT id, amount FROM events"
+    journey = journeys(EVENTS + view, WIDEN, {**WIDEN, "column": "id"})
+    with pytest.raises(PreconditionError) as refused:
+        journey.advance()
+    assert refused.value.message.startswith("view v reads events.amount and events.id")
+
+
 def test_a_partitioned_table(journeys: Journeys) -> None:
     """Indexes and constraints of every partition keep their names."""
     start = """
@@ -387,6 +396,11 @@ REFUSED: dict[str, tuple[str, str]] = {
         "CREATE TRIGGER t AFTER UPDATE ON events FOR EACH ROW WHEN (OLD.note IS NULL) EXECUTE FUNCTION f()",
         "trigger t looks at it",
     ),
+    "a view that counts on its key": (
+        "ALTER TABLE events DROP CONSTRAINT events_pkey, ADD PRIMARY KEY (note);"
+        "CREATE VIEW v AS SELECT note, amount FROM events GROUP BY note",
+        "view public.v groups rows by events_pkey",
+    ),
     "no such type": ("", "does not exist"),
     "a key of a partitioned table that others point to": (
         "DROP TABLE events; CREATE TABLE events (note text PRIMARY KEY) PARTITION BY LIST (note);"
@@ -411,15 +425,18 @@ def test_refused_before_anything_is_touched(journeys: Journeys, what: str) -> No
 
 def test_steps(journeys: Journeys) -> None:
     """What is sent where readers move: names, and nothing that looks at a row."""
-    journey = journeys(EVENTS + "ALTER TABLE events ALTER amount SET NOT NULL; CREATE INDEX ON events (amount)", WIDEN)
+    more = "CREATE INDEX ON events (amount); ALTER TABLE events ADD UNIQUE (note, amount), ADD CHECK (amount > 0)"
+    journey = journeys(EVENTS + more, WIDEN)
     journey.advance(State.BACKFILLED)
     *_, switch = journey.steps(Phase.MIGRATE_READS)
     assert [statement.as_string(None) for statement in switch.statements][:-1] == [
-        'ALTER TABLE "public"."events" ALTER COLUMN "amount_ecm_new" SET NOT NULL',
-        'ALTER TABLE "public"."events" DROP CONSTRAINT "amount_ecm_new_not_null_ecm"',
+        'ALTER TABLE "public"."events" DROP CONSTRAINT "events_amount_check"',
         'ALTER INDEX "public"."events_amount_idx" RENAME TO "events_amount_idx_ecm_old"',
         'ALTER INDEX "public"."events_amount_idx_ecm_new" RENAME TO "events_amount_idx"',
-        'ALTER TABLE "public"."events" ALTER COLUMN "amount" DROP NOT NULL',
+        'ALTER INDEX "public"."events_note_amount_key" RENAME TO "events_note_amount_key_ecm_old"',
+        'ALTER TABLE "public"."events" RENAME CONSTRAINT "events_amount_check_ecm_new" TO "events_amount_check"',
+        'ALTER TABLE "public"."events" ADD CONSTRAINT "events_note_amount_key" UNIQUE'
+        ' USING INDEX "events_note_amount_key_ecm_new"',
         'ALTER TABLE "public"."events" RENAME COLUMN "amount" TO "amount_ecm_old"',
         'ALTER TABLE "public"."events" RENAME COLUMN "amount_ecm_new" TO "amount"',
     ]

@@ -71,7 +71,7 @@ MODEL_FAULTS = {
     "no kind": (
         GOOD.replace("kind: rename_column\n    ", ""),
         [
-            "3:5: changes[0]: key 'kind' is missing; the kinds are add_column, merge_columns, rename_column and split_column"
+            "3:5: changes[0]: key 'kind' is missing; the kinds are add_column, change_type, merge_columns, rename_column and split_column"
         ],
     ),
     "a number for text": (
