@@ -364,7 +364,8 @@ class Value:
         )
         # A variable takes a value as a column does: what does not fit is refused, and not cut off as by a cast.
         body = sql.SQL(
-            '#variable_conflict use_column\nDECLARE answer {}; BEGIN answer := (SELECT ({}) FROM (SELECT {}) AS "named");'
+            "#variable_conflict use_column\nDECLARE answer {}; BEGIN"
+            ' answer := (SELECT ({}) FROM (SELECT {}) AS "named");'
             " RETURN {}; EXCEPTION WHEN OTHERS THEN RETURN NULL; END"
         )
 
@@ -479,6 +480,9 @@ class Conversion(Mapping):
     @override
     def unfilled(self) -> sql.Composed:
         """The new side is NULL, and would not be if it followed from the old one."""
+        if self.sees is Truth.OLD:
+            given = _all(sql.SQL("{} IS NOT DISTINCT FROM NULL").format(value.filling) for value in self.new)
+            return sql.SQL("{} AND NOT ({})").format(self._nothing_new, given)
         return sql.SQL("{} AND {}").format(self._nothing_new, self.mismatch)
 
     @property
