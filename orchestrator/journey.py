@@ -13,6 +13,7 @@ from orchestrator.engine.connection import Link
 from orchestrator.engine.runner import Runner, Task
 from orchestrator.errors import EcmError, LeaseError
 from orchestrator.plan import compile as compiler
+from orchestrator.plan import obstacles, scope
 from orchestrator.plan.checksum import checksum
 from orchestrator.plan.lifecycle import STATES, Direction, Move, Phase, State
 from orchestrator.plan.model import Plan
@@ -105,13 +106,13 @@ class Journey:
                         for _, steps in self._steps(scene.plan, move, facts)
                         for step in steps
                     ),
-                    two_sides=compiler.has_two_sides(scene.plan, facts),
+                    two_sides=scope.has_two_sides(scene.plan, facts),
                 )
                 for move in moves
             ),
             state=scene.position.state,
             next_command=None,
-            warnings=compiler.left_behind(scene.plan, facts) if _contracts(moves) else (),
+            warnings=obstacles.left_behind(scene.plan, facts) if _contracts(moves) else (),
         )
 
     def _task(self, scene: Scene, move: Move, link: Link) -> Task:
@@ -130,7 +131,7 @@ class Journey:
             backfill=scene.plan.backfill,
         )
 
-    def _steps(self, plan: Plan, move: Move, facts: compiler.Facts) -> tuple[tuple[Phase, tuple[Step, ...]], ...]:
+    def _steps(self, plan: Plan, move: Move, facts: scope.Facts) -> tuple[tuple[Phase, tuple[Step, ...]], ...]:
         if move.direction is Direction.FORWARD:
             return tuple((phase, compiler.steps(plan, phase, facts)) for phase in move.phases)
         filled = STATES.index(move.origin) >= STATES.index(State.BACKFILLED)

@@ -23,7 +23,9 @@ from orchestrator.errors import (
 )
 from orchestrator.operations.base import Claim, overlaps
 from orchestrator.plan import compile as compiler
+from orchestrator.plan import obstacles, scope
 from orchestrator.plan.checksum import checksum
+from orchestrator.plan.facade import changes
 from orchestrator.plan.gates import Case, CheckResult, Passage, judge
 from orchestrator.plan.lifecycle import PHASES, STATES, Move, Phase, Position, State
 from orchestrator.plan.model import Plan
@@ -155,7 +157,7 @@ class Judgement:
         if move.resumes and any(step.finished_at for step in journal.steps(scene.connection, scene.plan.plan)):
             return ()  # what was begun is carried on
         facts = self._stage.facts(scene.connection, scene.plan)
-        problems = compiler.problems(scene.plan, move.phases[0], facts)
+        problems = obstacles.problems(scene.plan, move.phases[0], facts)
         if problems or move.origin is State.PLANNED:
             return problems or self.broken(scene, facts)[0]
         try:
@@ -164,7 +166,7 @@ class Judgement:
             return (error,)
         return ()
 
-    def broken(self, scene: Scene, facts: compiler.Facts) -> tuple[tuple[EcmError, ...], tuple[str, ...]]:
+    def broken(self, scene: Scene, facts: scope.Facts) -> tuple[tuple[EcmError, ...], tuple[str, ...]]:
         """Look for rows that break what nothing repairs, before a plan begins.
 
         Returns:
@@ -265,11 +267,11 @@ def _overlap(one: Plan, other: Plan) -> frozenset[Claim]:
 
 
 def _mentions(plan: Plan) -> frozenset[Claim]:
-    return frozenset(mention for change in compiler.changes(plan) for mention in change.mentions())
+    return frozenset(mention for change in changes(plan) for mention in change.mentions())
 
 
 def _claims(plan: Plan) -> frozenset[Claim]:
-    return frozenset(claim for change in compiler.changes(plan) for claim in change.claims())
+    return frozenset(claim for change in changes(plan) for claim in change.claims())
 
 
 def _judged(cases: Iterable[Case]) -> tuple[reports.ReasonReport, ...]:

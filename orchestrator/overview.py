@@ -14,7 +14,7 @@ from orchestrator.errors import EcmError, PreconditionError, PrivilegeError, Usa
 from orchestrator.judgement import as_begun, case
 from orchestrator.ledger import Entry
 from orchestrator.linter import lint
-from orchestrator.plan import compile as compiler
+from orchestrator.plan import obstacles, scope
 from orchestrator.plan.checksum import checksum
 from orchestrator.plan.gates import Passage, completed, judge
 from orchestrator.plan.lifecycle import PHASES, STATES, Direction, Phase, Position, State
@@ -143,7 +143,7 @@ class Overview:
             if record and record.position == Position(state=State.CONTRACTED):
                 continue
             try:
-                problems = compiler.problems(plan, Phase.EXPAND, self._stage.facts(connection, plan))
+                problems = obstacles.problems(plan, Phase.EXPAND, self._stage.facts(connection, plan))
             except PreconditionError:
                 continue  # the table is still to come
             looked_at += 1
@@ -391,4 +391,4 @@ def _way_back(record: Record | None, branch: str) -> str | None:
 def _sync_triggers(record: Record) -> tuple[tuple[TableName, str], ...]:
     """Return the trigger of each of a plan's tables that is always there; none where its text cannot be read."""
     plan = as_begun(record)
-    return tuple((table, trigger_name(plan.plan, table)) for table in compiler.synced(plan)) if plan else ()
+    return tuple((table, trigger_name(plan.plan, table)) for table in scope.synced(plan)) if plan else ()

@@ -14,8 +14,9 @@ from orchestrator.judgement import Judgement, raise_first
 from orchestrator.linter import lint
 from orchestrator.operations import Operation
 from orchestrator.plan import compile as compiler
-from orchestrator.plan import facade, forecast
+from orchestrator.plan import facade, forecast, obstacles, scope
 from orchestrator.plan.checksum import checksum
+from orchestrator.plan.facade import changes
 from orchestrator.plan.lifecycle import PHASES, STATES, Direction, Phase
 from orchestrator.plan.model import Plan
 from orchestrator.plan.phases import NAME_LENGTH, is_plan_name
@@ -54,18 +55,18 @@ class Previews:
         if not offline:
             with self._stage.open(branch) as connection:
                 facts = self._stage.facts(connection, plan, texts=True)
-                raise_first(compiler.unfit(plan, facts))
+                raise_first(obstacles.unfit(plan, facts))
                 if (proposed := facade.proposal(plan, facts.values(), facade_from)) is not None:
                     behind = self._stage.facts(connection, proposed, texts=True)
-                    if not compiler.problems(proposed, Phase.EXPAND, behind):
+                    if not obstacles.problems(proposed, Phase.EXPAND, behind):
                         plan, facts, why = proposed, behind, {"expand": facade.reason(facts.values())}
                 scene = Scene(plan=plan, branch=branch, connection=connection, record=None)
                 preview = self.preview(scene, None, facts)
-                left = tuple(each for table in facts.values() for each, _ in compiler.unfollowed(plan, table))
+                left = tuple(each for table in facts.values() for each, _ in obstacles.unfollowed(plan, table))
         text = render_plan(
             plan,
             schema=self._stage.workspace.schema_reference,
-            notes=Notes.of(compiler.changes(plan)[0], unfollowed=left, why=why),
+            notes=Notes.of(changes(plan)[0], unfollowed=left, why=why),
         )
         path = self._stage.workspace.write_plan(text, plan.plan)
         return reports.DraftReport(
@@ -76,12 +77,12 @@ class Previews:
             next_command=f"ecm advance {plan.plan} --branch {branch}",
         )
 
-    def preview(self, scene: Scene, phase: Phase | None, facts: compiler.Facts | None = None) -> reports.PreviewReport:
+    def preview(self, scene: Scene, phase: Phase | None, facts: scope.Facts | None = None) -> reports.PreviewReport:
         """Return every statement of a plan's phases, or of one, as they would run now, and what they would take."""
         plan, state = scene.plan, scene.position.state
         facts = self._stage.facts(scene.connection, plan, texts=True) if facts is None else facts
         ahead = PHASES[STATES.index(state) :]
-        problems = compiler.problems(plan, ahead[0], facts) if ahead and scene.position.phase is None else ()
+        problems = obstacles.problems(plan, ahead[0], facts) if ahead and scene.position.phase is None else ()
         unknown: tuple[str, ...] = ()
         if ahead == PHASES and not problems and scene.position.phase is None:
             problems, unknown = self._judgement.broken(scene, facts)
@@ -104,12 +105,12 @@ class Previews:
                     deploy=plan.phase(each).deploy,
                     steps=tuple(step_preview(step, Direction.FORWARD) for step in several),
                     lock_timeout=plan.phase(each).lock_timeout.total_seconds(),
-                    two_sides=compiler.has_two_sides(plan, facts),
+                    two_sides=scope.has_two_sides(plan, facts),
                 )
                 for each, several in steps.items()
             ),
             beware=(
-                *compiler.beware(plan, facts),
+                *obstacles.beware(plan, facts),
                 *unknown,
                 *lint(plan, server_version=scene.connection.info.server_version),
                 *_of_extensions(tables),
@@ -136,13 +137,13 @@ class Previews:
                     fate=fate,
                     dependents=tuple(reports.DependentReport(kind=each.kind, name=each.name) for each in dependents),
                 )
-                for fate, dependents in compiler.hanging(scene.plan, table)
+                for fate, dependents in obstacles.hanging(scene.plan, table)
             ),
             unfollowed=tuple(
                 reports.DependentReport(kind=each.kind, name=each.name, why=each.why, acknowledged=acknowledged)
-                for each, acknowledged in compiler.unfollowed(scene.plan, table)
+                for each, acknowledged in obstacles.unfollowed(scene.plan, table)
             ),
-            triggers=compiler.fired(scene.plan, table),
+            triggers=obstacles.fired(scene.plan, table),
             publications=table.publications,
             extension=survey.extension(scene.connection, table),
         )
@@ -156,7 +157,7 @@ class Previews:
         heaps = set(table.lockable)
         built = forecast.builds(step for several in steps.values() for step in several if heaps & set(step.tables))
         measured = forecast.measured(sweep.key, self._moves(scene.plan.plan), here=scene.branch)
-        found = forecast.forecast(extent, compiler.mappings(scene.plan, table), built, measured)
+        found = forecast.forecast(extent, scope.mappings(scene.plan, table), built, measured)
         return reports.ForecastReport(
             writes=found.writes,
             seconds=_range(found.seconds),

@@ -19,11 +19,13 @@ from orchestrator.engine.leases import Lease
 from orchestrator.errors import EcmError, LeaseError, PreconditionError
 from orchestrator.events import Observer, Waiting
 from orchestrator.ledger import Entry, Ledger
-from orchestrator.plan import compile as compiler
+from orchestrator.plan import scope
+from orchestrator.plan.facade import changes
 from orchestrator.plan.lifecycle import Direction, Position, State
 from orchestrator.plan.model import Plan
 from orchestrator.records import copy_moves, last_state
 from orchestrator.sql.facts import Table
+from orchestrator.sql.identifiers import TableName
 from orchestrator.workspace import Workspace
 
 LEASE_PATIENCE = 15.0
@@ -112,16 +114,16 @@ class Stage:
             record=journal.read(connection, scene.plan.plan),
         )
 
-    def facts(self, connection: Connection, plan: Plan, *, texts: bool = False) -> dict[compiler.TableName, Table]:
+    def facts(self, connection: Connection, plan: Plan, *, texts: bool = False) -> dict[TableName, Table]:
         """Return the facts of a plan's tables; a standby cannot be asked everything, and is of no use anyway.
 
         With `texts`, also how readers would read over the new columns: that may lock a table for a moment.
         """
         _refuse_standby(connection)
-        names = compiler.tables(plan)
+        names = scope.tables(plan)
 
-        def read() -> dict[compiler.TableName, Table]:
-            return catalog.read_tables(connection, compiler.changes(plan), texts=texts)
+        def read() -> dict[TableName, Table]:
+            return catalog.read_tables(connection, changes(plan), texts=texts)
 
         return locks.insist(connection, names, read, sleep=self.sleep, observer=self.observer)
 

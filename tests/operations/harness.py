@@ -25,6 +25,7 @@ from orchestrator.engine import catalog
 from orchestrator.engine.connection import connect
 from orchestrator.events import Event
 from orchestrator.plan import compile as compiler
+from orchestrator.plan.facade import changes
 from orchestrator.plan.lifecycle import Phase, State
 from orchestrator.plan.model import Plan
 from orchestrator.sql.facts import Table
@@ -160,7 +161,7 @@ class Journey:
     def facts(self) -> dict[TableName, Table]:
         """Read the facts of the plan's tables as they are now."""
         with connect(SecretStr(self.url), branch=BRANCH) as connection:
-            return catalog.read_tables(connection, compiler.changes(self.plan))
+            return catalog.read_tables(connection, changes(self.plan))
 
     def steps(self, phase: Phase) -> tuple[Step, ...]:
         """Compile a phase for the database as it is now."""

@@ -19,6 +19,7 @@ from orchestrator.cli.render import screen
 from orchestrator.cli.render.look import console, rendered
 from orchestrator.errors import PreconditionError, PrivilegeError, RefusedError
 from orchestrator.plan import compile as compiler
+from orchestrator.plan import obstacles
 from orchestrator.plan.checksum import checksum
 from orchestrator.plan.lifecycle import PHASES, Phase, State
 from orchestrator.reports import Report
@@ -277,7 +278,7 @@ def test_as_the_owner(journeys: Journeys, roles: Roles) -> None:
 
 def beware(journey: Journey) -> str:
     """Return what a person is told before the plan begins."""
-    return "\n".join(compiler.beware(journey.plan, journey.facts()))
+    return "\n".join(obstacles.beware(journey.plan, journey.facts()))
 
 
 def test_what_the_application_must_not_do_is_said(journeys: Journeys, roles: Roles) -> None:

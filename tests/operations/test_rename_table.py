@@ -13,7 +13,7 @@ from pydantic import ValidationError
 from servers import both_versions
 
 from orchestrator.errors import PreconditionError, RefusedError, StatementFailedError
-from orchestrator.plan import compile as compiler
+from orchestrator.plan import obstacles
 from orchestrator.plan.lifecycle import PHASES, Phase, State
 from orchestrator.sql.steps import Transaction
 
@@ -216,7 +216,7 @@ def test_as_a_role_that_owns_the_table(journeys: Journeys, roles: Roles) -> None
 
 def beware(journey: Journey) -> tuple[str, ...]:
     """Return what a person is told before the plan begins."""
-    return compiler.beware(journey.plan, journey.facts())
+    return obstacles.beware(journey.plan, journey.facts())
 
 
 def test_what_does_not_go_through_a_view_is_said(journeys: Journeys) -> None:

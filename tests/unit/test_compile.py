@@ -8,6 +8,7 @@ from facts import column, index, table, trigger
 
 from orchestrator.errors import PreconditionError, PrivilegeError
 from orchestrator.plan import compile as compiler
+from orchestrator.plan import obstacles, scope
 from orchestrator.plan.lifecycle import PHASES, Phase
 from orchestrator.plan.model import Plan
 from orchestrator.sql.facts import Dependent, Table
@@ -51,8 +52,8 @@ TWO_FACTS = of(
 
 def test_tables_once_in_the_plans_order() -> None:
     """However many changes a table has, it is one table."""
-    assert compiler.tables(TWO) == (BOOKS, AUTHORS)
-    assert [(m.old, m.new) for m in compiler.mappings(TWO, TWO_FACTS[BOOKS])] == [
+    assert scope.tables(TWO) == (BOOKS, AUTHORS)
+    assert [(m.old, m.new) for m in scope.mappings(TWO, TWO_FACTS[BOOKS])] == [
         ("year", "published"),
         ("title", "heading"),
     ]
@@ -209,12 +210,12 @@ def test_one_proof_for_all_columns_of_a_table() -> None:
 def test_obstacles_to_expand(settings: dict[str, Any], error: type[Exception], words: str) -> None:
     """Each by its own error, with what to do; and before expand only."""
     facts = of(table(**settings))
-    (problem,) = compiler.problems(plan(), Phase.EXPAND, facts)
+    (problem,) = obstacles.problems(plan(), Phase.EXPAND, facts)
     assert type(problem) is error
     assert words in problem.message
     assert problem.hint
-    assert compiler.problems(plan(), Phase.BACKFILL, facts) == ()
-    assert compiler.problems(plan(), Phase.MIGRATE_READS, facts) == ()
+    assert obstacles.problems(plan(), Phase.BACKFILL, facts) == ()
+    assert obstacles.problems(plan(), Phase.MIGRATE_READS, facts) == ()
 
 
 @pytest.mark.parametrize(
@@ -231,13 +232,13 @@ def test_obstacles_to_expand(settings: dict[str, Any], error: type[Exception], w
 )
 def test_triggers_that_are_not_in_the_way(harmless: Any) -> None:
     """Only a trigger that sees the row outside of ecm's own could part the two sides."""
-    assert compiler.problems(plan(), Phase.EXPAND, of(table(triggers=(harmless,)))) == ()
+    assert obstacles.problems(plan(), Phase.EXPAND, of(table(triggers=(harmless,)))) == ()
 
 
 def test_all_obstacles_at_once() -> None:
     """Of every table, and of every kind."""
     facts = of(table("books", kind="f", may_alter=False, row_security=True), table("authors", column("id")))
-    found = compiler.problems(plan(rename(), rename("authors", "name", "n")), Phase.EXPAND, facts)
+    found = obstacles.problems(plan(rename(), rename("authors", "name", "n")), Phase.EXPAND, facts)
     assert [problem.message.split(" ")[0] for problem in found] == ["books", "column", "role", "row-level"]
 
 
@@ -258,7 +259,7 @@ G = Dependent(kind="trigger", name="public.g", why="its arguments name year")
 def test_acknowledged(acknowledged: list[str], left: list[str]) -> None:
     """What cannot follow stops the plan unless it is named, with its schema; a signature may stand behind."""
     facts = of(table(untracked={"year": (F, G, F)}))
-    found = compiler.problems(plan(expand={"acknowledge": acknowledged}), Phase.EXPAND, facts)
+    found = obstacles.problems(plan(expand={"acknowledge": acknowledged}), Phase.EXPAND, facts)
     assert len(found) == bool(left), "one error names them all, with one line for the plan"
     for problem in found:
         told = "\n".join((problem.message, *problem.details))
@@ -271,11 +272,11 @@ def test_left_behind() -> None:
     minds = Dependent(kind="function", name="public.h", why="its body uses NEW.*", names_it=False)
     facts = of(table(untracked={"year": (F, G, minds)}))
     acknowledging = plan(expand={"acknowledge": ["public.f", "public.h"]})
-    (problem,) = compiler.problems(acknowledging, Phase.CONTRACT, facts)
+    (problem,) = obstacles.problems(acknowledging, Phase.CONTRACT, facts)
     assert "public.g" in problem.message
-    (line,) = compiler.left_behind(acknowledging, facts)
+    (line,) = obstacles.left_behind(acknowledging, facts)
     assert "public.f" in line
-    assert line in compiler.beware(acknowledging, facts)
+    assert line in obstacles.beware(acknowledging, facts)
 
 
 def test_acknowledged_in_vain() -> None:
@@ -285,8 +286,8 @@ def test_acknowledged_in_vain() -> None:
         table("books", *columns, untracked={"year": (F,)})
         for columns in ((column("year"),), (column("year"), column("published")))
     )
-    assert any("public.ff" in line for line in compiler.beware(mistyped, of(before)))
-    assert not any("public.ff" in line for line in compiler.beware(mistyped, of(after)))
+    assert any("public.ff" in line for line in obstacles.beware(mistyped, of(before)))
+    assert not any("public.ff" in line for line in obstacles.beware(mistyped, of(after)))
 
 
 def test_an_index_that_is_not_ecms() -> None:
@@ -294,9 +295,9 @@ def test_an_index_that_is_not_ecms() -> None:
     of_year = index("i", "year")
     twin = index("i_published_ecm", "published")
     facts = table(indexes=(of_year, twin), twins={"i": " USING btree (published)"})
-    assert compiler.problems(plan(), Phase.MIGRATE_READS, of(facts)) == ()
+    assert obstacles.problems(plan(), Phase.MIGRATE_READS, of(facts)) == ()
     theirs = replace(facts, indexes=(of_year, replace(twin, tail=" USING hash (published)")))
-    (problem,) = compiler.problems(plan(), Phase.MIGRATE_READS, of(theirs))
+    (problem,) = obstacles.problems(plan(), Phase.MIGRATE_READS, of(theirs))
     assert "i_published_ecm" in problem.message
     assert "RENAME TO" in (problem.hint or "")
 
@@ -311,7 +312,7 @@ def test_what_stands_on_the_scaffolding() -> None:
     facts = table(
         indexes=(index("of_Year", "year"),), twins={"of_Year": ""}, tracked={"published": standing, "year": (F,)}
     )
-    found = compiler.problems(plan(), Phase.CONTRACT, of(facts))
+    found = obstacles.problems(plan(), Phase.CONTRACT, of(facts))
     assert [problem.message.split(" was ")[0] for problem in found] == [
         "index other.of_year_published_ecm",
         "view public.fresh",
@@ -328,7 +329,7 @@ def test_beware() -> None:
         trigger("inserted", events=("INSERT",)),
         trigger("~ecm_other_public.books"),
     )
-    lines = compiler.beware(plan(), of(table(triggers=triggers, publications=("all_of_it",))))
+    lines = obstacles.beware(plan(), of(table(triggers=triggers, publications=("all_of_it",))))
     assert [line.split(" ")[:2] for line in lines] == [
         ["trigger", "touch"],
         ["trigger", "audit"],
@@ -374,10 +375,10 @@ def test_what_hangs_on_a_column() -> None:
     facts = table(
         tracked={"year": (view, index_), "title": (view, index_), "published": (body,)}, untracked={"year": (body,)}
     )
-    assert compiler.hanging(plan(), facts) == (("follow by themselves", (view, index_)),)
-    assert compiler.unfollowed(plan(expand={"acknowledge": ["public.function"]}), facts) == ((body, True),)
-    assert compiler.hanging(plan(split), facts) == (("go with the old column", (index_,)),)
-    assert [(each.name, said) for each, said in compiler.unfollowed(plan(split), facts)] == [("public.view", False)]
+    assert obstacles.hanging(plan(), facts) == (("follow by themselves", (view, index_)),)
+    assert obstacles.unfollowed(plan(expand={"acknowledge": ["public.function"]}), facts) == ((body, True),)
+    assert obstacles.hanging(plan(split), facts) == (("go with the old column", (index_,)),)
+    assert [(each.name, said) for each, said in obstacles.unfollowed(plan(split), facts)] == [("public.view", False)]
 
 
 def test_every_step_says_what_it_waits_for() -> None:

@@ -9,7 +9,7 @@ from typing_extensions import override
 from orchestrator.operations.add_column import AddColumn
 from orchestrator.operations.base import WHOLE, Claim, overlaps
 from orchestrator.plan import compile as compiler
-from orchestrator.plan import facade
+from orchestrator.plan import facade, obstacles
 from orchestrator.plan.lifecycle import Phase
 from orchestrator.plan.model import Plan
 from orchestrator.plan.phases import Defaults
@@ -129,9 +129,9 @@ def test_a_view_would_keep_the_old_meaning_of_a_name() -> None:
     assert "gives names another meaning in migrate reads" in (name.alongside(moving) or "")
     both = plan(NAME).model_copy(update={"changes": (moving, name)})
     facts = table("books")
-    (error,) = compiler.unfit(both, {facts.name: facts})
+    (error,) = obstacles.unfit(both, {facts.name: facts})
     assert "two changes of books cannot move together" in error.message
-    assert not compiler.unfit(plan(NAME, YEAR), {facts.name: facts})
+    assert not obstacles.unfit(plan(NAME, YEAR), {facts.name: facts})
 
 
 @pytest.mark.parametrize("invoker", [True, False])

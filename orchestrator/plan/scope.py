@@ -1,0 +1,110 @@
+"""What a plan touches: its changes, table by table, and the mappings, indexes and locks that follow from them."""
+
+from collections.abc import Iterable
+from collections.abc import Mapping as Dictionary
+from itertools import chain
+
+from orchestrator.operations import Operation
+from orchestrator.plan.facade import changes
+from orchestrator.plan.model import Plan
+from orchestrator.sql.facts import Index, Table, Trigger
+from orchestrator.sql.identifiers import TableName, bounded
+from orchestrator.sql.mapping import Mapping
+from orchestrator.sql.steps import ConcurrentIndex
+
+Facts = Dictionary[TableName, Table]
+
+
+def tables(plan: Plan) -> tuple[TableName, ...]:
+    """Return the tables a plan names as those it changes, each once, in the plan's order."""
+    return tuple(dict.fromkeys(chain.from_iterable(change.tables() for change in changes(plan))))
+
+
+def synced(plan: Plan) -> tuple[TableName, ...]:
+    """Return the tables a plan names that a sync trigger keeps in step from expand until contract."""
+    return tuple(dict.fromkeys(chain.from_iterable(change.synced() for change in changes(plan))))
+
+
+def mappings(plan: Plan, facts: Table) -> tuple[Mapping, ...]:
+    """Return every mapping of a plan on one table."""
+    return tuple(chain.from_iterable(change.mappings(facts) for change in on(plan, facts)))
+
+
+def filling(plan: Plan, facts: Table) -> tuple[Mapping, ...]:
+    """The mappings that have something to say of rows that were there before."""
+    return tuple(mapping for mapping in mappings(plan, facts) if mapping.fills)
+
+
+def in_step(plan: Plan, facts: Facts) -> Iterable[Table]:
+    """The tables whose rows have two sides; of others only the catalog changes."""
+    return (table for table in facts.values() if mappings(plan, table))
+
+
+def each(plan: Plan, facts: Facts) -> Iterable[tuple[Operation, Table]]:
+    """Each change with each of its tables, table by table."""
+    return ((change, table) for table in facts.values() for change in on(plan, table))
+
+
+def has_two_sides(plan: Plan, facts: Facts) -> bool:
+    """Whether any row has an old and a new side until contract."""
+    return any(in_step(plan, facts))
+
+
+def news(plan: Plan, facts: Table) -> tuple[str, ...]:
+    """Return the columns of the new side of a table's mappings."""
+    return tuple(name for mapping in mappings(plan, facts) for name in mapping.news)
+
+
+def made(plan: Plan, facts: Table) -> tuple[str, ...]:
+    """The columns that are there only since expand."""
+    return tuple(
+        name
+        for mapping in mappings(plan, facts)
+        for name in (mapping.scaffolding if mapping.in_place else mapping.news)
+    )
+
+
+def in_place(plan: Plan, facts: Table) -> tuple[Mapping, ...]:
+    """The mappings of a table that change values where they stand."""
+    return tuple(mapping for mapping in mappings(plan, facts) if mapping.in_place)
+
+
+def on(plan: Plan, facts: Table) -> tuple[Operation, ...]:
+    """Return the changes that concern a table; one that names the table as it is until then comes last."""
+    return tuple(sorted((each for each in changes(plan) if each.concerns(facts)), key=lambda each: each.comes_last))
+
+
+def lockable(plan: Plan, facts: Facts) -> tuple[TableName, ...]:
+    """Return every table that a change of the catalog locks, each once."""
+    names = (name for change, table in each(plan, facts) for name in (*table.lockable, *change.also_locked(table)))
+    return tuple(dict.fromkeys(names))
+
+
+def views(plan: Plan, facts: Facts) -> tuple[TableName, ...]:
+    """Return the views over the tables that are there: they are locked before these."""
+    return tuple(dict.fromkeys(view for change, table in each(plan, facts) for view in change.locked_first(table)))
+
+
+def twins(plan: Plan, facts: Table) -> tuple[ConcurrentIndex, ...]:
+    """Return, for each index on a column that is renamed, one like it for readers of the new name."""
+    new_name = dict(chain.from_iterable(change.renames() for change in on(plan, facts)))
+
+    def twin(index: Index) -> ConcurrentIndex:
+        names = [new_name[column] for column in sorted(index.columns) if column in new_name]
+        return ConcurrentIndex(
+            key=f"index {index.name}",
+            title=f"index for readers of {' and '.join(names)}, like {index.name}",
+            table=facts.name,
+            name=bounded(index.name, *names, "ecm"),
+            unique=index.unique,
+            tail=facts.twins[index.name],
+            like=index.name,
+            note=f"goes with the scaffolding at contract, when {index.name} itself serves the new name",
+        )
+
+    return tuple(twin(index) for index in facts.indexes if index.valid and index.name in facts.twins)
+
+
+def fires_always(trigger: Trigger) -> bool:
+    """Whether a trigger fires where the session's own triggers are suppressed ("ALTER TABLE", ENABLE ALWAYS)."""
+    return trigger.enabled in ("A", "R")
