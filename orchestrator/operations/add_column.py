@@ -16,10 +16,11 @@ from orchestrator.errors import EcmError, PreconditionError
 from orchestrator.operations import constraints, trying
 from orchestrator.operations.base import ColumnField, Guide, NewColumnField, Operation, TableField, taken
 from orchestrator.sql.facts import Dependent, Table
+from orchestrator.sql.filling import Filling
 from orchestrator.sql.identifiers import NAME_BYTES, TableName, bounded, verbatim, words
-from orchestrator.sql.mapping import Filling, Value
 from orchestrator.sql.steps import ConcurrentIndex, Statement, Step
 from orchestrator.sql.sync import Ddl
+from orchestrator.sql.value import Value
 from orchestrator.words import kebab
 
 Expression = Annotated[str, Field(min_length=1)]

@@ -6,12 +6,13 @@ type in the journal's schema, for the way back.
 
 from psycopg import sql
 
+from orchestrator.sql.conversion import Conversion
 from orchestrator.sql.facts import Column
 from orchestrator.sql.heritage import former_name
 from orchestrator.sql.identifiers import JOURNAL_SCHEMA, TableName, bounded, verbatim
-from orchestrator.sql.mapping import Conversion, Value
 from orchestrator.sql.steps import Proof, Statement
 from orchestrator.sql.sync import Ddl
+from orchestrator.sql.value import Value
 
 
 def type_of(column: Column) -> str:

@@ -22,13 +22,15 @@ from orchestrator.errors import EcmError, PreconditionError, PrivilegeError
 from orchestrator.operations import at_once, casts, feeding, succession, trying
 from orchestrator.operations.base import ColumnField, NewColumnField, Operation, TableField, taken, unusable
 from orchestrator.sql import heritage, moving, sync
+from orchestrator.sql.conversion import Conversion
 from orchestrator.sql.facts import Column, Dependent, Table
 from orchestrator.sql.heritage import Heir
 from orchestrator.sql.identifiers import TableName, bounded, verbatim
-from orchestrator.sql.mapping import Conversion, Truth, Value
+from orchestrator.sql.mapping import Truth
 from orchestrator.sql.readers import Move
 from orchestrator.sql.steps import LockMode, Statement, Step, Transaction
 from orchestrator.sql.sync import Ddl
+from orchestrator.sql.value import Value
 from orchestrator.words import kebab
 
 Expression = Annotated[str, Field(min_length=1)]

@@ -10,9 +10,10 @@ from psycopg import sql
 from typing_extensions import override
 
 from orchestrator.sql.facts import Table
+from orchestrator.sql.filling import Filling
 from orchestrator.sql.identifiers import TableName, bounded
-from orchestrator.sql.mapping import Filling, Value
 from orchestrator.sql.steps import RESTORE, LockMode, Proof, Statement, Step, Sweep, Transaction
+from orchestrator.sql.value import Value
 
 
 def validated(

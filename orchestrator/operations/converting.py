@@ -13,11 +13,12 @@ from typing_extensions import override
 from orchestrator.errors import EcmError, PreconditionError
 from orchestrator.operations import constraints, dropping, trying
 from orchestrator.operations.base import Guide, NewColumnField, Operation, TableField, guide_to, taken, unusable
+from orchestrator.sql.conversion import Conversion
 from orchestrator.sql.facts import Column, Dependent, Table
 from orchestrator.sql.identifiers import TableName, verbatim, words
-from orchestrator.sql.mapping import Conversion, Value
 from orchestrator.sql.steps import Statement, Step
 from orchestrator.sql.sync import Ddl
+from orchestrator.sql.value import Value
 from orchestrator.words import listed
 
 Expression = Annotated[str, Field(min_length=1)]

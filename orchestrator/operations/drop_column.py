@@ -11,10 +11,12 @@ from orchestrator.operations import constraints, dropping, keepsake, trying
 from orchestrator.operations.base import ColumnField, Operation, TableField, missing
 from orchestrator.operations.converting import Expression
 from orchestrator.sql.facts import Column, Dependent, Table
+from orchestrator.sql.filling import Standin
 from orchestrator.sql.identifiers import TableName, verbatim
-from orchestrator.sql.mapping import Mapping, Standin, Value
+from orchestrator.sql.mapping import Mapping
 from orchestrator.sql.steps import Statement, Step
 from orchestrator.sql.sync import Ddl
+from orchestrator.sql.value import Value
 from orchestrator.words import kebab
 
 

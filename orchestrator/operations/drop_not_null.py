@@ -12,9 +12,10 @@ from orchestrator.operations.base import ColumnField, Operation, TableField, mis
 from orchestrator.operations.converting import Expression
 from orchestrator.sql.facts import Dependent, Table
 from orchestrator.sql.identifiers import TableName
-from orchestrator.sql.mapping import Mapping, Value
+from orchestrator.sql.mapping import Mapping
 from orchestrator.sql.steps import Statement, Step
 from orchestrator.sql.sync import Ddl
+from orchestrator.sql.value import Value
 from orchestrator.words import kebab
 
 

@@ -14,10 +14,10 @@ from orchestrator.operations import trying
 from orchestrator.operations.base import ColumnField, NewColumnField, Operation, TableField
 from orchestrator.sql.facts import Column, Dependent, Index, Table
 from orchestrator.sql.identifiers import JOURNAL_SCHEMA, TableName, bounded, verbatim
-from orchestrator.sql.mapping import Value
 from orchestrator.sql.repair import Repair, Replacement
 from orchestrator.sql.steps import Statement, Step, Transaction
 from orchestrator.sql.sync import Ddl
+from orchestrator.sql.value import Value
 from orchestrator.words import did_you_mean, kebab
 
 Expression = Annotated[str, Field(min_length=1)]

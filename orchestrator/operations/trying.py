@@ -7,8 +7,8 @@ from psycopg import sql
 
 from orchestrator.sql.facts import Table
 from orchestrator.sql.identifiers import bounded, verbatim, words
-from orchestrator.sql.mapping import Value
 from orchestrator.sql.steps import Statement, Transaction
+from orchestrator.sql.value import Value
 
 ROWS = 10_000
 """On how many rows expressions are tried."""

@@ -8,7 +8,9 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, cast
 
-from orchestrator.sql.mapping import Conversion, Copy, Filling
+from orchestrator.sql.conversion import Conversion
+from orchestrator.sql.filling import Filling
+from orchestrator.sql.mapping import Copy
 from orchestrator.sql.mapping import Mapping as Pair
 from orchestrator.sql.steps import ConcurrentIndex, Step
 

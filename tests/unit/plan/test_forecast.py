@@ -8,9 +8,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from orchestrator.plan.forecast import Extent, Forecast, Measured, Span, builds, forecast, measured
+from orchestrator.sql.conversion import Conversion
+from orchestrator.sql.filling import Filling
 from orchestrator.sql.identifiers import TableName
-from orchestrator.sql.mapping import Conversion, Copy, Filling, Mapping, Value
+from orchestrator.sql.mapping import Copy, Mapping
 from orchestrator.sql.steps import ConcurrentIndex
+from orchestrator.sql.value import Value
 
 MB = 1 << 20
 BOOKS = TableName("public", "books")
