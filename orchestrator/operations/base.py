@@ -114,6 +114,10 @@ def guide_to(*, old: str, new: str, expand: str, ending: str) -> Dictionary[str,
     }
 
 
+NOTHING_TO_FILL = "nothing yet"
+"""What the application does once a backfill is through that had nothing to do."""
+
+
 class Operation(BaseModel, ABC):
     """One breaking change."""
 
@@ -165,6 +169,10 @@ class Operation(BaseModel, ABC):
     def guide(self) -> Dictionary[str, Guide]:
         """What a new plan says of each phase (`expand`, `backfill`, `migrate_reads`, `contract`), for this kind."""
         return {}
+
+    def fills(self) -> bool:
+        """Whether the backfill writes rows, as far as the plan tells."""
+        return bool(self.synced())
 
     def suggested_check(self) -> tuple[str, str] | None:
         """A query that finds 0 where the new side makes sense, before readers come, with its name; or none."""

@@ -4,7 +4,7 @@ Without `using`, nobody but a person can say what the value should be: expand re
 """
 
 from collections.abc import Mapping
-from typing import Annotated, Literal
+from typing import Annotated, ClassVar, Literal
 
 from psycopg import sql
 from pydantic import Field
@@ -27,6 +27,8 @@ class SetNotNull(Repairing):
     column: Annotated[ColumnField, Field(description="The column")]
     using: Annotated[Expression | None, Field(description="The value for a NULL, over the row")] = None
 
+    example: ClassVar[str] = "books published_year --using 0"
+
     @property
     @override
     def summary(self) -> str:
@@ -41,6 +43,21 @@ class SetNotNull(Repairing):
     @override
     def repairs(self) -> Mapping[str, Expression]:
         return {} if self.using is None else {self.column: self.using}
+
+    @property
+    @override
+    def broken(self) -> str:
+        return f"rows without a {self.column}"
+
+    @property
+    @override
+    def kept(self) -> str:
+        return f"{self.column} is NOT NULL"
+
+    @property
+    @override
+    def ending(self) -> str:
+        return f"set {self.column} NOT NULL"
 
     @property
     @override
