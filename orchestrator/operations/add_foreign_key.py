@@ -20,7 +20,7 @@ from orchestrator.sql.facts import Table
 from orchestrator.sql.identifiers import TableName, verbatim
 from orchestrator.sql.repair import Repair
 from orchestrator.sql.steps import LockMode, Statement, Step, Transaction
-from orchestrator.words import listed
+from orchestrator.words import a, listed
 
 Action = Literal["no action", "restrict", "cascade", "set null", "set default"]
 
@@ -57,7 +57,7 @@ class AddForeignKey(Constraining):
     @property
     @override
     def broken(self) -> str:
-        return f"rows with a {listed(self.columns)} that is not in {self.references.target}"
+        return f"rows with {a(listed(self.columns))} that is not in {self.references.target}"
 
     @property
     @override
@@ -76,7 +76,7 @@ class AddForeignKey(Constraining):
 
     @property
     def _what(self) -> str:
-        return f"a {' and '.join(self.columns)} that is in {self.references.target}, or none"
+        return f"{a(' and '.join(self.columns))} that is in {self.references.target}, or none"
 
     @override
     def rule(self, facts: Table) -> Repair:

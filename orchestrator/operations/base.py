@@ -186,6 +186,11 @@ class Operation(BaseModel, ABC):
         """Why a change of a table that this one claims whole cannot be in the same plan; None where it can."""
         return f"it changes all of {self.target}" if overlaps(self.claims(), other.claims()) else None
 
+    @property
+    def stays(self) -> bool:
+        """Whether the columns that it makes are there after contract, beside all that were there before."""
+        return not self.renames()
+
     comes_last: ClassVar[bool] = False
     """Whether it comes after the other changes of its tables, because those name them as they are until then."""
 
@@ -197,8 +202,11 @@ class Operation(BaseModel, ABC):
     """What is said of something that keeps contract from dropping a column, or a view."""
     goes_along: ClassVar[str] = "this would go with the column, or keep it from going"
     """What contract would do to it."""
-    by_view: ClassVar[str] = ""
-    """What expand does, where that is done by a view."""
+
+    @property
+    def beginning(self) -> str:
+        """What expand does, in a few words, where it does not add columns that a plan names; empty where it does."""
+        return ""
 
     def touched(self, table: TableName) -> frozenset[str]:
         """The columns of one of its tables that it changes or makes."""

@@ -99,8 +99,18 @@ class ChangeType(Operation):
 
     @property
     @override
+    def stays(self) -> bool:
+        return False
+
+    @property
+    @override
+    def beginning(self) -> str:
+        return f"change the type of {self.column}"
+
+    @property
+    @override
     def ending(self) -> str:
-        return f"drop {self.column}" if self.to else f"drop {self.column} of the old type"
+        return f"drop {self.column}" if self.to else f"keep {self.column} as {self.type} only"
 
     @override
     def guide(self) -> Mapping[str, Guide]:
@@ -269,12 +279,13 @@ class ChangeType(Operation):
             f"when readers move, statements prepared before that return {self.column} end in"
             " 'cached plan must not change result type', and have to be prepared again"
         )
-        moved = f"{self.column} becomes the last column of {self.target}: give values by the names of their columns"
+        final = self.to or self.column
+        moved = f"{final} becomes the last column of {self.target}: give values by the names of their columns"
         return (
             *bodies,
             *(() if self.to else (prepared,)),
             moved,
-            f"a rollback is refused while {self.column} has values that its old type cannot hold",
+            f"a rollback is refused while {final} has values that the old type cannot hold",
         )
 
     @override

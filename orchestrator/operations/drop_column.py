@@ -54,6 +54,11 @@ class DropColumn(Operation):
 
     @property
     @override
+    def beginning(self) -> str:
+        return f"let {self.column} be left out"
+
+    @property
+    @override
     def ending(self) -> str:
         return f"drop {self.column}"
 

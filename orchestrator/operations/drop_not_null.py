@@ -53,6 +53,11 @@ class DropNotNull(Operation):
 
     @property
     @override
+    def beginning(self) -> str:
+        return f"let {self.column} be NULL"
+
+    @property
+    @override
     def ending(self) -> str:
         return f"forget that {self.column} was NOT NULL"
 

@@ -79,7 +79,8 @@ class ExtractTable(Operation):
     @property
     @override
     def summary(self) -> str:
-        return f"{', '.join(self.columns)} of {self.target} become {self.into.target}, by {self.reference}"
+        become = "becomes" if len(self.columns) == 1 else "become"
+        return f"{listed(self.columns)} of {self.target} {become} {self.into.target}, by {self.reference}"
 
     @property
     @override

@@ -42,7 +42,6 @@ class RenameTable(Operation):
     fate: ClassVar[str] = "follow by themselves"
     example: ClassVar[str] = "books volumes"
     comes_last: ClassVar[bool] = True
-    by_view: ClassVar[str] = "show the table under its new name, by a view"
     standing: ClassVar[str] = "was made on the view, which has the new name until contract"
     goes_along: ClassVar[str] = "contract drops the view and gives the table that name, and this would go with it"
 
@@ -76,6 +75,11 @@ class RenameTable(Operation):
     @override
     def slug(self) -> str:
         return f"rename-{kebab(self.target.name)}"
+
+    @property
+    @override
+    def beginning(self) -> str:
+        return f"show {self.target} as {self.new.name} too, by a view"
 
     @property
     @override

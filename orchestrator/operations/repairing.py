@@ -180,7 +180,7 @@ class Repairing(Operation):
         )
         return Transaction(
             key=f"try {self.slug}",
-            title=f"try what {self.summary} means on rows that are there",
+            title=f"try the rule on rows that are there: {self.summary}",
             tables=(facts.name,),
             lock=None,
             statements=(tried,),

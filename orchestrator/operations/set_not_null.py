@@ -17,7 +17,7 @@ from orchestrator.operations.repairing import Expression, Repairing
 from orchestrator.sql.facts import Table
 from orchestrator.sql.repair import Repair
 from orchestrator.sql.steps import Statement, Step
-from orchestrator.words import kebab
+from orchestrator.words import a, kebab
 
 
 class SetNotNull(Repairing):
@@ -47,7 +47,7 @@ class SetNotNull(Repairing):
     @property
     @override
     def broken(self) -> str:
-        return f"rows without a {self.column}"
+        return f"rows without {a(self.column)}"
 
     @property
     @override
@@ -78,7 +78,7 @@ class SetNotNull(Repairing):
     def rule(self, facts: Table) -> Repair:
         return Repair(
             columns=(self.column,),
-            demand=f"a {self.column}",
+            demand=a(self.column),
             replacements=self.replacements(facts, of_null=True),
             met=self.met,
             # PostgreSQL takes this as a plain test for NULL, of a composite value too.

@@ -159,6 +159,11 @@ class Sql(Operation):
 
     @property
     @override
+    def beginning(self) -> str:
+        return "run the statements of expand" if self.expand_sql else ""
+
+    @property
+    @override
     def ending(self) -> str:
         return "run the statements of contract" if self.contract_sql else "leave the rest as it is"
 

@@ -40,6 +40,9 @@ from orchestrator.words import listed
 
 Facts = Dictionary[TableName, Table]
 
+_DIFFER, _BREAKS = "whose two sides differ", "that breaks the rule"
+"""What a row is that a proof looks for, where rows have two sides and where they have one."""
+
 
 def tables(plan: Plan) -> tuple[TableName, ...]:
     """Return the tables a plan names as those it changes, each once, in the plan's order."""
@@ -282,14 +285,26 @@ def unfollowed(plan: Plan, facts: Table) -> tuple[tuple[Dependent, bool], ...]:
 
 def _warnings(plan: Plan, facts: Table) -> Iterable[str]:
     firing = fired(plan, facts)
-    for trigger in _on_every_update(facts):
+    swept = _filling(plan, facts) and _news(plan, facts)
+    for trigger in _on_every_update(facts) if swept else ():
         how = "fires on every row" if trigger.name in firing else "is suppressed for what"
         yield f"trigger {trigger.name} {how} the backfill writes"
-    for publication in facts.publications:
-        yield f"publication {publication} sends whole rows of {facts.name}: add the new column on its subscribers first"
-    if more := tuple(name for change in _on(plan, facts) for name in change.made()):
-        since = "until contract" if all(change.renames() for change in _on(plan, facts)) else "from expand on"
-        yield f"COPY {facts.name} FROM without a column list, and SELECT *, see {listed(more)} too, {since}"
+    more, passing = _seen_too(plan, facts)
+    for publication in facts.publications if more else ():
+        yield f"publication {publication} sends whole rows of {facts.name}: add {listed(more)} on its subscribers first"
+    for since in ("until contract", "from expand on"):
+        if names := tuple(name for name in more if (name in passing) == (since == "until contract")):
+            yield f"COPY {facts.name} FROM without a column list, and SELECT *, see {listed(names)} too, {since}"
+
+
+def _seen_too(plan: Plan, facts: Table) -> tuple[tuple[str, ...], frozenset[str]]:
+    """Return the columns that a table has from expand on besides its own, and which of them only until contract."""
+    ours = frozenset(chain.from_iterable(change.made() for change in _on(plan, facts)))
+    hidden = frozenset(chain.from_iterable(mapping.scaffolding for mapping in mappings(plan, facts)))
+    passing = chain.from_iterable(change.made() for change in _on(plan, facts) if not change.stays)
+    # What a plan's own statements add is known only until it is there.
+    more = (name for name in _made(plan, facts) if name in ours | hidden or facts.column(name) is None)
+    return tuple(dict.fromkeys(more)), hidden.union(passing)
 
 
 def _in_the_way(plan: Plan, change: Operation, dependent: Dependent) -> EcmError:
@@ -393,16 +408,32 @@ def _unfollowed(plan: Plan, facts: Table) -> Iterable[EcmError]:
     if not found:
         return
     names = list(dict.fromkeys((*plan.expand.acknowledge, *(each.name for each in found))))
+    tracked = {each for change in _on(plan, facts) for each in change.standing_on(facts)}
+    tracked.update(chain.from_iterable(facts.unmovable.values()))
     one_each = [f"{each.kind} {each.name} cannot follow: {each.why}" for each in found]
     yield PreconditionError(
         one_each[0] if len(found) == 1 else f"{len(found)} objects on {facts.name} cannot follow",
         details=[
             *(one_each if len(found) > 1 else ()),
-            "PostgreSQL does not track names inside such text, so ecm cannot rewrite them",
+            *(
+                ("PostgreSQL does not track names inside such text, so ecm cannot rewrite them",)
+                if set(found) - tracked
+                else ()
+            ),
         ],
-        hint="rewrite them yourself in reads migrated, before contract, and say so in the plan:"
+        hint=f"{_to_do(found, tracked)} in reads migrated, before contract, and say so in the plan:"
         f" expand: {{acknowledge: [{', '.join(names)}]}}",
     )
+
+
+def _to_do(found: Iterable[Dependent], tracked: set[Dependent]) -> str:
+    """Return what a person does about what cannot follow: text is rewritten, what stands on a column goes, or moves."""
+    ways = {each in tracked for each in found}
+    if ways == {False}:
+        return "rewrite them yourself"
+    if ways == {True}:
+        return "drop it, or make it again without the old column,"
+    return "rewrite the text, and drop what stands on the old column, or make it again without that,"
 
 
 def left_behind(plan: Plan, facts: Facts) -> tuple[str, ...]:
@@ -516,14 +547,35 @@ def _triggers(plan: Plan, facts: Facts) -> str:
 
 
 def _expands(plan: Plan, facts: Facts) -> str:
-    made = tuple(dict.fromkeys(name for change in plan.changes for name in change.made()))
-    begun = f"add {listed(made)}" if made else "ready " + listed(dict.fromkeys(str(table) for table in facts))
+    made: dict[str, None] = {}
+    begun: list[str] = []
+    for change in changes(plan):
+        new = [name for name in change.made() if any(name in _news(plan, table) for table in facts.values())]
+        made.update(dict.fromkeys(new))
+        begun += [change.beginning] if change.beginning and not new else []
+    first = ([f"add {listed(made)}"] if made else []) + begun
     kept = _triggers(plan, facts)
-    return f"{begun}, and {kept} that keep{'s' if kept == 'the trigger' else ''} both sides in step" if kept else begun
+    if not kept:
+        return listed(first) if first else "ready " + listed(dict.fromkeys(str(table) for table in facts))
+    kept = f"{kept} that {_keeping(plan, facts, several=kept == 'the triggers')}"
+    if not first:
+        return f"add {kept}"
+    return f"{listed(first)}, and {'add ' if begun else ''}{kept}"
+
+
+def _keeping(plan: Plan, facts: Facts, *, several: bool) -> str:
+    """Return what the sync triggers do, in words."""
+    pairs = tuple(chain.from_iterable(mappings(plan, table) for table in facts.values()))
+    s = "" if several else "s"
+    if all(pair.in_place for pair in pairs):
+        return f"repair{s} rows as they are written"
+    if not any(pair.fills for pair in pairs):
+        return f"give{s} what new writers leave out"
+    return f"keep{s} both sides in step"
 
 
 def _contracts(plan: Plan, facts: Facts) -> str:
-    endings = listed(change.ending for change in plan.changes)
+    endings = listed(change.ending for change in changes(plan))
     kept = _triggers(plan, facts)
     return f"take {kept} away, and {endings}" if kept else endings
 
@@ -611,7 +663,7 @@ def _migrate_reads(plan: Plan, facts: Facts) -> tuple[Step, ...]:
         *statistics,
         *(step for change, table in _each(plan, before) for step in change.before_reads(table)),
         *_again(plan, before, Phase.MIGRATE_READS),
-        *proofs(plan, before, "before readers come: find no row whose two sides differ", closing=True),
+        *proofs(plan, before, f"before readers come: find no row {_DIFFER}", closing=True),
         *(step for change, table in _each(plan, before) for step in change.before_switch(table)),
         *_switch(plan, before),
         *(step for change, table in _each(plan, before) for step in change.after_switch(table)),
@@ -634,8 +686,9 @@ def _switch(plan: Plan, before: Facts) -> tuple[Step, ...]:
     released = [change.release(table) for change, table in _each(plan, before)]
     parts = [change.switch(table) for change, table in _each(plan, before)]
     catalog = tuple(chain.from_iterable(part.statements for part in (*released, *parts)))
-    functions = _functions(plan, after, Truth.NEW)
-    if not catalog and not functions:
+    functions, before_it = _functions(plan, after, Truth.NEW), _functions(plan, before, Truth.OLD)
+    # Where rows have one side only, there is nothing that could win.
+    if not catalog and functions == before_it:
         return ()
     return (
         Transaction(
@@ -649,7 +702,7 @@ def _switch(plan: Plan, before: Facts) -> tuple[Step, ...]:
             statements=(*catalog, *functions),
             inverse=(
                 *chain.from_iterable(part.inverse for part in (*released, *reversed(parts))),
-                *_functions(plan, before, Truth.OLD),
+                *before_it,
             ),
             note="catalog only" if catalog else "replaces the trigger's function; no table is locked",
         ),
@@ -721,7 +774,7 @@ def _contract(plan: Plan, facts: Facts) -> tuple[Step, ...]:
     return (
         *(step for change, table in _each(plan, facts) for step in change.hold(table)),
         *again.values(),
-        *proofs(plan, facts, "for the last time: find no row whose two sides differ", closing=True),
+        *proofs(plan, facts, f"for the last time: find no row {_DIFFER}", closing=True),
         *(
             replace(step, again=again.get(table.name)) if isinstance(step, ConcurrentIndex) else step
             for change, table in _each(plan, facts)
@@ -768,7 +821,7 @@ def proofs(
     return tuple(
         Proof(
             key=f"proof {name}",
-            title=title,
+            title=title.replace(_DIFFER, _BREAKS) if all(each.in_place for each in found) else title,
             table=name,
             mappings=found,
             kept_by=_kept(plan, facts[name]) if mappings(plan, facts[name]) else (),

@@ -87,7 +87,6 @@ class TableFacade(Operation):
     """The table's own new name."""
 
     fate: ClassVar[str] = "follow by themselves"
-    by_view: ClassVar[str] = "rename the table aside, and put a view in its place that shows both names"
     standing: ClassVar[str] = "was made on the view that has the table's place until contract"
     goes_along: ClassVar[str] = "contract drops the view and gives the table its place back, and this would go with it"
 
@@ -114,6 +113,11 @@ class TableFacade(Operation):
     @override
     def slug(self) -> str:
         return f"rename-{self.target.name}"
+
+    @property
+    @override
+    def beginning(self) -> str:
+        return f"rename {self.target} aside, and put a view in its place that shows both names"
 
     @property
     @override
