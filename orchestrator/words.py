@@ -36,6 +36,11 @@ def counted(number: int, noun: str, plural: str | None = None) -> str:
     return f"{number:,} {noun if number == 1 else plural or noun + 's'}"
 
 
+def a(noun: str) -> str:
+    """Return `a year`, `an author_id`."""
+    return f"{'an' if noun[:1].lower() in set('aeio') else 'a'} {noun}"
+
+
 def kebab(name: str) -> str:
     """Return a name in lower case with hyphens, fit for a file: `Published_Year` → `published-year`."""
     return re.sub(r"[^a-z0-9]+", "-", name.lower()).strip("-") or "column"

@@ -25,6 +25,7 @@ class Kinds(Sections):
             "set-not-null", "drop-not-null", "add-check", "add-unique", "add-foreign-key",
         ),
         "Write a plan for a table or a type": ("rename-table", "extract-table", "change-enum"),
+        "Write a plan of your own statements": ("sql",),
     }  # fmt: skip
     OTHERS = "Write a plan for another change"
 

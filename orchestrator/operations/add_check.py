@@ -1,6 +1,6 @@
 """Add a CHECK constraint: rows that break it are repaired, those too that old writers write."""
 
-from typing import Annotated, Literal
+from typing import Annotated, ClassVar, Literal
 
 from psycopg import sql
 from pydantic import Field
@@ -20,10 +20,27 @@ class AddCheck(Constraining):
     kind: Literal["add_check"] = "add_check"  # pyright: ignore[reportIncompatibleVariableOverride] - frozen
     check: Annotated[Expression, Field(description="The condition, over the row")]
 
+    example: ClassVar[str] = """orders orders_quantity_check "quantity > 0" --using "quantity = 1\""""
+
     @property
     @override
     def summary(self) -> str:
         return f"{self.target} gets a check {self.name}: {self.check}"
+
+    @property
+    @override
+    def broken(self) -> str:
+        return f"rows that break {self.check}"
+
+    @property
+    @override
+    def kept(self) -> str:
+        return f"{self.name} is a CHECK constraint"
+
+    @property
+    @override
+    def ending(self) -> str:
+        return f"leave rows to the check {self.name}"
 
     @property
     @override

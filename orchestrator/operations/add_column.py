@@ -21,7 +21,7 @@ from orchestrator.sql.identifiers import NAME_BYTES, TableName, bounded, verbati
 from orchestrator.sql.steps import ConcurrentIndex, Statement, Step
 from orchestrator.sql.sync import Ddl
 from orchestrator.sql.value import Value
-from orchestrator.words import kebab
+from orchestrator.words import a, kebab
 
 Expression = Annotated[str, Field(min_length=1)]
 
@@ -233,7 +233,7 @@ class AddColumn(Operation):
             pointing = sql.SQL("FOREIGN KEY ({}) REFERENCES {}{}").format(
                 column, other.target.identifier, other.columns_of_it
             )
-            what = f"a {self.column} that is in {other.target}"
+            what = f"{a(self.column)} that is in {other.target}"
             yield from constraints.validated(facts, self._name("fkey"), pointing, what=what, also=(other.target,))
         if self.unique:
             yield ConcurrentIndex(

@@ -6,7 +6,7 @@ the statement has yet to do. Its own value is given back by the next sweep: ther
 
 from collections.abc import Callable, Iterable
 from dataclasses import replace
-from typing import Annotated, Literal
+from typing import Annotated, ClassVar, Literal
 
 from psycopg import sql
 from pydantic import Field, model_validator
@@ -20,6 +20,7 @@ from orchestrator.sql.facts import Table
 from orchestrator.sql.identifiers import TableName, verbatim
 from orchestrator.sql.repair import Repair
 from orchestrator.sql.steps import LockMode, Statement, Step, Transaction
+from orchestrator.words import a, listed
 
 Action = Literal["no action", "restrict", "cascade", "set null", "set default"]
 
@@ -32,6 +33,12 @@ class AddForeignKey(Constraining):
     references: Annotated[Reference, Field(description="What they point to: {table: authors, columns: [id]}")]
     on_delete: Annotated[Action | None, Field(description="What happens when the row pointed to goes")] = None
     on_update: Annotated[Action | None, Field(description="What happens when its key changes")] = None
+
+    example: ClassVar[str] = (
+        "orders orders_book_id_fkey --columns book_id --references 'books(id)' --using 'book_id = NULL'"
+        " --on-delete 'set null'"
+    )
+    later: ClassVar[str] = "One written before what it points to has its own value back in the next phase."
 
     @model_validator(mode="after")
     def _one_for_each(self) -> "AddForeignKey":
@@ -49,12 +56,27 @@ class AddForeignKey(Constraining):
 
     @property
     @override
+    def broken(self) -> str:
+        return f"rows with {a(listed(self.columns))} that is not in {self.references.target}"
+
+    @property
+    @override
+    def kept(self) -> str:
+        return f"{self.name} is a FOREIGN KEY"
+
+    @property
+    @override
+    def ending(self) -> str:
+        return f"leave rows to the foreign key {self.name}"
+
+    @property
+    @override
     def ruled(self) -> tuple[str, ...]:
         return self.columns
 
     @property
     def _what(self) -> str:
-        return f"a {' and '.join(self.columns)} that is in {self.references.target}, or none"
+        return f"{a(' and '.join(self.columns))} that is in {self.references.target}, or none"
 
     @override
     def rule(self, facts: Table) -> Repair:

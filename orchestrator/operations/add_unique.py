@@ -6,7 +6,7 @@ is being written, any other. Two writers that do not see each other's rows yet a
 """
 
 from dataclasses import dataclass, replace
-from typing import Annotated, Literal
+from typing import Annotated, ClassVar, Literal
 
 from psycopg import sql
 from pydantic import Field
@@ -28,10 +28,28 @@ class AddUnique(Constraining):
     kind: Literal["add_unique"] = "add_unique"  # pyright: ignore[reportIncompatibleVariableOverride] - frozen
     columns: Annotated[tuple[ColumnField, ...], Field(min_length=1, description="A column that is unique, with others")]
 
+    example: ClassVar[str] = """users users_email_key --columns email --using "email = id || '.' || email\""""
+    later: ClassVar[str] = "What two sessions write at one moment is repaired in the next phase."
+
     @property
     @override
     def summary(self) -> str:
         return f"{self.target} ({', '.join(self.columns)}) becomes unique"
+
+    @property
+    @override
+    def broken(self) -> str:
+        return f"rows with the {listed(self.columns)} of another"
+
+    @property
+    @override
+    def kept(self) -> str:
+        return f"{self.name} is a UNIQUE constraint"
+
+    @property
+    @override
+    def ending(self) -> str:
+        return f"make {listed(self.columns)} unique"
 
     @property
     @override

@@ -114,6 +114,10 @@ def guide_to(*, old: str, new: str, expand: str, ending: str) -> Dictionary[str,
     }
 
 
+NOTHING_TO_FILL = "nothing yet"
+"""What the application does once a backfill is through that had nothing to do."""
+
+
 class Operation(BaseModel, ABC):
     """One breaking change."""
 
@@ -166,6 +170,10 @@ class Operation(BaseModel, ABC):
         """What a new plan says of each phase (`expand`, `backfill`, `migrate_reads`, `contract`), for this kind."""
         return {}
 
+    def fills(self) -> bool:
+        """Whether the backfill writes rows, as far as the plan tells."""
+        return bool(self.synced())
+
     def suggested_check(self) -> tuple[str, str] | None:
         """A query that finds 0 where the new side makes sense, before readers come, with its name; or none."""
         return None
@@ -178,6 +186,11 @@ class Operation(BaseModel, ABC):
         """Why a change of a table that this one claims whole cannot be in the same plan; None where it can."""
         return f"it changes all of {self.target}" if overlaps(self.claims(), other.claims()) else None
 
+    @property
+    def stays(self) -> bool:
+        """Whether the columns that it makes are there after contract, beside all that were there before."""
+        return not self.renames()
+
     comes_last: ClassVar[bool] = False
     """Whether it comes after the other changes of its tables, because those name them as they are until then."""
 
@@ -189,8 +202,11 @@ class Operation(BaseModel, ABC):
     """What is said of something that keeps contract from dropping a column, or a view."""
     goes_along: ClassVar[str] = "this would go with the column, or keep it from going"
     """What contract would do to it."""
-    by_view: ClassVar[str] = ""
-    """What expand does, where that is done by a view."""
+
+    @property
+    def beginning(self) -> str:
+        """What expand does, in a few words, where it does not add columns that a plan names; empty where it does."""
+        return ""
 
     def touched(self, table: TableName) -> frozenset[str]:
         """The columns of one of its tables that it changes or makes."""

@@ -9,7 +9,7 @@ Where PostgreSQL would write neither the table nor an index anew (a varchar beco
 column: expand changes the type for both versions, in a moment.
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from functools import partial
 from typing import Annotated, ClassVar, Literal
@@ -20,7 +20,16 @@ from typing_extensions import override
 
 from orchestrator.errors import EcmError, PreconditionError, PrivilegeError
 from orchestrator.operations import at_once, casts, feeding, succession, trying
-from orchestrator.operations.base import ColumnField, NewColumnField, Operation, TableField, taken, unusable
+from orchestrator.operations.base import (
+    ColumnField,
+    Guide,
+    NewColumnField,
+    Operation,
+    TableField,
+    guide_to,
+    taken,
+    unusable,
+)
 from orchestrator.sql import heritage, moving, sync
 from orchestrator.sql.conversion import Conversion
 from orchestrator.sql.facts import Column, Dependent, Table
@@ -77,6 +86,69 @@ class ChangeType(Operation):
     @override
     def slug(self) -> str:
         return f"change-{kebab(self.column)}"
+
+    # ---------------------------------------------------------------- what a new plan says
+
+    fate: ClassVar[str] = "are handed over to the new column"
+    example: ClassVar[str] = "orders amount bigint"
+
+    @property
+    @override
+    def stays(self) -> bool:
+        return False
+
+    @property
+    @override
+    def beginning(self) -> str:
+        return f"change the type of {self.column}"
+
+    @property
+    @override
+    def ending(self) -> str:
+        return f"drop {self.column}" if self.to else f"keep {self.column} as {self.type} only"
+
+    @override
+    def guide(self) -> Mapping[str, Guide]:
+        if self.to:
+            return guide_to(
+                old=self.column,
+                new=self.to,
+                expand=f"{self.to}, {self.type}, appears beside {self.column}; what is written to one side is written"
+                " to the other.",
+                ending=f"{self.to} gets the indexes and constraints of {self.column}, which goes.",
+            )
+        at_once = (
+            ""
+            if self.using or self.reverse
+            else (" Where PostgreSQL need not write the table anew for it, the type itself changes here, at once.")
+        )
+        return {
+            "expand": Guide(
+                about=f"A column of type {self.type} appears beside {self.column}, kept in step with it.{at_once}",
+                deploy="nothing yet; the application goes on as it is",
+            ),
+            "backfill": Guide(
+                about="Rows from before get the new value, while the application writes; then every row is proven.",
+                deploy=f"the version that copes with {self.column} as it was and as {self.type}, everywhere",
+            ),
+            "migrate_reads": Guide(
+                about=f"The columns exchange their names: {self.column} is {self.type} for everybody from here on.",
+                deploy="the version that writes what only the new type can hold; such a value keeps a rollback waiting",
+            ),
+            "contract": Guide(
+                about=f"The column of the old type goes; {self.column} stays {self.type}.", deploy="nothing"
+            ),
+        }
+
+    @override
+    def suggested_check(self) -> tuple[str, str] | None:
+        """Find rows whose new side is NULL while the old is not; in place, the new one has no name of its own yet."""
+        if self.to is None:
+            return None
+        query = sql.SQL("SELECT count(*) FROM {} WHERE {} IS NOT NULL AND {} IS NULL").format(
+            self.target.identifier, sql.Identifier(self.column), sql.Identifier(self.to)
+        )
+        return f"{self.to} known in every row", query.as_string(None)
 
     @override
     def claims(self) -> frozenset[tuple[str, str]]:
@@ -220,12 +292,13 @@ class ChangeType(Operation):
             f"when readers move, statements prepared before that return {self.column} end in"
             " 'cached plan must not change result type', and have to be prepared again"
         )
-        moved = f"{self.column} becomes the last column of {self.target}: give values by the names of their columns"
+        final = self.to or self.column
+        moved = f"{final} becomes the last column of {self.target}: give values by the names of their columns"
         return (
             *bodies,
             *(() if self.to else (prepared,)),
             moved,
-            f"a rollback is refused while {self.column} has values that its old type cannot hold",
+            f"a rollback is refused while {final} has values that the old type cannot hold",
         )
 
     @override

@@ -1,5 +1,6 @@
 """Drop a column once nobody uses it, with a time before in which new writers leave it out and old ones do not."""
 
+from collections.abc import Mapping as Dictionary
 from typing import Annotated, ClassVar, Literal
 
 from psycopg import sql
@@ -8,7 +9,7 @@ from typing_extensions import override
 
 from orchestrator.errors import EcmError, PreconditionError
 from orchestrator.operations import constraints, dropping, keepsake, trying
-from orchestrator.operations.base import ColumnField, Operation, TableField, missing
+from orchestrator.operations.base import NOTHING_TO_FILL, ColumnField, Guide, Operation, TableField, missing
 from orchestrator.operations.converting import Expression
 from orchestrator.sql.facts import Column, Dependent, Table
 from orchestrator.sql.filling import Standin
@@ -31,6 +32,8 @@ class DropColumn(Operation):
     ] = None
 
     standing: ClassVar[str] = "stands on a column that contract drops"
+    fate: ClassVar[str] = "go with the column"
+    example: ClassVar[str] = """books legacy_code --reverse "'none'\""""
 
     @property
     @override
@@ -50,6 +53,41 @@ class DropColumn(Operation):
     @override
     def slug(self) -> str:
         return f"drop-{kebab(self.column)}"
+
+    @property
+    @override
+    def beginning(self) -> str:
+        return f"let {self.column} be left out"
+
+    @property
+    @override
+    def ending(self) -> str:
+        return f"drop {self.column}"
+
+    @override
+    def guide(self) -> Dictionary[str, Guide]:
+        shown = "its default, or NULL" if self.reverse is None else "what reverse gives"
+        unused = f"the version that neither reads nor writes {self.column}"
+        return {
+            "expand": Guide(
+                about=f"In a row that is added without {self.column}, old readers see {shown}.",
+                deploy=f"{unused} may be deployed from here on, beside the old one",
+            ),
+            "backfill": Guide(
+                about=f"There is nothing to fill: rows from before have their {self.column}.", deploy=NOTHING_TO_FILL
+            ),
+            "migrate_reads": Guide(
+                about=f"{self.column} is still there for the old version.", deploy=f"{unused}, everywhere"
+            ),
+            "contract": Guide(
+                about=f"{self.column} goes, with its indexes and constraints.",
+                deploy=f"nothing; a version that uses {self.column} must be gone everywhere",
+            ),
+        }
+
+    @override
+    def fills(self) -> bool:
+        return False
 
     @override
     def claims(self) -> frozenset[tuple[str, str]]:

@@ -1,6 +1,7 @@
 """Let a column be NULL. The catalog is all that changes, at expand; what takes care is the way back."""
 
-from typing import Annotated, Literal
+from collections.abc import Mapping as Dictionary
+from typing import Annotated, ClassVar, Literal
 
 from psycopg import sql
 from pydantic import Field
@@ -8,7 +9,7 @@ from typing_extensions import override
 
 from orchestrator.errors import EcmError, PreconditionError
 from orchestrator.operations import constraints, keepsake, trying
-from orchestrator.operations.base import ColumnField, Operation, TableField, missing
+from orchestrator.operations.base import NOTHING_TO_FILL, ColumnField, Guide, Operation, TableField, missing
 from orchestrator.operations.converting import Expression
 from orchestrator.sql.facts import Dependent, Table
 from orchestrator.sql.identifiers import TableName
@@ -29,6 +30,9 @@ class DropNotNull(Operation):
         Expression | None, Field(description="What a rollback puts where NULL was written, over the row")
     ] = None
 
+    fate: ClassVar[str] = "stay as they are"
+    example: ClassVar[str] = """books isbn --reverse "'unknown'\""""
+
     @property
     @override
     def target(self) -> TableName:
@@ -47,6 +51,36 @@ class DropNotNull(Operation):
     @override
     def slug(self) -> str:
         return f"allow-null-{kebab(self.column)}"
+
+    @property
+    @override
+    def beginning(self) -> str:
+        return f"let {self.column} be NULL"
+
+    @property
+    @override
+    def ending(self) -> str:
+        return f"forget that {self.column} was NOT NULL"
+
+    @override
+    def guide(self) -> Dictionary[str, Guide]:
+        back = (
+            f"is refused while a row has NULL in {self.column}"
+            if self.reverse is None
+            else f"gives rows with NULL in {self.column} what reverse says"
+        )
+        return {
+            "expand": Guide(
+                about=f"From here on {self.column} may be NULL, for both versions; until contract, a rollback {back}.",
+                deploy=f"the version that copes with NULL in {self.column}, everywhere, before one writes it",
+            ),
+            "backfill": Guide(about="There is nothing to fill.", deploy=NOTHING_TO_FILL),
+            "migrate_reads": Guide(
+                about=f"Nothing changes in the database: by now every reader copes with NULL in {self.column}.",
+                deploy=f"the version that writes NULL to {self.column}",
+            ),
+            "contract": Guide(about=f"{self.column} may be NULL for good; there is no way back.", deploy="nothing"),
+        }
 
     @override
     def claims(self) -> frozenset[tuple[str, str]]:

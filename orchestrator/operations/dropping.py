@@ -7,6 +7,7 @@ from psycopg import sql
 from orchestrator.errors import EcmError, PreconditionError
 from orchestrator.sql.facts import Dependent, Table
 from orchestrator.sql.steps import Statement
+from orchestrator.words import listed
 
 _GOES_WITH_ITS_COLUMN = frozenset({"index", "statistics", "sequence"})
 """What DROP COLUMN takes along by itself, as the direct DDL does ("ALTER TABLE", DROP COLUMN)."""
@@ -14,11 +15,14 @@ _GOES_WITH_ITS_COLUMN = frozenset({"index", "statistics", "sequence"})
 
 def standing_on(facts: Table, columns: Iterable[str]) -> tuple[Dependent, ...]:
     """Return what stands on columns and does not go with them by itself: views, functions, other tables' keys."""
+    stands: dict[tuple[str, str], list[str]] = {}
+    for name in columns:
+        for each in facts.tracked.get(name, ()):
+            if each.kind not in _GOES_WITH_ITS_COLUMN and not _is_own_constraint(each, facts):
+                stands.setdefault((each.kind, each.name), []).append(name)
     return tuple(
-        Dependent(kind=each.kind, name=each.name, why=f"it stands on {name}, which contract drops")
-        for name in columns
-        for each in facts.tracked.get(name, ())
-        if each.kind not in _GOES_WITH_ITS_COLUMN and not _is_own_constraint(each, facts)
+        Dependent(kind=kind, name=name, why=f"it stands on {listed(dict.fromkeys(on))}, which contract drops")
+        for (kind, name), on in stands.items()
     )
 
 

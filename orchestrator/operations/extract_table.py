@@ -1,5 +1,6 @@
 """Move columns to a lookup table: one row for each combination of values, and a reference to it."""
 
+from collections.abc import Mapping as Dictionary
 from typing import Annotated, ClassVar, Literal
 
 from psycopg import sql
@@ -8,13 +9,22 @@ from typing_extensions import override
 
 from orchestrator.errors import EcmError, PreconditionError
 from orchestrator.operations import constraints, dropping
-from orchestrator.operations.base import ColumnField, NewColumnField, Operation, TableField, taken, unusable
+from orchestrator.operations.base import (
+    ColumnField,
+    Guide,
+    NewColumnField,
+    Operation,
+    TableField,
+    guide_to,
+    taken,
+    unusable,
+)
 from orchestrator.sql.extracted import Extracted
 from orchestrator.sql.facts import Column, Dependent, Table
 from orchestrator.sql.identifiers import NAME_BYTES, TableName, bounded, verbatim
 from orchestrator.sql.steps import ConcurrentIndex, Statement, Step, SyncTrigger
 from orchestrator.sql.sync import Ddl
-from orchestrator.words import kebab
+from orchestrator.words import kebab, listed
 
 
 class Lookup(BaseModel):
@@ -46,6 +56,10 @@ class ExtractTable(Operation):
     index: Annotated[bool, Field(description="Whether the reference has an index in the end")] = False
 
     standing: ClassVar[str] = "stands on a column that contract drops"
+    fate: ClassVar[str] = "go with the old columns"
+    example: ClassVar[str] = (
+        "books publisher_id --columns publisher --columns city --into '{table: publishers, key: id}' --index"
+    )
 
     @model_validator(mode="after")
     def _names_differ(self) -> "ExtractTable":
@@ -65,12 +79,37 @@ class ExtractTable(Operation):
     @property
     @override
     def summary(self) -> str:
-        return f"{', '.join(self.columns)} of {self.target} become {self.into.target}, by {self.reference}"
+        become = "becomes" if len(self.columns) == 1 else "become"
+        return f"{listed(self.columns)} of {self.target} {become} {self.into.target}, by {self.reference}"
 
     @property
     @override
     def slug(self) -> str:
         return f"extract-{kebab(self.into.target.name)}"
+
+    @property
+    @override
+    def ending(self) -> str:
+        return f"drop {listed(self.columns)}"
+
+    @override
+    def guide(self) -> Dictionary[str, Guide]:
+        old, lookup, go = listed(self.columns), self.into.target, "goes" if len(self.columns) == 1 else "go"
+        rows = "one row for each value" if len(self.columns) == 1 else "one row for each combination of values"
+        new = f"{lookup} by {self.reference}"
+        return {
+            **guide_to(
+                old=old,
+                new=new,
+                expand=f"{lookup} appears, with {rows} of {old} that is written from here on, and {self.reference}"
+                " refers to it; what is written to one side is written to the other.",
+                ending=f"{old} {go}, with indexes and constraints on that side.",
+            ),
+            "backfill": Guide(
+                about=f"Rows from before refer to {lookup}, while the application writes; then every row is proven.",
+                deploy=f"the version that reads and writes {new} may be deployed from here on, beside the old one",
+            ),
+        }
 
     @override
     def claims(self) -> frozenset[tuple[str, str]]:

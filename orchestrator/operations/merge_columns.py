@@ -46,7 +46,8 @@ class MergeColumns(Converting):
     @property
     @override
     def summary(self) -> str:
-        return f"{', '.join(self.sources)} of {self.target} become {self.into.column}"
+        become = "becomes" if len(self.sources) == 1 else "become"
+        return f"{listed(self.sources)} of {self.target} {become} {self.into.column}"
 
     @property
     @override

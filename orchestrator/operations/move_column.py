@@ -1,6 +1,7 @@
 """Move a column to another table, whose rows go with the first one's by equal columns."""
 
 from collections.abc import Iterable
+from collections.abc import Mapping as Dictionary
 from typing import Annotated, ClassVar, Literal
 
 from psycopg import sql
@@ -9,7 +10,16 @@ from typing_extensions import override
 
 from orchestrator.errors import EcmError, PreconditionError
 from orchestrator.operations import constraints, dropping
-from orchestrator.operations.base import ColumnField, NewColumnField, Operation, TableField, taken, unusable
+from orchestrator.operations.base import (
+    ColumnField,
+    Guide,
+    NewColumnField,
+    Operation,
+    TableField,
+    guide_to,
+    taken,
+    unusable,
+)
 from orchestrator.operations.converting import Expression
 from orchestrator.sql.across import Side
 from orchestrator.sql.facts import Column, Dependent, Index, Table
@@ -64,6 +74,8 @@ class MoveColumn(Operation):
     ] = "refuse"
 
     standing: ClassVar[str] = "stands on a column that contract drops"
+    fate: ClassVar[str] = "go with the old column"
+    example: ClassVar[str] = "users bio --to '{table: profiles, column: bio}' --on 'id = user_id'"
 
     @override
     def __hash__(self) -> int:
@@ -107,6 +119,33 @@ class MoveColumn(Operation):
     @override
     def slug(self) -> str:
         return f"move-{kebab(self.column)}"
+
+    @property
+    @override
+    def ending(self) -> str:
+        return f"drop {self.target}.{self.column}"
+
+    @override
+    def guide(self) -> Dictionary[str, Guide]:
+        old, new = f"{self.target}.{self.column}", f"{self.to.target}.{self.to.column}"
+        pairs = listed([f"{one} equals {other}" for one, other in self.on.items()])
+        alone = (
+            f"a value of {old} without a row in {self.to.target} stops the plan here"
+            if self.unmatched == "refuse"
+            else f"values of {old} without a row in {self.to.target} stay behind, and are lost at contract"
+        )
+        return {
+            **guide_to(
+                old=old,
+                new=new,
+                expand=f"{new} appears; what is written to one side is written to the other, where {pairs}.",
+                ending=f"{old} goes, with indexes and constraints on it.",
+            ),
+            "migrate_reads": Guide(
+                about=f"Every row is proven again: {alone}. Both sides are kept in step until contract.",
+                deploy=f"the version that reads and writes {new}, everywhere",
+            ),
+        }
 
     @override
     def claims(self) -> frozenset[tuple[str, str]]:

@@ -5,6 +5,7 @@ copied, whatever the size. Contract drops the view and renames the table, so tha
 TABLE … RENAME. What hangs on the table follows by itself; only text that names it (PL/pgSQL, say) needs a person.
 """
 
+from collections.abc import Mapping as Dictionary
 from typing import Annotated, ClassVar, Literal
 
 from psycopg import sql
@@ -13,7 +14,16 @@ from typing_extensions import override
 
 from orchestrator.errors import EcmError
 from orchestrator.operations import viewing
-from orchestrator.operations.base import WHOLE, Claim, NewTableField, Operation, TableField, moves_readers
+from orchestrator.operations.base import (
+    NOTHING_TO_FILL,
+    WHOLE,
+    Claim,
+    Guide,
+    NewTableField,
+    Operation,
+    TableField,
+    moves_readers,
+)
 from orchestrator.sql.facts import Dependent, Table
 from orchestrator.sql.identifiers import TableName
 from orchestrator.sql.mapping import Mapping
@@ -29,8 +39,9 @@ class RenameTable(Operation):
     table: Annotated[TableField, Field(description="The table, as table or schema.table")]
     to: Annotated[NewTableField, Field(description="Its name in the end, in the same schema")]
 
+    fate: ClassVar[str] = "follow by themselves"
+    example: ClassVar[str] = "books volumes"
     comes_last: ClassVar[bool] = True
-    by_view: ClassVar[str] = "show the table under its new name, by a view"
     standing: ClassVar[str] = "was made on the view, which has the new name until contract"
     goes_along: ClassVar[str] = "contract drops the view and gives the table that name, and this would go with it"
 
@@ -64,6 +75,34 @@ class RenameTable(Operation):
     @override
     def slug(self) -> str:
         return f"rename-{kebab(self.target.name)}"
+
+    @property
+    @override
+    def beginning(self) -> str:
+        return f"show {self.target} as {self.new.name} too, by a view"
+
+    @property
+    @override
+    def ending(self) -> str:
+        return f"drop the view and rename {self.target} to {self.new.name}"
+
+    @override
+    def guide(self) -> Dictionary[str, Guide]:
+        renamed = f"the version that uses {self.new.name}"
+        return {
+            "expand": Guide(
+                about=f"A view {self.new.name} appears; what is written through it is written to {self.target}.",
+                deploy=f"{renamed} may be deployed from here on, beside the old one",
+            ),
+            "backfill": Guide(about="There is nothing to fill: both names show the same rows.", deploy=NOTHING_TO_FILL),
+            "migrate_reads": Guide(
+                about="Nothing changes in the database: both names still work.", deploy=f"{renamed}, everywhere"
+            ),
+            "contract": Guide(
+                about=f"The view goes, and the table is called {self.new.name}.",
+                deploy=f"nothing; a version that uses {self.target} must be gone everywhere",
+            ),
+        }
 
     @override
     def claims(self) -> frozenset[Claim]:

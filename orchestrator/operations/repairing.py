@@ -11,7 +11,7 @@ from typing_extensions import override
 
 from orchestrator.errors import EcmError, PreconditionError
 from orchestrator.operations import trying
-from orchestrator.operations.base import ColumnField, NewColumnField, Operation, TableField
+from orchestrator.operations.base import NOTHING_TO_FILL, ColumnField, Guide, NewColumnField, Operation, TableField
 from orchestrator.sql.facts import Column, Dependent, Index, Table
 from orchestrator.sql.identifiers import JOURNAL_SCHEMA, TableName, bounded, verbatim
 from orchestrator.sql.repair import Repair, Replacement
@@ -33,6 +33,9 @@ class Repairing(Operation):
     table: Annotated[TableField, Field(description="The table, as table or schema.table")]
 
     standing: ClassVar[str] = "stands on what contract drops"
+    fate: ClassVar[str] = "stay as they are"
+    later: ClassVar[str] = ""
+    """What is repaired in the next phase only, a sentence; empty where all is repaired as it is written."""
 
     @property
     @abstractmethod
@@ -43,6 +46,49 @@ class Repairing(Operation):
     @abstractmethod
     def ruled(self) -> tuple[str, ...]:
         """The columns that the rule is about, as far as the plan names them."""
+
+    @property
+    @abstractmethod
+    def broken(self) -> str:
+        """The rows that break it, as a person calls them: `rows without a year`."""
+
+    @property
+    @abstractmethod
+    def kept(self) -> str:
+        """What keeps rows to it in the end: `year is NOT NULL`."""
+
+    @override
+    def guide(self) -> Mapping[str, Guide]:
+        keeps = f"the version that writes no {self.broken}"
+        contract = Guide(
+            about=f"{self.kept}: PostgreSQL refuses {self.broken}.",
+            deploy=f"nothing; a version that writes {self.broken} must be gone everywhere",
+        )
+        if not self.repairs:
+            return {
+                "expand": Guide(
+                    about=f"Nothing is written: {self.broken} are counted and named, and stop the plan.", deploy=keeps
+                ),
+                "backfill": Guide(about="There is nothing to fill.", deploy=NOTHING_TO_FILL),
+                "migrate_reads": Guide(
+                    about=f"Every row is read again: {self.broken} stop the plan.", deploy=f"{keeps}, everywhere"
+                ),
+                "contract": contract,
+            }
+        return {
+            "expand": Guide(
+                about=f"From here on {self.broken} are repaired as they are written. {self.later}".rstrip(),
+                deploy="nothing yet; the application goes on as it is",
+            ),
+            "backfill": Guide(
+                about="Rows from before are repaired, while the application writes; then every row is proven.",
+                deploy=f"{keeps} may be deployed from here on, beside the old one",
+            ),
+            "migrate_reads": Guide(
+                about="Every row is proven again: readers may rely on the rule.", deploy=f"{keeps}, everywhere"
+            ),
+            "contract": contract,
+        }
 
     @abstractmethod
     def rule(self, facts: Table) -> Repair:
@@ -134,7 +180,7 @@ class Repairing(Operation):
         )
         return Transaction(
             key=f"try {self.slug}",
-            title=f"try what {self.summary} means on rows that are there",
+            title=f"try the rule on rows that are there: {self.summary}",
             tables=(facts.name,),
             lock=None,
             statements=(tried,),

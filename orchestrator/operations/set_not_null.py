@@ -4,7 +4,7 @@ Without `using`, nobody but a person can say what the value should be: expand re
 """
 
 from collections.abc import Mapping
-from typing import Annotated, Literal
+from typing import Annotated, ClassVar, Literal
 
 from psycopg import sql
 from pydantic import Field
@@ -17,7 +17,7 @@ from orchestrator.operations.repairing import Expression, Repairing
 from orchestrator.sql.facts import Table
 from orchestrator.sql.repair import Repair
 from orchestrator.sql.steps import Statement, Step
-from orchestrator.words import kebab
+from orchestrator.words import a, kebab
 
 
 class SetNotNull(Repairing):
@@ -26,6 +26,8 @@ class SetNotNull(Repairing):
     kind: Literal["set_not_null"] = "set_not_null"  # pyright: ignore[reportIncompatibleVariableOverride] - frozen
     column: Annotated[ColumnField, Field(description="The column")]
     using: Annotated[Expression | None, Field(description="The value for a NULL, over the row")] = None
+
+    example: ClassVar[str] = "books published_year --using 0"
 
     @property
     @override
@@ -41,6 +43,21 @@ class SetNotNull(Repairing):
     @override
     def repairs(self) -> Mapping[str, Expression]:
         return {} if self.using is None else {self.column: self.using}
+
+    @property
+    @override
+    def broken(self) -> str:
+        return f"rows without {a(self.column)}"
+
+    @property
+    @override
+    def kept(self) -> str:
+        return f"{self.column} is NOT NULL"
+
+    @property
+    @override
+    def ending(self) -> str:
+        return f"set {self.column} NOT NULL"
 
     @property
     @override
@@ -61,7 +78,7 @@ class SetNotNull(Repairing):
     def rule(self, facts: Table) -> Repair:
         return Repair(
             columns=(self.column,),
-            demand=f"a {self.column}",
+            demand=a(self.column),
             replacements=self.replacements(facts, of_null=True),
             met=self.met,
             # PostgreSQL takes this as a plain test for NULL, of a composite value too.

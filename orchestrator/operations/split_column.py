@@ -7,7 +7,7 @@ from typing_extensions import override
 
 from orchestrator.operations.base import ColumnField
 from orchestrator.operations.converting import Converting, Expression, MadeColumn
-from orchestrator.words import kebab
+from orchestrator.words import kebab, listed
 
 
 class SplitColumn(Converting):
@@ -39,7 +39,7 @@ class SplitColumn(Converting):
     @property
     @override
     def summary(self) -> str:
-        return f"{self.target}.{self.column} is split into {', '.join(self.made())}"
+        return f"{self.target}.{self.column} is split into {listed(self.made())}"
 
     @property
     @override

@@ -5,14 +5,15 @@ the lock timeout, the tables they name locked first. What they mean for old and 
 """
 
 from collections.abc import Iterable
-from typing import Annotated, Literal
+from collections.abc import Mapping as Dictionary
+from typing import Annotated, ClassVar, Literal
 
 from psycopg import sql
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 from typing_extensions import override
 
 from orchestrator.errors import EcmError
-from orchestrator.operations.base import ColumnField, Operation, TableField, unusable
+from orchestrator.operations.base import NOTHING_TO_FILL, ColumnField, Guide, Operation, TableField, unusable
 from orchestrator.operations.converting import Expression
 from orchestrator.sql.adjustment import Adjustment, Assigned
 from orchestrator.sql.facts import Dependent, Table
@@ -86,6 +87,13 @@ class Sql(Operation):
         Field(description="{table: …, set: {column: expression}, where: condition, reverse: {column: expression}}"),
     ] = None
 
+    fate: ClassVar[str] = "are left to the statements"
+    example: ClassVar[str] = (
+        "--expand 'ALTER TABLE books ADD COLUMN slug text'"
+        " --rollback '{expand: ALTER TABLE books DROP COLUMN slug}'"
+        " --backfill '{table: books, set: {slug: lower(title)}}'"
+    )
+
     # In a plan they are `expand` and `contract`, which here are what every operation does in those phases.
     model_config = ConfigDict(frozen=True, extra="forbid", serialize_by_alias=True)
 
@@ -148,6 +156,58 @@ class Sql(Operation):
     @override
     def slug(self) -> str:
         return f"sql-{kebab(self.target.name)}".rstrip("-")
+
+    @property
+    @override
+    def beginning(self) -> str:
+        return "run the statements of expand" if self.expand_sql else ""
+
+    @property
+    @override
+    def ending(self) -> str:
+        return "run the statements of contract" if self.contract_sql else "leave the rest as it is"
+
+    @override
+    def guide(self) -> Dictionary[str, Guide]:
+        filled = f"{self.backfill.table}.{', '.join(self.backfill.set)}" if self.backfill else ""
+        runs = "The statements of expand run, in one transaction" if self.expand_sql else "No statements run here"
+        gone = (
+            "nothing; a version that uses what contract takes away must be gone everywhere"
+            if self.contract_sql
+            else "nothing; a version that does not write what backfill fills must be gone everywhere"
+            if self.backfill
+            else "nothing"
+        )
+        return {
+            "expand": Guide(
+                about=f"{runs}; from then on rows that are written get {filled}." if filled else f"{runs}.",
+                deploy="nothing yet; the application goes on as it is",
+            ),
+            "backfill": Guide(
+                about=f"Rows from before get {filled}, while the application writes; then every row is proven.",
+                deploy=f"the version that uses {filled} may be deployed from here on, beside the old one",
+            )
+            if filled
+            else Guide(about="There is nothing to fill.", deploy=NOTHING_TO_FILL),
+            "migrate_reads": Guide(
+                about="Every row is proven again: readers may rely on it." if filled else "No statements run here.",
+                deploy="the version that uses what expand added, everywhere",
+            ),
+            "contract": Guide(
+                about=("The statements of contract run" if self.contract_sql else "No statements run here")
+                + (", and nothing fills rows any more." if filled else "; there is no way back."),
+                deploy=gone,
+            ),
+        }
+
+    @override
+    def suggested_check(self) -> tuple[str, str] | None:
+        """Find rows that have nothing in what was filled: an expression that does not know some value."""
+        if (filled := self.backfill) is None:
+            return None
+        empty = sql.SQL(" AND ").join(sql.SQL("{} IS NULL").format(sql.Identifier(name)) for name in filled.set)
+        query = sql.SQL("SELECT count(*) FROM {} WHERE {}").format(filled.target.identifier, empty)
+        return f"{listed(filled.set)} known in every row", query.as_string(None)
 
     @override
     def claims(self) -> frozenset[tuple[str, str]]:

@@ -14,6 +14,7 @@ from psycopg import sql
 
 from orchestrator.operations import Operation, building
 from orchestrator.plan import scope
+from orchestrator.plan.facade import changes
 from orchestrator.plan.lifecycle import Phase
 from orchestrator.plan.model import Plan
 from orchestrator.sql import sync
@@ -36,6 +37,9 @@ from orchestrator.sql.sync import Ddl
 from orchestrator.words import listed
 
 Facts = scope.Facts
+
+_DIFFER, _BREAKS = "whose two sides differ", "that breaks the rule"
+"""What a row is that a proof looks for, where rows have two sides and where they have one."""
 
 
 def steps(plan: Plan, phase: Phase, facts: Facts) -> tuple[Step, ...]:
@@ -200,14 +204,35 @@ def _triggers(plan: Plan, facts: Facts) -> str:
 
 
 def _expands(plan: Plan, facts: Facts) -> str:
-    made = tuple(dict.fromkeys(name for change in plan.changes for name in change.made()))
-    begun = f"add {listed(made)}" if made else "ready " + listed(dict.fromkeys(str(table) for table in facts))
+    made: dict[str, None] = {}
+    begun: list[str] = []
+    for change in changes(plan):
+        new = [name for name in change.made() if any(name in scope.news(plan, table) for table in facts.values())]
+        made.update(dict.fromkeys(new))
+        begun += [change.beginning] if change.beginning and not new else []
+    first = ([f"add {listed(made)}"] if made else []) + begun
     kept = _triggers(plan, facts)
-    return f"{begun}, and {kept} that keep{'s' if kept == 'the trigger' else ''} both sides in step" if kept else begun
+    if not kept:
+        return listed(first) if first else "ready " + listed(dict.fromkeys(str(table) for table in facts))
+    kept = f"{kept} that {_keeping(plan, facts, several=kept == 'the triggers')}"
+    if not first:
+        return f"add {kept}"
+    return f"{listed(first)}, and {'add ' if begun else ''}{kept}"
+
+
+def _keeping(plan: Plan, facts: Facts, *, several: bool) -> str:
+    """Return what the sync triggers do, in words."""
+    pairs = tuple(chain.from_iterable(scope.mappings(plan, table) for table in facts.values()))
+    s = "" if several else "s"
+    if all(pair.in_place for pair in pairs):
+        return f"repair{s} rows as they are written"
+    if not any(pair.fills for pair in pairs):
+        return f"give{s} what new writers leave out"
+    return f"keep{s} both sides in step"
 
 
 def _contracts(plan: Plan, facts: Facts) -> str:
-    endings = listed(change.ending for change in plan.changes)
+    endings = listed(change.ending for change in changes(plan))
     kept = _triggers(plan, facts)
     return f"take {kept} away, and {endings}" if kept else endings
 
@@ -294,7 +319,7 @@ def _migrate_reads(plan: Plan, facts: Facts) -> tuple[Step, ...]:
         *statistics,
         *(step for change, table in scope.each(plan, before) for step in change.before_reads(table)),
         *_again(plan, before, Phase.MIGRATE_READS),
-        *proofs(plan, before, "before readers come: find no row whose two sides differ", closing=True),
+        *proofs(plan, before, f"before readers come: find no row {_DIFFER}", closing=True),
         *(step for change, table in scope.each(plan, before) for step in change.before_switch(table)),
         *_switch(plan, before),
         *(step for change, table in scope.each(plan, before) for step in change.after_switch(table)),
@@ -318,8 +343,9 @@ def _switch(plan: Plan, before: Facts) -> tuple[Step, ...]:
     released = [change.release(table) for change, table in scope.each(plan, before)]
     parts = [change.switch(table) for change, table in scope.each(plan, before)]
     catalog = tuple(chain.from_iterable(part.statements for part in (*released, *parts)))
-    functions = _functions(plan, after, Truth.NEW)
-    if not catalog and not functions:
+    functions, before_it = _functions(plan, after, Truth.NEW), _functions(plan, before, Truth.OLD)
+    # Where rows have one side only, there is nothing that could win.
+    if not catalog and functions == before_it:
         return ()
     return (
         Transaction(
@@ -333,7 +359,7 @@ def _switch(plan: Plan, before: Facts) -> tuple[Step, ...]:
             statements=(*catalog, *functions),
             inverse=(
                 *chain.from_iterable(part.inverse for part in (*released, *reversed(parts))),
-                *_functions(plan, before, Truth.OLD),
+                *before_it,
             ),
             note="catalog only" if catalog else "replaces the trigger's function; no table is locked",
         ),
@@ -372,7 +398,7 @@ def _contract(plan: Plan, facts: Facts) -> tuple[Step, ...]:
     return (
         *(step for change, table in scope.each(plan, facts) for step in change.hold(table)),
         *again.values(),
-        *proofs(plan, facts, "for the last time: find no row whose two sides differ", closing=True),
+        *proofs(plan, facts, f"for the last time: find no row {_DIFFER}", closing=True),
         *(
             replace(step, again=again.get(table.name)) if isinstance(step, ConcurrentIndex) else step
             for change, table in scope.each(plan, facts)
@@ -419,7 +445,7 @@ def proofs(
     return tuple(
         Proof(
             key=f"proof {name}",
-            title=title,
+            title=title.replace(_DIFFER, _BREAKS) if all(each.in_place for each in found) else title,
             table=name,
             mappings=found,
             kept_by=_kept(plan, facts[name]) if scope.mappings(plan, facts[name]) else (),

@@ -6,6 +6,7 @@ renames the table back, and the columns for good.
 """
 
 from collections.abc import Iterable
+from collections.abc import Mapping as Dictionary
 from itertools import chain
 from typing import ClassVar
 
@@ -14,7 +15,7 @@ from typing_extensions import override
 
 from orchestrator.errors import EcmError, PreconditionError
 from orchestrator.operations import Operation, viewing
-from orchestrator.operations.base import WHOLE, Claim, absent, taken
+from orchestrator.operations.base import NOTHING_TO_FILL, WHOLE, Claim, Guide, absent, taken
 from orchestrator.operations.rename_column import RenameColumn
 from orchestrator.operations.rename_table import RenameTable
 from orchestrator.plan.model import Plan
@@ -52,7 +53,12 @@ def proposal(plan: Plan, tables: Iterable[Table], size: int = PROPOSED_FROM) -> 
     copies = any(isinstance(change, RenameColumn) for change in plan.changes)
     if not (only_renames and copies and any(table.bytes >= size for table in tables)):
         return None
-    return plan.model_copy(update={"expand": plan.expand.model_copy(update={"strategy": "facade"})})
+    behind = plan.model_copy(update={"expand": plan.expand.model_copy(update={"strategy": "facade"})})
+    deploys = {phase: guide.deploy for change in changes(behind) for phase, guide in change.guide().items()}
+    said = {phase: behind.phase(phase) for phase in deploys if behind.phase(phase).deploy}
+    return behind.model_copy(
+        update={phase: own.model_copy(update={"deploy": deploys[phase]}) for phase, own in said.items()}
+    )
 
 
 def reason(tables: Iterable[Table]) -> str:
@@ -80,7 +86,7 @@ class TableFacade(Operation):
     to: str | None = None
     """The table's own new name."""
 
-    by_view: ClassVar[str] = "rename the table aside, and put a view in its place that shows both names"
+    fate: ClassVar[str] = "follow by themselves"
     standing: ClassVar[str] = "was made on the view that has the table's place until contract"
     goes_along: ClassVar[str] = "contract drops the view and gives the table its place back, and this would go with it"
 
@@ -107,6 +113,39 @@ class TableFacade(Operation):
     @override
     def slug(self) -> str:
         return f"rename-{self.target.name}"
+
+    @property
+    @override
+    def beginning(self) -> str:
+        return f"rename {self.target} aside, and put a view in its place that shows both names"
+
+    @property
+    @override
+    def ending(self) -> str:
+        renamed = listed([f"{old} to {new}" for old, new in self.columns])
+        return f"drop the view, give {self._views[-1]} its place and rename {renamed}"
+
+    @override
+    def guide(self) -> Dictionary[str, Guide]:
+        olds, news = listed([old for old, _ in self.columns]), listed([new for _, new in self.columns])
+        old, new = (olds, news) if self.to is None else (f"{self.target} ({olds})", f"{self.to} ({news})")
+        renamed = f"the version that reads and writes {new}"
+        return {
+            "expand": Guide(
+                about=f"The table is renamed aside; a view in its place shows {olds} as {news} too.",
+                deploy=f"{renamed} may be deployed from here on, beside the old one",
+            ),
+            "backfill": Guide(
+                about="There is nothing to fill: both names show the same column.", deploy=NOTHING_TO_FILL
+            ),
+            "migrate_reads": Guide(
+                about="Nothing changes in the database: both names still work.", deploy=f"{renamed}, everywhere"
+            ),
+            "contract": Guide(
+                about="The view goes; the table has its place back, and the new name.",
+                deploy=f"nothing; a version that uses {old} must be gone everywhere",
+            ),
+        }
 
     @override
     def claims(self) -> frozenset[Claim]:

@@ -4,6 +4,7 @@ Pure, like the compiling of its steps: everything is decided by the facts of the
 """
 
 from collections.abc import Iterable
+from itertools import chain
 
 from psycopg import sql
 
@@ -138,14 +139,16 @@ def unfollowed(plan: Plan, facts: Table) -> tuple[tuple[Dependent, bool], ...]:
 
 def _warnings(plan: Plan, facts: Table) -> Iterable[str]:
     firing = fired(plan, facts)
-    for trigger in _on_every_update(facts):
+    swept = scope.filling(plan, facts) and scope.news(plan, facts)
+    for trigger in _on_every_update(facts) if swept else ():
         how = "fires on every row" if trigger.name in firing else "is suppressed for what"
         yield f"trigger {trigger.name} {how} the backfill writes"
-    for publication in facts.publications:
-        yield f"publication {publication} sends whole rows of {facts.name}: add the new column on its subscribers first"
-    if more := tuple(name for change in scope.on(plan, facts) for name in change.made()):
-        since = "until contract" if all(change.renames() for change in scope.on(plan, facts)) else "from expand on"
-        yield f"COPY {facts.name} FROM without a column list, and SELECT *, see {listed(more)} too, {since}"
+    more, passing = _seen_too(plan, facts)
+    for publication in facts.publications if more else ():
+        yield f"publication {publication} sends whole rows of {facts.name}: add {listed(more)} on its subscribers first"
+    for since in ("until contract", "from expand on"):
+        if names := tuple(name for name in more if (name in passing) == (since == "until contract")):
+            yield f"COPY {facts.name} FROM without a column list, and SELECT *, see {listed(names)} too, {since}"
 
 
 def _in_the_way(plan: Plan, change: Operation, dependent: Dependent) -> EcmError:
@@ -249,14 +252,20 @@ def _unfollowed(plan: Plan, facts: Table) -> Iterable[EcmError]:
     if not found:
         return
     names = list(dict.fromkeys((*plan.expand.acknowledge, *(each.name for each in found))))
+    tracked = {each for change in scope.on(plan, facts) for each in change.standing_on(facts)}
+    tracked.update(chain.from_iterable(facts.unmovable.values()))
     one_each = [f"{each.kind} {each.name} cannot follow: {each.why}" for each in found]
     yield PreconditionError(
         one_each[0] if len(found) == 1 else f"{len(found)} objects on {facts.name} cannot follow",
         details=[
             *(one_each if len(found) > 1 else ()),
-            "PostgreSQL does not track names inside such text, so ecm cannot rewrite them",
+            *(
+                ("PostgreSQL does not track names inside such text, so ecm cannot rewrite them",)
+                if set(found) - tracked
+                else ()
+            ),
         ],
-        hint="rewrite them yourself in reads migrated, before contract, and say so in the plan:"
+        hint=f"{_to_do(found, tracked)} in reads migrated, before contract, and say so in the plan:"
         f" expand: {{acknowledge: [{', '.join(names)}]}}",
     )
 
@@ -302,3 +311,23 @@ def _names_taken(plan: Plan, facts: Table) -> Iterable[EcmError]:
                 hint=f"ALTER INDEX {sql.Identifier(facts.name.schema, index.name).as_string(None)}"
                 f" RENAME TO {sql.Identifier(bounded(index.name, 'mine')).as_string(None)}",
             )
+
+
+def _seen_too(plan: Plan, facts: Table) -> tuple[tuple[str, ...], frozenset[str]]:
+    """Return the columns that a table has from expand on besides its own, and which of them only until contract."""
+    ours = frozenset(chain.from_iterable(change.made() for change in scope.on(plan, facts)))
+    hidden = frozenset(chain.from_iterable(mapping.scaffolding for mapping in scope.mappings(plan, facts)))
+    passing = chain.from_iterable(change.made() for change in scope.on(plan, facts) if not change.stays)
+    # What a plan's own statements add is known only until it is there.
+    more = (name for name in scope.made(plan, facts) if name in ours | hidden or facts.column(name) is None)
+    return tuple(dict.fromkeys(more)), hidden.union(passing)
+
+
+def _to_do(found: Iterable[Dependent], tracked: set[Dependent]) -> str:
+    """Return what a person does about what cannot follow: text is rewritten, what stands on a column goes, or moves."""
+    ways = {each in tracked for each in found}
+    if ways == {False}:
+        return "rewrite them yourself"
+    if ways == {True}:
+        return "drop it, or make it again without the old column,"
+    return "rewrite the text, and drop what stands on the old column, or make it again without that,"

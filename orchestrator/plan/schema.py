@@ -85,7 +85,7 @@ class Notes:
             about={phase: guide.about for phase, guide in change.guide().items()},
             offered={
                 "expand": _to_acknowledge(found) if found else (),
-                "backfill": ("workers: 2", "throttle: {replica_lag: 5s, wal_rate: 50MB}"),
+                "backfill": ("workers: 2", "throttle: {replica_lag: 5s, wal_rate: 50MB}") if change.fills() else (),
                 "migrate_reads": ("soak: 24h", *(_check(*check) if check else ())),
             },
         )

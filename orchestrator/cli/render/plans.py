@@ -127,7 +127,10 @@ def _phase(phase: PhasePreview) -> Iterator[RenderableType]:
 def _in_short(report: PreviewReport) -> RenderableType:
     """Return what changes, on what table, and how many steps each phase has."""
     rows = [
-        (words.phase(phase.phase), f"{counted(len(phase.steps), 'step')}; {_strongest(phase.steps)}")
+        (
+            words.phase(phase.phase),
+            f"{counted(len(phase.steps), 'step')}; {_strongest(phase.steps)}" if phase.steps else "nothing to run",
+        )
         for phase in report.phases
     ]
     return look.stacked(
