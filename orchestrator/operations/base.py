@@ -13,7 +13,7 @@ from typing import Annotated, ClassVar
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 
 from orchestrator.errors import EcmError, PreconditionError
-from orchestrator.sql.facts import Dependent, Table
+from orchestrator.sql.facts import Column, Dependent, Table
 from orchestrator.sql.heritage import Heir
 from orchestrator.sql.identifiers import NAME_BYTES, SYSTEM_COLUMNS, SYSTEM_SCHEMAS, TableName
 from orchestrator.sql.mapping import Mapping
@@ -362,17 +362,20 @@ def moves_readers(change: Operation) -> bool:
     return type(change).switch is not Operation.switch
 
 
-def absent(facts: Table, name: str) -> tuple[EcmError, ...]:
-    """Return why a column of that name cannot be changed: there is none."""
-    if facts.column(name) is not None:
-        return ()
-    return (
-        PreconditionError(
-            f"column {name} of {facts.name} does not exist",
-            details=[did_you_mean(name, (column.name for column in facts.columns))],
-            hint="correct `column` in the plan",
-        ),
-    )
+def begun_with(facts: Table, name: str) -> Column:
+    """Return a column that was there when the plan began.
+
+    Raises:
+        PreconditionError: somebody has dropped it since.
+    """
+    column = facts.column(name)
+    if column is None:
+        raise PreconditionError(
+            f"column {name} of {facts.name} does not exist any more",
+            details=["it was there when the plan began"],
+            hint="ecm history",
+        )
+    return column
 
 
 def unusable(facts: Table, name: str) -> tuple[EcmError, ...]:
@@ -389,14 +392,7 @@ def unusable(facts: Table, name: str) -> tuple[EcmError, ...]:
                 hint="change it directly when no reader relies on it any more",
             )
         )
-    if not column.accepts_null:
-        found.append(
-            PreconditionError(
-                f"the type of {where}, domain {column.type}, does not accept NULL, and the column has no default",
-                details=["a writer of the new name leaves it out, and PostgreSQL checks a domain before any trigger"],
-                hint=f"put NOT NULL on {where} itself instead of its domain, or give it a default",
-            )
-        )
+    found += never_null(where, column, why="a writer of the new name leaves it out")
     if column.partition_key:
         found.append(
             PreconditionError(
@@ -414,6 +410,25 @@ def missing(facts: Table, name: str) -> PreconditionError:
         f"column {name} of {facts.name} does not exist",
         details=[did_you_mean(name, (column.name for column in facts.columns))],
         hint="correct `column` in the plan",
+    )
+
+
+def never_null(where: str, column: Column, *, why: str) -> tuple[EcmError, ...]:
+    """Return the error for a column of a type that has no NULL.
+
+    Args:
+        where: the column, with its table.
+        column: its facts.
+        why: who leaves it out.
+    """
+    if column.accepts_null:
+        return ()
+    return (
+        PreconditionError(
+            f"the type of {where}, domain {column.type}, does not accept NULL, and the column has no default",
+            details=[f"{why}, and PostgreSQL checks a domain before any trigger"],
+            hint=f"put NOT NULL on {where} itself instead of its domain, or give it a default",
+        ),
     )
 
 

@@ -12,7 +12,16 @@ from typing_extensions import override
 
 from orchestrator.errors import EcmError, PreconditionError
 from orchestrator.operations import constraints, dropping, trying
-from orchestrator.operations.base import Guide, NewColumnField, Operation, TableField, guide_to, taken, unusable
+from orchestrator.operations.base import (
+    Guide,
+    NewColumnField,
+    Operation,
+    TableField,
+    begun_with,
+    guide_to,
+    taken,
+    unusable,
+)
 from orchestrator.sql.conversion import Conversion
 from orchestrator.sql.facts import Column, Dependent, Table
 from orchestrator.sql.identifiers import TableName, verbatim, words
@@ -184,7 +193,8 @@ class Converting(Operation):
                     trying.attempting(
                         both, Value(column=name, type=column.type, expression=self.back(name)), without=self.sources
                     )
-                    for name, column in self._old_columns(facts)
+                    for name in self.sources
+                    for column in [begun_with(facts, name)]
                 ),
                 new=tuple(
                     trying.attempting(
@@ -255,17 +265,6 @@ class Converting(Operation):
     @property
     def _required(self) -> tuple[str, ...]:
         return tuple(result.column for result in self.results if result.not_null)
-
-    def _old_columns(self, facts: Table) -> Iterable[tuple[str, Column]]:
-        for name in self.sources:
-            column = facts.column(name)
-            if column is None:
-                raise PreconditionError(
-                    f"column {name} of {self.target} does not exist any more",
-                    details=["it was there when the plan began"],
-                    hint="ecm history",
-                )
-            yield name, column
 
 
 def _constant_default(column: Column | None) -> str | None:

@@ -9,7 +9,7 @@ from typing_extensions import override
 
 from orchestrator.errors import EcmError, PreconditionError
 from orchestrator.operations import constraints, dropping, keepsake, trying
-from orchestrator.operations.base import NOTHING_TO_FILL, ColumnField, Guide, Operation, TableField, missing
+from orchestrator.operations.base import NOTHING_TO_FILL, ColumnField, Guide, Operation, TableField, missing, never_null
 from orchestrator.operations.converting import Expression
 from orchestrator.sql.facts import Column, Dependent, Table
 from orchestrator.sql.filling import Standin
@@ -119,14 +119,7 @@ class DropColumn(Operation):
                     hint="make a table that is partitioned otherwise, and move the rows there",
                 )
             )
-        if not column.accepts_null:
-            found.append(
-                PreconditionError(
-                    f"the type of {where}, domain {column.type}, does not accept NULL, and the column has no default",
-                    details=["new writers leave it out, and PostgreSQL checks a domain before any trigger"],
-                    hint=f"put NOT NULL on {where} itself instead of its domain, or give it a default",
-                )
-            )
+        found += never_null(where, column, why="new writers leave it out")
         if self.reverse is not None and (own := self._given_by_itself(column)):
             found.append(
                 PreconditionError(

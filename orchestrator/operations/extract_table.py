@@ -15,12 +15,13 @@ from orchestrator.operations.base import (
     NewColumnField,
     Operation,
     TableField,
+    begun_with,
     guide_to,
     taken,
     unusable,
 )
 from orchestrator.sql.extracted import Extracted
-from orchestrator.sql.facts import Column, Dependent, Table
+from orchestrator.sql.facts import Dependent, Table
 from orchestrator.sql.identifiers import NAME_BYTES, TableName, bounded, verbatim
 from orchestrator.sql.steps import ConcurrentIndex, Statement, Step, SyncTrigger
 from orchestrator.sql.sync import Ddl
@@ -141,16 +142,7 @@ class ExtractTable(Operation):
                         hint="drop the default first",
                     )
                 )
-        found += [
-            PreconditionError(
-                f"trigger {trigger.name} on {facts.name} fires on UPDATE OF {name}, which contract drops",
-                details=["PostgreSQL does not drop a column that a trigger names"],
-                hint="make the trigger without a list of columns",
-            )
-            for trigger in facts.triggers
-            for name in self.columns
-            if name in trigger.update_of
-        ]
+        found += dropping.named_by_triggers(facts, self.columns)
         return tuple(found)
 
     @override
@@ -209,7 +201,7 @@ class ExtractTable(Operation):
                 verbatim(column.type),
                 sql.SQL(" COLLATE {}").format(verbatim(column.collation)) if column.collation else sql.SQL(""),
             )
-            for name, column in self._old_columns(facts)
+            for name, column in [(name, begun_with(facts, name)) for name in self.columns]
         )
         spreading = mapping.spreading
         return Ddl(
@@ -276,23 +268,12 @@ class ExtractTable(Operation):
     @override
     def contract(self, facts: Table) -> tuple[Statement, ...]:
         (mapping,) = self.mappings(facts)
-        table = self.target.identifier
         return (
             *mapping.without_spreading,
             sql.SQL("DROP TABLE {}").format(mapping.owed),
             *(constraints.not_null(facts, self.reference) if self.not_null else ()),
-            *(sql.SQL("ALTER TABLE {} DROP COLUMN {}").format(table, sql.Identifier(name)) for name in self.columns),
+            *dropping.statements(facts, self.columns),
         )
-
-    def _old_columns(self, facts: Table) -> tuple[tuple[str, Column], ...]:
-        found = tuple((name, column) for name in self.columns if (column := facts.column(name)) is not None)
-        if len(found) < len(self.columns):
-            raise PreconditionError(
-                f"a column of {', '.join(self.columns)} does not exist in {self.target} any more",
-                details=["it was there when the plan began"],
-                hint="ecm history",
-            )
-        return found
 
 
 def _same_rights(of: TableName, to: TableName) -> Statement:

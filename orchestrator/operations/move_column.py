@@ -16,13 +16,14 @@ from orchestrator.operations.base import (
     NewColumnField,
     Operation,
     TableField,
+    begun_with,
     guide_to,
     taken,
     unusable,
 )
 from orchestrator.operations.converting import Expression
 from orchestrator.sql.across import Side
-from orchestrator.sql.facts import Column, Dependent, Index, Table
+from orchestrator.sql.facts import Dependent, Index, Table
 from orchestrator.sql.identifiers import TableName, verbatim
 from orchestrator.sql.moved import MovedAway, MovedHere
 from orchestrator.sql.steps import Statement, Step
@@ -169,13 +170,7 @@ class MoveColumn(Operation):
         yield from unusable(facts, self.column)
         if not any(_finds(index, self._source.keys) for index in facts.indexes):
             yield _no_index(self._source, facts)
-        for trigger in facts.triggers:
-            if self.column in trigger.update_of:
-                yield PreconditionError(
-                    f"trigger {trigger.name} on {facts.name} fires on UPDATE OF {self.column}, which contract drops",
-                    details=["PostgreSQL does not drop a column that a trigger names"],
-                    hint="make the trigger without a list of columns",
-                )
+        yield from dropping.named_by_triggers(facts, (self.column,))
         if column is None:
             return
         if column.identity or (column.default is not None and not column.default_is_constant):
@@ -263,7 +258,7 @@ class MoveColumn(Operation):
             return (
                 MovedHere(source=source, other=other, reverse=reverse, keeps_unmatched=keeps, not_null=self.not_null),
             )
-        column = self._old_column(facts)
+        column = begun_with(facts, self.column)
         default = column.default if column.default_is_constant else None
         return (
             MovedAway(
@@ -276,7 +271,7 @@ class MoveColumn(Operation):
         """Add the column, of the type of the old one; so all of it is done where that one's table is looked at."""
         if facts.name != self.target:
             return Ddl(statements=(), inverse=())
-        column, other, new = self._old_column(facts), self.to.target.identifier, sql.Identifier(self.to.column)
+        column, other, new = begun_with(facts, self.column), self.to.target.identifier, sql.Identifier(self.to.column)
         collation = sql.SQL(" COLLATE {}").format(verbatim(column.collation)) if column.collation else sql.SQL("")
         here = self.mappings(facts)[0]
         there = MovedHere(source=self._source, other=self._other, reverse=self.reverse)
@@ -317,18 +312,8 @@ class MoveColumn(Operation):
         return (
             *debts.pay(self._other, self._source),
             debts.drop,
-            sql.SQL("ALTER TABLE {} DROP COLUMN {}").format(self.target.identifier, sql.Identifier(self.column)),
+            *dropping.statements(facts, (self.column,)),
         )
-
-    def _old_column(self, facts: Table) -> Column:
-        column = facts.column(self.column)
-        if column is None:
-            raise PreconditionError(
-                f"column {self.column} of {self.target} does not exist any more",
-                details=["it was there when the plan began"],
-                hint="ecm history",
-            )
-        return column
 
 
 def _finds(index: Index, keys: tuple[str, ...]) -> bool:

@@ -14,18 +14,19 @@ from psycopg import sql
 from pydantic import Field, model_validator
 from typing_extensions import override
 
-from orchestrator.errors import EcmError, PreconditionError
+from orchestrator.errors import EcmError
 from orchestrator.operations.base import (
     ColumnField,
     Guide,
     NewColumnField,
     Operation,
     TableField,
+    begun_with,
     guide_to,
     taken,
     unusable,
 )
-from orchestrator.sql.facts import Column, Dependent, Grant, Table
+from orchestrator.sql.facts import Dependent, Grant, Table
 from orchestrator.sql.identifiers import TableName, verbatim
 from orchestrator.sql.mapping import Copy
 from orchestrator.sql.steps import Statement
@@ -105,7 +106,7 @@ class RenameColumn(Operation):
 
     @override
     def mappings(self, facts: Table) -> tuple[Copy, ...]:
-        column = self._column(facts)
+        column = begun_with(facts, self.column)
         # The default that counts is the one the new column has, whatever has become of the old one's since.
         given = facts.column(self.to) or column
         default = given.default if given.default_is_constant else None
@@ -121,7 +122,7 @@ class RenameColumn(Operation):
 
     @override
     def expand(self, facts: Table) -> Ddl:
-        column, table, new = self._column(facts), self.target.identifier, sql.Identifier(self.to)
+        column, table, new = begun_with(facts, self.column), self.target.identifier, sql.Identifier(self.to)
         (mapping,) = self.mappings(facts)
         added = sql.SQL("ALTER TABLE {} ADD COLUMN {} {}{}").format(
             table,
@@ -145,7 +146,7 @@ class RenameColumn(Operation):
     def expanded(self, facts: Table) -> Table:
         if facts.column(self.to):
             return facts
-        return replace(facts, columns=(*facts.columns, replace(self._column(facts), name=self.to)))
+        return replace(facts, columns=(*facts.columns, replace(begun_with(facts, self.column), name=self.to)))
 
     @override
     def standing_on(self, facts: Table) -> tuple[Dependent, ...]:
@@ -158,16 +159,6 @@ class RenameColumn(Operation):
             sql.SQL("ALTER TABLE {} DROP COLUMN {}").format(table, new),
             sql.SQL("ALTER TABLE {} RENAME COLUMN {} TO {}").format(table, sql.Identifier(self.column), new),
         )
-
-    def _column(self, facts: Table) -> Column:
-        column = facts.column(self.column)
-        if column is None:
-            raise PreconditionError(
-                f"column {self.column} of {self.target} does not exist any more",
-                details=["it was there when the plan began"],
-                hint="ecm history",
-            )
-        return column
 
     def _grant(self, grant: Grant) -> sql.Composed:
         return sql.SQL("GRANT {privilege} ({column}) ON {table} TO {role}{option}").format(

@@ -11,8 +11,16 @@ from typing_extensions import override
 
 from orchestrator.errors import EcmError, PreconditionError
 from orchestrator.operations import trying
-from orchestrator.operations.base import NOTHING_TO_FILL, ColumnField, Guide, NewColumnField, Operation, TableField
-from orchestrator.sql.facts import Column, Dependent, Index, Table
+from orchestrator.operations.base import (
+    NOTHING_TO_FILL,
+    ColumnField,
+    Guide,
+    NewColumnField,
+    Operation,
+    TableField,
+    begun_with,
+)
+from orchestrator.sql.facts import Dependent, Index, Table
 from orchestrator.sql.identifiers import JOURNAL_SCHEMA, TableName, bounded, verbatim
 from orchestrator.sql.repair import Repair, Replacement
 from orchestrator.sql.steps import Statement, Step, Transaction
@@ -140,19 +148,9 @@ class Repairing(Operation):
     def replacements(self, facts: Table, *, of_null: bool = False) -> tuple[Replacement, ...]:
         """Return what replaces values in rows that break the rule."""
         return tuple(
-            Replacement(column=name, type=self._column(facts, name).plain_type, expression=expression, of_null=of_null)
+            Replacement(column=name, type=begun_with(facts, name).plain_type, expression=expression, of_null=of_null)
             for name, expression in self.repairs.items()
         )
-
-    def _column(self, facts: Table, name: str) -> Column:
-        column = facts.column(name)
-        if column is None:
-            raise PreconditionError(
-                f"column {name} of {self.target} does not exist any more",
-                details=["it was there when the plan began"],
-                hint="ecm history",
-            )
-        return column
 
     @override
     def mappings(self, facts: Table) -> tuple[Repair, ...]:
@@ -190,7 +188,7 @@ class Repairing(Operation):
 
     def _values(self, facts: Table) -> tuple[Value, ...]:
         return tuple(
-            Value(column=name, type=self._column(facts, name).type, expression=expression)
+            Value(column=name, type=begun_with(facts, name).type, expression=expression)
             for name, expression in self.repairs.items()
         )
 

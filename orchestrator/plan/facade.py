@@ -15,7 +15,7 @@ from typing_extensions import override
 
 from orchestrator.errors import EcmError, PreconditionError
 from orchestrator.operations import Operation, viewing
-from orchestrator.operations.base import NOTHING_TO_FILL, WHOLE, Claim, Guide, absent, taken
+from orchestrator.operations.base import NOTHING_TO_FILL, WHOLE, Claim, Guide, missing, taken
 from orchestrator.operations.rename_column import RenameColumn
 from orchestrator.operations.rename_table import RenameTable
 from orchestrator.plan.model import Plan
@@ -190,8 +190,7 @@ class TableFacade(Operation):
 
     def _columns(self, facts: Table) -> Iterable[EcmError]:
         for old, new in self.columns:
-            missing = absent(facts, old)
-            yield from missing or taken(facts, new)
+            yield from taken(facts, new) if facts.column(old) is not None else (missing(facts, old),)
 
     def _replicated(self, facts: Table) -> Iterable[EcmError]:
         if facts.views.replicated:
