@@ -50,7 +50,14 @@ def steps(plan: Plan, phase: Phase, facts: Facts) -> tuple[Step, ...]:
         Phase.MIGRATE_READS: _migrate_reads,
         Phase.CONTRACT: _contract,
     }
-    return compilers[phase](plan, facts)
+    return compilers[phase](plan, _at(plan, phase, facts))
+
+
+def _at(plan: Plan, phase: Phase, facts: Facts) -> Facts:
+    """Return the facts as a phase finds them: a person is shown every phase, wherever the plan is."""
+    if phase is Phase.CONTRACT:
+        return _seen(plan, facts, lambda change, table: change.switched(table))
+    return _seen(plan, facts, lambda change, table: change.unswitched(table))
 
 
 def undo(plan: Plan, phase: Phase, facts: Facts, *, filled: bool) -> tuple[Step, ...]:
@@ -68,6 +75,7 @@ def undo(plan: Plan, phase: Phase, facts: Facts, *, filled: bool) -> tuple[Step,
         return (*_returning(plan, facts), *backward)
     if phase is not Phase.EXPAND:
         return backward
+    facts = _at(plan, phase, facts)
     # A new column that someone dropped by hand holds nothing that could be lost.
     there = tuple(
         table.name
@@ -298,7 +306,6 @@ def _again(plan: Plan, facts: Facts, purpose: str) -> Iterable[Sweep]:
 
 
 def _migrate_reads(plan: Plan, facts: Facts) -> tuple[Step, ...]:
-    before = _seen(plan, facts, lambda change, table: change.unswitched(table))
     statistics = tuple(
         Transaction(
             key=f"analyze {table.name}",
@@ -310,19 +317,19 @@ def _migrate_reads(plan: Plan, facts: Facts) -> tuple[Step, ...]:
             ),
             inverse=(),
         )
-        for table in before.values()
+        for table in facts.values()
         for news in [scope.news(plan, table)]
         if news
     )
     return (
-        *chain.from_iterable(_twin_steps(plan, table) for table in before.values()),
+        *chain.from_iterable(_twin_steps(plan, table) for table in facts.values()),
         *statistics,
-        *(step for change, table in scope.each(plan, before) for step in change.before_reads(table)),
-        *_again(plan, before, Phase.MIGRATE_READS),
-        *proofs(plan, before, f"before readers come: find no row {_DIFFER}", closing=True),
-        *(step for change, table in scope.each(plan, before) for step in change.before_switch(table)),
-        *_switch(plan, before),
-        *(step for change, table in scope.each(plan, before) for step in change.after_switch(table)),
+        *(step for change, table in scope.each(plan, facts) for step in change.before_reads(table)),
+        *_again(plan, facts, Phase.MIGRATE_READS),
+        *proofs(plan, facts, f"before readers come: find no row {_DIFFER}", closing=True),
+        *(step for change, table in scope.each(plan, facts) for step in change.before_switch(table)),
+        *_switch(plan, facts),
+        *(step for change, table in scope.each(plan, facts) for step in change.after_switch(table)),
     )
 
 
