@@ -11,6 +11,7 @@ import psycopg
 from psycopg import errors, sql
 from psycopg.rows import dict_row
 
+from orchestrator.engine import enums
 from orchestrator.engine.connection import Connection
 from orchestrator.sql.facts import Table
 from orchestrator.sql.heritage import (
@@ -61,6 +62,7 @@ def read(connection: Connection, table: Table, heirs: tuple[Heir, ...], names: N
     tails = texts.indexes([row["tail"] for row in indexes])
     conditions = texts.checks([row["definition"] for row in checks])
     kinds = texts.statistics([row["definition"] for row in statistics])
+    defaults = _defaults(connection, table, heirs)
     return Heritage(
         heirs=heirs,
         indexes=tuple(_index(row, tail) for row, tail in zip(indexes, tails, strict=True)),
@@ -81,7 +83,7 @@ def read(connection: Connection, table: Table, heirs: tuple[Heir, ...], names: N
             for row, definition in zip(statistics, kinds, strict=True)
         ),
         attributes={
-            row.pop("name"): _attributes(connection, row)
+            row["name"]: _attributes(connection, row, defaults)
             for row in _rows(connection, _attributes_query(connection), values)
         },
         trials={heir.column: _trial(connection, table, heir) for heir in heirs if heir.type is not None},
@@ -121,10 +123,25 @@ def _key(table: Table, row: dict[str, Any], own: Mapping[str, str]) -> HeldConst
     return HeldConstraint(table=table.name, whole=(head + more).as_string(None), **row)
 
 
-def _attributes(connection: Connection, row: dict[str, Any]) -> Attributes:
+def _defaults(connection: Connection, table: Table, heirs: tuple[Heir, ...]) -> dict[str, str]:
+    """Return, by column, the defaults that read otherwise over the successor."""
+    found: dict[str, str] = {}
+    for heir in (heir for heir in heirs if heir.restated is not None):
+        try:
+            with connection.transaction():
+                enums.restate(connection, heir.restated)
+                rows = _rows(connection, _DEFAULT, {"oid": table.oid, "column": heir.column})
+                raise _UndoError  # noqa: TRY301 - it ends the transaction around it
+        except _UndoError:
+            found |= {heir.column: row["default"] for row in rows}
+    return found
+
+
+def _attributes(connection: Connection, row: dict[str, Any], defaults: Mapping[str, str]) -> Attributes:
     sequence = row.pop("sequence")
     row["options"] = tuple(tuple(option.split("=", 1)) for option in row["options"])
     row["used"] = tuple(row["used"])
+    row["default"] = defaults.get(row.pop("name"))
     return Attributes(**row, sequence=_sequence(connection, sequence) if sequence is not None else None)
 
 
@@ -236,6 +253,8 @@ class _Texts:
                 for number, text in enumerate(texts):
                     self._connection.execute(make(copy, number, text))
                 self._connection.execute("SET LOCAL search_path TO ''")
+                for restated in {heir.restated for heir in self._heirs} - {None}:
+                    enums.restate(self._connection, restated)
                 for heir in self._heirs:
                     self._alter("RENAME COLUMN {} TO {}", heir.column, heir.successor)
                 printed = {row["name"]: row["text"] for row in _rows(self._connection, query, {})}
@@ -419,6 +438,12 @@ JOIN pg_catalog.pg_namespace n ON n.oid = s.stxnamespace JOIN pg_catalog.pg_clas
 CROSS JOIN LATERAL (SELECT pg_catalog.pg_get_statisticsobjdef(s.oid) AS text) d
 WHERE s.stxrelid = 'pg_temp.ecm_copy'::regclass
 """  # noqa: S608 - constants in a constant
+
+_DEFAULT = """
+SELECT pg_catalog.pg_get_expr(d.adbin, d.adrelid) AS default FROM pg_catalog.pg_attrdef d
+JOIN pg_catalog.pg_attribute a ON a.attrelid = d.adrelid AND a.attnum = d.adnum
+WHERE d.adrelid = %(oid)s AND a.attname = %(column)s
+"""
 
 _FILES = """
 SELECT c.relname AS name, c.relfilenode AS file FROM pg_catalog.pg_class c WHERE c.oid = 'pg_temp.ecm_copy'::regclass

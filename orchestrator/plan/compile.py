@@ -268,7 +268,7 @@ def hanging(plan: Plan, facts: Table) -> tuple[tuple[str, tuple[Dependent, ...]]
     left = {(each.kind, each.name) for each in _left_to_the_person(plan, facts)}
     found: dict[str, dict[tuple[str, str], Dependent]] = {}
     for change in _on(plan, facts):
-        for column in sorted(change.touched(facts.name) - set(change.made())):
+        for column in sorted(change.touched_in(facts) - set(change.made())):
             for each in facts.tracked.get(column, ()):
                 if (each.kind, each.name) not in left:
                     found.setdefault(change.fate, {})[each.kind, each.name] = each
@@ -302,7 +302,7 @@ def _in_the_way(plan: Plan, change: Operation, dependent: Dependent) -> EcmError
 
 def _unsuitable(plan: Plan, facts: Table) -> Iterable[EcmError]:
     """What ecm does not change, and why. What has to do with columns, or rows, does not matter where none change."""
-    columns = any(change.touched(facts.name) or change.synced() for change in _on(plan, facts))
+    columns = any(change.touched_in(facts) or change.synced() for change in _on(plan, facts))
     reasons = {
         "a view": facts.kind == "v",
         "a materialized view": facts.kind == "m",
@@ -344,7 +344,7 @@ def _at_odds(plan: Plan, facts: Table) -> Iterable[EcmError]:
 
 
 def _privileges(plan: Plan, facts: Table) -> Iterable[EcmError]:
-    filled = any(change.synced() for change in _on(plan, facts))
+    filled = any(change.synced() or change.type_changed() for change in _on(plan, facts))
     role = sql.Identifier(facts.role).as_string(None)
     if not facts.may_alter:
         owner = sql.Identifier(facts.owner).as_string(None)

@@ -33,7 +33,7 @@ def early_rules(facts: Table, changes: Iterable[Operation]) -> Iterable[EcmError
     "The Rule System", manual 41: a rule rewrites the query, and its NEW are the statement's own expressions. Only an
     ON INSERT DO ALSO that does not look at a column of the change goes on as it did.
     """
-    touched = {name for change in changes for name in change.touched(facts.name)}
+    touched = {name for change in changes for name in change.touched_in(facts)}
     for rule in facts.rules:
         if rule.event == "INSERT" and not rule.instead and not touched.intersection(rule.columns):
             continue
