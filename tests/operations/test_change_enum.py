@@ -38,8 +38,10 @@ def directly(change: dict[str, Any], labels: tuple[str, ...], type_name: str = "
     case = " ".join(f"WHEN '{old}' THEN '{new}'" for old, new in renames.items())
     value = f"(CASE s::text {case} ELSE s::text END)" if case else "s::text"
     array = "tags::text[]"
+    for old in renames:
+        array = f"array_replace({array}, '{old}', 'was {old}')"
     for old, new in renames.items():
-        array = f"array_replace({array}, '{old}', '{new}')"
+        array = f"array_replace({array}, 'was {old}', '{new}')"
     made = ", ".join(f"'{label}'" for label in labels)
     return f"""
         DROP INDEX posts_s; DROP INDEX posts_two; ALTER TABLE posts DROP CONSTRAINT noted;
