@@ -93,7 +93,9 @@ def read(connection: Connection, name: TableName, tables: tuple[TableName, ...])
 
 def _user(row: dict[str, Any]) -> User:
     view = TableName(row["view_schema"], row["view"]) if row["view"] is not None else None
-    name = f"{view.schema}.{view.name}" if view is not None else row["identity"].partition("(")[0]
+    name = f"{view.schema}.{view.name}" if view is not None else row["identity"]
+    if row["by_signature"]:
+        name = name.partition("(")[0]
     return User(kind=row["kind"], name=name, view=view, by_signature=row["by_signature"])
 
 
@@ -119,6 +121,7 @@ def with_readers(
     def complete(enum: Enum) -> Enum:
         return replace(
             enum,
+            moves=tuple((table.name, move) for table, move in columns),
             readers=merged,
             aside=aside,
             unmovable=tuple(names[key] for key in several),

@@ -549,21 +549,17 @@ class ChangeEnum(Operation):
     @override
     def switch(self, facts: Table) -> Ddl:
         enum = self._enum(facts)
-        come = moving.come(enum.readers, enum.aside)
-        required, pairs = self._required(facts), self._pairs(facts)
-        names = [(pair.column, succession.beside(pair.column), succession.aside(pair.column)) for pair in pairs]
+        come, required = moving.come(enum.readers, enum.aside), self._required(facts)
         return Ddl(
             statements=(
                 *succession.taken_over(facts, required),
-                *(s for now, new, left in names for s in _renamed(facts, (now, left), (new, now))),
                 *succession.recompiled(facts),
-                *(come.statements if self._is_last(facts) else ()),
+                *((*_renamed(enum), *come.statements) if self._is_last(facts) else ()),
             ),
             inverse=(
                 *succession.taken_over(self.switched(facts), required, returning=True),
-                *(s for now, new, left in names for s in _renamed(facts, (now, new), (left, now))),
                 *succession.recompiled(facts),
-                *(come.inverse if self._is_first(facts) else ()),
+                *((*_renamed(enum, back=True), *come.inverse) if self._is_first(facts) else ()),
             ),
         )
 
@@ -651,13 +647,13 @@ class ChangeEnum(Operation):
         )
 
 
-def _renamed(facts: Table, *names: tuple[str, str]) -> Iterable[Statement]:
-    return (
-        sql.SQL("ALTER TABLE {} RENAME COLUMN {} TO {}").format(
-            facts.name.identifier, sql.Identifier(now), sql.Identifier(then)
-        )
-        for now, then in names
-    )
+def _renamed(enum: Enum, *, back: bool = False) -> Iterable[Statement]:
+    rename = sql.SQL("ALTER TABLE {} RENAME COLUMN {} TO {}")
+    for table, move in enum.moves:
+        for now, then in (
+            ((move.old, move.new), (move.left, move.old)) if back else ((move.old, move.left), (move.new, move.old))
+        ):
+            yield rename.format(table.identifier, sql.Identifier(now), sql.Identifier(then))
 
 
 def _exchanged(facts: Table, pairs: list[tuple[_Pair, str]]) -> Table:

@@ -8,7 +8,7 @@ never goes again. So labels change through a second type (`orchestrator.operatio
 from dataclasses import dataclass
 
 from orchestrator.sql.identifiers import TableName, bounded
-from orchestrator.sql.readers import Reader
+from orchestrator.sql.readers import Move, Reader
 
 
 def successor(type_name: TableName) -> TableName:
@@ -63,6 +63,8 @@ class Enum:
     """Whether something else has the second type's name."""
     tables: tuple[TableName, ...] = ()
     """The tables with a column of it; what is done once for all of them is done with the first, or the last."""
+    moves: tuple[tuple[TableName, Move], ...] = ()
+    """The columns that change, in all tables: all get their names at once, for keys point from one to another."""
     users: tuple[User, ...] = ()
     naming: tuple[str, ...] = ()
     """Functions whose text names the type, which PostgreSQL does not track."""

@@ -229,7 +229,7 @@ REFUSED: dict[str, tuple[str, dict[str, Any], str]] = {
     "a label twice": ("", {"add": ["live"]}, "'live' twice"),
     "no such label in its place": ("", {"remove": {"gone": "lvie"}}, "did you mean live?"),
     "a name that is taken": ("CREATE TYPE status_ecm_new AS ENUM ()", {}, "there is a type status_ecm_new already"),
-    "a domain": ("CREATE DOMAIN some AS status", {}, "public.some"),
+    "a domain": ("CREATE DOMAIN word AS status", {}, "public.word"),
     "a composite type": ("CREATE TYPE pair AS (s status)", {}, "public.pair"),
     "a range": ("CREATE TYPE span AS RANGE (subtype = status)", {}, "public.span"),
     "a view of its own": ("CREATE VIEW v AS SELECT 'draft'::status AS s", {}, "public.v"),
@@ -252,9 +252,9 @@ REFUSED: dict[str, tuple[str, dict[str, Any], str]] = {
         "default of notes.s mentions the label 'gone'",
     ),
     "a removed label in an index": (
-        "CREATE INDEX some ON notes (id) WHERE s <> 'gone'",
+        "CREATE INDEX kept ON notes (id) WHERE s <> 'gone'",
         {"remove": {"gone": "live"}},
-        "index some mentions the label 'gone'",
+        "index kept mentions the label 'gone'",
     ),
     "a removed label in a view": (
         "CREATE VIEW v AS SELECT FROM notes WHERE s = ANY ('{gone,live}')",
