@@ -76,7 +76,7 @@ def _add(app: typer.Typer, name: str, operation: type[Operation]) -> None:
 
 
 def _ours(*, called: _Name = None, branch: LookAt = None, offline: _Offline = False) -> None:
-    """Take what all kinds take."""
+    """Take what all kinds take; under names that no field of a kind has."""
 
 
 def _parameter(name: str, field: FieldInfo) -> inspect.Parameter:

@@ -67,10 +67,7 @@ def read(connection: Connection, table: Table, heirs: tuple[Heir, ...], names: N
         heirs=heirs,
         indexes=tuple(_index(row, tail) for row, tail in zip(indexes, tails, strict=True)),
         constraints=(
-            *(
-                HeldConstraint(table=table.name, **{**row, "definition": condition})
-                for row, condition in zip(checks, conditions, strict=True)
-            ),
+            *(_check(table, row, condition) for row, condition in zip(checks, conditions, strict=True)),
             *(_key(table, row, names.get(table.name, {})) for row in _rows(connection, _KEYS, values)),
             *_foreign_keys(connection, values, table.name, names),
         ),
@@ -110,7 +107,13 @@ def _parts(found: list[dict[str, str]]) -> tuple[Part, ...]:
 
 
 def _index(row: dict[str, Any], tail: str) -> HeldIndex:
-    return HeldIndex(**{**row, "tail": tail, "parts": _parts(row["parts"])})
+    row["tail"], row["parts"] = tail, _parts(row["parts"])
+    return HeldIndex(**row)
+
+
+def _check(table: Table, row: dict[str, Any], condition: str) -> HeldConstraint:
+    row["definition"] = condition
+    return HeldConstraint(table=table.name, **row)
 
 
 def _key(table: Table, row: dict[str, Any], own: Mapping[str, str]) -> HeldConstraint:
@@ -381,7 +384,8 @@ _ACTIONS = "CASE {} WHEN 'c' THEN 'CASCADE' WHEN 'n' THEN 'SET NULL' WHEN 'd' TH
 
 
 _FOREIGN_KEYS = f"""
-SELECT k.conname AS name, n.nspname AS schema, c.relname AS "table", s.nspname AS other_schema, r.relname AS other_table,
+SELECT k.conname AS name, n.nspname AS schema, c.relname AS "table",
+  s.nspname AS other_schema, r.relname AS other_table,
   {_named("k.conkey", "k.conrelid")} AS columns, {_named("k.confkey", "k.confrelid")} AS other_columns,
   {_named("/*emptied*/", "k.conrelid")} AS emptied, /*enforced*/ AS enforced, k.convalidated AS valid,
   CASE k.confmatchtype WHEN 'f' THEN ' MATCH FULL' ELSE '' END
@@ -406,7 +410,8 @@ ORDER BY n.nspname, c.relname, k.conname
 
 # A definition's head and its end, ` FROM schema.table`, are known to the letter.
 _STATISTICS_TEXT = """pg_catalog.left(pg_catalog.substr(d.text, 1 + pg_catalog.length(pg_catalog.format(
-    'CREATE STATISTICS %%I.%%I', CASE WHEN c.relpersistence = 't' THEN 'pg_temp' ELSE n.nspname END, s.stxname))),
+    'CREATE STATISTICS %%I.%%I',
+    CASE WHEN c.relpersistence = 't' THEN 'pg_temp' ELSE n.nspname END, s.stxname))),
   -pg_catalog.length(' FROM ' || c.oid::regclass::text))"""
 
 _STATISTICS = f"""

@@ -18,8 +18,8 @@ from orchestrator.sql.steps import Statement, SyncTrigger
 Watch = dict[tuple[str, str], tuple[str, ...]]
 """By table and trigger: the versions of the trigger and of its function."""
 
-_ROW_WRITTEN = {"BEFORE": 1 | 2 | 4 | 16, "AFTER": 1 | 4 | 16}
-"""pg_trigger.tgtype of FOR EACH ROW, BEFORE or AFTER, INSERT, UPDATE (catalog/pg_trigger.h)."""
+_BITS = {"ROW": 1, "BEFORE": 2, "AFTER": 0, "INSERT": 4, "UPDATE": 16}
+"""What pg_trigger.tgtype is made of (catalog/pg_trigger.h)."""
 
 _STATES = {"D": "is disabled", "R": "fires for replicated rows only", "O": "passes replicated rows by"}
 """pg_trigger.tgenabled, where it is not A, ENABLE ALWAYS."""
@@ -79,7 +79,8 @@ def _versions(connection: Connection, trigger: SyncTrigger) -> tuple[str, ...]:
     if row is None:
         raise _fault(trigger, "is gone", (trigger.create_function, trigger.create, trigger.enable))
     enabled, kind, schema, function, body, versions = row
-    if (schema, function, kind) != (JOURNAL_SCHEMA, trigger.function, _ROW_WRITTEN[trigger.timing]):
+    right = sum(_BITS[word] for word in ("ROW", trigger.timing, *trigger.events))
+    if (schema, function, kind) != (JOURNAL_SCHEMA, trigger.function, right):
         drop = sql.SQL("DROP TRIGGER {} ON {}").format(sql.Identifier(trigger.name), trigger.table.identifier)
         raise _fault(trigger, "is another", (drop, trigger.create_function, trigger.create, trigger.enable))
     if body not in trigger.bodies:

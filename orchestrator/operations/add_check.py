@@ -40,7 +40,7 @@ class AddCheck(Constraining):
         named = words(self.check)
         return Repair(
             columns=tuple(column.name for column in facts.columns if column.name in named),
-            demand=self.check,
+            demand=f"{self.check} ({self.name})",
             replacements=self.replacements(facts),
             met=self.met,
             # As PostgreSQL has it: a condition that is NULL is not broken ("CREATE TABLE", CHECK).

@@ -180,6 +180,8 @@ class AddColumn(Operation):
     @override
     def mappings(self, facts: Table) -> tuple[Filling, ...]:
         value = Value(column=self.column, type=self.type, expression=self._filled_with, not_null=self.not_null)
+        if self.using is not None:
+            value = trying.attempting(facts, value, without=(self.column,))
         return (Filling(new=value),)
 
     @override
@@ -197,9 +199,13 @@ class AddColumn(Operation):
         statements += trying.understood(facts, (mapping.new,), without=(self.column,))
         if self.check is not None:
             statements.append(sql.SQL("EXPLAIN SELECT FROM ONLY {} WHERE ({})").format(table, verbatim(self.check)))
+        statements += [statement for value in mapping.attempts for statement in value.attempted]
         return Ddl(
             statements=tuple(statements),
-            inverse=(sql.SQL("ALTER TABLE {} DROP COLUMN IF EXISTS {}").format(table, column),),
+            inverse=(
+                *(statement for value in mapping.attempts for statement in value.abandoned),
+                sql.SQL("ALTER TABLE {} DROP COLUMN IF EXISTS {}").format(table, column),
+            ),
         )
 
     def _name(self, suffix: str) -> str:
@@ -243,7 +249,9 @@ class AddColumn(Operation):
         unique = sql.SQL("ALTER TABLE {} ADD CONSTRAINT {name} UNIQUE USING INDEX {name}").format(
             self.target.identifier, name=sql.Identifier(self._name("key"))
         )
+        (mapping,) = self.mappings(facts)
         return (
+            *(statement for value in mapping.attempts for statement in value.abandoned),
             *(constraints.not_null(facts, self.column) if self.not_null else ()),
             *((unique,) if self.unique else ()),
         )

@@ -67,7 +67,7 @@ class AddForeignKey(Constraining):
 
         return Repair(
             columns=self.columns,
-            demand=self._what,
+            demand=f"{self._what} ({self.name})",
             replacements=replacements,
             met=self.met,
             elsewhere=True,

@@ -19,7 +19,7 @@ from orchestrator.sql.identifiers import NAME_BYTES, SYSTEM_COLUMNS, SYSTEM_SCHE
 from orchestrator.sql.mapping import Mapping
 from orchestrator.sql.readers import Move
 from orchestrator.sql.script import Outright
-from orchestrator.sql.steps import Statement, Step
+from orchestrator.sql.steps import Statement, Step, SyncTrigger
 from orchestrator.sql.sync import Ddl
 from orchestrator.words import did_you_mean
 
@@ -239,6 +239,10 @@ class Operation(BaseModel, ABC):
     @abstractmethod
     def mappings(self, facts: Table) -> tuple[Mapping, ...]:
         """Which columns follow from which."""
+
+    def keepers(self, facts: Table) -> tuple[SyncTrigger, ...]:
+        """Triggers on other tables that keep this one's sides in step too; what makes them is its own business."""
+        return ()
 
     @abstractmethod
     def expand(self, facts: Table) -> Ddl:

@@ -176,13 +176,18 @@ class ChangeType(Operation):
                     hint="drop the default first",
                 )
             )
+        pointed_to = (
+            f"constraint {c.name} of {c.table} points to it, and to an index of a partitioned table at that"
+            for c in facts.heritage.constraints
+            if c.kind == "f" and c.references == facts.name and facts.kind == "p"
+        )
         found += [
             PreconditionError(
                 f"{self.target}.{self.column} cannot be changed: {use}",
                 details=["nothing can take over there while reads and writes go on"],
                 hint="take it away first, and make it again after contract",
             )
-            for use in (said.used if said is not None else ())
+            for use in (*(said.used if said is not None else ()), *pointed_to)
         ]
         return tuple(found)
 
@@ -190,20 +195,18 @@ class ChangeType(Operation):
     def warnings(self, facts: Table) -> tuple[str, ...]:
         if self._at_once(facts):
             return (
-                f"{self.column} becomes {self.type} at once, in expand; a rollback writes the table anew, under its lock",
+                f"{self.column} becomes {self.type} at once, in expand",
+                "a rollback writes the table anew, under its lock",
             )
         bodies = (
             f"{each.kind} {each.name}: {each.why}, whose type changes"
             for each in (() if self.to else facts.untracked.get(self.column, ()))
         )
         prepared = (
-            f"a session that prepared a statement which returns {self.column} is told once, when readers move and when"
-            " they are moved back, that its cached plan must not change result type; it has to prepare it again"
+            f"when readers move, statements prepared before that return {self.column} end in"
+            " 'cached plan must not change result type', and have to be prepared again"
         )
-        moved = (
-            f"{self.column} is the last column of {self.target} in the end: INSERT and COPY without a list of columns"
-            " give their values by position"
-        )
+        moved = f"{self.column} becomes the last column of {self.target}: give values by the names of their columns"
         return (
             *bodies,
             *(() if self.to else (prepared,)),
@@ -263,14 +266,7 @@ class ChangeType(Operation):
     def _value(
         self, facts: Table, column: str, type_name: str, given: Expression | None, of: Column | str, *, seen: str
     ) -> Value:
-        """Return one side in terms of the other.
-
-        Args:
-            column: the column.
-            given: the plan's expression, if it has one.
-            of: the other column.
-            seen: the name under which an expression finds that.
-        """
+        """Return a column in terms of the other one (`of`), which the plan's expression finds as `seen`."""
         source = of if isinstance(of, str) else of.name
         kind = _plain(self.type) if isinstance(of, str) else of.plain_type
         if given is None:
@@ -402,7 +398,7 @@ class ChangeType(Operation):
         return self._exchanged(facts, {self._left: self.column, self.column: self._new}, self._new)
 
     def _exchanged(self, facts: Table, names: dict[str, str], successor: str) -> Table:
-        """Return the facts with other names of the columns; what readers find under the name has all that hangs on it."""
+        """Return the facts with other names of the columns; the one that readers find has all that hangs on it."""
         columns = {column.name: column for column in facts.columns}
         seen = columns.get(self.column)
 

@@ -175,19 +175,27 @@ class Converting(Operation):
 
     @override
     def mappings(self, facts: Table) -> tuple[Conversion, ...]:
+        made = tuple(Column.plain(result.column, result.type) for result in self.results)
+        both = replace(facts, columns=(*facts.columns, *(each for each in made if facts.column(each.name) is None)))
         return (
             Conversion(
                 old=tuple(
-                    Value(column=name, type=column.type, expression=self.back(name))
+                    trying.attempting(
+                        both, Value(column=name, type=column.type, expression=self.back(name)), without=self.sources
+                    )
                     for name, column in self._old_columns(facts)
                 ),
                 new=tuple(
-                    Value(
-                        column=result.column,
-                        type=result.type,
-                        expression=result.using,
-                        default=_constant_default(facts.column(result.column)),
-                        not_null=result.not_null,
+                    trying.attempting(
+                        both,
+                        Value(
+                            column=result.column,
+                            type=result.type,
+                            expression=result.using,
+                            default=_constant_default(facts.column(result.column)),
+                            not_null=result.not_null,
+                        ),
+                        without=self.made(),
                     )
                     for result in self.results
                 ),
@@ -214,10 +222,14 @@ class Converting(Operation):
                     for result in self.results
                 ),
                 *checks,
+                *(statement for value in mapping.attempts for statement in value.attempted),
             ),
-            inverse=tuple(
-                sql.SQL("ALTER TABLE {} DROP COLUMN IF EXISTS {}").format(table, sql.Identifier(name))
-                for name in reversed(self.made())
+            inverse=(
+                *(statement for value in mapping.attempts for statement in value.abandoned),
+                *(
+                    sql.SQL("ALTER TABLE {} DROP COLUMN IF EXISTS {}").format(table, sql.Identifier(name))
+                    for name in reversed(self.made())
+                ),
             ),
         )
 
@@ -232,7 +244,9 @@ class Converting(Operation):
 
     @override
     def contract(self, facts: Table) -> tuple[Statement, ...]:
+        (mapping,) = self.mappings(facts)
         return (
+            *(statement for value in mapping.attempts for statement in value.abandoned),
             *(statement for name in self._required for statement in constraints.not_null(facts, name)),
             *dropping.statements(facts, self.sources),
         )

@@ -12,7 +12,7 @@ from orchestrator.operations.base import ColumnField, NewColumnField, Operation,
 from orchestrator.sql.extracted import Extracted
 from orchestrator.sql.facts import Column, Dependent, Table
 from orchestrator.sql.identifiers import NAME_BYTES, TableName, bounded, verbatim
-from orchestrator.sql.steps import ConcurrentIndex, Statement, Step
+from orchestrator.sql.steps import ConcurrentIndex, Statement, Step, SyncTrigger
 from orchestrator.sql.sync import Ddl
 from orchestrator.words import kebab
 
@@ -94,8 +94,6 @@ class ExtractTable(Operation):
             )
         for name in self.columns:
             column = facts.column(name)
-            if column and column.type != column.plain_type and not column.accepts_null:
-                continue
             if column and (column.identity or (column.default is not None and not column.default_is_constant)):
                 found.append(
                     PreconditionError(
@@ -118,9 +116,16 @@ class ExtractTable(Operation):
 
     @override
     def warnings(self, facts: Table) -> tuple[str, ...]:
+        how = "by the index from migrate reads on" if self.index else "by reading all of it, without index: true"
+        spread = f"a change of a row of {self.into.target} writes the rows of {self.target} that refer to it, {how}"
+        waits = (
+            "where a session that brings new values would wait for another for more than a second, its row refers to"
+            " nothing until it is written again, or until ecm's next step"
+        )
         return (
             f"a rollback drops {self.into.target}: what is in the columns stays, rows that nothing refers to are lost",
-            f"a change of a row of {self.into.target} writes every row of {self.target} that refers to it until contract",
+            spread,
+            waits,
             f"values that PostgreSQL takes for equal, such as 1.0 and 1.00, become one row of {self.into.target}",
         )
 
@@ -145,6 +150,10 @@ class ExtractTable(Operation):
             ),
         )
 
+    @override
+    def keepers(self, facts: Table) -> tuple[SyncTrigger, ...]:
+        return tuple(mapping.spreading for mapping in self.mappings(facts))
+
     def _name(self, *parts: str) -> str:
         """Return the name that PostgreSQL itself gives, as long as it does not have to cut it."""
         name = "_".join(parts)
@@ -163,7 +172,7 @@ class ExtractTable(Operation):
             )
             for name, column in self._old_columns(facts)
         )
-        spreading = mapping.spreading()
+        spreading = mapping.spreading
         return Ddl(
             statements=(
                 sql.SQL(
@@ -183,13 +192,15 @@ class ExtractTable(Operation):
                     reference,
                     lookup,
                     sql.Identifier(self.into.key),
-                    # A partitioned table takes no foreign key that is not valid; in a new column there is nothing to read.
+                    # A partitioned table takes none that is not valid; in a new column there is nothing to read.
                     sql.SQL("" if facts.kind == "p" else " NOT VALID"),
                 ),
-                *spreading.statements,
+                spreading.create_function,
+                spreading.create,
+                spreading.enable,
             ),
             inverse=(
-                *spreading.inverse,
+                *mapping.without_spreading,
                 mapping.paid(),
                 sql.SQL("ALTER TABLE {} DROP COLUMN IF EXISTS {}").format(table, reference),
                 sql.SQL("DROP TABLE IF EXISTS {}").format(mapping.owed),
@@ -228,7 +239,7 @@ class ExtractTable(Operation):
         (mapping,) = self.mappings(facts)
         table = self.target.identifier
         return (
-            *mapping.spreading().inverse,
+            *mapping.without_spreading,
             sql.SQL("DROP TABLE {}").format(mapping.owed),
             *(constraints.not_null(facts, self.reference) if self.not_null else ()),
             *(sql.SQL("ALTER TABLE {} DROP COLUMN {}").format(table, sql.Identifier(name)) for name in self.columns),

@@ -191,9 +191,8 @@ class Repairing(Operation):
         meetings = [
             _meeting(facts.name, index) for index in facts.indexes if index.unique and index.valid and index.spelled
         ]
-        body = sql.SQL('SELECT {} FROM (SELECT $1.*) AS "row"').format(
-            sql.SQL(" OR ").join(meetings or [sql.SQL("false")])
-        )
+        met = sql.SQL(" OR ").join(meetings or [sql.SQL("false")])
+        body = sql.SQL('SELECT {} FROM (SELECT $1.*) AS "row"').format(met)
         return sql.SQL(
             "CREATE OR REPLACE FUNCTION {}({}) RETURNS boolean LANGUAGE sql SET search_path = {}, pg_temp AS {}"
         ).format(

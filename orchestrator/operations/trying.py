@@ -1,11 +1,12 @@
-"""What is tried out before anything is touched, so that no writer is the first to meet what does not work."""
+"""Expressions of a plan's author: tried before anything is touched, and no reason for a write to fail afterwards."""
 
 from collections.abc import Iterable
+from dataclasses import replace
 
 from psycopg import sql
 
 from orchestrator.sql.facts import Table
-from orchestrator.sql.identifiers import verbatim
+from orchestrator.sql.identifiers import bounded, verbatim, words
 from orchestrator.sql.mapping import Value
 from orchestrator.sql.steps import Statement, Transaction
 
@@ -67,6 +68,26 @@ def understood(facts: Table, values: Iterable[Value], *, without: Iterable[str])
             sql.SQL("EXPLAIN UPDATE ONLY {} SET {} = {}").format(table, value.name, value.computed),
         )
     )
+
+
+def attempting(facts: Table, value: Value, *, without: Iterable[str]) -> Value:
+    """Return a value whose expression may fail on what a writer wrote, and fails no write by that.
+
+    Args:
+        facts: of its table, with every column that the expression may be made of.
+        value: the value.
+        without: columns that it is not made of.
+    """
+    if value.expression is None:
+        return value
+    named, hidden = words(value.expression), frozenset(without)
+    # In the catalog's order: a column that somebody adds later comes last, and moves no field of the function's row.
+    scope = tuple(
+        (column.name, column.name)
+        for column in facts.columns
+        if column.name in named and column.name not in hidden and not column.generated
+    )
+    return replace(value, attempt=bounded("attempt", facts.name.qualified, value.column), scope=scope)
 
 
 def _no_domain(type_name: str) -> Statement:

@@ -441,15 +441,12 @@ def _on(plan: Plan, facts: Table) -> tuple[Operation, ...]:
 
 def sync_triggers(plan: Plan, facts: Facts, truth: Truth = Truth.OLD) -> tuple[SyncTrigger, ...]:
     """Return what has to keep both sides in step from expand until contract."""
-    return tuple(
-        chain.from_iterable(
-            sync.triggers(plan.plan, table, mappings(plan, table), truth) for table in _in_step(plan, facts)
-        )
-    )
+    return tuple(chain.from_iterable(_kept(plan, table, truth) for table in _in_step(plan, facts)))
 
 
-def _kept(plan: Plan, facts: Table) -> tuple[SyncTrigger, ...]:
-    return sync.triggers(plan.plan, facts, mappings(plan, facts))
+def _kept(plan: Plan, facts: Table, truth: Truth = Truth.OLD) -> tuple[SyncTrigger, ...]:
+    others = chain.from_iterable(change.keepers(facts) for change in _on(plan, facts))
+    return (*sync.triggers(plan.plan, facts, mappings(plan, facts), truth), *others)
 
 
 def _lockable(plan: Plan, facts: Facts) -> tuple[TableName, ...]:

@@ -13,10 +13,9 @@ from psycopg import sql
 from typing_extensions import override
 
 from orchestrator.sql.across import LEAVE, LONGEST_NAP, is_not_null, is_null, somebody_waits
-from orchestrator.sql.identifiers import JOURNAL_SCHEMA, TableName, bounded
+from orchestrator.sql.identifiers import JOURNAL_SCHEMA, TableName, bounded, verbatim
 from orchestrator.sql.mapping import Mapping, Truth
-from orchestrator.sql.steps import Statement
-from orchestrator.sql.sync import Ddl
+from orchestrator.sql.steps import Statement, SyncTrigger
 
 _BUCKETS = 64
 """Locks that sessions share which bring values that are not there yet; a transaction may hold all of them."""
@@ -147,7 +146,24 @@ class Extracted(Mapping):
         touched = sql.SQL("UPDATE {} SET {reference} = {reference} WHERE EXISTS (SELECT FROM {}) AND {}").format(
             self.table.identifier, self.owed, self.unfilled, reference=self._reference
         )
-        return (touched, sql.SQL("DELETE FROM {}").format(self.owed))
+        # What came to be owed since then stays owed.
+        reference = sql.SQL("t.{}").format(self._reference)
+        behind = sql.SQL(
+            'SELECT FROM {} AS t JOIN {} AS l ON l.{} = {reference} WHERE {reference} = o."~key" AND {}'
+        ).format(
+            self.table.identifier,
+            self.lookup.identifier,
+            sql.Identifier(self.key),
+            _differ(self.columns, "t", "l"),
+            reference=reference,
+        )
+        none = sql.SQL("SELECT FROM {} WHERE {} IS NULL AND {}").format(
+            self.table.identifier, self._reference, self._given
+        )
+        paid = sql.SQL(
+            'DELETE FROM {} AS o WHERE CASE WHEN o."~key" IS NULL THEN NOT EXISTS ({}) ELSE NOT EXISTS ({}) END'
+        )
+        return (touched, paid.format(self.owed, none, behind))
 
     @override
     def assignments(self, *, alone: bool) -> sql.Composed:
@@ -180,7 +196,9 @@ class Extracted(Mapping):
     @override
     def settle(self) -> sql.Composed:
         """The table's own triggers know the old columns, and have the last word."""
-        return self._to_new()
+        return sql.SQL("IF NOT EXISTS (SELECT {} AND NOT {}) THEN\n{}\nEND IF;").format(
+            self._referred, _differ(self.columns, "t", "NEW"), self._to_new()
+        )
 
     def _to_old(self) -> sql.Composed:
         """Take the values of what is referred to, which nobody changes before this is committed."""
@@ -258,54 +276,66 @@ class Extracted(Mapping):
 
     # ------------------------------------------------------------ the lookup table's trigger
 
-    def spreading(self) -> Ddl:
-        """Return what has a change of a lookup row show in every row that refers to it, and what takes it away."""
+    @property
+    def spreading(self) -> SyncTrigger:
+        """What has a change of a lookup row show in every row that refers to it."""
+        function, lookup = sql.Identifier(JOURNAL_SCHEMA, self.spread), self.lookup.identifier
+        return SyncTrigger(
+            table=self.lookup,
+            name=self.spread,
+            function=self.spread,
+            timing="AFTER",
+            events=("UPDATE",),
+            bodies=(self._spread_body,),
+            create_function=sql.SQL(
+                "CREATE OR REPLACE FUNCTION {}() RETURNS trigger LANGUAGE plpgsql SECURITY DEFINER"
+                " SET search_path = pg_catalog, pg_temp AS {}"
+            ).format(function, sql.Literal(self._spread_body)),
+            create=sql.SQL("CREATE TRIGGER {} AFTER UPDATE ON {} FOR EACH ROW EXECUTE FUNCTION {}()").format(
+                sql.Identifier(self.spread), lookup, function
+            ),
+            enable=sql.SQL("ALTER TABLE {} ENABLE ALWAYS TRIGGER {}").format(lookup, sql.Identifier(self.spread)),
+        )
+
+    @property
+    def without_spreading(self) -> tuple[Statement, ...]:
+        """What takes it away; both may be gone."""
+        name = sql.Identifier(self.spread)
+        return (
+            sql.SQL("DROP TRIGGER IF EXISTS {} ON {}").format(name, self.lookup.identifier),
+            sql.SQL("DROP FUNCTION IF EXISTS {}()").format(sql.Identifier(JOURNAL_SCHEMA, self.spread)),
+        )
+
+    @property
+    def _spread_body(self) -> str:
         columns = sql.SQL(", ").join(map(sql.Identifier, self.columns))
         new = sql.SQL(", ").join(sql.SQL("NEW.{}").format(sql.Identifier(column)) for column in self.columns)
         theirs = sql.SQL(", ").join(sql.SQL("t.{}").format(sql.Identifier(column)) for column in self.columns)
-        rows = sql.SQL("FROM {} AS t WHERE t.{} = NEW.{} AND pg_catalog.record_image_ne(ROW({}), ROW({}))").format(
-            self.table.identifier, self._reference, sql.Identifier(self.key), theirs, new
+        behind = sql.SQL("t.{} = NEW.{} AND pg_catalog.record_image_ne(ROW({}), ROW({}))").format(
+            self._reference, sql.Identifier(self.key), theirs, new
         )
-        body = sql.SQL(
-            '<<"~ecm">>\nBEGIN\n'
+        work = sql.SQL(
+            '<<"~ecm">>\nBEGIN\nIF NOT {changed} THEN\n{leave}\nEND IF;\n'
             "WHILE (SELECT pg_catalog.count(*) {rows}) >"
             " (SELECT pg_catalog.count(*) FROM (SELECT {rows} FOR NO KEY UPDATE SKIP LOCKED) AS q) LOOP\n"
             "IF {waits} THEN\nINSERT INTO {owed} VALUES (NEW.{key});\n{leave}\nEND IF;\n"
             "PERFORM pg_catalog.pg_sleep({nap});\nEND LOOP;\n"
-            "UPDATE {table} AS t SET ({columns}) = ROW({new}) WHERE t.{reference} = NEW.{key}"
-            " AND pg_catalog.record_image_ne(ROW({theirs}), ROW({new}));\n"
+            "UPDATE {table} AS t SET ({columns}) = ROW({new}) WHERE {behind};\n"
             'END "~ecm";\n'
         ).format(
-            rows=rows,
+            changed=_changed(self.columns),
+            leave=LEAVE,
+            rows=sql.SQL("FROM {} AS t WHERE {}").format(self.table.identifier, behind),
             waits=somebody_waits(),
             owed=self.owed,
             key=sql.Identifier(self.key),
-            leave=LEAVE,
             nap=sql.Literal(LONGEST_NAP),
             table=self.table.identifier,
             columns=columns,
             new=new,
-            theirs=theirs,
-            reference=self._reference,
+            behind=behind,
         )
-        function, lookup = sql.Identifier(JOURNAL_SCHEMA, self.spread), self.lookup.identifier
-        source = sql.Literal(sql.SQL("BEGIN\n{}RETURN NULL;\nEND").format(body).as_string(None))
-        return Ddl(
-            statements=(
-                sql.SQL(
-                    "CREATE OR REPLACE FUNCTION {}() RETURNS trigger LANGUAGE plpgsql SECURITY DEFINER"
-                    " SET search_path = pg_catalog, pg_temp AS {}"
-                ).format(function, source),
-                sql.SQL("CREATE TRIGGER {} AFTER UPDATE ON {} FOR EACH ROW EXECUTE FUNCTION {}()").format(
-                    sql.Identifier(self.spread), lookup, function
-                ),
-                sql.SQL("ALTER TABLE {} ENABLE ALWAYS TRIGGER {}").format(lookup, sql.Identifier(self.spread)),
-            ),
-            inverse=(
-                sql.SQL("DROP TRIGGER IF EXISTS {} ON {}").format(sql.Identifier(self.spread), lookup),
-                sql.SQL("DROP FUNCTION IF EXISTS {}()").format(function),
-            ),
-        )
+        return sql.SQL("BEGIN\n{}RETURN NULL;\nEND").format(work).as_string(None)
 
     def paid(self) -> Statement:
         """Return what gives the rows all that is owed to them: when the reference goes, and nobody writes."""
@@ -326,6 +356,18 @@ class Extracted(Mapping):
 
 def _theirs(place: int) -> sql.Identifier:
     return sql.Identifier(f"~value {place + 1}")
+
+
+def _differ(columns: tuple[str, ...], left: str, right: str) -> sql.Composed:
+    """Return a condition: two rows, by the names they have, are not equal in one of the columns."""
+    return sql.SQL("({})").format(
+        sql.SQL(" OR ").join(
+            sql.SQL("{}.{name} IS DISTINCT FROM {}.{name}").format(
+                verbatim(left), verbatim(right), name=sql.Identifier(column)
+            )
+            for column in columns
+        )
+    )
 
 
 def _changed(columns: tuple[str, ...]) -> sql.Composed:

@@ -251,7 +251,7 @@ class Table:
     """By column: what reads it and can be made to read another, each after those it stands on."""
     unmovable: dict[str, tuple[Dependent, ...]] = field(default_factory=dict[str, tuple[Dependent, ...]])
     """By column: what stands in the way of moving its readers."""
-    heritage: Heritage = Heritage()
+    heritage: Heritage = field(default_factory=Heritage)
     """What hangs on columns from which others take over, and would read over those."""
     twins: dict[str, str] = field(default_factory=dict[str, str])
     """By index: its tail as it reads with the plan's columns renamed."""

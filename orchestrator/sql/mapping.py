@@ -364,8 +364,8 @@ class Value:
         )
         # A variable takes a value as a column does: what does not fit is refused, and not cut off as by a cast.
         body = sql.SQL(
-            'DECLARE answer {}; BEGIN answer := (SELECT ({}) FROM (SELECT {}) AS "named"); RETURN {};'
-            " EXCEPTION WHEN OTHERS THEN RETURN NULL; END"
+            '#variable_conflict use_column\nDECLARE answer {}; BEGIN answer := (SELECT ({}) FROM (SELECT {}) AS "named");'
+            " RETURN {}; EXCEPTION WHEN OTHERS THEN RETURN NULL; END"
         )
 
         def function(more: str, returns: sql.Composable, answer: str) -> sql.Composed:
@@ -632,10 +632,17 @@ class Filling(Mapping):
 
     @property
     @override
+    def attempts(self) -> tuple[Value, ...]:
+        return (self.new,) if self.new.attempt is not None else ()
+
+    @property
+    @override
     def mismatch(self) -> sql.Composed:
-        return sql.SQL("{} IS NOT DISTINCT FROM NULL AND {} IS DISTINCT FROM NULL").format(
-            self.new.name, self.new.computed
-        )
+        """It is NULL, and would not be if it were computed; or nobody can tell, because its expression fails."""
+        lacks = sql.SQL("{} IS NOT DISTINCT FROM NULL AND {}")
+        if self.attempts:
+            return lacks.format(self.new.name, sql.SQL("NOT ({})").format(self.new.follows))
+        return lacks.format(self.new.name, sql.SQL("{} IS DISTINCT FROM NULL").format(self.new.computed))
 
     @property
     @override
@@ -655,7 +662,7 @@ class Filling(Mapping):
 
     @override
     def assignments(self, *, alone: bool) -> sql.Composed:
-        value = self.new.computed
+        value = self.new.filling
         if not alone:
             value = sql.SQL("coalesce({}, {})").format(self.new.name, value)
         return sql.SQL("{} = {}").format(self.new.name, value)
@@ -670,7 +677,12 @@ class Filling(Mapping):
         unchanged = sql.SQL("pg_catalog.record_image_eq(ROW({}), ROW({}))").format(
             _new(self.new.column), _old(self.new.column)
         )
-        follows = _if(_over("OLD", self.new.follows), _computed((self.new,)))
+        followed = sql.SQL("BEGIN stood := {}; EXCEPTION WHEN OTHERS THEN stood := false; END;").format(
+            _over("OLD", self.new.is_computed)
+        )
+        follows = sql.SQL("DECLARE stood pg_catalog.bool;\nBEGIN\n{}\n{}\nEND;").format(
+            followed, _if(sql.SQL("stood"), _computed((self.new,)))
+        )
         return sql.SQL("{}\n{}").format(_if(unchanged, follows), self.settle())
 
     @override
@@ -795,7 +807,7 @@ def _set(value: Value, of: str = "NEW") -> sql.Composed:
     """Set a column of NEW to its value; whatever its expression makes of a writer's value, the write goes on."""
     assigned = sql.SQL("{} := {};").format(_new(value.column), _over(of, value.computed))
     if value.attempt is None:
-        return assigned
+        return assigned  # a cast that always works, or a DEFAULT, which would fail the write without ecm as well
     return sql.SQL("BEGIN\n{}\nEXCEPTION WHEN OTHERS THEN {} := NULL;\nEND;").format(assigned, _new(value.column))
 
 

@@ -58,12 +58,13 @@ class SyncTrigger:
     function: str
     """Its function, in the journal's schema."""
     timing: Literal["BEFORE", "AFTER"]
-    """When it fires for a row that is inserted or updated."""
+    """When it fires for a row that is written."""
     bodies: tuple[str, ...]
     """What the function's body may be, one for each side that may win."""
     create_function: Statement
     create: Statement
     enable: Statement
+    events: tuple[Literal["INSERT", "UPDATE"], ...] = ("INSERT", "UPDATE")
 
 
 @dataclass(frozen=True, kw_only=True)

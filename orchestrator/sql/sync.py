@@ -238,7 +238,8 @@ def _after_body(mappings: tuple[Mapping, ...]) -> str:
 
 
 def _body(work: sql.Composed) -> str:
-    return sql.SQL("BEGIN\n{}\n  RETURN NEW;\nEND").format(work).as_string(None)
+    # A column may have the name of one of PL/pgSQL's own variables, such as found ("Variable Substitution", 43.11.1).
+    return sql.SQL("#variable_conflict use_column\nBEGIN\n{}\n  RETURN NEW;\nEND").format(work).as_string(None)
 
 
 def _definition(function: str, body: str, head: str) -> sql.Composed:

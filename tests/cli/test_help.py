@@ -41,6 +41,10 @@ def test_help_of_plan_lists_the_kinds_of_change(nowhere: Project) -> None:
     """A kind of change is a subcommand with its fields as arguments."""
     assert "rename-column" in nowhere.ecm("plan", "--help").out
     assert "{TABLE} {COLUMN} {TO}" in nowhere.ecm("plan", "rename-column", "--help").out
+    # A field may be called name; the plan's own is an option still.
+    unique = nowhere.ecm("plan", "add-unique", "--help").out
+    assert "{TABLE} {NAME}" in unique
+    assert "--name" in unique
 
 
 def test_help_of_plan_is_grouped_and_whole(nowhere: Project) -> None:

@@ -23,6 +23,13 @@ BOOKSTORE = """
     UPDATE authors SET bio = 'Born in ' || 1900 + id;
     CREATE TABLE profiles (id serial PRIMARY KEY, author_id integer NOT NULL UNIQUE REFERENCES authors (id));
     INSERT INTO profiles (author_id) SELECT id FROM authors;
+    INSERT INTO books (title, author_id) VALUES ('Nobody''s', NULL), ('Undated', 1);
+    CREATE TABLE orders (id serial PRIMARY KEY, book_id integer, quantity integer, email text);
+    INSERT INTO orders (book_id, quantity, email)
+      SELECT g % 2100, g % 10 - 1, 'reader' || g % 450 || '@example.org' FROM generate_series(1, 500) g;
+    CREATE TABLE magazines (id serial PRIMARY KEY, title text NOT NULL, publisher text, city text);
+    INSERT INTO magazines (title, publisher, city)
+      SELECT 'Magazine ' || g, 'Publisher ' || g % 7, 'City ' || g % 3 FROM generate_series(1, 500) g;
     CREATE TABLE users (id serial PRIMARY KEY, full_name text NOT NULL);
     INSERT INTO users (full_name) SELECT 'First' || g || ' Last' || g FROM generate_series(1, 500) g;
     CREATE TABLE addresses (id serial PRIMARY KEY, street text NOT NULL, number text);

@@ -536,6 +536,10 @@ def test_screens_say_that_there_is_nothing_to_copy(journeys: Journeys) -> None:
     assert "read empty" not in shown(conductor.advance("change", "main"))
     assert "nothing has two sides, so there is nothing to copy" in shown(conductor.advance("change", "main"))
     assert "change on main: nothing has two sides" in shown(conductor.verify("change", "main"))
+    status = rendered(
+        console(StringIO(), {"COLUMNS": "200"}), screen(conductor.status("change", "main"), detailed=True)
+    )
+    assert any("backfill" in line and "nothing to copy" in line for line in status.splitlines())
 
 
 def busy(journey: Journey, number: int, names: Callable[[], str], stop: threading.Event, seen: list[str]) -> None:

@@ -201,6 +201,40 @@ def test_writers_of_both_versions_at_once(journeys: Journeys, first: str) -> Non
     assert journey.advance() is State.CONTRACTED
 
 
+def test_rows_that_share_a_value_written_at_once(journeys: Journeys) -> None:
+    """Old writers of several rows of one partner, and new writers of that one, leave them all with one value."""
+    journey = journeys(ORDERS, TO_CUSTOMERS)
+    journey.advance(State.EXPANDED)
+    numbers = count()
+
+    def work(draw: random.Random, statement: str, db: Db) -> None:
+        # Orders 1 and 31 are customer 2's, 2 and 32 customer 3's.
+        order = draw.choice([1, 2, 31, 32])
+        run(db, statement.format(order=order, customer=draw.choice([2, 3]), value=f"v{next(numbers)}"))
+        time.sleep(draw.random() / 100)
+        if draw.random() < 0.2:
+            raise psycopg.Rollback
+
+    statements = (
+        """UPDATE orders SET "E Mail" = '{value}' WHERE id = {order}""",
+        """UPDATE orders SET "E Mail" = '{value}' WHERE id = {order}""",
+        """UPDATE shop."Cust omers" SET "E-Mail" = '{value}' WHERE id = {customer}""",
+        """INSERT INTO orders ("customer id") VALUES ({customer})""",
+        """INSERT INTO orders ("customer id", "E Mail") VALUES ({customer}, '{value}')""",
+    )
+    works = [partial(work, random.Random(number), statement) for number, statement in enumerate(statements)]
+    with Writers(journey.url, works) as writers:
+        journey.advance(State.BACKFILLED)
+        time.sleep(3)
+    assert not writers.failures
+    assert writers.written > 100
+    journey.advance(State.READS_MIGRATED)
+    for customer in (2, 3):
+        mail, seen = mails(journey.db, customer)
+        assert seen == {mail}
+    assert journey.advance() is State.CONTRACTED
+
+
 @pytest.mark.parametrize("ends", ["COMMIT", "ROLLBACK"])
 def test_what_a_new_writer_owes(journeys: Journeys, ends: str) -> None:
     """A new writer whose row an old one waits for goes on; the old one, or the next, brings both in line."""

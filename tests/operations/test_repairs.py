@@ -9,7 +9,7 @@ from operations.conftest import Journeys, Roles
 from operations.harness import BRANCH, Journey, as_role, ask, contents, round_trip, rows, run
 
 from orchestrator.errors import PreconditionError, StatementFailedError, VerificationError
-from orchestrator.plan.lifecycle import State
+from orchestrator.plan.lifecycle import Phase, State
 
 START = """
     CREATE TABLE authors (id integer PRIMARY KEY); INSERT INTO authors SELECT generate_series(1, 20);
@@ -119,7 +119,7 @@ def test_what_nothing_repairs_is_found_range_by_range(
 def test_a_row_that_breaks_it_later_is_named_before_readers_come(journeys: Journeys, kind: str) -> None:
     """Old writers are not refused; once the row is right, the plan goes on, and ends like the direct DDL."""
     journey = journeys(f"{START}; {direct(kind).partition(';')[0]}", without(kind))
-    round_trip(journey, direct=DIRECT[kind].replace(DIRECT[kind], "SELECT 1") if False else DIRECT[kind])
+    round_trip(journey, direct=DIRECT[kind])
     journey = journeys(f"{START}; {direct(kind).partition(';')[0]}", without(kind))
     journey.advance(State.BACKFILLED)
     run(journey.db, f"UPDATE books SET {BROKEN[kind][1]} WHERE id = 41")
@@ -233,7 +233,7 @@ def test_the_tables_own_triggers_come_first(journeys: Journeys, kind: str) -> No
     name = column(kind)
     start = f"""{START};
         CREATE FUNCTION own() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN
-          IF NEW.id = 901 THEN NEW.{name} := {fills}; ELSIF NEW.id = 902 THEN NEW.{name} := {value}; END IF;
+          IF NEW.id = 901 AND NEW.{name} IS NOT DISTINCT FROM {value} THEN NEW.{name} := {fills}; ELSIF NEW.id = 902 THEN NEW.{name} := {value}; END IF;
           RETURN NEW; END $$;
         CREATE TRIGGER own BEFORE INSERT OR UPDATE ON books FOR EACH ROW EXECUTE FUNCTION own();
     """
@@ -388,3 +388,76 @@ def test_a_contract_that_stops_half_way_can_be_taken_back(
     run(journey.db, "UPDATE books SET (isbn, price, author, title) = ('isbn 41', 31, 16, 'Book 41') WHERE id = 41")
     assert contents(journey.db) == first
     assert journey.advance(State.CONTRACTED) is State.CONTRACTED
+
+
+# ---------------------------------------------------------------- golden steps
+
+
+def keys(journey: Journey, phase: Phase) -> list[str]:
+    """Return the keys of a phase's steps."""
+    return [step.key for step in journey.steps(phase)]
+
+
+@kinds
+def test_the_order_of_steps(journeys: Journeys, kind: str) -> None:
+    """New rows are held to the rule, the others repaired for the last time and proven, and only then it is validated."""
+    journey = journeys(START, CHANGES[kind])
+    (tried, *more, last) = keys(journey, Phase.EXPAND)
+    assert tried.startswith("try")
+    assert more == (["index books_isbn_key_ecm on books"] if kind == "add_unique" else [])
+    assert last == "expand"
+    again = ["sweep books again"] if kind in ("add_unique", "add_foreign_key") else []
+    assert keys(journey, Phase.BACKFILL) == ["sweep books"]
+    assert keys(journey, Phase.MIGRATE_READS) == ["analyze books", *again, "proof books", "switch"]
+    contract = {
+        "set_not_null": ["hold title_not_null_ecm", "proof books", "validate title_not_null_ecm"],
+        "add_check": ["hold fair", "proof books", "validate fair"],
+        "add_unique": [*again, "proof books", "index books_isbn_key on books"],
+        "add_foreign_key": [
+            "hold books_author_fkey on books",
+            *again,
+            "proof books",
+            "validate books_author_fkey on books",
+        ],
+    }
+    assert keys(journey, Phase.CONTRACT) == [*contract[kind], "contract"]
+
+
+def test_what_is_sent_to_set_not_null(journeys: Journeys) -> None:
+    """To the letter: the hidden column, the sweep, and contract."""
+    journey = journeys(START, CHANGES["set_not_null"])
+    expand = [statement.as_string(None) for statement in journey.steps(Phase.EXPAND)[-1].statements]
+    assert 'ALTER TABLE "public"."books" ADD COLUMN "title_ecm_repaired" boolean' in expand
+    (sweep,) = journey.steps(Phase.BACKFILL)
+    assert sweep.statements[0].as_string(None) == (
+        'UPDATE ONLY "public"."books" SET "title" = (\'Book \' || id), "title_ecm_repaired" = true'
+        " WHERE ctid >= '(first,0)' AND ctid < '(end,0)' AND ((\"title\" IS NOT DISTINCT FROM NULL))"
+    )
+    contract = [statement.as_string(None) for statement in journey.steps(Phase.CONTRACT)[-1].statements]
+    assert contract[-3:] == [
+        'DROP FUNCTION "ecm"."met_public.books_require-title"("public"."books")',
+        'ALTER TABLE "public"."books" ALTER COLUMN "title" SET NOT NULL',
+        'ALTER TABLE "public"."books" DROP CONSTRAINT "title_not_null_ecm"',
+    ]
+
+
+# ---------------------------------------------------------------- together
+
+
+def test_together_with_two_sides(journeys: Journeys) -> None:
+    """One plan renames a column and puts rules on others, on a table with triggers of its own."""
+    start = f"""{START};
+        CREATE FUNCTION own() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN
+          NEW.price := NEW.price + 0; RETURN NEW; END $$;
+        CREATE TRIGGER own BEFORE INSERT OR UPDATE OF title ON books FOR EACH ROW EXECUTE FUNCTION own();
+    """
+    rename = {"kind": "rename_column", "table": "books", "column": "title", "to": "name"}
+    journey = journeys(start, rename, *(CHANGES[kind] for kind in ("add_check", "add_unique", "add_foreign_key")))
+    repaired = ("add_unique", "add_check", "add_foreign_key")
+    end = "; ".join((*map(direct, repaired), "ALTER TABLE books RENAME COLUMN title TO name"))
+    writes = (
+        "INSERT INTO books SELECT max(id) + 1, 'isbn 3', -3, 90, NULL FROM books",
+        "UPDATE books SET title = 'other', price = -9 WHERE id = 41",
+        "UPDATE books SET author = 77 WHERE id = 42",
+    )
+    round_trip(journey, direct=end, writes=writes, repairs=True)

@@ -13,7 +13,7 @@ from orchestrator.plan import facade
 from orchestrator.plan.lifecycle import Phase
 from orchestrator.plan.model import Plan
 from orchestrator.plan.phases import Defaults
-from orchestrator.plan.schema import render_plan
+from orchestrator.plan.schema import Notes, render_plan
 from orchestrator.sql.facts import Grant, Table, ViewFacts
 from orchestrator.sql.identifiers import TableName
 from orchestrator.sql.sync import Ddl
@@ -80,7 +80,7 @@ def test_the_drafted_file_says_why() -> None:
     big = table("books", bytes=240 * 1024**3)
     proposed = facade.proposal(plan(YEAR), [big])
     assert proposed is not None
-    text = render_plan(proposed, why={"expand": facade.reason([big])})
+    text = render_plan(proposed, notes=Notes(why={"expand": facade.reason([big])}))
     assert "# books is 240 GB, which a copy would write again" in text
     assert "expand:\n  strategy: facade" in text
 

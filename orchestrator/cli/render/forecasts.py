@@ -68,7 +68,7 @@ def _duration(forecast: ForecastReport) -> str:
     lasts = words.lasting_between(forecast.seconds.least, forecast.seconds.most)
     if not forecast.writes:
         return f"{lasts}: nothing to fill, every row is read once"
-    if forecast.seconds.most <= 1:
+    if forecast.seconds.most <= 1 and forecast.as_on is None:
         return lasts
     pace = forecast.rows_per_second
     if pace is None:

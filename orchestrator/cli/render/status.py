@@ -320,6 +320,8 @@ def _phase(phase: Phase, branch: BranchStatus) -> tuple[RenderableType, Renderab
 
 def _measured(phase: Phase, branch: BranchStatus) -> str:
     steps = [step for step in branch.steps if step.phase == phase]
+    if branch.steps and not steps:  # the journal knows of other phases, and this one had no step
+        return "nothing to copy" if phase is Phase.BACKFILL else "nothing to run"
     seconds = [step.seconds for step in steps if step.seconds is not None]
     waits = [step.lock_wait for step in steps if step.lock_wait]
     said = [

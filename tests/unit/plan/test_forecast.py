@@ -135,6 +135,7 @@ def test_the_branch_itself_is_the_best_measure_then_the_largest() -> None:
     assert best
     assert own
     assert (best.branch, own.branch) == ("staging", "development")
+    assert measured("sweep books", [("production", swept(9_999))], here="production") is None
     assert measured("sweep cats", moves, here="production") is None
 
 
