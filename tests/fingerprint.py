@@ -163,8 +163,12 @@ SELECT x.oid::regclass, {
 FROM pg_index i JOIN pg_class x ON x.oid = i.indexrelid JOIN pg_namespace n ON n.oid = x.relnamespace WHERE {_USER}
 """
 
-# NO INHERIT means something for checks and NOT NULL alone; of other kinds it tells whether a partition's constraint was
-# there before that of the whole table, which nothing else does.
+# A partition's own primary key makes its NOT NULL, which it has from the table, its own as well; it cannot go either way.
+_OWN: LiteralString = (
+    "CASE WHEN k.contype <> 'n' OR NOT (SELECT c.relispartition FROM pg_class c WHERE c.oid = k.conrelid)"
+    " THEN k.conislocal END"
+)
+# NO INHERIT is for checks and NOT NULL; of a key, own or foreign, it says how it was made, which no dump keeps.
 _CONSTRAINTS: LiteralString = f"""
 SELECT format('%s %I', coalesce(nullif(k.conrelid, 0)::regclass::text, k.contypid::regtype::text), k.conname), {
     _named(
@@ -173,7 +177,7 @@ SELECT format('%s %I', coalesce(nullif(k.conrelid, 0)::regclass::text, k.contypi
         _said("validated", "k.convalidated"),
         _said("deferrable", "k.condeferrable"),
         _said("deferred", "k.condeferred"),
-        _said("local", "k.conislocal"),
+        _said("local", _OWN),
         _said("no_inherit", "CASE WHEN k.contype IN ('c', 'n') THEN k.connoinherit END"),
         _said("index", "nullif(k.conindid, 0)::regclass"),
         _said(

@@ -138,7 +138,8 @@ def users(connection: Connection, type_name: TableName) -> dict[TableName, tuple
     """Return the tables with columns of a type, or of an array of it, and these; partitions are part of theirs."""
     rows = _rows(
         connection,
-        "SELECT n.nspname AS schema, c.relname AS name, array_agg(a.attname::text ORDER BY a.attnum) AS columns FROM pg_catalog.pg_type t"
+        "SELECT n.nspname AS schema, c.relname AS name, array_agg(a.attname::text ORDER BY a.attnum) AS columns"
+        " FROM pg_catalog.pg_type t"
         " JOIN pg_catalog.pg_namespace s ON s.oid = t.typnamespace"
         " JOIN pg_catalog.pg_attribute a ON a.atttypid IN (t.oid, t.typarray) AND a.attnum > 0 AND NOT a.attisdropped"
         " JOIN pg_catalog.pg_class c ON c.oid = a.attrelid JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace"

@@ -172,7 +172,8 @@ SELECT t.oid::bigint, t.typtype::text AS kind, pg_catalog.format_type(t.oid, NUL
   pg_catalog.pg_has_role(t.typowner, 'USAGE') AS may_alter,
   pg_catalog.has_schema_privilege(n.oid, 'CREATE') AS may_create_in_schema,
   pg_catalog.obj_description(t.oid, 'pg_type') AS comment,
-  array(SELECT e.enumlabel::text FROM pg_catalog.pg_enum e WHERE e.enumtypid = t.oid ORDER BY e.enumsortorder) AS labels,
+  array(SELECT e.enumlabel::text FROM pg_catalog.pg_enum e
+        WHERE e.enumtypid = t.oid ORDER BY e.enumsortorder) AS labels,
   CASE WHEN t.typacl IS NOT NULL THEN (SELECT coalesce(pg_catalog.json_agg(pg_catalog.json_build_object(
       'grantee', CASE WHEN g.grantee <> 0 THEN pg_catalog.pg_get_userbyid(g.grantee) END, 'grantable', g.is_grantable)),
       '[]') FROM pg_catalog.aclexplode(t.typacl) g) END AS grants,

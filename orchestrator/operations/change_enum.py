@@ -9,7 +9,7 @@ The application sees the old labels until readers move, and the new ones from th
 that the type does not have when it parses the statement, before any trigger, so no trigger can translate it.
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from typing import Annotated, ClassVar, Literal
 
@@ -19,7 +19,7 @@ from typing_extensions import override
 
 from orchestrator.errors import EcmError, PreconditionError, PrivilegeError
 from orchestrator.operations import succession
-from orchestrator.operations.base import WHOLE, Claim, Operation, TableField, unusable
+from orchestrator.operations.base import WHOLE, Claim, Guide, Operation, TableField, unusable
 from orchestrator.sql import moving, relabeling, sync
 from orchestrator.sql.enums import Enum, User, successor
 from orchestrator.sql.facts import Column, Dependent, Table
@@ -75,10 +75,13 @@ class ChangeEnum(Operation):
 
     kind: Literal["change_enum"] = "change_enum"  # pyright: ignore[reportIncompatibleVariableOverride] - frozen
     type: Annotated[TableField, Field(description="The type, as type or schema.type")]
-    rename: Annotated[dict[Label, Label], Field(description="Labels that get another name: {old: new}")] = {}
+    rename: Annotated[
+        dict[Label, Label], Field(default_factory=dict, description="Labels that get another name: {old: new}")
+    ]
     remove: Annotated[
-        dict[Label, Label], Field(description="Labels that go, each with the one that takes its place: {gone: instead}")
-    ] = {}
+        dict[Label, Label],
+        Field(default_factory=dict, description="Labels that go, each with the one in its place: {gone: instead}"),
+    ]
     add: Annotated[tuple[Label, ...], Field(description="Labels that come, after those that are there")] = ()
 
     comes_last: ClassVar[bool] = True
@@ -136,6 +139,27 @@ class ChangeEnum(Operation):
     @override
     def slug(self) -> str:
         return f"change-{kebab(self.target.name)}"
+
+    @override
+    def guide(self) -> Mapping[str, Guide]:
+        both = "the version that reads the old labels and the new ones"
+        return {
+            "expand": Guide(
+                about="A second type has the new labels, and a column of it stands beside each of the old type.",
+                deploy="nothing yet; the application goes on as it is",
+            ),
+            "backfill": Guide(
+                about="Rows from before get their value in the second type, while the application writes.",
+                deploy=f"{both}; until readers move it writes the old ones, and afterwards the new ones",
+            ),
+            "migrate_reads": Guide(
+                about="The columns exchange their names: old labels are refused from here on, by PostgreSQL itself.",
+                deploy="the version that reads and writes the new labels, everywhere",
+            ),
+            "contract": Guide(
+                about="The old type and its columns go, and the second type gets the name.", deploy="nothing"
+            ),
+        }
 
     @override
     def claims(self) -> frozenset[Claim]:
@@ -367,8 +391,8 @@ class ChangeEnum(Operation):
             for each in facts.untracked.get(column, ())
         )
         last = (
-            f"{listed(columns)} {'is' if len(columns) == 1 else 'are'} last in {facts.name} in the end:"
-            " INSERT and COPY without a list of columns give their values by position"
+            f"in {facts.name} {listed(columns)} {'is' if len(columns) == 1 else 'are'} last in the end: INSERT and COPY"
+            " without a list of columns give their values by position"
         )
         return (*bodies, last, *(self._asked(enum) if self._is_first(facts) else ()))
 
@@ -411,7 +435,7 @@ class ChangeEnum(Operation):
             name=user.name,
             why=f"it is of type {self.target}, and goes on to take and give the old labels",
             names_it=False,
-            remedy=f"in reads migrated, drop it and make it again with {self._successor}, which is {self.target} in the end",
+            remedy=f"in reads migrated, drop it and make it again with {self._successor}, {self.target} in the end",
         )
 
     @override

@@ -9,7 +9,7 @@ Where PostgreSQL would write neither the table nor an index anew (a varchar beco
 column: expand changes the type for both versions, in a moment.
 """
 
-import re
+from collections.abc import Iterable
 from dataclasses import replace
 from functools import partial
 from typing import Annotated, ClassVar, Literal
@@ -18,16 +18,16 @@ from psycopg import sql
 from pydantic import Field, model_validator
 from typing_extensions import override
 
-from orchestrator.errors import EcmError, PreconditionError
-from orchestrator.operations import succession, trying
+from orchestrator.errors import EcmError, PreconditionError, PrivilegeError
+from orchestrator.operations import at_once, casts, feeding, succession, trying
 from orchestrator.operations.base import ColumnField, NewColumnField, Operation, TableField, taken, unusable
-from orchestrator.sql import moving, sync
+from orchestrator.sql import heritage, moving, sync
 from orchestrator.sql.facts import Column, Dependent, Table
-from orchestrator.sql.heritage import Heir, former_name
-from orchestrator.sql.identifiers import JOURNAL_SCHEMA, TableName, bounded, verbatim
+from orchestrator.sql.heritage import Heir
+from orchestrator.sql.identifiers import TableName, bounded, verbatim
 from orchestrator.sql.mapping import Conversion, Truth, Value
 from orchestrator.sql.readers import Move
-from orchestrator.sql.steps import LockMode, Proof, Statement, Step, Transaction
+from orchestrator.sql.steps import LockMode, Statement, Step, Transaction
 from orchestrator.sql.sync import Ddl
 from orchestrator.words import kebab
 
@@ -35,12 +35,6 @@ Expression = Annotated[str, Field(min_length=1)]
 
 _GOES_ALONG = frozenset({"index", "constraint", "statistics", "sequence", "trigger", "generated column"})
 """What hangs on a column and is handed over, or was refused before anything was touched."""
-_NUMBERS = ("smallint", "integer", "bigint", "numeric")
-"""Each holds every value of those before it."""
-_INTEGERS = _NUMBERS[:3]
-_ALIASES = {"int2": "smallint", "int": "integer", "int4": "integer", "int8": "bigint", "decimal": "numeric"}
-_LENGTH = re.compile(r"(?i)\b(character varying|varchar|character|char|bpchar|bit varying|varbit|bit)\s*\(\s*\d+\s*\)")
-"""The length of a type that a cast cuts off at, where an assignment refuses."""
 
 
 class ChangeType(Operation):
@@ -88,7 +82,7 @@ class ChangeType(Operation):
 
     @override
     def made(self) -> tuple[str, ...]:
-        return (self.to or succession.beside(self.column),)
+        return (self.to or heritage.beside(self.column),)
 
     # ---------------------------------------------------------------- what there is
 
@@ -101,7 +95,7 @@ class ChangeType(Operation):
     @property
     def _left(self) -> str:
         """The old column's name once readers were moved."""
-        return self.column if self.to else succession.aside(self.column)
+        return self.column if self.to else heritage.aside(self.column)
 
     @property
     def _move(self) -> Move:
@@ -122,10 +116,14 @@ class ChangeType(Operation):
         if self.column in facts.heritage.former:
             return True
         trial = facts.heritage.trials.get(self.column)
-        held = any(constraint.kind in "cf" for constraint in facts.heritage.constraints)
+        held = any(constraint.kind in "cf" for constraint in self._own(facts).heritage.constraints)
         asked = self.to is None and self.using is None and self.reverse is None
         read = any(each.kind not in _GOES_ALONG for each in facts.tracked.get(self.column, ()))
         return trial is not None and trial.refusal is None and not (trial.rewrites or held or read) and asked
+
+    def _former(self, facts: Table) -> str:
+        """What the column's type was before it was changed at once."""
+        return facts.heritage.former.get(self.column) or at_once.type_of(self._old(facts))
 
     @override
     def heirs(self, facts: Table) -> tuple[Heir, ...]:
@@ -143,6 +141,10 @@ class ChangeType(Operation):
                 hint="ecm history",
             )
         return column
+
+    def _own(self, facts: Table) -> Table:
+        """Return the facts with what hangs on this column, or on it first of all that the plan changes."""
+        return replace(facts, heritage=facts.heritage.only((self.column,)))
 
     def _required(self, facts: Table) -> tuple[str, ...]:
         """The column, where it may not be NULL."""
@@ -168,7 +170,7 @@ class ChangeType(Operation):
                     hint="take away what stands in the way, or choose another type",
                 )
             )
-        if succession.is_drawn(column) and _plain(self.type) not in _INTEGERS:
+        if feeding.is_drawn(column) and casts.plain(self.type) not in casts.INTEGERS:
             found.append(
                 PreconditionError(
                     f"{self.target}.{self.column} draws its values from a sequence, which is for integers",
@@ -189,7 +191,17 @@ class ChangeType(Operation):
             )
             for use in (*(said.used if said is not None else ()), *pointed_to)
         ]
-        return tuple(found)
+        return (*found, *self._not_ours(facts))
+
+    def _not_ours(self, facts: Table) -> Iterable[EcmError]:
+        for c in self._own(facts).heritage.constraints:
+            if c.owner is not None and not self._at_once(facts):
+                role, owner = (sql.Identifier(name).as_string(None) for name in (facts.role, c.owner))
+                yield PrivilegeError(
+                    f"role {facts.role} does not own {c.table}, whose foreign key {c.name} has to be made anew",
+                    details=[f"it belongs to {c.owner}"],
+                    hint=f"GRANT {owner} TO {role}",
+                )
 
     @override
     def warnings(self, facts: Table) -> tuple[str, ...]:
@@ -268,11 +280,11 @@ class ChangeType(Operation):
     ) -> Value:
         """Return a column in terms of the other one (`of`), which the plan's expression finds as `seen`."""
         source = of if isinstance(of, str) else of.name
-        kind = _plain(self.type) if isinstance(of, str) else of.plain_type
+        kind = casts.plain(self.type) if isinstance(of, str) else of.plain_type
         if given is None:
             seen = source
-        cast = f"{sql.Identifier(source).as_string(None)}::{_without_length(type_name)}"
-        if given is None and _always_works(kind, _plain(type_name)):
+        cast = f"{sql.Identifier(source).as_string(None)}::{casts.without_length(type_name)}"
+        if given is None and casts.always_works(kind, casts.plain(type_name)):
             return Value(column=column, type=type_name, expression=cast, scope=((seen, source),))
         other = {self.column, *self.made(), self._left} - {seen}
         scope = tuple(
@@ -290,7 +302,7 @@ class ChangeType(Operation):
 
     @override
     def also_locked(self, facts: Table) -> tuple[TableName, ...]:
-        return () if self._at_once(facts) else succession.related(facts)
+        return () if self._at_once(facts) else succession.related(self._own(facts))
 
     # ---------------------------------------------------------------- expand
 
@@ -301,7 +313,7 @@ class ChangeType(Operation):
     @override
     def expand(self, facts: Table) -> Ddl:
         if self._at_once(facts):
-            return self._changed_at_once(facts)
+            return at_once.changed(self.target, self.column, self._former(facts), self.type)
         table, column = self.target.identifier, self._old(facts)
         (mapping,) = self.mappings(facts)
         default: tuple[Statement, ...] = ()
@@ -316,7 +328,7 @@ class ChangeType(Operation):
         checked = trying.understood(replace(facts, columns=there), asked, without=())
         return Ddl(
             statements=(
-                *succession.added(facts, column, self._new, self.type),
+                *succession.added(self._own(facts), column, self._new, self.type),
                 *default,
                 *checked,
                 *(statement for value in attempts for statement in value.attempted),
@@ -331,15 +343,15 @@ class ChangeType(Operation):
 
     @override
     def before_reads(self, facts: Table) -> tuple[Step, ...]:
-        return () if self._at_once(facts) else succession.built(facts)
+        return () if self._at_once(facts) else succession.built(self._own(facts))
 
     @override
     def before_switch(self, facts: Table) -> tuple[Step, ...]:
         if self._at_once(facts):
             return ()
         return (
-            *succession.held(facts),
-            *(() if self.to else succession.required(facts, self._required(facts))),
+            *succession.held(self._own(facts)),
+            *(() if self.to else succession.required(self._own(facts), self._required(facts))),
             *moving.beside(facts, self._move),
         )
 
@@ -352,8 +364,8 @@ class ChangeType(Operation):
         if self.to or self._at_once(facts):
             return Ddl(statements=(), inverse=())
         return Ddl(
-            statements=succession.released(facts),
-            inverse=(*self._unguarded, *succession.released(self.switched(facts))),
+            statements=succession.released(self._own(facts)),
+            inverse=(*self._unguarded, *succession.released(self._own(self.switched(facts)))),
         )
 
     @override
@@ -367,13 +379,13 @@ class ChangeType(Operation):
         required = self._required(facts)
         return Ddl(
             statements=(
-                *succession.taken_over(facts, required),
+                *succession.taken_over(self._own(facts), required),
                 self._renamed(self.column, self._left),
                 self._renamed(self._new, self.column),
                 *succession.recompiled(facts),
             ),
             inverse=(
-                *succession.taken_over(self.switched(facts), required, returning=True),
+                *succession.taken_over(self._own(self.switched(facts)), required, returning=True),
                 self._renamed(self.column, self._new),
                 self._renamed(self._left, self.column),
                 *succession.recompiled(facts),
@@ -417,22 +429,28 @@ class ChangeType(Operation):
                 replace(trigger, update_of=tuple(names.get(name, name) for name in trigger.update_of))
                 for trigger in facts.triggers
             ),
-            heritage=replace(facts.heritage, heirs=(Heir(column=self.column, successor=successor),)),
+            heritage=replace(
+                facts.heritage,
+                heirs=tuple(
+                    replace(heir, successor=successor) if heir.column == self.column else heir
+                    for heir in facts.heritage.heirs
+                ),
+            ),
         )
 
     # ---------------------------------------------------------------- the way back
 
     @override
     def built_on_return(self, facts: Table) -> tuple[Step, ...]:
-        return succession.built(facts, returning=True) if self._is_switched(facts) else ()
+        return succession.built(self._own(facts), returning=True) if self._is_switched(facts) else ()
 
     @override
     def before_return(self, facts: Table) -> tuple[Step, ...]:
         if not self._is_switched(facts):
             return ()
         return (
-            *succession.on_return(succession.held(facts)),
-            *succession.on_return(succession.required(facts, self._required(facts))),
+            *succession.on_return(succession.held(self._own(facts))),
+            *succession.on_return(succession.required(self._own(facts), self._required(facts))),
             self._guarded(facts),
         )
 
@@ -471,22 +489,22 @@ class ChangeType(Operation):
 
     @override
     def before_contract(self, facts: Table) -> tuple[Step, ...]:
-        return succession.required(facts, self._required(facts)) if self.to else ()
+        return succession.required(self._own(facts), self._required(facts)) if self.to else ()
 
     @override
     def clear(self, facts: Table) -> tuple[Statement, ...]:
         if self._at_once(facts):
             return ()
-        return (*moving.forget(facts, self._move), *(succession.released(facts) if self.to else ()))
+        return (*moving.forget(facts, self._move), *(succession.released(self._own(facts)) if self.to else ()))
 
     @override
     def contract(self, facts: Table) -> tuple[Statement, ...]:
         if self._at_once(facts):
-            return self._forgotten(facts)
+            return at_once.forgotten(self.target, self.column, self._former(facts), self.type)
         (mapping,) = self.mappings(facts)
         (old,), (new,) = mapping.old, mapping.new
         return (
-            *(succession.taken_over(facts, self._required(facts)) if self.to else ()),
+            *(succession.taken_over(self._own(facts), self._required(facts)) if self.to else ()),
             *(
                 statement
                 for trigger in facts.triggers
@@ -495,83 +513,14 @@ class ChangeType(Operation):
             ),
             *(statement for value in mapping.attempts for statement in value.abandoned),
             sql.SQL("ALTER TABLE {} DROP COLUMN {}").format(self.target.identifier, old.name),
-            *succession.widened(facts, self.column, _plain(self.type)),
+            *feeding.widened(self._own(facts), self.column, casts.plain(self.type)),
         )
-
-    # ---------------------------------------------------------------- where nothing has to be copied
-
-    def _fitting(self, facts: Table) -> Conversion:
-        """Return what holds where a value goes through the former type unchanged."""
-        name = sql.Identifier(self.column).as_string(None)
-        through = Value(
-            column=self.column,
-            type=self.type,
-            expression=f"({name}::{self._former(facts)})::{self.type}",
-            scope=((self.column, self.column),),
-            attempt=bounded("attempt", self.target.qualified, self.column),
-        )
-        return Conversion(old=(Value(column=self.column, type=self.type, expression=None),), new=(through,), exact=True)
-
-    def _former(self, facts: Table) -> str:
-        if (known := facts.heritage.former.get(self.column)) is not None:
-            return known
-        column = self._old(facts)
-        return column.type + (f" COLLATE {column.collation}" if column.collation else "")
-
-    @property
-    def _memory(self) -> sql.Identifier:
-        return sql.Identifier(JOURNAL_SCHEMA, former_name(self.target, self.column))
-
-    def _changed_at_once(self, facts: Table) -> Ddl:
-        change = sql.SQL("ALTER TABLE {} ALTER COLUMN {} TYPE {}")
-        table, column = self.target.identifier, sql.Identifier(self.column)
-        former = self._former(facts)
-        (fits,) = self._fitting(facts).attempts
-        return Ddl(
-            statements=(
-                # What it was, for the way back: with its length, its collation, and whatever else belongs to it.
-                sql.SQL("CREATE TYPE {} AS ({} {})").format(self._memory, column, verbatim(former)),
-                change.format(table, column, verbatim(self.type)),
-                *fits.attempted,
-            ),
-            inverse=(change.format(table, column, verbatim(former)), *self._forgotten(facts)),
-        )
-
-    def _forgotten(self, facts: Table) -> tuple[Statement, ...]:
-        (fits,) = self._fitting(facts).attempts
-        return (sql.SQL("DROP TYPE IF EXISTS {}").format(self._memory), *fits.abandoned)
 
     @override
     def before_withdrawal(self, facts: Table) -> tuple[Step, ...]:
         if self.column not in facts.heritage.former:
             return ()
-        return (
-            Proof(
-                key=f"fits {self.column}",
-                title=f"nothing is lost: find no {self.column} that its old type cannot hold",
-                table=self.target,
-                mappings=(self._fitting(facts),),
-                giving_up=True,
-            ),
-        )
-
-
-def _always_works(before: str, after: str) -> bool:
-    """Whether a cast works for every value, and so needs no attempt."""
-    if after == "text":
-        return True
-    return before in _NUMBERS and after in _NUMBERS and _NUMBERS.index(before) <= _NUMBERS.index(after)
-
-
-def _without_length(type_name: str) -> str:
-    """Return a type that a cast to does not cut off; `character` alone is one character, and `bit` one bit."""
-    unbounded = {"character": "bpchar", "char": "bpchar", "bit": "varbit"}
-    return _LENGTH.sub(lambda found: unbounded.get(found[1].lower(), found[1]), type_name)
-
-
-def _plain(type_name: str) -> str:
-    """Return a type's name as PostgreSQL has it, where it is a number's."""
-    return _ALIASES.get(type_name.lower(), type_name)
+        return (at_once.proof(self.target, self.column, self._former(facts), self.type),)
 
 
 def _constant(column: Column | None) -> str | None:

@@ -20,25 +20,11 @@ from dataclasses import replace
 
 from psycopg import sql
 
-from orchestrator.operations import building, constraints
+from orchestrator.operations import building, constraints, feeding
 from orchestrator.sql.facts import Column, Grant, Table
-from orchestrator.sql.heritage import Heir, HeldConstraint, HeldIndex, HeldSequence
+from orchestrator.sql.heritage import Heir, HeldConstraint, HeldIndex, aside, beside
 from orchestrator.sql.identifiers import TableName, bounded, verbatim
 from orchestrator.sql.steps import ConcurrentIndex, LockMode, Statement, Step, Transaction
-
-_INTEGERS = {"smallint": 2**15, "integer": 2**31, "bigint": 2**63}
-"""By type: how many values it has on either side of zero."""
-
-
-def beside(name: str) -> str:
-    """Return the name of a successor's object until it takes over."""
-    return bounded(name, "ecm_new")
-
-
-def aside(name: str) -> str:
-    """Return the name of what stays on the column that was succeeded."""
-    return bounded(name, "ecm_old")
-
 
 # ---------------------------------------------------------------- expand
 
@@ -225,7 +211,7 @@ def taken_over(facts: Table, never_null: Iterable[str], *, returning: bool = Fal
         *_indexes_move(facts, returning=returning),
         *(s for c in facts.heritage.constraints for s in _constraint_comes(facts, c, returning=returning)),
         *_marks(facts),
-        *(statement for heir in facts.heritage.heirs for statement in _fed(facts, heir, returning=returning)),
+        *(statement for heir in facts.heritage.heirs for statement in feeding.fed(facts, heir, returning=returning)),
         *(statement for column in never_null for statement in _free(facts, column)),
         *_statistics(facts, returning=returning),
     )
@@ -250,8 +236,10 @@ def _never_null(facts: Table, column: str) -> tuple[Statement, ...]:
 
 def _free(facts: Table, column: str) -> Iterable[Statement]:
     """Let a column be NULL again, and give the name of its NOT NULL to the successor's."""
-    table, named = facts.name.identifier, facts.heritage.attributes[column].not_null
-    yield sql.SQL("ALTER TABLE {} ALTER COLUMN {} DROP NOT NULL").format(table, sql.Identifier(column))
+    named = facts.heritage.attributes[column].not_null
+    # A partition's own primary key made the NOT NULL its own as well, which stays when the whole's goes.
+    for table in facts.lockable:
+        yield sql.SQL("ALTER TABLE {} ALTER COLUMN {} DROP NOT NULL").format(table.identifier, sql.Identifier(column))
     if named is not None:
         yield _renamed_constraint(facts.name, beside(named), named)
 
@@ -361,93 +349,6 @@ def _statistics(facts: Table, *, returning: bool) -> Iterable[Statement]:
             yield sql.SQL("COMMENT ON STATISTICS {} IS {}").format(name.identifier, sql.Literal(each.comment))
 
 
-# ---------------------------------------------------------------- where values come from
-
-
-def _fed(facts: Table, heir: Heir, *, returning: bool) -> Iterable[Statement]:
-    """Give the successor the default, or the identity with its sequence.
-
-    A default that draws from a sequence must not stay on the column as well, or each row would draw twice. Any other
-    stays, and is found there on the way back: PostgreSQL would not cast it back by itself.
-    """
-    column, said = facts.column(heir.column), facts.heritage.attributes[heir.column]
-    if column is None:
-        return
-    table, old, new = facts.name.identifier, sql.Identifier(heir.column), sql.Identifier(heir.successor)
-    if said.identity is not None and said.sequence is not None:
-        yield from _identity(facts, heir, said.identity, said.sequence)
-        return
-    if column.default is None:
-        return
-    drawn = is_drawn(column)
-    if drawn or not returning:
-        default = column.default if said.default is None else said.default
-        yield sql.SQL("ALTER TABLE {} ALTER COLUMN {} SET DEFAULT {}").format(table, new, verbatim(default))
-    if drawn or returning:
-        yield sql.SQL("ALTER TABLE {} ALTER COLUMN {} DROP DEFAULT").format(table, old)
-    if said.sequence is not None:
-        yield sql.SQL("ALTER SEQUENCE {} OWNED BY {}.{}").format(said.sequence.name.identifier, table, new)
-
-
-def is_drawn(column: Column) -> bool:
-    """Whether a column's default draws from a sequence."""
-    return column.default is not None and "nextval(" in column.default
-
-
-def _identity(facts: Table, heir: Heir, kind: str, sequence: HeldSequence) -> Iterable[Statement]:
-    """Move an identity: PostgreSQL makes another sequence for it, which goes on where the first one is.
-
-    ALTER SEQUENCE holds nextval() back until the end of the transaction ("ALTER SEQUENCE", notes).
-    """
-    table, first = facts.name.identifier, sequence.name.identifier
-    second = TableName(sequence.name.schema, beside(sequence.name.name)).identifier
-    yield sql.SQL(
-        "ALTER TABLE {} ALTER COLUMN {} ADD GENERATED {} AS IDENTITY"
-        " (SEQUENCE NAME {} START {} INCREMENT {} MINVALUE {} MAXVALUE {} CACHE {} {}CYCLE)"
-    ).format(
-        table,
-        sql.Identifier(heir.successor),
-        verbatim("ALWAYS" if kind == "a" else "BY DEFAULT"),
-        second,
-        sql.Literal(sequence.start),
-        sql.Literal(sequence.increment),
-        sql.Literal(_limit(sequence.minimum, sequence.type, _type_of(facts, heir), -1)),
-        sql.Literal(_limit(sequence.maximum, sequence.type, _type_of(facts, heir), 1)),
-        sql.Literal(sequence.cache),
-        verbatim("" if sequence.cycle else "NO "),
-    )
-    yield sql.SQL("ALTER SEQUENCE {} CACHE {}").format(first, sql.Literal(sequence.cache))
-    yield sql.SQL("SELECT pg_catalog.setval({}, last_value, is_called) FROM {}").format(
-        sql.Literal(second.as_string(None)), first
-    )
-    yield sql.SQL("ALTER TABLE {} ALTER COLUMN {} DROP IDENTITY").format(table, sql.Identifier(heir.column))
-    yield sql.SQL("ALTER SEQUENCE {} RENAME TO {}").format(second, sql.Identifier(sequence.name.name))
-    if sequence.comment is not None:
-        yield sql.SQL("COMMENT ON SEQUENCE {} IS {}").format(first, sql.Literal(sequence.comment))
-    for grantee, privilege, grantable in sequence.grants:
-        yield sql.SQL("GRANT {} ON SEQUENCE {} TO {}{}").format(
-            verbatim(privilege),
-            first,
-            sql.SQL("PUBLIC") if grantee is None else sql.Identifier(grantee),
-            sql.SQL(" WITH GRANT OPTION" if grantable else ""),
-        )
-
-
-def _type_of(facts: Table, heir: Heir) -> str:
-    successor = facts.column(heir.successor)
-    return successor.plain_type if successor is not None else heir.type or "bigint"
-
-
-def _limit(value: int, before: str, after: str, side: int) -> int:
-    """Return a sequence's limit in another type: the type's own becomes the other's ("ALTER SEQUENCE", AS)."""
-
-    def own(type_name: str) -> int:
-        size = _INTEGERS.get(type_name, 0)
-        return size - 1 if side > 0 else -size
-
-    return own(after) if value == own(before) and after in _INTEGERS else value
-
-
 def recompiled(facts: Table) -> tuple[Statement, ...]:
     """Return what has every session compile the functions of the table's triggers anew.
 
@@ -459,14 +360,6 @@ def recompiled(facts: Table) -> tuple[Statement, ...]:
         sql.SQL("ALTER FUNCTION {}() RESET geqo_seed").format(function.identifier)
         for function in facts.heritage.functions
     )
-
-
-def widened(facts: Table, column: str, type_name: str) -> tuple[Statement, ...]:
-    """Return what lets a sequence that feeds a column go on as far as its type does; PostgreSQL leaves it as it is."""
-    sequence = facts.heritage.attributes[column].sequence
-    if sequence is None or _INTEGERS.get(sequence.type, 0) >= _INTEGERS.get(type_name, 0):
-        return ()
-    return (sql.SQL("ALTER SEQUENCE {} AS {}").format(sequence.name.identifier, verbatim(type_name)),)
 
 
 def _heir(facts: Table, column: str) -> Heir:

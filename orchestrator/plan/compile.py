@@ -230,6 +230,7 @@ def unfit(plan: Plan, facts: Facts) -> tuple[EcmError, ...]:
         problem
         for table in facts.values()
         for problem in (
+            *_read_by_several(plan, facts, table),
             *_unsuitable(plan, table),
             *shapes.no_room(table, _on(plan, table)),
             *shapes.early_rules(table, _on(plan, table)),
@@ -237,6 +238,29 @@ def unfit(plan: Plan, facts: Facts) -> tuple[EcmError, ...]:
             *(error for change in _on(plan, table) for error in change.problems(table)),
         )
     )
+
+
+def _read_by_several(plan: Plan, facts: Facts, table: Table) -> Iterable[EcmError]:
+    """What reads columns of several changes would have to move with each of them."""
+    first = next(iter(facts), None) == table.name
+    moved = [
+        (reader, change, f"{each.name}.{move.old}")
+        for change, each in (_each(plan, facts) if first else ())
+        for move in change.moves(each)
+        for reader in {r.key: r for name in (move.old, move.left) for r in each.readers.get(name, ())}.values()
+        if not reader.is_ours
+    ]
+    names: dict[str, dict[Operation, str]] = {}
+    for reader, change, column in moved:
+        # One that moves several columns moves what reads them once.
+        names.setdefault(f"{reader.kind} {reader.name}", {}).setdefault(change, column)
+    for reader, columns in names.items():
+        if len(columns) > 1:
+            yield PreconditionError(
+                f"{reader} reads {' and '.join(columns.values())}, which this plan changes both",
+                details=["it is made to read another column once a plan"],
+                hint="change them in two plans, one after the other",
+            )
 
 
 def beware(plan: Plan, facts: Facts) -> tuple[str, ...]:

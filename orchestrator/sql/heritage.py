@@ -5,7 +5,8 @@ none of them by itself. `orchestrator.engine.heritage` reads them, in PostgreSQL
 would read over the successor; `orchestrator.operations.succession` hands them over.
 """
 
-from dataclasses import dataclass, field
+from collections.abc import Collection
+from dataclasses import dataclass, field, replace
 from typing import Literal
 
 from orchestrator.sql.identifiers import TableName, bounded
@@ -15,6 +16,16 @@ from orchestrator.sql.restating import Restated
 def former_name(table: TableName, column: str) -> str:
     """Return the name of the composite type in the journal's schema that keeps the type which a column had."""
     return bounded("was", table.qualified, column)
+
+
+def beside(name: str) -> str:
+    """Return the name of a successor, or of an object of one, until it takes over."""
+    return bounded(name, "ecm_new")
+
+
+def aside(name: str) -> str:
+    """Return the name of a column that was succeeded, or of what stays on it."""
+    return bounded(name, "ecm_old")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -50,6 +61,8 @@ class HeldIndex:
     unique: bool
     tail: str
     """Its definition from ` USING` on, over the successors."""
+    of: str = ""
+    """The first of the columns that have heirs, of those it is on: each is handed over once."""
     comment: str | None = None
     clustered: bool = False
     replica_identity: bool = False
@@ -71,6 +84,8 @@ class HeldConstraint:
     """Over the successors. Of a primary key or unique constraint, what follows USING INDEX."""
     whole: str = ""
     """Of a primary key or unique constraint: what comes before that, as of a constraint without an index so far."""
+    of: str = ""
+    """As of an index."""
     index: str | None = None
     """The index behind a primary key or unique constraint."""
     references: TableName | None = None
@@ -79,6 +94,8 @@ class HeldConstraint:
     comment: str | None = None
     parts: tuple[Part, ...] = ()
     """Of a foreign key of a partitioned table, that of each partition."""
+    owner: str | None = None
+    """Who may alter the table that has it, where the connected role may not."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -105,6 +122,8 @@ class HeldStatistics:
     name: TableName
     definition: str
     """The CREATE STATISTICS over the successors, from the kinds on."""
+    of: str = ""
+    """As of an index."""
     comment: str | None = None
 
 
@@ -151,6 +170,16 @@ class Heritage:
     """The PL/pgSQL functions of the table's triggers that are the connected role's to alter."""
     former: dict[str, str] = field(default_factory=dict[str, str])
     """By column whose type was changed at once: what it was before."""
+
+    def only(self, columns: Collection[str]) -> "Heritage":
+        """Return what hangs on some of the columns."""
+        return replace(
+            self,
+            heirs=tuple(heir for heir in self.heirs if heir.column in columns),
+            indexes=tuple(index for index in self.indexes if index.of in columns),
+            constraints=tuple(constraint for constraint in self.constraints if constraint.of in columns),
+            statistics=tuple(each for each in self.statistics if each.of in columns),
+        )
 
     def index(self, name: str) -> HeldIndex | None:
         """Return the index of that name, or None."""

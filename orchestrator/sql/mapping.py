@@ -479,6 +479,9 @@ class Conversion(Mapping):
     @override
     def unfilled(self) -> sql.Composed:
         """The new side is NULL, and would not be if it followed from the old one."""
+        if self.sees is Truth.OLD:
+            given = _all(sql.SQL("{} IS NOT DISTINCT FROM NULL").format(value.filling) for value in self.new)
+            return sql.SQL("{} AND NOT ({})").format(self._nothing_new, given)
         return sql.SQL("{} AND {}").format(self._nothing_new, self.mismatch)
 
     @property

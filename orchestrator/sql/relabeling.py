@@ -1,7 +1,8 @@
 """Expressions that give a value of one enum type for that of another, by a table of labels.
 
-In an order that does not depend on how the plan was kept: the journal's JSON has one of its own. They read nothing but the row and call nothing but PostgreSQL's own, so a trigger, a sweep, a proof and a check can
-all have them. Values go through text: between two enum types there is no other cast.
+They read nothing but the row and call nothing but PostgreSQL's own, so a trigger, a sweep, a proof and a check can
+all have them. Values go through text: between two enum types there is no other cast. Labels come in an order that
+does not depend on how the plan was kept: the journal's JSON has one of its own.
 """
 
 from collections.abc import Iterable, Mapping

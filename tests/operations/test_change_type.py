@@ -3,7 +3,7 @@
 import random
 
 import pytest
-from operations.conftest import Journeys
+from operations.conftest import Journeys, Roles
 from operations.harness import Db, ask, round_trip, rows, run, undone
 from psycopg import errors
 
@@ -120,6 +120,50 @@ def test_keys_and_those_that_point_to_them(journeys: Journeys, changes: tuple[st
     round_trip(journey, direct="".join(DIRECTLY[change] for change in sorted(changes)), holds=related)
 
 
+def test_two_columns_of_one_table(journeys: Journeys) -> None:
+    """What hangs on both is handed over once; a tree points to itself."""
+    start = """
+        CREATE TABLE events (id integer PRIMARY KEY, amount integer UNIQUE REFERENCES events, note text, UNIQUE (amount, id));
+        CREATE INDEX ON events (id, amount);
+        INSERT INTO events SELECT g, nullif(g - 1, 0) FROM generate_series(1, 40) g;
+    """
+
+    def tree(db: Db) -> None:
+        run(db, "INSERT INTO events (id, amount) VALUES (50, 40); DELETE FROM events WHERE id = 50")
+        with pytest.raises(errors.ForeignKeyViolation), undone(db):
+            run(db, "INSERT INTO events (id, amount) VALUES (51, 4000)")
+
+    direct = "ALTER TABLE events ALTER id TYPE bigint, ALTER amount TYPE bigint"
+    round_trip(journeys(start, WIDEN, {**WIDEN, "column": "id"}), direct=direct, holds=tree)
+
+
+def test_values_by_position(journeys: Journeys) -> None:
+    """Who names no columns gives values in their order, in which the old column stands where it stood."""
+    journey = journeys(EVENTS + "ALTER TABLE events ALTER amount SET DEFAULT 5", WIDEN)
+    for number, state in enumerate((State.EXPANDED, State.BACKFILLED, State.READS_MIGRATED), start=900):
+        journey.advance(state)
+        run(journey.db, f"INSERT INTO events VALUES ({number}, 7, 'x'); INSERT INTO events (id) VALUES ({number + 50})")
+        found = rows(journey.db, f"SELECT amount FROM events WHERE id IN ({number}, {number + 50}) ORDER BY id")
+        assert found == [(7,), (5,)]
+    assert journey.advance() is State.CONTRACTED
+
+
+def test_writers_without_rights_on_the_journal(journeys: Journeys, roles: Roles) -> None:
+    """The application's role writes in every state what its version of the column holds."""
+    journey, writer = journeys(CODES, NUMBER), roles()
+    run(journey.db, f"GRANT ALL ON events TO {writer}")
+    for number, state in enumerate((State.EXPANDED, State.BACKFILLED, State.READS_MIGRATED), start=900):
+        journey.advance(state)
+        run(journey.db, f"SET ROLE {writer}")
+        run(
+            journey.db,
+            f"INSERT INTO events (id, amount) VALUES ({number}, '12'); UPDATE events SET amount = '8' WHERE id = 8",
+        )
+        run(journey.db, "UPDATE events SET note = 'x' WHERE id = 9; RESET ROLE")
+        assert str(ask(journey.db, f"SELECT amount FROM events WHERE id = {number}")) == "12"
+    assert journey.advance() is State.CONTRACTED
+
+
 def test_identity(journeys: Journeys) -> None:
     """An identity column keeps its sequence's name, place and rights, on both ways."""
     start = """
@@ -148,6 +192,15 @@ def test_round_trip(journeys: Journeys, what: str) -> None:
         # PostgreSQL itself does not change the type while a trigger names the column.
         direct = f"DROP TRIGGER t ON events; {DIRECT}; CREATE{START[what].rpartition('CREATE')[2]}"
     round_trip(journey, direct=direct, holds=in_step, writes=["UPDATE events SET amount = amount + 1 WHERE id = 9"])
+
+
+def test_a_view_on_two_columns_that_change(journeys: Journeys) -> None:
+    """It can be moved once in a plan, and is named."""
+    view = "CREATE VIEW v AS SELECT id, amount FROM events"
+    journey = journeys(EVENTS + view, WIDEN, {**WIDEN, "column": "id"})
+    with pytest.raises(PreconditionError) as refused:
+        journey.advance()
+    assert refused.value.message.startswith("view v reads events.amount and events.id")
 
 
 def test_a_partitioned_table(journeys: Journeys) -> None:
@@ -343,6 +396,11 @@ REFUSED: dict[str, tuple[str, str]] = {
         "CREATE TRIGGER t AFTER UPDATE ON events FOR EACH ROW WHEN (OLD.note IS NULL) EXECUTE FUNCTION f()",
         "trigger t looks at it",
     ),
+    "a view that counts on its key": (
+        "ALTER TABLE events DROP CONSTRAINT events_pkey, ADD PRIMARY KEY (note);"
+        "CREATE VIEW v AS SELECT note, amount FROM events GROUP BY note",
+        "view public.v groups rows by events_pkey",
+    ),
     "no such type": ("", "does not exist"),
     "a key of a partitioned table that others point to": (
         "DROP TABLE events; CREATE TABLE events (note text PRIMARY KEY) PARTITION BY LIST (note);"
@@ -367,15 +425,18 @@ def test_refused_before_anything_is_touched(journeys: Journeys, what: str) -> No
 
 def test_steps(journeys: Journeys) -> None:
     """What is sent where readers move: names, and nothing that looks at a row."""
-    journey = journeys(EVENTS + "ALTER TABLE events ALTER amount SET NOT NULL; CREATE INDEX ON events (amount)", WIDEN)
+    more = "CREATE INDEX ON events (amount); ALTER TABLE events ADD UNIQUE (note, amount), ADD CHECK (amount > 0)"
+    journey = journeys(EVENTS + more, WIDEN)
     journey.advance(State.BACKFILLED)
     *_, switch = journey.steps(Phase.MIGRATE_READS)
     assert [statement.as_string(None) for statement in switch.statements][:-1] == [
-        'ALTER TABLE "public"."events" ALTER COLUMN "amount_ecm_new" SET NOT NULL',
-        'ALTER TABLE "public"."events" DROP CONSTRAINT "amount_ecm_new_not_null_ecm"',
+        'ALTER TABLE "public"."events" DROP CONSTRAINT "events_amount_check"',
         'ALTER INDEX "public"."events_amount_idx" RENAME TO "events_amount_idx_ecm_old"',
         'ALTER INDEX "public"."events_amount_idx_ecm_new" RENAME TO "events_amount_idx"',
-        'ALTER TABLE "public"."events" ALTER COLUMN "amount" DROP NOT NULL',
+        'ALTER INDEX "public"."events_note_amount_key" RENAME TO "events_note_amount_key_ecm_old"',
+        'ALTER TABLE "public"."events" RENAME CONSTRAINT "events_amount_check_ecm_new" TO "events_amount_check"',
+        'ALTER TABLE "public"."events" ADD CONSTRAINT "events_note_amount_key" UNIQUE'
+        ' USING INDEX "events_note_amount_key_ecm_new"',
         'ALTER TABLE "public"."events" RENAME COLUMN "amount" TO "amount_ecm_old"',
         'ALTER TABLE "public"."events" RENAME COLUMN "amount_ecm_new" TO "amount"',
     ]
