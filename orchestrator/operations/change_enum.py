@@ -360,26 +360,25 @@ class ChangeEnum(Operation):
         restated = self._restated(facts, back=pair.switched)
         if restated is None:
             return
-        said = facts.heritage.attributes.get(pair.column)
-        read = facts.readers.get(pair.column, ())
-        texts = [
-            *(
-                (f"the default of {facts.name}.{pair.column}", said.default or "")
-                for said in (said,)
-                if said is not None
-            ),
-            *((f"index {index.name}", index.tail) for index in facts.heritage.indexes),
-            *((f"constraint {each.name}", each.definition) for each in facts.heritage.constraints),
-            *((f"statistics {each.name}", each.definition) for each in facts.heritage.statistics),
-            *((f"{reader.kind} {reader.name}", reader.again or "") for reader in read),
-        ]
-        for what, text in texts:
+        for what, text in self._texts(facts, pair):
             for label in restated.gone(text):
                 yield PreconditionError(
                     f"{what} mentions the label {label!r}, which goes",
                     details=[f"whether {self.remove.get(label)!r} means the same there, only you can tell"],
                     hint="change it first so that it does without that label",
                 )
+
+    def _texts(self, facts: Table, pair: _Pair) -> tuple[tuple[str, str], ...]:
+        """Return what hangs on a column, each with its text as it reads over the second type."""
+        held, said = facts.heritage, facts.heritage.attributes.get(pair.column)
+        default = said.default if said is not None else None
+        return (
+            *(((f"the default of {facts.name}.{pair.column}", default),) if default is not None else ()),
+            *((f"index {index.name}", index.tail) for index in held.indexes),
+            *((f"constraint {each.name}", each.definition) for each in held.constraints),
+            *((f"statistics {each.name}", each.definition) for each in held.statistics),
+            *((f"{each.kind} {each.name}", each.again or "") for each in facts.readers.get(pair.column, ())),
+        )
 
     @override
     def warnings(self, facts: Table) -> tuple[str, ...]:
@@ -390,11 +389,20 @@ class ChangeEnum(Operation):
             for column in columns
             for each in facts.untracked.get(column, ())
         )
+        place = "is the last column" if len(columns) == 1 else "are the last columns"
         last = (
-            f"in {facts.name} {listed(columns)} {'is' if len(columns) == 1 else 'are'} last in the end: INSERT and COPY"
-            " without a list of columns give their values by position"
+            f"{listed(columns)} {place} of {facts.name} in the end: without a list of columns, INSERT and COPY"
+            " give their values by position"
         )
-        return (*bodies, last, *(self._asked(enum) if self._is_first(facts) else ()))
+        asked = self._asked(enum) if self._is_first(facts) else ()
+        return (*bodies, *self._as_text(facts), last, *asked)
+
+    def _as_text(self, facts: Table) -> Iterable[str]:
+        """What compares a label as text: to PostgreSQL that is a string like any other."""
+        for what, text in dict.fromkeys(said for pair in self._pairs(facts) for said in self._texts(facts, pair)):
+            for label in (*self.rename, *self.remove):
+                if sql.SQL("{}::text").format(sql.Literal(label)).as_string(None) in text:
+                    yield f"{what} has {label!r} as text, which stays as it is: change it in reads migrated"
 
     def _asked(self, enum: Enum) -> Iterable[str]:
         gone = [*self.rename, *self.remove]

@@ -10,6 +10,7 @@ from pydantic import ValidationError
 
 from orchestrator.errors import EcmError, PreconditionError, VerificationError
 from orchestrator.operations.change_enum import ChangeEnum
+from orchestrator.plan import compile as compiler
 from orchestrator.plan.lifecycle import Phase, State
 
 START = """
@@ -297,6 +298,31 @@ def test_a_function_that_takes_the_type(journeys: Journeys) -> None:
     run(journey.db, "DROP FUNCTION is_draft;" + function.format("status_ecm_new", "pending"))
     assert journey.advance() is State.CONTRACTED
     assert ask(journey.db, "SELECT count(*) FROM posts WHERE is_draft(s)") == 1
+
+
+def test_what_is_said_before(journeys: Journeys) -> None:
+    """What the application has to do, and what compares labels as text, which nobody can follow."""
+    start = """CREATE VIEW plain AS SELECT id FROM notes WHERE s::text = 'draft';
+        CREATE FUNCTION f() RETURNS trigger LANGUAGE plpgsql AS 'DECLARE was status; BEGIN RETURN NEW; END';"""
+    journey = journeys(START + start, ALL)
+    told = " ".join(compiler.beware(journey.plan, journey.facts()))
+    assert "view plain has 'draft' as text" in told
+    assert "function public.f: its text names status" in told
+    assert "reads and writes draft and gone until readers move, and pending and live from then on" in told
+    assert "archived can be written once readers have moved" in told
+
+
+def test_a_plan_that_comes_too_early(journeys: Journeys) -> None:
+    """While labels change, no other plan changes a column that has them, and none the type."""
+    journey = journeys(START, RENAME)
+    journey.advance(State.EXPANDED)
+    for change in ({**RENAME, "rename": {"live": "up"}}, {"kind": "drop_column", "table": "notes", "column": "s"}):
+        other = journeys("", change, plan="other")
+        other.db, other.url = journey.db, journey.url
+        with pytest.raises(EcmError):
+            other.advance()
+    journey.rollback()
+    assert other.advance() is State.EXPANDED
 
 
 def test_a_column_that_came_meanwhile(journeys: Journeys) -> None:
