@@ -15,7 +15,7 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 from orchestrator.errors import EcmError, PreconditionError
 from orchestrator.sql.facts import Dependent, Table
 from orchestrator.sql.heritage import Heir
-from orchestrator.sql.identifiers import NAME_BYTES, SYSTEM_COLUMNS, SYSTEM_SCHEMAS, TableName, bounded
+from orchestrator.sql.identifiers import NAME_BYTES, SYSTEM_COLUMNS, SYSTEM_SCHEMAS, TableName
 from orchestrator.sql.mapping import Mapping
 from orchestrator.sql.readers import Move
 from orchestrator.sql.script import Outright
@@ -375,15 +375,6 @@ def unusable(facts: Table, name: str) -> tuple[EcmError, ...]:
                 f"{where} is a generated column",
                 details=["nobody writes it, so there are no two sides to keep in step"],
                 hint="change it directly when no reader relies on it any more",
-            )
-        )
-    twin = next((twin for word in ("ecm_new", "ecm_old") if facts.column(twin := bounded(name, word))), None)
-    if twin is not None:
-        found.append(
-            PreconditionError(
-                f"{where} is being changed by another plan, which has put {twin} beside it",
-                details=["until that plan's contract the two exchange their names, and this one could follow neither"],
-                hint="ecm status",
             )
         )
     if not column.accepts_null:

@@ -34,6 +34,7 @@ from orchestrator.words import did_you_mean, kebab, listed
 
 _GOES_ALONG = frozenset({"index", "constraint", "statistics", "trigger"})
 """What hangs on a column and is handed over, or was refused before anything was touched."""
+_BY_POSITION = "INSERT and COPY without a list of columns give their values by position"
 _NOTHING = Ddl(statements=(), inverse=())
 
 
@@ -91,7 +92,7 @@ class ChangeEnum(Operation):
 
     def __hash__(self) -> int:
         """Return a hash of what it says; pydantic has none for dictionaries."""
-        return hash((self.kind, self.type, *self.rename.items(), None, *self.remove.items(), *self.add))
+        return hash((self.type, *sorted(self.rename.items()), None, *sorted(self.remove.items()), *self.add))
 
     @model_validator(mode="after")
     def _says_something_that_can_be(self) -> "ChangeEnum":
@@ -131,8 +132,8 @@ class ChangeEnum(Operation):
     @property
     @override
     def summary(self) -> str:
-        renamed = (f"{old} becomes {new}" for old, new in self.rename.items())
-        removed = (f"{old} goes, for {new}" for old, new in self.remove.items())
+        renamed = (f"{old} becomes {new}" for old, new in sorted(self.rename.items()))
+        removed = (f"{old} goes, for {new}" for old, new in sorted(self.remove.items()))
         return f"type {self.target}: " + listed([*renamed, *removed, *(f"{label} comes" for label in self.add)])
 
     @property
@@ -390,10 +391,7 @@ class ChangeEnum(Operation):
             for each in facts.untracked.get(column, ())
         )
         place = "is the last column" if len(columns) == 1 else "are the last columns"
-        last = (
-            f"{listed(columns)} {place} of {facts.name} in the end: without a list of columns, INSERT and COPY"
-            " give their values by position"
-        )
+        last = f"{listed(columns)} {place} of {facts.name} in the end: {_BY_POSITION}"
         asked = self._asked(enum) if self._is_first(facts) else ()
         return (*bodies, *self._as_text(facts), last, *asked)
 

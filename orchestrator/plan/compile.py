@@ -234,6 +234,7 @@ def unfit(plan: Plan, facts: Facts) -> tuple[EcmError, ...]:
             *_unsuitable(plan, table),
             *shapes.no_room(table, _on(plan, table)),
             *shapes.early_rules(table, _on(plan, table)),
+            *shapes.exchanged(table, _on(plan, table)),
             *_at_odds(plan, table),
             *(error for change in _on(plan, table) for error in change.problems(table)),
         )

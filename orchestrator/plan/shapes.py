@@ -7,6 +7,7 @@ from psycopg import sql
 from orchestrator.errors import EcmError, PreconditionError
 from orchestrator.operations import Operation
 from orchestrator.sql.facts import Table
+from orchestrator.sql.heritage import aside, beside
 from orchestrator.words import counted
 
 MOST_COLUMNS = 1600
@@ -25,6 +26,21 @@ def no_room(facts: Table, changes: Iterable[Operation]) -> Iterable[EcmError]:
             details=[f"{dropped} among them: PostgreSQL never uses their place again"],
             hint="make the table anew without dropped columns (CREATE TABLE … AS), or move columns to another one",
         )
+
+
+def exchanged(facts: Table, changes: Iterable[Operation]) -> Iterable[EcmError]:
+    """Yield the columns that another plan is about to give a successor in place, or has; it may name a type alone."""
+    touched = {name for change in changes for name in change.touched_in(facts)}
+    for name in sorted(touched):
+        for twin in (beside(name), aside(name)):
+            if facts.column(twin) is not None and twin not in touched:
+                yield PreconditionError(
+                    f"{facts.name}.{name} is being changed by another plan, which has put {twin} beside it",
+                    details=[
+                        "until that plan's contract the two exchange their names, and this one could follow neither"
+                    ],
+                    hint="ecm status",
+                )
 
 
 def early_rules(facts: Table, changes: Iterable[Operation]) -> Iterable[EcmError]:

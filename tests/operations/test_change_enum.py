@@ -3,7 +3,7 @@
 from typing import Any
 
 import pytest
-from operations.conftest import Journeys
+from operations.conftest import Journeys, Roles
 from operations.harness import ask, round_trip, rows, run
 from psycopg import errors
 from pydantic import ValidationError
@@ -298,6 +298,26 @@ def test_a_function_that_takes_the_type(journeys: Journeys) -> None:
     run(journey.db, "DROP FUNCTION is_draft;" + function.format("status_ecm_new", "pending"))
     assert journey.advance() is State.CONTRACTED
     assert ask(journey.db, "SELECT count(*) FROM posts WHERE is_draft(s)") == 1
+
+
+def test_a_role_that_is_no_superuser(journeys: Journeys, roles: Roles) -> None:
+    """The owner of the type and the tables needs nothing more; who does not own the type is told so."""
+    role = roles()
+    owned = f"""
+        ALTER TYPE status OWNER TO {role}; ALTER TABLE posts OWNER TO {role}; ALTER TABLE notes OWNER TO {role};
+        GRANT CREATE ON SCHEMA public TO {role}; GRANT CREATE ON DATABASE :db TO {role};
+        ALTER VIEW drafts OWNER TO {role}; ALTER VIEW both_tables OWNER TO {role}; ALTER VIEW on_both OWNER TO {role};
+        ALTER FUNCTION first_draft OWNER TO {role};
+    """
+    grant = "DO $$ BEGIN EXECUTE format('GRANT CREATE ON DATABASE %I TO {}', current_database()); END $$;".format(role)
+    owned = owned.replace(f"GRANT CREATE ON DATABASE :db TO {role};", grant)
+    direct = AGAIN + directly(RENAME, RENAMED) + VIEWS.replace("draft'", "pending'").replace("{draft", "{pending")
+    direct = f"SET ROLE {role};{direct}; RESET ROLE"
+    round_trip(journeys(START + VIEWS + owned, RENAME, role=role), direct=direct)
+    stranger = owned.replace(f"ALTER TYPE status OWNER TO {role};", "")
+    with pytest.raises(EcmError) as refused:
+        journeys(START + VIEWS + stranger, RENAME, role=role).advance()
+    assert "does not own type status" in " ".join([refused.value.message, *refused.value.details])
 
 
 def test_what_is_said_before(journeys: Journeys) -> None:
