@@ -40,6 +40,8 @@ BOOKSTORE = """
     INSERT INTO users (full_name) SELECT 'First' || g || ' Last' || g FROM generate_series(1, 500) g;
     CREATE TABLE addresses (id serial PRIMARY KEY, street text NOT NULL, number text);
     INSERT INTO addresses (street, number) SELECT 'Long Street', g FROM generate_series(1, 500) g;
+    CREATE TABLE orders (id serial PRIMARY KEY, amount integer NOT NULL DEFAULT 0);
+    INSERT INTO orders (amount) SELECT g FROM generate_series(1, 500) g;
 """
 ECM = Path(sys.executable).with_name("ecm")
 
