@@ -122,6 +122,7 @@ def with_readers(
         return replace(
             enum,
             moves=tuple((table.name, move) for table, move in columns),
+            switched=any(table.column(move.left) is not None for table, move in columns),
             readers=merged,
             aside=aside,
             unmovable=tuple(names[key] for key in several),

@@ -317,6 +317,19 @@ class ChangeEnum(Operation):
                     details=["only columns of tables get a successor, and what stands on these"],
                     hint="drop it first, and make it again after contract",
                 )
+        for reader in enum.readers:
+            parts = (
+                *((f"the default of column {each.name}", each.default or "") for each in reader.columns),
+                *((f"index {index.name}", index.tail) for index in reader.indexes),
+                *((f"trigger {trigger.name}", trigger.definition) for trigger in reader.triggers),
+            )
+            for what, text in parts:
+                if f"::{enum.spelling.plain}" in text:
+                    yield PreconditionError(
+                        f"{what} of {reader.kind} {reader.name} mentions a value of type {self.target}",
+                        details=["what reads a column is made again with what was said of it, to the letter"],
+                        hint="drop it first, and make it again after contract",
+                    )
         for name in enum.unmovable:
             yield PreconditionError(
                 f"{name} reads several columns of type {self.target}, and is, or serves, a materialized view",
@@ -579,7 +592,7 @@ class ChangeEnum(Operation):
     @override
     def switch(self, facts: Table) -> Ddl:
         enum = self._enum(facts)
-        come, required = moving.come(enum.readers, enum.aside), self._required(facts)
+        come, required = moving.come(enum.readers, enum.aside, switched=enum.switched), self._required(facts)
         return Ddl(
             statements=(
                 *succession.taken_over(facts, required),

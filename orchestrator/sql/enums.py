@@ -65,6 +65,8 @@ class Enum:
     """The tables with a column of it; what is done once for all of them is done with the first, or the last."""
     moves: tuple[tuple[TableName, Move], ...] = ()
     """The columns that change, in all tables: all get their names at once, for keys point from one to another."""
+    switched: bool = False
+    """Whether readers have moved to the second type."""
     users: tuple[User, ...] = ()
     naming: tuple[str, ...] = ()
     """Functions whose text names the type, which PostgreSQL does not track."""

@@ -148,9 +148,9 @@ def _orphans(facts: Table, move: Move, readers: tuple[Reader, ...]) -> tuple[Rea
     return tuple(reader for reader in aside if reader.name not in awaited)
 
 
-def _returned(reader: Reader, readers: tuple[Reader, ...]) -> tuple[Statement, ...]:
+def _returned(reader: Reader, readers: tuple[Reader, ...], *, switched: bool = False) -> tuple[Statement, ...]:
     """What brings a reader back: it stands aside, or came after the switch and stands on what goes back."""
-    switched = any(each.aside for each in readers)
+    switched = switched or any(each.aside for each in readers)
     if reader.aside or not switched:
         return remaking.put_back(reader)
     if reader.carried and any(each.aside and each.name == reader.on for each in readers):
@@ -194,12 +194,13 @@ def leave(readers: tuple[Reader, ...]) -> Ddl:
     )
 
 
-def come(readers: tuple[Reader, ...], kept: tuple[Reader, ...]) -> Ddl:
+def come(readers: tuple[Reader, ...], kept: tuple[Reader, ...], *, switched: bool) -> Ddl:
     """Return what makes readers again once all of their columns have moved, and puts the old ones back.
 
     Args:
         readers: as for `leave`.
         kept: ecm's own, that stand aside.
+        switched: whether they have moved already, so that one for which none stands aside came since.
     """
     awaited = {remaking.aside(reader) for reader in readers}
     orphans = [reader for reader in kept if not reader.carried and reader.name not in awaited]
@@ -214,7 +215,7 @@ def come(readers: tuple[Reader, ...], kept: tuple[Reader, ...]) -> Ddl:
             )
         ),
         inverse=(
-            *(statement for reader in readers for statement in _returned(reader, readers)),
+            *(statement for reader in readers for statement in _returned(reader, readers, switched=switched)),
             *(statement for reader in reversed(orphans) for statement in remaking.drop(reader)),
         ),
     )

@@ -38,7 +38,7 @@ def of_array(column: str, labels: Mapping[str, str], type_name: str, *, unknown:
     """
     texts = sql.SQL("{}::pg_catalog.text[]").format(sql.Identifier(column))
     value: sql.Composable = texts
-    for old, new in _one_by_one(labels):
+    for old, new in one_by_one(labels):
         value = sql.SQL("pg_catalog.array_replace({}, {}, {})").format(value, _literal(old), _literal(new))
     if unheld := tuple(unknown):
         elements = sql.SQL(", ").join(map(sql.Literal, unheld))
@@ -52,7 +52,7 @@ def _literal(label: str) -> sql.Composed:
     return sql.SQL("{}{}").format(sql.Literal(label), _TEXT)
 
 
-def _one_by_one(labels: Mapping[str, str]) -> Iterable[tuple[str, str]]:
+def one_by_one(labels: Mapping[str, str]) -> Iterable[tuple[str, str]]:
     """Return replacements that can be done one after the other: what one has put there, no later one finds."""
     if not labels.keys() & set(labels.values()):
         return sorted(labels.items())

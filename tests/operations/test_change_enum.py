@@ -1,10 +1,12 @@
 """An enum type gets other labels: both sides in every state, in every table that has a column of it."""
 
+from functools import partial
 from typing import Any
 
 import pytest
 from operations.conftest import Journeys, Roles
-from operations.harness import ask, round_trip, rows, run
+from operations.harness import Db, ask, round_trip, rows, run
+from operations.writers import Writers
 from psycopg import errors
 from pydantic import ValidationError
 
@@ -117,6 +119,19 @@ def test_a_materialized_view(journeys: Journeys) -> None:
     round_trip(journeys(START + view, RENAME), direct=direct)
 
 
+def test_a_view_that_came_after_the_switch(journeys: Journeys) -> None:
+    """On the way back it reads the old labels, and once readers move again the new ones."""
+    journey = journeys(START, ALL)
+    journey.advance(State.READS_MIGRATED)
+    run(journey.db, "CREATE VIEW late AS SELECT id FROM posts WHERE s IN ('pending') AND tags[1] = 'pending'")
+    for label in ("draft", "pending"):
+        _ = journey.rollback() if label == "draft" else journey.advance()
+        assert rows(journey.db, "SELECT id FROM late") == [(1,)]
+        assert f"'{label}'::status" in ask(journey.db, "SELECT pg_get_viewdef('late'::regclass)")
+    assert journey.advance() is State.CONTRACTED
+    assert rows(journey.db, "SELECT id FROM late") == [(1,)]
+
+
 SHOP = """
     CREATE SCHEMA "My shop"; CREATE ROLE {owner}; GRANT CREATE, USAGE ON SCHEMA "My shop" TO {owner};
     CREATE TYPE "My shop"."Order Status" AS ENUM ('Not paid', 'it''s paid', 'lost "it"');
@@ -199,6 +214,27 @@ def test_writers_of_both_versions(journeys: Journeys) -> None:
     ]
 
 
+def test_writers_while_labels_change(journeys: Journeys) -> None:
+    """Who writes what both types have, or what a default gives, notices nothing, in whatever order it uses the tables."""
+    journey = journeys(START + VIEWS, RENAME)
+    tables = ("posts", "notes")
+
+    def work(order: int, db: Db) -> None:
+        db.prepare_threshold = None  # a prepared statement is told once that its plan has changed
+        for table in tables[::order]:
+            run(db, f"INSERT INTO {table} DEFAULT VALUES; UPDATE {table} SET s = 'live' WHERE id = 1")
+            run(db, f"UPDATE {table} SET s = s WHERE id = 3")
+        _ = rows(db, "SELECT * FROM on_both")
+
+    with Writers(journey.url, [partial(work, 1), partial(work, -1)]) as writers:
+        for state in (State.READS_MIGRATED, State.PLANNED, State.READS_MIGRATED, State.CONTRACTED):
+            _ = journey.rollback(state) if state is State.PLANNED else journey.advance(state)
+    assert {type(failure) for failure in writers.failures} <= {errors.DeadlockDetected}, writers.failures[:3]
+    assert writers.written > 5
+    found = rows(journey.db, "SELECT DISTINCT s::text FROM posts WHERE id > 4 UNION SELECT DISTINCT s::text FROM notes")
+    assert {value for (value,) in found if value is not None} <= {"pending", "live", "gone"}
+
+
 @pytest.mark.parametrize("column", ["s", "tags"])
 def test_a_value_that_the_old_type_cannot_hold(journeys: Journeys, column: str) -> None:
     """An added label can be written once readers have moved; a rollback that would lose it is refused, and names it."""
@@ -261,6 +297,11 @@ REFUSED: dict[str, tuple[str, dict[str, Any], str]] = {
         "CREATE VIEW v AS SELECT FROM notes WHERE s = ANY ('{gone,live}')",
         {"remove": {"gone": "live"}},
         "view v mentions the label 'gone'",
+    ),
+    "a default of a view": (
+        "CREATE VIEW v AS SELECT id, s FROM notes; ALTER VIEW v ALTER s SET DEFAULT 'draft'",
+        {},
+        "the default of column s of view v",
     ),
     "a function that takes it": ("", {}, "function public.f cannot follow"),
 }
