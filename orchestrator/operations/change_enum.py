@@ -284,8 +284,11 @@ class ChangeEnum(Operation):
     @override
     def problems(self, facts: Table) -> tuple[EcmError, ...]:
         enum = self._enum(facts)
-        own = (*self._wrong_labels(enum), *self._unsuitable(enum)) if self._is_first(facts) else ()
-        return (*own, *(error for pair in self._pairs(facts) for error in self._unfit(facts, pair)))
+        own = (self._wrong_labels, self._unsuitable, self._immovable) if self._is_first(facts) else ()
+        return (
+            *(error for asked in own for error in asked(enum)),
+            *(error for pair in self._pairs(facts) for error in self._unfit(facts, pair)),
+        )
 
     def _unsuitable(self, enum: Enum) -> Iterable[EcmError]:
         if not enum.may_alter:
@@ -309,6 +312,8 @@ class ChangeEnum(Operation):
                 f"there is a type {self._successor} already, and the second type needs that name until contract",
                 hint="give it another name first: ALTER TYPE … RENAME TO …",
             )
+
+    def _immovable(self, enum: Enum) -> Iterable[EcmError]:
         reading = {f"{reader.name.schema}.{reader.name.name}" for reader in enum.readers if reader.kind == "function"}
         for user in enum.users:
             if not user.by_signature or user.name in reading:

@@ -1,5 +1,6 @@
 """An enum type gets other labels: both sides in every state, in every table that has a column of it."""
 
+import time
 from functools import partial
 from typing import Any
 
@@ -222,14 +223,14 @@ def test_writers_while_labels_change(journeys: Journeys) -> None:
     def work(order: int, db: Db) -> None:
         db.prepare_threshold = None  # a prepared statement is told once that its plan has changed
         for table in tables[::order]:
-            run(db, f"INSERT INTO {table} DEFAULT VALUES; UPDATE {table} SET s = 'live' WHERE id = 1")
-            run(db, f"UPDATE {table} SET s = s WHERE id = 3")
-        _ = rows(db, "SELECT * FROM on_both")
+            run(db, f"INSERT INTO {table} DEFAULT VALUES; UPDATE {table} SET s = 'live' WHERE id = {2 + order}")
+        _ = rows(db, "SELECT id FROM drafts LIMIT 1")
+        time.sleep(0.02)
 
     with Writers(journey.url, [partial(work, 1), partial(work, -1)]) as writers:
         for state in (State.READS_MIGRATED, State.PLANNED, State.READS_MIGRATED, State.CONTRACTED):
             _ = journey.rollback(state) if state is State.PLANNED else journey.advance(state)
-    assert {type(failure) for failure in writers.failures} <= {errors.DeadlockDetected}, writers.failures[:3]
+    assert not writers.failures
     assert writers.written > 5
     found = rows(journey.db, "SELECT DISTINCT s::text FROM posts WHERE id > 4 UNION SELECT DISTINCT s::text FROM notes")
     assert {value for (value,) in found if value is not None} <= {"pending", "live", "gone"}
@@ -350,7 +351,7 @@ def test_a_role_that_is_no_superuser(journeys: Journeys, roles: Roles) -> None:
         ALTER VIEW drafts OWNER TO {role}; ALTER VIEW both_tables OWNER TO {role}; ALTER VIEW on_both OWNER TO {role};
         ALTER FUNCTION first_draft OWNER TO {role};
     """
-    grant = "DO $$ BEGIN EXECUTE format('GRANT CREATE ON DATABASE %I TO {}', current_database()); END $$;".format(role)
+    grant = f"DO $$ BEGIN EXECUTE format('GRANT CREATE ON DATABASE %I TO {role}', current_database()); END $$;"
     owned = owned.replace(f"GRANT CREATE ON DATABASE :db TO {role};", grant)
     direct = AGAIN + directly(RENAME, RENAMED) + VIEWS.replace("draft'", "pending'").replace("{draft", "{pending")
     direct = f"SET ROLE {role};{direct}; RESET ROLE"
