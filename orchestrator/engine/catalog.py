@@ -12,7 +12,7 @@ from typing import Any
 from psycopg import errors, sql
 from psycopg.rows import dict_row
 
-from orchestrator.engine import heritage, readers, viewing
+from orchestrator.engine import enums, heritage, readers, viewing
 from orchestrator.engine.connection import Connection
 from orchestrator.errors import PreconditionError, PrivilegeError
 from orchestrator.operations import Operation
@@ -33,33 +33,44 @@ def read_tables(connection: Connection, changes: Iterable[Operation], *, texts: 
         PreconditionError: one of them does not exist.
     """
     wanted: dict[TableName, list[Operation]] = {}
+    used: dict[TableName, dict[TableName, tuple[str, ...]]] = {}
     for change in changes:
         changed = change.type_changed()
-        using = users(connection, changed) if changed is not None else ()
-        for table in (*change.tables(), *using):
+        if changed is not None:
+            used[changed] = users(connection, changed)
+        for table in (*change.tables(), *(used[changed] if changed is not None else ())):
             wanted.setdefault(table, []).append(change)
+    types = {name: enums.read(connection, name, tuple(tables)) for name, tables in used.items()}
     facts = {
         table: read_table(
             connection,
             table,
-            columns={name for change in own for name in change.touched(table)},
+            columns={
+                *(name for change in own for name in change.touched(table)),
+                *(name for tables in used.values() for name in tables.get(table, ())),
+            },
             renames=[pair for change in own if change.target == table for pair in change.renames()],
             relations=[name for change in own for name in change.relations()],
         )
         for table, own in wanted.items()
     }
+    for name, tables in used.items():
+        facts |= {table: replace(facts[table], enums={**facts[table].enums, name: types[name]}) for table in tables}
     heirs = {name: tuple(heir for change in wanted[name] for heir in change.heirs(facts[name])) for name in facts}
     names = heritage.successors(heirs)
     facts = {
         name: replace(table, heritage=heritage.read(connection, table, heirs[name], names)) if heirs[name] else table
         for name, table in facts.items()
     }
-    return {
-        table: readers.with_readers(
-            connection, found, [move for change in wanted[table] for move in change.moves(found)], texts=texts
-        )
-        for table, found in facts.items()
+    moves = {
+        table: [move for change in wanted[table] for move in change.moves(found)] for table, found in facts.items()
     }
+    facts = {
+        table: readers.with_readers(connection, found, moves[table], texts=texts) for table, found in facts.items()
+    }
+    for name, tables in used.items():
+        facts |= enums.with_readers(name, {table: facts[table] for table in tables}, moves)
+    return facts
 
 
 def read_table(
@@ -123,18 +134,20 @@ def read_table(
     )
 
 
-def users(connection: Connection, type_name: TableName) -> tuple[TableName, ...]:
-    """Return the tables with a column of a type, or of an array of it; partitions are part of theirs."""
+def users(connection: Connection, type_name: TableName) -> dict[TableName, tuple[str, ...]]:
+    """Return the tables with columns of a type, or of an array of it, and these; partitions are part of theirs."""
     rows = _rows(
         connection,
-        "SELECT DISTINCT n.nspname AS schema, c.relname AS name FROM pg_catalog.pg_type t"
+        "SELECT n.nspname AS schema, c.relname AS name, array_agg(a.attname::text ORDER BY a.attnum) AS columns"
+        " FROM pg_catalog.pg_type t"
         " JOIN pg_catalog.pg_namespace s ON s.oid = t.typnamespace"
         " JOIN pg_catalog.pg_attribute a ON a.atttypid IN (t.oid, t.typarray) AND a.attnum > 0 AND NOT a.attisdropped"
         " JOIN pg_catalog.pg_class c ON c.oid = a.attrelid JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace"
-        " WHERE s.nspname = %s AND t.typname = %s AND c.relkind IN ('r', 'p') AND NOT c.relispartition ORDER BY 1, 2",
+        " WHERE s.nspname = %s AND t.typname = %s AND c.relkind IN ('r', 'p') AND NOT c.relispartition"
+        " AND c.relpersistence <> 't' GROUP BY 1, 2 ORDER BY 1, 2",
         [type_name.schema, type_name.name],
     )
-    return tuple(TableName(row["schema"], row["name"]) for row in rows)
+    return {TableName(row["schema"], row["name"]): tuple(row["columns"]) for row in rows}
 
 
 def heaps(connection: Connection, table: TableName) -> tuple[TableName, ...]:

@@ -11,6 +11,7 @@ import psycopg
 from psycopg import errors, sql
 from psycopg.rows import dict_row
 
+from orchestrator.engine import enums
 from orchestrator.engine import heritage_queries as queries
 from orchestrator.engine.connection import Connection
 from orchestrator.sql.facts import Table
@@ -62,6 +63,7 @@ def read(connection: Connection, table: Table, heirs: tuple[Heir, ...], names: N
     tails = texts.indexes([row["tail"] for row in indexes])
     conditions = texts.checks([row["definition"] for row in checks])
     kinds = texts.statistics([row["definition"] for row in statistics])
+    defaults = _defaults(connection, table, heirs)
     return Heritage(
         heirs=heirs,
         indexes=tuple(_index(row, tail, heirs) for row, tail in zip(indexes, tails, strict=True)),
@@ -80,7 +82,7 @@ def read(connection: Connection, table: Table, heirs: tuple[Heir, ...], names: N
             for row, definition in zip(statistics, kinds, strict=True)
         ),
         attributes={
-            row.pop("name"): _attributes(connection, row)
+            row["name"]: _attributes(connection, row, defaults)
             for row in _rows(connection, queries.attributes(connection.info.server_version), values)
         },
         trials={heir.column: _trial(connection, table, heir) for heir in heirs if heir.type is not None},
@@ -134,10 +136,29 @@ def _key(table: Table, row: dict[str, Any], own: Mapping[str, str], heirs: tuple
     return HeldConstraint(table=table.name, of=_of(row, heirs), whole=(head + more).as_string(None), **row)
 
 
-def _attributes(connection: Connection, row: dict[str, Any]) -> Attributes:
+def _defaults(connection: Connection, table: Table, heirs: tuple[Heir, ...]) -> dict[str, str]:
+    """Return, by column, the defaults that read otherwise over the successor."""
+    found: dict[str, str] = {}
+    for heir in heirs:
+        if heir.restated is None:
+            continue
+        rows: list[dict[str, Any]] = []
+        try:
+            with connection.transaction():
+                enums.restate(connection, heir.restated)
+                rows = _rows(connection, queries.DEFAULT, {"oid": table.oid, "column": heir.column})
+                raise _UndoError  # noqa: TRY301 - it ends the transaction around it
+        except _UndoError:
+            for row in rows:
+                found[heir.column] = row["default"]
+    return found
+
+
+def _attributes(connection: Connection, row: dict[str, Any], defaults: Mapping[str, str]) -> Attributes:
     sequence = row.pop("sequence")
     row["options"] = tuple(tuple(option.split("=", 1)) for option in row["options"])
     row["used"] = tuple(row["used"])
+    row["default"] = defaults.get(row.pop("name"))
     return Attributes(**row, sequence=_sequence(connection, sequence) if sequence is not None else None)
 
 
@@ -253,6 +274,8 @@ class _Texts:
                 for number, text in enumerate(texts):
                     self._connection.execute(make(copy, number, text))
                 self._connection.execute("SET LOCAL search_path TO ''")
+                for restated in {heir.restated for heir in self._heirs if heir.restated is not None}:
+                    enums.restate(self._connection, restated)
                 for heir in self._heirs:
                     self._alter("RENAME COLUMN {} TO {}", heir.column, heir.successor)
                 printed = {row["name"]: row["text"] for row in _rows(self._connection, query, {})}

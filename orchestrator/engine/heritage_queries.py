@@ -152,6 +152,12 @@ CROSS JOIN LATERAL (SELECT pg_catalog.pg_get_statisticsobjdef(s.oid) AS text) d
 WHERE s.stxrelid = 'pg_temp.ecm_copy'::regclass
 """  # noqa: S608 - constants in a constant
 
+DEFAULT = """
+SELECT pg_catalog.pg_get_expr(d.adbin, d.adrelid) AS default FROM pg_catalog.pg_attrdef d
+JOIN pg_catalog.pg_attribute a ON a.attrelid = d.adrelid AND a.attnum = d.adnum
+WHERE d.adrelid = %(oid)s AND a.attname = %(column)s
+"""
+
 FILES = """
 SELECT c.relname AS name, c.relfilenode AS file FROM pg_catalog.pg_class c WHERE c.oid = 'pg_temp.ecm_copy'::regclass
 UNION ALL SELECT x.relname, x.relfilenode FROM pg_catalog.pg_index i JOIN pg_catalog.pg_class x ON x.oid = i.indexrelid

@@ -16,13 +16,14 @@ from typing import Any
 from psycopg import sql
 from psycopg.rows import dict_row
 
-from orchestrator.engine import locks, reader_queries
+from orchestrator.engine import enums, locks, reader_queries
 from orchestrator.engine.connection import Connection
 from orchestrator.sql import remaking
 from orchestrator.sql.facts import Dependent, Table
 from orchestrator.sql.identifiers import JOURNAL_SCHEMA, TableName, verbatim
 from orchestrator.sql.moving import SECOND_LOCK
 from orchestrator.sql.readers import Move, Privilege, Reader, ReaderColumn, ReaderIndex, ReaderTrigger
+from orchestrator.sql.restating import Restated
 from orchestrator.sql.steps import LockMode
 
 Node = tuple[str, int]
@@ -68,6 +69,9 @@ def with_readers(connection: Connection, table: Table, moves: Iterable[Move], *,
             unmovable[move.old] = (*old.unmovable, *_merging(old.readers.values(), move))
         if old is not None and texts and table.column(move.new) is not None:
             readers[move.old] = _moved(connection, table, move, old)
+        if old is not None and move.restated is not None:
+            texts_again = _restated(connection, move.restated, old)
+            readers[move.old] = tuple(replace(each, again=texts_again.get(each.key)) for each in readers[move.old])
         table = replace(table, readers={**table.readers, **readers}, unmovable={**table.unmovable, **unmovable})
     return table
 
@@ -252,6 +256,18 @@ def _moved(connection: Connection, table: Table, move: Move, found: _Found) -> t
         )
 
 
+def _restated(connection: Connection, restated: Restated, found: _Found) -> dict[str, str]:
+    """Return the texts of readers, by key, as they are over values of the type that takes a column's type's place."""
+    texts: dict[Node, str] = {}
+    try:
+        with connection.transaction():
+            enums.restate(connection, restated)
+            texts = _texts(connection, {node for node, reader in found.readers.items() if not reader.is_ours})
+            raise _UndoError  # noqa: TRY301 - it ends the transaction around it
+    except _UndoError:
+        return {found.readers[node].key: text for node, text in texts.items()}
+
+
 def _marked(connection: Connection, table: Table, move: Move, readers: dict[Node, Reader]) -> dict[Node, str]:
     """Return the texts with the marker in place of the column; leaves everything renamed, to be rolled back."""
     budget = min(_LOCK_BUDGET, locks.deadlock_timeout(connection) * 0.7)
@@ -259,6 +275,8 @@ def _marked(connection: Connection, table: Table, move: Move, readers: dict[Node
     connection.execute(SECOND_LOCK)
     pair = (sql.Identifier(move.old), sql.Identifier(MARKER))
     connection.execute(sql.SQL("ALTER TABLE {} RENAME COLUMN {} TO {}").format(table.name.identifier, *pair))
+    if move.restated is not None:
+        enums.restate(connection, move.restated)
     texts = _texts(connection, {node for node, reader in readers.items() if not reader.early})
     early = {node: reader for node, reader in readers.items() if reader.early}
     # What is built beside stands on what is built beside: so it is there, for as long as PostgreSQL prints it.

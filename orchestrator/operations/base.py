@@ -212,6 +212,10 @@ class Operation(BaseModel, ABC):
         """The columns of one of its tables that it changes or makes."""
         return frozenset(column for name, column in self.claims() if name == str(table) and column != WHOLE)
 
+    def touched_in(self, facts: Table) -> frozenset[str]:
+        """The columns of one of its tables that it changes or makes, also where only the catalog says which."""
+        return self.touched(facts.name)
+
     def relations(self) -> tuple[TableName, ...]:
         """Names of tables or views that it needs besides those of its tables, or instead of them."""
         return ()

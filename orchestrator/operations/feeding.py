@@ -30,7 +30,8 @@ def fed(facts: Table, heir: Heir, *, returning: bool) -> Iterable[Statement]:
         return
     drawn = is_drawn(column)
     if drawn or not returning:
-        yield sql.SQL("ALTER TABLE {} ALTER COLUMN {} SET DEFAULT {}").format(table, new, verbatim(column.default))
+        default = column.default if said.default is None else said.default
+        yield sql.SQL("ALTER TABLE {} ALTER COLUMN {} SET DEFAULT {}").format(table, new, verbatim(default))
     if drawn or returning:
         yield sql.SQL("ALTER TABLE {} ALTER COLUMN {} DROP DEFAULT").format(table, old)
     if said.sequence is not None:

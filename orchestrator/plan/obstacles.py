@@ -68,6 +68,7 @@ def unfit(plan: Plan, facts: Facts) -> tuple[EcmError, ...]:
             *_unsuitable(plan, table),
             *shapes.no_room(table, scope.on(plan, table)),
             *shapes.early_rules(table, scope.on(plan, table)),
+            *shapes.exchanged(table, scope.on(plan, table)),
             *_at_odds(plan, table),
             *(error for change in scope.on(plan, table) for error in change.problems(table)),
         )
@@ -78,19 +79,20 @@ def _read_by_several(plan: Plan, facts: Facts, table: Table) -> Iterable[EcmErro
     """What reads columns of several changes would have to move with each of them."""
     first = next(iter(facts), None) == table.name
     moved = [
-        (reader, f"{each.name}.{move.old}")
+        (reader, change, f"{each.name}.{move.old}")
         for change, each in (scope.each(plan, facts) if first else ())
         for move in change.moves(each)
         for reader in {r.key: r for name in (move.old, move.left) for r in each.readers.get(name, ())}.values()
         if not reader.is_ours
     ]
-    names: dict[str, list[str]] = {}
-    for reader, column in moved:
-        names.setdefault(f"{reader.kind} {reader.name}", []).append(column)
+    names: dict[str, dict[Operation, str]] = {}
+    for reader, change, column in moved:
+        # One that moves several columns moves what reads them once.
+        names.setdefault(f"{reader.kind} {reader.name}", {}).setdefault(change, column)
     for reader, columns in names.items():
         if len(columns) > 1:
             yield PreconditionError(
-                f"{reader} reads {' and '.join(columns)}, which this plan changes both",
+                f"{reader} reads {' and '.join(columns.values())}, which this plan changes both",
                 details=["it is made to read another column once a plan"],
                 hint="change them in two plans, one after the other",
             )
@@ -125,7 +127,7 @@ def hanging(plan: Plan, facts: Table) -> tuple[tuple[str, tuple[Dependent, ...]]
     left = {(each.kind, each.name) for each in _left_to_the_person(plan, facts)}
     found: dict[str, dict[tuple[str, str], Dependent]] = {}
     for change in scope.on(plan, facts):
-        for column in sorted(change.touched(facts.name) - set(change.made())):
+        for column in sorted(change.touched_in(facts) - set(change.made())):
             for each in facts.tracked.get(column, ()):
                 if (each.kind, each.name) not in left:
                     found.setdefault(change.fate, {})[each.kind, each.name] = each
@@ -161,7 +163,7 @@ def _in_the_way(plan: Plan, change: Operation, dependent: Dependent) -> EcmError
 
 def _unsuitable(plan: Plan, facts: Table) -> Iterable[EcmError]:
     """What ecm does not change, and why. What has to do with columns, or rows, does not matter where none change."""
-    columns = any(change.touched(facts.name) or change.synced() for change in scope.on(plan, facts))
+    columns = any(change.touched_in(facts) or change.synced() for change in scope.on(plan, facts))
     reasons = {
         "a view": facts.kind == "v",
         "a materialized view": facts.kind == "m",
@@ -203,7 +205,7 @@ def _at_odds(plan: Plan, facts: Table) -> Iterable[EcmError]:
 
 
 def _privileges(plan: Plan, facts: Table) -> Iterable[EcmError]:
-    filled = any(change.synced() for change in scope.on(plan, facts))
+    filled = any(change.synced() or change.type_changed() for change in scope.on(plan, facts))
     role = sql.Identifier(facts.role).as_string(None)
     if not facts.may_alter:
         owner = sql.Identifier(facts.owner).as_string(None)

@@ -7,6 +7,7 @@ from psycopg import sql
 from orchestrator.errors import EcmError, PreconditionError
 from orchestrator.operations import Operation
 from orchestrator.sql.facts import Table
+from orchestrator.sql.heritage import aside, beside
 from orchestrator.words import counted
 
 MOST_COLUMNS = 1600
@@ -27,13 +28,28 @@ def no_room(facts: Table, changes: Iterable[Operation]) -> Iterable[EcmError]:
         )
 
 
+def exchanged(facts: Table, changes: Iterable[Operation]) -> Iterable[EcmError]:
+    """Yield the columns that another plan is about to give a successor in place, or has; it may name a type alone."""
+    touched = {name for change in changes for name in change.touched_in(facts)}
+    for name in sorted(touched):
+        for twin in (beside(name), aside(name)):
+            if facts.column(twin) is not None and twin not in touched:
+                yield PreconditionError(
+                    f"{facts.name}.{name} is being changed by another plan, which has put {twin} beside it",
+                    details=[
+                        "until that plan's contract the two exchange their names, and this one could follow neither"
+                    ],
+                    hint="ecm status",
+                )
+
+
 def early_rules(facts: Table, changes: Iterable[Operation]) -> Iterable[EcmError]:
     """Yield the rules that act on what a statement says, before any trigger has made one side of the other.
 
     "The Rule System", manual 41: a rule rewrites the query, and its NEW are the statement's own expressions. Only an
     ON INSERT DO ALSO that does not look at a column of the change goes on as it did.
     """
-    touched = {name for change in changes for name in change.touched(facts.name)}
+    touched = {name for change in changes for name in change.touched_in(facts)}
     for rule in facts.rules:
         if rule.event == "INSERT" and not rule.instead and not touched.intersection(rule.columns):
             continue

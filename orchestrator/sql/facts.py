@@ -8,6 +8,7 @@ empty search_path.
 from dataclasses import dataclass, field
 from typing import Literal, Self
 
+from orchestrator.sql.enums import Enum
 from orchestrator.sql.heritage import Heritage
 from orchestrator.sql.identifiers import TableName
 from orchestrator.sql.readers import Reader
@@ -259,6 +260,8 @@ class Table:
     behind: TableName | None = None
     """The name it was given while a view of ecm's, the facade, has its own; all facts are of the table itself."""
     views: ViewFacts = ViewFacts()
+    enums: dict[TableName, Enum] = field(default_factory=dict[TableName, Enum])
+    """The types that a plan changes and this table has columns of."""
 
     def column(self, name: str) -> Column | None:
         """Return the column of that name, or None."""

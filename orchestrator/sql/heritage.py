@@ -10,6 +10,7 @@ from dataclasses import dataclass, field, replace
 from typing import Literal
 
 from orchestrator.sql.identifiers import TableName, bounded
+from orchestrator.sql.restating import Restated
 
 
 def former_name(table: TableName, column: str) -> str:
@@ -35,11 +36,13 @@ class Heir:
         column: under the name it has now.
         successor: under the name it has now, or will have; the column that readers are to find in the end.
         type: what the column becomes, as the plan says; None where nothing is to be tried.
+        restated: how constants read over the successor, where those of the column's type do not.
     """
 
     column: str
     successor: str
     type: str | None = None
+    restated: Restated | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -136,6 +139,8 @@ class Attributes:
     not_null: str | None = None
     """The name of its NOT NULL, which has one since PostgreSQL 18."""
     sequence: HeldSequence | None = None
+    default: str | None = None
+    """Its default as the successor would have it, where that reads otherwise."""
     used: tuple[str, ...] = ()
     """Who uses the column in a way that keeps PostgreSQL from changing its type, a line each."""
 

@@ -148,14 +148,14 @@ def _orphans(facts: Table, move: Move, readers: tuple[Reader, ...]) -> tuple[Rea
     return tuple(reader for reader in aside if reader.name not in awaited)
 
 
-def _returned(reader: Reader, readers: tuple[Reader, ...]) -> tuple[Statement, ...]:
+def _returned(reader: Reader, readers: tuple[Reader, ...], *, switched: bool = False) -> tuple[Statement, ...]:
     """What brings a reader back: it stands aside, or came after the switch and stands on what goes back."""
-    switched = any(each.aside for each in readers)
+    switched = switched or any(each.aside for each in readers)
     if reader.aside or not switched:
         return remaking.put_back(reader)
     if reader.carried and any(each.aside and each.name == reader.on for each in readers):
         return ()  # its view brings its own
-    return _made(reader, reader.definition)
+    return _made(reader, _text(reader.again, reader))
 
 
 def _again(reader: Reader, move: Move) -> tuple[Statement, ...]:
@@ -165,7 +165,7 @@ def _again(reader: Reader, move: Move) -> tuple[Statement, ...]:
     """
     if reader.early:
         return (*remaking.put_in_place(reader), *remaking.dress(reader))
-    return _made(reader, reader.definition if move.in_place else _text(reader.moved, reader))
+    return _made(reader, _text(reader.again if move.in_place else reader.moved, reader))
 
 
 def _made(reader: Reader, text: str) -> tuple[Statement, ...]:
@@ -175,3 +175,53 @@ def _made(reader: Reader, text: str) -> tuple[Statement, ...]:
 def _text(moved: str | None, reader: Reader) -> str:
     """The text over the new column; the present one where that was not asked for: it has moved, or cannot yet."""
     return reader.definition if moved is None else moved
+
+
+# ---------------------------------------------------------------- readers of several columns, in several tables
+
+
+def leave(readers: tuple[Reader, ...]) -> Ddl:
+    """Return what sets readers aside before any of their columns moves, and drops the new ones before it goes back.
+
+    Args:
+        readers: of columns that move in place, each once and after those it stands on.
+    """
+    if not readers:
+        return Ddl(statements=(), inverse=())
+    return Ddl(
+        statements=(SECOND_LOCK, *(s for reader in reversed(readers) for s in remaking.set_aside(reader))),
+        inverse=(SECOND_LOCK, *(s for reader in reversed(readers) for s in remaking.drop(reader))),
+    )
+
+
+def come(readers: tuple[Reader, ...], kept: tuple[Reader, ...], *, switched: bool) -> Ddl:
+    """Return what makes readers again once all of their columns have moved, and puts the old ones back.
+
+    Args:
+        readers: as for `leave`.
+        kept: ecm's own, that stand aside.
+        switched: whether they have moved already, so that one for which none stands aside came since.
+    """
+    awaited = {remaking.aside(reader) for reader in readers}
+    orphans = [reader for reader in kept if not reader.carried and reader.name not in awaited]
+    return Ddl(
+        statements=tuple(
+            statement
+            for reader in readers
+            for statement in (
+                (*remaking.put_in_place(reader), *remaking.dress(reader))
+                if reader.early
+                else _made(reader, _text(reader.again, reader))
+            )
+        ),
+        inverse=(
+            *(statement for reader in readers for statement in _returned(reader, readers, switched=switched)),
+            *(statement for reader in reversed(orphans) for statement in remaking.drop(reader)),
+        ),
+    )
+
+
+def dropped(kept: tuple[Reader, ...]) -> tuple[Statement, ...]:
+    """Return what drops the readers that stand aside, for contract."""
+    gone = tuple(statement for reader in reversed(kept) for statement in remaking.drop(reader))
+    return (SECOND_LOCK, *gone) if gone else ()

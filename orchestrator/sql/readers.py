@@ -17,6 +17,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from orchestrator.sql.identifiers import JOURNAL_SCHEMA, TableName
+from orchestrator.sql.restating import Restated
 
 ASIDE = "was"
 """How the name begins of what stands aside in ecm's schema."""
@@ -38,6 +39,8 @@ class Move:
     """The column to be read instead, under the name it has before the switch."""
     left: str
     """The old column's name after the switch: another one where the new column takes over its name."""
+    restated: Restated | None = None
+    """How constants of its type read over the column that its readers are made to read next."""
 
     @property
     def in_place(self) -> bool:
@@ -118,6 +121,8 @@ class Reader:
     """As it reads now."""
     moved: str | None = None
     """As it reads over the new column under the name it has now; None where nobody asked."""
+    again: str | None = None
+    """As it reads over the new column once that has the old one's name; None where it reads as it does now."""
     early: bool = False
     """Whether a materialized view stands on it, or it is one: then it is built before the switch.
 

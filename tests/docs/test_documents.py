@@ -27,6 +27,12 @@ BOOKSTORE = """
     CREATE TABLE orders (id serial PRIMARY KEY, book_id integer, quantity integer, email text);
     INSERT INTO orders (book_id, quantity, email)
       SELECT g % 2100, g % 10 - 1, 'reader' || g % 450 || '@example.org' FROM generate_series(1, 500) g;
+    CREATE TYPE article_status AS ENUM ('draft', 'live', 'gone');
+    CREATE TABLE articles (id serial PRIMARY KEY, status article_status NOT NULL DEFAULT 'draft', past article_status[]);
+    CREATE INDEX articles_live_idx ON articles (id) WHERE status = 'live';
+    CREATE VIEW drafts AS SELECT id FROM articles WHERE status = 'draft';
+    INSERT INTO articles (status, past) SELECT (enum_range(NULL::article_status))[1 + g % 3], '{draft,NULL}'
+      FROM generate_series(1, 500) g;
     CREATE TABLE magazines (id serial PRIMARY KEY, title text NOT NULL, publisher text, city text);
     INSERT INTO magazines (title, publisher, city)
       SELECT 'Magazine ' || g, 'Publisher ' || g % 7, 'City ' || g % 3 FROM generate_series(1, 500) g;

@@ -41,6 +41,13 @@ EXAMPLES = {
         "to": {"table": "profiles", "column": "bio"},
         "on": {"id": "user_id"},
     },
+    "change_enum": {
+        "kind": "change_enum",
+        "type": "status",
+        "rename": {"draft": "pending"},
+        "remove": {"gone": "live"},
+        "add": ["archived"],
+    },
     "change_type": {"kind": "change_type", "table": "events", "column": "amount", "type": "bigint"},
     "rename_column": {"kind": "rename_column", "table": "books", "column": "year", "to": "published"},
     "rename_table": {"kind": "rename_table", "table": "books", "to": "volumes"},
@@ -180,9 +187,11 @@ def test_speaks_for_itself(kind: str) -> None:
 
 @kinds
 def test_says_what_it_is_about(kind: str) -> None:
-    """Its line names its table, its slug can be a plan's name, and what it claims is on its tables."""
+    """Its line names its table, its slug can be a plan's name, and what it claims is on its tables, or its type."""
     change: Operation = KINDS[kind].model_validate(EXAMPLES[kind])
     assert str(change.target) in change.summary
     assert Plan.model_validate({"plan": change.slug, "changes": [EXAMPLES[kind]]})
-    assert {table for table, _ in change.claims()} == {str(table) for table in (*change.tables(), *change.relations())}
+    of_types = tuple(filter(None, (change.type_changed(),)))
+    own = (*change.tables(), *change.relations(), *of_types)
+    assert {table for table, _ in change.claims()} == {str(table) for table in own}
     assert all(fields.description for name, fields in KINDS[kind].model_fields.items() if name != "kind")

@@ -1,0 +1,442 @@
+"""An enum type gets other labels: both sides in every state, in every table that has a column of it."""
+
+import time
+from functools import partial
+from typing import Any
+
+import pytest
+from operations.conftest import Journeys, Roles
+from operations.harness import Db, ask, round_trip, rows, run
+from operations.writers import Writers
+from psycopg import errors
+from pydantic import ValidationError
+
+from orchestrator.errors import EcmError, PreconditionError, VerificationError
+from orchestrator.operations.change_enum import ChangeEnum
+from orchestrator.plan import compile as compiler
+from orchestrator.plan.lifecycle import Phase, State
+
+START = """
+    CREATE TYPE status AS ENUM ('draft', 'live', 'gone');
+    CREATE TABLE posts (id serial PRIMARY KEY, s status NOT NULL DEFAULT 'draft', tags status[], note text,
+      CONSTRAINT noted CHECK (s <> 'draft' OR note IS DISTINCT FROM 'ready'));
+    CREATE TABLE notes (id serial PRIMARY KEY, s status DEFAULT 'live');
+    CREATE INDEX posts_s ON posts (s) WHERE s = 'live';
+    CREATE UNIQUE INDEX posts_two ON posts (id, s) WHERE s IN ('draft', 'live');
+    CREATE INDEX notes_s ON notes (s);
+    INSERT INTO posts (s, tags) VALUES ('draft', '{draft,NULL,gone}'), ('gone', NULL), ('live', '{}'),
+      ('live', '[2:3][1:2]={{draft,draft},{live,gone}}');
+    INSERT INTO notes (s) VALUES ('draft'), ('gone'), (NULL);
+"""
+ALL = {
+    "kind": "change_enum",
+    "type": "status",
+    "rename": {"draft": "pending"},
+    "remove": {"gone": "live"},
+    "add": ["archived"],
+}
+
+
+def directly(change: dict[str, Any], labels: tuple[str, ...], type_name: str = "status") -> str:
+    """Return DDL that does a change at once, in two tables that nobody uses meanwhile."""
+    renames = {**change.get("rename", {}), **change.get("remove", {})}
+    renames = {old: new.replace("'", "''") for old, new in renames.items()}
+    default = renames.get("draft", "draft")
+    case = " ".join(f"WHEN '{old}' THEN '{new}'" for old, new in renames.items())
+    value = f"(CASE s::text {case} ELSE s::text END)" if case else "s::text"
+    array = "tags::text[]"
+    for old in renames:
+        array = f"array_replace({array}, '{old}', 'was {old}')"
+    for old, new in renames.items():
+        array = f"array_replace({array}, 'was {old}', '{new}')"
+    made = ", ".join(f"'{label}'" for label in labels)
+    return f"""
+        DROP INDEX posts_s; DROP INDEX posts_two; ALTER TABLE posts DROP CONSTRAINT noted;
+        ALTER TABLE posts ALTER s DROP DEFAULT; ALTER TABLE notes ALTER s DROP DEFAULT;
+        ALTER TYPE {type_name} RENAME TO former; CREATE TYPE {type_name} AS ENUM ({made});
+        ALTER TABLE posts ALTER s TYPE {type_name} USING {value}::{type_name},
+          ALTER tags TYPE {type_name}[] USING ({array})::{type_name}[];
+        ALTER TABLE notes ALTER s TYPE {type_name} USING {value}::{type_name};
+        ALTER TABLE posts ALTER s SET DEFAULT '{default}'; ALTER TABLE notes ALTER s SET DEFAULT 'live';
+        ALTER TABLE posts ADD CONSTRAINT noted CHECK (s <> '{default}' OR note IS DISTINCT FROM 'ready');
+        CREATE INDEX posts_s ON posts (s) WHERE s = 'live';
+        CREATE UNIQUE INDEX posts_two ON posts (id, s) WHERE s IN ('{default}', 'live');
+        DROP TYPE former;
+    """
+
+
+CHANGES: dict[str, tuple[dict[str, Any], tuple[str, ...]]] = {
+    "all together": (ALL, ("pending", "live", "archived")),
+    "rename": ({"rename": {"draft": 'it\'s "new"'}}, ("it''s \"new\"", "live", "gone")),
+    "remove": ({"remove": {"gone": "draft"}}, ("draft", "live")),
+    "add": ({"add": ["archived", "lost"]}, ("draft", "live", "gone", "archived", "lost")),
+    "exchange": ({"rename": {"draft": "gone", "gone": "draft"}}, ("gone", "live", "draft")),
+}
+
+
+@pytest.mark.parametrize("what", CHANGES)
+def test_round_trip(journeys: Journeys, what: str) -> None:
+    """Forward and back from every state; at the end it is what the direct DDL gives."""
+    change, labels = CHANGES[what]
+    writes = ["UPDATE posts SET s = 'live' WHERE id = 2", "UPDATE posts SET note = coalesce(note, '') || 'x'"]
+    journey = journeys(START, {**ALL, "rename": {}, "remove": {}, "add": [], **change})
+    round_trip(journey, direct=directly(change, labels), writes=writes)
+
+
+VIEWS = """
+    CREATE VIEW drafts AS SELECT id, s FROM posts WHERE s = 'draft';
+    CREATE VIEW both_tables AS SELECT p.id, p.s, p.tags, n.s AS other FROM posts p JOIN notes n ON p.s = n.s
+      WHERE p.s = ANY ('{draft,live}'::status[]) AND NOT 'draft' = ANY (p.tags);
+    CREATE VIEW on_both AS SELECT count(*) AS n FROM both_tables WHERE other = 'draft';
+    CREATE FUNCTION first_draft() RETURNS integer LANGUAGE sql BEGIN ATOMIC;
+      SELECT min(id) FROM posts WHERE s = 'draft'; END;
+    CREATE POLICY p ON notes USING (s <> 'draft'); COMMENT ON VIEW drafts IS 'drafts';
+"""
+AGAIN = (
+    "DROP VIEW on_both; DROP VIEW both_tables; DROP VIEW drafts; DROP FUNCTION first_draft(); DROP POLICY p ON notes;"
+)
+RENAME = {"kind": "change_enum", "type": "status", "rename": {"draft": "pending"}}
+RENAMED = ("pending", "live", "gone")
+
+
+def test_readers(journeys: Journeys) -> None:
+    """Views of one table, of several, of these, functions and policies read the new type, with its labels."""
+    direct = AGAIN + directly(RENAME, RENAMED) + VIEWS.replace("draft'", "pending'").replace("{draft", "{pending")
+    journey = journeys(START + VIEWS, RENAME)
+    round_trip(journey, direct=direct)
+    assert ask(journey.db, "SELECT n FROM on_both") == ask(
+        journey.db, "SELECT count(*) FROM both_tables WHERE other = 'pending'"
+    )
+
+
+def test_a_materialized_view(journeys: Journeys) -> None:
+    """It is built beside, and has its place and its index when readers move."""
+    view = """CREATE MATERIALIZED VIEW sums AS SELECT s, count(*) AS n FROM notes WHERE s = 'draft' GROUP BY s;
+        CREATE UNIQUE INDEX ON sums (n);"""
+    direct = "DROP MATERIALIZED VIEW sums;" + directly(RENAME, RENAMED) + view.replace("draft", "pending")
+    round_trip(journeys(START + view, RENAME), direct=direct)
+
+
+def test_a_view_that_came_after_the_switch(journeys: Journeys) -> None:
+    """On the way back it reads the old labels, and once readers move again the new ones."""
+    journey = journeys(START, ALL)
+    journey.advance(State.READS_MIGRATED)
+    run(journey.db, "CREATE VIEW late AS SELECT id FROM posts WHERE s IN ('pending') AND tags[1] = 'pending'")
+    for label in ("draft", "pending"):
+        _ = journey.rollback() if label == "draft" else journey.advance()
+        assert rows(journey.db, "SELECT id FROM late") == [(1,)]
+        assert f"'{label}'::status" in ask(journey.db, "SELECT pg_get_viewdef('late'::regclass)")
+    assert journey.advance() is State.CONTRACTED
+    assert rows(journey.db, "SELECT id FROM late") == [(1,)]
+
+
+SHOP = """
+    CREATE SCHEMA "My shop"; CREATE ROLE {owner}; GRANT CREATE, USAGE ON SCHEMA "My shop" TO {owner};
+    CREATE TYPE "My shop"."Order Status" AS ENUM ('Not paid', 'it''s paid', 'lost "it"');
+    COMMENT ON TYPE "My shop"."Order Status" IS 'how far';
+    REVOKE USAGE ON TYPE "My shop"."Order Status" FROM PUBLIC;
+    GRANT USAGE ON TYPE "My shop"."Order Status" TO {owner} WITH GRANT OPTION;
+    CREATE TABLE "My shop"."States" ("The State" "My shop"."Order Status" PRIMARY KEY, note text);
+    CREATE TABLE orders (id integer, "State" "My shop"."Order Status" NOT NULL DEFAULT 'Not paid'
+        REFERENCES "My shop"."States" ON UPDATE CASCADE, "all" "My shop"."Order Status"[] DEFAULT '{{"Not paid"}}',
+      PRIMARY KEY (id, "State")) PARTITION BY RANGE (id);
+    CREATE TABLE orders_1 PARTITION OF orders FOR VALUES FROM (0) TO (10);
+    CREATE TABLE orders_2 PARTITION OF orders FOR VALUES FROM (10) TO (100);
+    CREATE INDEX ON orders ("State") WHERE "State" = 'Not paid';
+    CREATE FUNCTION f() RETURNS trigger LANGUAGE plpgsql AS 'BEGIN RETURN NEW; END';
+    CREATE TRIGGER t AFTER UPDATE OF "State" ON orders FOR EACH ROW EXECUTE FUNCTION f();
+    INSERT INTO "My shop"."States" VALUES ('Not paid'), ('it''s paid'), ('lost "it"');
+    INSERT INTO orders SELECT g, (enum_range(NULL::"My shop"."Order Status"))[1 + g % 3] FROM generate_series(1, 30) g;
+"""
+
+
+def test_names_that_need_quotes(journeys: Journeys) -> None:
+    """Another schema, a key that another table points to, partitions, and labels with quotes in them."""
+    change = {"type": '"My shop".Order Status', "rename": {"Not paid": 'it\'s "open"', "it's paid": "Not paid"}}
+    journey = journeys(SHOP.format(owner=f"shop_{id(object())}"), {"kind": "change_enum", **change})
+    direct = """
+        DROP TRIGGER t ON orders; ALTER TABLE orders ALTER "State" DROP DEFAULT, ALTER "all" DROP DEFAULT;
+        ALTER TABLE orders DROP CONSTRAINT "orders_State_fkey"; DROP INDEX "orders_State_idx";
+        CREATE TEMPORARY TABLE kept AS SELECT typacl FROM pg_type WHERE typname = 'Order Status';
+        ALTER TYPE "My shop"."Order Status" RENAME TO former;
+        CREATE TYPE "My shop"."Order Status" AS ENUM ('it''s "open"', 'Not paid', 'lost "it"');
+        COMMENT ON TYPE "My shop"."Order Status" IS 'how far';
+        UPDATE pg_type SET typacl = (SELECT typacl FROM kept) WHERE typname = 'Order Status'; DROP TABLE kept;
+        ALTER TABLE "My shop"."States" ALTER "The State" TYPE "My shop"."Order Status" USING
+          (CASE "The State" WHEN 'Not paid' THEN 'it''s "open"' WHEN 'it''s paid' THEN 'Not paid'
+           ELSE "The State"::text END)::"My shop"."Order Status";
+        ALTER TABLE orders ALTER "State" TYPE "My shop"."Order Status" USING
+          (CASE "State" WHEN 'Not paid' THEN 'it''s "open"' WHEN 'it''s paid' THEN 'Not paid'
+           ELSE "State"::text END)::"My shop"."Order Status",
+          ALTER "all" TYPE "My shop"."Order Status"[] USING ARRAY['it''s "open"']::"My shop"."Order Status"[];
+        ALTER TABLE orders ALTER "State" SET DEFAULT 'it''s "open"', ALTER "all" SET DEFAULT ARRAY['it''s "open"']::"My shop"."Order Status"[];
+        ALTER TABLE orders ALTER "all" SET DEFAULT '{"it''s \\"open\\""}';
+        ALTER TABLE orders ADD FOREIGN KEY ("State") REFERENCES "My shop"."States" ON UPDATE CASCADE;
+        CREATE INDEX ON orders ("State") WHERE "State" = 'it''s "open"'; DROP TYPE "My shop".former;
+        CREATE TRIGGER t AFTER UPDATE OF "State" ON orders FOR EACH ROW EXECUTE FUNCTION f();
+    """
+    round_trip(journey, direct=direct, writes=["UPDATE orders SET id = 31 WHERE id = 30"])
+
+
+def test_writers_of_both_versions(journeys: Journeys) -> None:
+    """Before readers move the old labels are written, afterwards the new ones; nothing written is lost."""
+    journey = journeys(START, ALL)
+    everything = "SELECT id, s::text, tags::text FROM posts ORDER BY id"
+    start = rows(journey.db, everything)
+    journey.advance(State.EXPANDED)
+    run(journey.db, "INSERT INTO posts (tags) VALUES ('{gone,live}'); UPDATE posts SET s = 'gone' WHERE id = 3")
+    with pytest.raises(errors.InvalidTextRepresentation):
+        run(journey.db, "INSERT INTO posts (s) VALUES ('pending')")
+    journey.advance(State.READS_MIGRATED)
+    assert rows(journey.db, everything) == [
+        (1, "pending", "{pending,NULL,live}"),
+        (2, "live", None),
+        (3, "live", "{}"),
+        (4, "live", "[2:3][1:2]={{pending,pending},{live,live}}"),
+        (5, "pending", "{live,live}"),
+    ]
+    for label in ("draft", "gone"):
+        with pytest.raises(errors.InvalidTextRepresentation):
+            run(journey.db, f"UPDATE posts SET s = '{label}'")
+    run(journey.db, "INSERT INTO posts (tags) VALUES ('{pending}'); UPDATE posts SET s = 'live' WHERE id = 1")
+    run(journey.db, "UPDATE posts SET note = 'untouched'")
+    journey.rollback(State.PLANNED)
+    first, second, third, fourth = start
+    assert rows(journey.db, everything) == [
+        (1, "live", first[2]),
+        second,
+        (3, "gone", third[2]),
+        fourth,
+        (5, "draft", "{gone,live}"),
+        (6, "draft", "{draft}"),
+    ]
+
+
+def test_writers_while_labels_change(journeys: Journeys) -> None:
+    """Who writes what both types have, or what a default gives, notices nothing, in whatever order it uses the tables."""
+    journey = journeys(START + VIEWS, RENAME)
+    tables = ("posts", "notes")
+
+    def work(order: int, db: Db) -> None:
+        db.prepare_threshold = None  # a prepared statement is told once that its plan has changed
+        for table in tables[::order]:
+            run(db, f"INSERT INTO {table} DEFAULT VALUES; UPDATE {table} SET s = 'live' WHERE id = {2 + order}")
+        _ = rows(db, "SELECT id FROM drafts LIMIT 1")
+        time.sleep(0.02)
+
+    with Writers(journey.url, [partial(work, 1), partial(work, -1)]) as writers:
+        for state in (State.READS_MIGRATED, State.PLANNED, State.READS_MIGRATED, State.CONTRACTED):
+            _ = journey.rollback(state) if state is State.PLANNED else journey.advance(state)
+    assert not writers.failures
+    assert writers.written > 5
+    found = rows(journey.db, "SELECT DISTINCT s::text FROM posts WHERE id > 4 UNION SELECT DISTINCT s::text FROM notes")
+    assert {value for (value,) in found if value is not None} <= {"pending", "live", "gone"}
+
+
+@pytest.mark.parametrize("column", ["s", "tags"])
+def test_a_value_that_the_old_type_cannot_hold(journeys: Journeys, column: str) -> None:
+    """An added label can be written once readers have moved; a rollback that would lose it is refused, and names it."""
+    journey = journeys(START, ALL)
+    journey.advance(State.READS_MIGRATED)
+    value = "{pending,archived}" if column == "tags" else "archived"
+    run(journey.db, f"UPDATE posts SET {column} = '{value}' WHERE id = 3")
+    found = journey.conductor.verify("change", "main")
+    assert (found.mismatches, found.not_invertible) == (0, 1)
+    with pytest.raises(VerificationError) as refused:
+        journey.rollback()
+    assert "id=3" in str(refused.value.details)
+    run(journey.db, f"UPDATE posts SET {column} = '{value.replace('archived', 'live')}' WHERE id = 3")
+    assert journey.rollback() is State.BACKFILLED
+    assert ask(journey.db, f"SELECT {column}::text FROM posts WHERE id = 3") == value.replace(
+        "archived", "live"
+    ).replace("pending", "draft")
+    journey.advance(State.READS_MIGRATED)
+    run(journey.db, f"UPDATE posts SET {column} = '{value}' WHERE id = 3")
+    assert journey.advance() is State.CONTRACTED
+    assert ask(journey.db, f"SELECT {column}::text FROM posts WHERE id = 3") == value
+
+
+REFUSED: dict[str, tuple[str, dict[str, Any], str]] = {
+    "no such type": ("", {"type": "statsu"}, "did you mean status?"),
+    "no enum": ("CREATE DOMAIN word AS text", {"type": "word"}, "word is not an enum type"),
+    "a type that no table uses": ("CREATE TYPE idle AS ENUM ('a')", {"type": "idle"}, "no table has a column"),
+    "no such label": ("", {"rename": {"drafted": "pending"}}, "did you mean draft?"),
+    "a label twice": ("", {"add": ["live"]}, "'live' twice"),
+    "no such label in its place": ("", {"remove": {"gone": "lvie"}}, "did you mean live?"),
+    "a name that is taken": ("CREATE TYPE status_ecm_new AS ENUM ()", {}, "there is a type status_ecm_new already"),
+    "a domain": ("CREATE DOMAIN word AS status", {}, "public.word"),
+    "a composite type": ("CREATE TYPE pair AS (s status)", {}, "public.pair"),
+    "a range": ("CREATE TYPE span AS RANGE (subtype = status)", {}, "public.span"),
+    "a view of its own": ("CREATE VIEW v AS SELECT 'draft'::status AS s", {}, "public.v"),
+    "a default elsewhere": ("ALTER TABLE notes ADD t text DEFAULT 'live'::status::text", {}, "notes.t"),
+    "a cast": ("CREATE CAST (status AS integer) WITH FUNCTION f(status)", {}, "cast (public.status AS integer)"),
+    "a generated column": (
+        "ALTER TABLE notes ADD g boolean GENERATED ALWAYS AS (s = 'draft') STORED",
+        {},
+        "generated from it",
+    ),
+    "a partition key": (
+        "CREATE TABLE parts (s status) PARTITION BY LIST (s)",
+        {},
+        "parts.s is part of the partition key",
+    ),
+    "an expression as a default": ("ALTER TABLE notes ALTER s SET DEFAULT f(NULL)", {}, "is an expression"),
+    "a removed label in a default": (
+        "ALTER TABLE notes ALTER s SET DEFAULT 'gone'",
+        {"remove": {"gone": "live"}},
+        "default of notes.s mentions the label 'gone'",
+    ),
+    "a removed label in an index": (
+        "CREATE INDEX kept ON notes (id) WHERE s <> 'gone'",
+        {"remove": {"gone": "live"}},
+        "index kept mentions the label 'gone'",
+    ),
+    "a removed label in a view": (
+        "CREATE VIEW v AS SELECT FROM notes WHERE s = ANY ('{gone,live}')",
+        {"remove": {"gone": "live"}},
+        "view v mentions the label 'gone'",
+    ),
+    "a default of a view": (
+        "CREATE VIEW v AS SELECT id, s FROM notes; ALTER VIEW v ALTER s SET DEFAULT 'draft'",
+        {},
+        "the default of column s of view v",
+    ),
+    "a function that takes it": ("", {}, "function public.f cannot follow"),
+}
+
+
+@pytest.mark.parametrize("what", REFUSED)
+def test_refused_before_anything_is_touched(journeys: Journeys, what: str) -> None:
+    """What stands in the way is named, and nothing is changed."""
+    statement, change, why = REFUSED[what]
+    function = "CREATE FUNCTION f(status) RETURNS status LANGUAGE sql AS 'SELECT $1';"
+    if "cast" in what:
+        function = "CREATE FUNCTION f(status) RETURNS integer LANGUAGE sql AS 'SELECT 1';"
+    acknowledged = [] if "function" in what else ["public.f"]
+    asked = {**RENAME, **change} if change.keys() <= {"type"} else {**change, "kind": "change_enum", "type": "status"}
+    journey = journeys(START + function + statement, asked, expand={"acknowledge": acknowledged})
+    before = journey.fingerprint
+    with pytest.raises(EcmError) as refused:
+        journey.advance()
+    told = " ".join([refused.value.message, *refused.value.details])
+    assert why in told
+    assert journey.fingerprint == before
+
+
+def test_a_function_that_takes_the_type(journeys: Journeys) -> None:
+    """It is acknowledged, keeps the old type until a person makes it again, and contract waits for that."""
+    function = "CREATE FUNCTION is_draft(value {}) RETURNS boolean LANGUAGE sql AS 'SELECT value::text = ''{}''';"
+    journey = journeys(START + function.format("status", "draft"), RENAME, expand={"acknowledge": ["is_draft"]})
+    with pytest.raises(PreconditionError, match="cannot follow"):
+        journey.advance()
+    journey.with_plan(expand={"acknowledge": ["public.is_draft"]})
+    journey.advance(State.READS_MIGRATED)
+    with pytest.raises(PreconditionError) as refused:
+        journey.advance()
+    assert "public.is_draft" in str((refused.value.message, refused.value.details))
+    run(journey.db, "DROP FUNCTION is_draft;" + function.format("status_ecm_new", "pending"))
+    assert journey.advance() is State.CONTRACTED
+    assert ask(journey.db, "SELECT count(*) FROM posts WHERE is_draft(s)") == 1
+
+
+def test_a_role_that_is_no_superuser(journeys: Journeys, roles: Roles) -> None:
+    """The owner of the type and the tables needs nothing more; who does not own the type is told so."""
+    role = roles()
+    owned = f"""
+        ALTER TYPE status OWNER TO {role}; ALTER TABLE posts OWNER TO {role}; ALTER TABLE notes OWNER TO {role};
+        GRANT CREATE ON SCHEMA public TO {role}; GRANT CREATE ON DATABASE :db TO {role};
+        ALTER VIEW drafts OWNER TO {role}; ALTER VIEW both_tables OWNER TO {role}; ALTER VIEW on_both OWNER TO {role};
+        ALTER FUNCTION first_draft OWNER TO {role};
+    """
+    grant = f"DO $$ BEGIN EXECUTE format('GRANT CREATE ON DATABASE %I TO {role}', current_database()); END $$;"
+    owned = owned.replace(f"GRANT CREATE ON DATABASE :db TO {role};", grant)
+    direct = AGAIN + directly(RENAME, RENAMED) + VIEWS.replace("draft'", "pending'").replace("{draft", "{pending")
+    direct = f"SET ROLE {role};{direct}; RESET ROLE"
+    round_trip(journeys(START + VIEWS + owned, RENAME, role=role), direct=direct)
+    stranger = owned.replace(f"ALTER TYPE status OWNER TO {role};", "")
+    with pytest.raises(EcmError) as refused:
+        journeys(START + VIEWS + stranger, RENAME, role=role).advance()
+    assert "does not own type status" in " ".join([refused.value.message, *refused.value.details])
+
+
+def test_what_is_said_before(journeys: Journeys) -> None:
+    """What the application has to do, and what compares labels as text, which nobody can follow."""
+    start = """CREATE VIEW plain AS SELECT id FROM notes WHERE s::text = 'draft';
+        CREATE FUNCTION f() RETURNS trigger LANGUAGE plpgsql AS 'DECLARE was status; BEGIN RETURN NEW; END';"""
+    journey = journeys(START + start, ALL)
+    told = " ".join(compiler.beware(journey.plan, journey.facts()))
+    assert "view plain has 'draft' as text" in told
+    assert "function public.f: its text names status" in told
+    assert "reads and writes draft and gone until readers move, and pending and live from then on" in told
+    assert "archived can be written once readers have moved" in told
+
+
+def test_a_plan_that_comes_too_early(journeys: Journeys) -> None:
+    """While labels change, no other plan changes a column that has them, and none the type."""
+    journey = journeys(START, RENAME)
+    journey.advance(State.EXPANDED)
+    for change in ({**RENAME, "rename": {"live": "up"}}, {"kind": "drop_column", "table": "notes", "column": "s"}):
+        other = journeys("", change, plan="other")
+        other.db, other.url = journey.db, journey.url
+        with pytest.raises(EcmError):
+            other.advance()
+    journey.rollback()
+    assert other.advance() is State.EXPANDED
+
+
+def test_a_column_that_came_meanwhile(journeys: Journeys) -> None:
+    """A column of the old type made since expand keeps contract waiting, and is named."""
+    journey = journeys(START, RENAME)
+    journey.advance(State.EXPANDED)
+    run(journey.db, "CREATE TABLE late (id integer PRIMARY KEY, s status); ALTER TABLE notes ADD s2 status[]")
+    journey.advance(State.READS_MIGRATED)
+    with pytest.raises(PreconditionError) as refused:
+        journey.advance()
+    told = str((refused.value.message, refused.value.details))
+    assert "late.s" in told or "notes.s2" in told
+    run(journey.db, "DROP TABLE late; ALTER TABLE notes DROP s2")
+    assert journey.advance() is State.CONTRACTED
+
+
+def test_two_plans_one_after_the_other(journeys: Journeys) -> None:
+    """What one plan leaves, the next finds."""
+    journey = journeys(START, RENAME)
+    journey.advance(State.CONTRACTED)
+    again = journeys("", {**RENAME, "rename": {"pending": "draft"}}, plan="again")
+    again.db, again.url = journey.db, journey.url
+    round_trip(again, direct=directly({"rename": {"pending": "draft"}}, ("draft", "live", "gone")))
+
+
+@pytest.mark.parametrize(
+    ("change", "why"),
+    [
+        ({}, "says nothing to change"),
+        ({"rename": {"a": "b"}, "remove": {"a": "c"}}, "both renamed and removed"),
+        ({"rename": {"a": "a"}}, "renamed to itself"),
+        ({"rename": {"a": "c", "b": "c"}}, "would be there twice"),
+        ({"rename": {"a": "c"}, "add": ["c"]}, "would be there twice"),
+        ({"remove": {"a": "b", "b": "c"}}, "cannot take the place"),
+        ({"remove": {"a": "b"}, "rename": {"b": "c"}}, "cannot take the place"),
+        ({"add": ["ä" * 32]}, "64 bytes"),
+        ({"add": ["a"], "type": "pg_catalog.t"}, "belongs to PostgreSQL"),
+    ],
+)
+def test_what_a_plan_may_not_say(change: dict[str, Any], why: str) -> None:
+    """What cannot be is refused without a look at any database."""
+    with pytest.raises(ValidationError, match=why):
+        ChangeEnum.model_validate({"kind": "change_enum", "type": "status", **change})
+
+
+def test_what_expand_sends(journeys: Journeys) -> None:
+    """The type once, and a column for each that has it, in one transaction."""
+    journey = journeys(START + "COMMENT ON TYPE status IS 'how far'", ALL)
+    (expand,) = journey.steps(Phase.EXPAND)
+    sent = [statement.as_string(None) for statement in expand.statements]
+    assert [each for each in sent if "FUNCTION" not in each and "TRIGGER" not in each] == [
+        """CREATE TYPE "public"."status_ecm_new" AS ENUM ('pending', 'live', 'archived')""",
+        """COMMENT ON TYPE "public"."status_ecm_new" IS 'how far'""",
+        'ALTER TABLE "public"."notes" ADD COLUMN "s_ecm_new" "public"."status_ecm_new"',
+        'ALTER TABLE "public"."posts" ADD COLUMN "s_ecm_new" "public"."status_ecm_new"',
+        'ALTER TABLE "public"."posts" ADD COLUMN "tags_ecm_new" "public"."status_ecm_new"[]',
+    ]
+    assert {str(table) for table in expand.tables} == {"notes", "posts"}
