@@ -401,6 +401,8 @@ class ChangeType(Operation):
     def switched(self, facts: Table) -> Table:
         if self.to or self._at_once(facts) or self._is_switched(facts):
             return facts
+        if not self._is_made(facts):
+            facts = replace(facts, columns=(*facts.columns, Column.plain(self._new, self.type)))
         return self._exchanged(facts, {self.column: self._left, self._new: self.column}, self._left)
 
     @override

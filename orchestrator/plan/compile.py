@@ -102,7 +102,14 @@ def steps(plan: Plan, phase: Phase, facts: Facts) -> tuple[Step, ...]:
         Phase.MIGRATE_READS: _migrate_reads,
         Phase.CONTRACT: _contract,
     }
-    return compilers[phase](plan, facts)
+    return compilers[phase](plan, _at(plan, phase, facts))
+
+
+def _at(plan: Plan, phase: Phase, facts: Facts) -> Facts:
+    """Return the facts as a phase finds them: a person is shown every phase, wherever the plan is."""
+    if phase is Phase.CONTRACT:
+        return _seen(plan, facts, lambda change, table: change.switched(table))
+    return _seen(plan, facts, lambda change, table: change.unswitched(table))
 
 
 def undo(plan: Plan, phase: Phase, facts: Facts, *, filled: bool) -> tuple[Step, ...]:
@@ -120,6 +127,7 @@ def undo(plan: Plan, phase: Phase, facts: Facts, *, filled: bool) -> tuple[Step,
         return (*_returning(plan, facts), *backward)
     if phase is not Phase.EXPAND:
         return backward
+    facts = _at(plan, phase, facts)
     # A new column that someone dropped by hand holds nothing that could be lost.
     there = tuple(
         table.name
@@ -615,7 +623,6 @@ def _fires_always(trigger: Trigger) -> bool:
 
 
 def _migrate_reads(plan: Plan, facts: Facts) -> tuple[Step, ...]:
-    before = _seen(plan, facts, lambda change, table: change.unswitched(table))
     statistics = tuple(
         Transaction(
             key=f"analyze {table.name}",
@@ -627,19 +634,19 @@ def _migrate_reads(plan: Plan, facts: Facts) -> tuple[Step, ...]:
             ),
             inverse=(),
         )
-        for table in before.values()
+        for table in facts.values()
         for news in [_news(plan, table)]
         if news
     )
     return (
-        *chain.from_iterable(_twin_steps(plan, table) for table in before.values()),
+        *chain.from_iterable(_twin_steps(plan, table) for table in facts.values()),
         *statistics,
-        *(step for change, table in _each(plan, before) for step in change.before_reads(table)),
-        *_again(plan, before, Phase.MIGRATE_READS),
-        *proofs(plan, before, "before readers come: find no row whose two sides differ", closing=True),
-        *(step for change, table in _each(plan, before) for step in change.before_switch(table)),
-        *_switch(plan, before),
-        *(step for change, table in _each(plan, before) for step in change.after_switch(table)),
+        *(step for change, table in _each(plan, facts) for step in change.before_reads(table)),
+        *_again(plan, facts, Phase.MIGRATE_READS),
+        *proofs(plan, facts, "before readers come: find no row whose two sides differ", closing=True),
+        *(step for change, table in _each(plan, facts) for step in change.before_switch(table)),
+        *_switch(plan, facts),
+        *(step for change, table in _each(plan, facts) for step in change.after_switch(table)),
     )
 
 

@@ -8,7 +8,7 @@ from operations.harness import Db, ask, round_trip, rows, run, undone
 from psycopg import errors
 
 from orchestrator.errors import PreconditionError, VerificationError
-from orchestrator.plan.lifecycle import Phase, State
+from orchestrator.plan.lifecycle import PHASES, Phase, State
 
 WIDEN = {"kind": "change_type", "table": "events", "column": "amount", "type": "bigint"}
 EVENTS = """
@@ -421,6 +421,24 @@ def test_refused_before_anything_is_touched(journeys: Journeys, what: str) -> No
         journey.advance()
     assert why in " ".join([refused.value.message, *refused.value.details])
     assert journey.fingerprint == before
+
+
+@pytest.mark.parametrize(
+    "change", [WIDEN, {**WIDEN, "to": "total"}, {**WIDEN, "column": "note", "type": "varchar(90)"}]
+)
+def test_every_phase_is_shown_wherever_the_plan_is(journeys: Journeys, change: dict[str, str]) -> None:
+    """A person sees the same of a phase before and after it ran; and several states are gone back at once."""
+    start = (
+        EVENTS
+        + "ALTER TABLE events ALTER amount SET NOT NULL, ALTER note TYPE varchar(50); CREATE INDEX ON events (amount)"
+    )
+    journey = journeys(start, change)
+    shown = {phase: [step.key for step in journey.steps(phase)] for phase in PHASES}
+    for state in (State.EXPANDED, State.BACKFILLED, State.READS_MIGRATED):
+        journey.advance(state)
+        assert {phase: [step.key for step in journey.steps(phase)] for phase in PHASES} == shown
+    assert journey.rollback(State.PLANNED) is State.PLANNED
+    assert journey.advance(State.CONTRACTED) is State.CONTRACTED
 
 
 def test_steps(journeys: Journeys) -> None:
