@@ -616,6 +616,9 @@ class ChangeEnum(Operation):
     @override
     def switched(self, facts: Table) -> Table:
         pairs = [pair for pair in self._pairs(facts) if not pair.switched]
+        missing = [pair for pair in pairs if facts.column(pair.new) is None]
+        made = (Column.plain(pair.new, self._spelled(self._successor, pair)) for pair in missing)
+        facts = replace(facts, columns=(*facts.columns, *made))
         return _exchanged(facts, [(pair, succession.aside(pair.column)) for pair in pairs])
 
     @override
