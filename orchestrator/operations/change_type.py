@@ -484,7 +484,8 @@ class ChangeType(Operation):
     def unswitched(self, facts: Table) -> Table:
         if not self._is_switched(facts):
             return facts
-        return self._exchanged(facts, {self._left: self.column, self.column: self._new}, self._new)
+        before = self._exchanged(facts, {self._left: self.column, self.column: self._new}, self._new)
+        return replace(before, readers_moved=True)
 
     def _exchanged(self, facts: Table, names: dict[str, str], successor: str) -> Table:
         """Return the facts with other names of the columns; the one that readers find has all that hangs on it."""

@@ -249,6 +249,8 @@ class Table:
     """By column: objects that depend on it in pg_depend."""
     readers: dict[str, tuple[Reader, ...]] = field(default_factory=dict[str, tuple[Reader, ...]])
     """By column: what reads it and can be made to read another, each after those it stands on."""
+    readers_moved: bool = False
+    """Whether readers were moved already, where columns are told under the names they had before."""
     unmovable: dict[str, tuple[Dependent, ...]] = field(default_factory=dict[str, tuple[Dependent, ...]])
     """By column: what stands in the way of moving its readers."""
     heritage: Heritage = field(default_factory=Heritage)

@@ -51,7 +51,7 @@ def follow(facts: Table, move: Move, swap: Ddl) -> Ddl:
             SECOND_LOCK,
             *(statement for reader in reversed(readers) for statement in remaking.drop(reader)),
             *swap.inverse,
-            *(statement for reader in readers for statement in _returned(reader, readers)),
+            *(s for reader in readers for s in _returned(reader, readers, switched=facts.readers_moved)),
             *(statement for reader in reversed(orphans) for statement in remaking.drop(reader)),
         ),
     )

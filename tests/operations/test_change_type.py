@@ -203,6 +203,17 @@ def test_a_view_on_two_columns_that_change(journeys: Journeys) -> None:
     assert refused.value.message.startswith("view v reads events.amount and events.id")
 
 
+def test_a_view_that_came_after_the_switch(journeys: Journeys) -> None:
+    """It is made again over the old column on the way back, and over the new one on the way forward."""
+    journey = journeys(EVENTS, WIDEN)
+    journey.advance(State.READS_MIGRATED)
+    run(journey.db, "CREATE VIEW late AS SELECT id, amount FROM events WHERE amount > 10")
+    assert journey.rollback() is State.BACKFILLED
+    assert ask(journey.db, "SELECT pg_typeof(amount)::text FROM late LIMIT 1") == "integer"
+    assert journey.advance(State.CONTRACTED) is State.CONTRACTED
+    assert ask(journey.db, "SELECT pg_typeof(amount)::text FROM late LIMIT 1") == "bigint"
+
+
 def test_a_partitioned_table(journeys: Journeys) -> None:
     """Indexes and constraints of every partition keep their names."""
     start = """
