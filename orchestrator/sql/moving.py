@@ -124,8 +124,12 @@ def strangers(facts: Table, move: Move) -> tuple[Dependent, ...]:
     """Return what stands on the old column after the switch, or on what stands aside, and is not ecm's own."""
     ours = (f"{JOURNAL_SCHEMA}.", KEPT)
     found = facts.tracked.get(move.left, ())
-    # A rule is tracked under its table's name, and says its own in why.
-    tracked = (each for each in found if not (each.name.startswith(ours) or each.why.startswith(KEPT)))
+    # A rule, a policy or a trigger goes by its own name and the table it is on.
+    tracked = (
+        each
+        for each in found
+        if not any(name.startswith(ours) for name in (each.name, each.why, each.why.rpartition(" on ")[2]))
+    )
     return tuple(dict.fromkeys((*tracked, *facts.unmovable.get(move.left, ()))))
 
 
