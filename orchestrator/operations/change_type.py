@@ -294,9 +294,16 @@ class ChangeType(Operation):
         )
         final = self.to or self.column
         moved = f"{final} becomes the last column of {self.target}: give values by the names of their columns"
+        old = facts.column(self.column)
+        held = (
+            f"until contract {self.column} is NOT NULL: a value of {self.to} that it cannot hold is refused"
+            if self.to and old is not None and old.not_null
+            else ""
+        )
         return (
             *bodies,
             *(() if self.to else (prepared,)),
+            *((held,) if held else ()),
             moved,
             f"a rollback is refused while {final} has values that the old type cannot hold",
         )
