@@ -29,9 +29,13 @@ def changed(table: TableName, column: str, former: str, type_name: str) -> Ddl:
             sql.SQL("CREATE TYPE {} AS ({} {})").format(_memory(table, column), name, verbatim(former)),
             change.format(table.identifier, name, verbatim(type_name)),
             *fits.attempted,
+            _exactly(table, column, former, type_name),
         ),
         inverse=(
-            change.format(table.identifier, name, verbatim(former)),
+            # A value that was written since the proof is refused, and not rounded or cut off.
+            change.format(
+                table.identifier, name, verbatim(f"{former} USING {_back(table, column)}({_quoted(column)})")
+            ),
             *forgotten(table, column, former, type_name),
         ),
     )
@@ -40,7 +44,11 @@ def changed(table: TableName, column: str, former: str, type_name: str) -> Ddl:
 def forgotten(table: TableName, column: str, former: str, type_name: str) -> tuple[Statement, ...]:
     """Return what takes away all that was kept for the way back."""
     (fits,) = _fitting(table, column, former, type_name).attempts
-    return (sql.SQL("DROP TYPE IF EXISTS {}").format(_memory(table, column)), *fits.abandoned)
+    return (
+        sql.SQL("DROP TYPE IF EXISTS {}").format(_memory(table, column)),
+        sql.SQL("DROP FUNCTION IF EXISTS {}({})").format(verbatim(_back(table, column)), verbatim(type_name)),
+        *fits.abandoned,
+    )
 
 
 def proof(table: TableName, column: str, former: str, type_name: str) -> Proof:
@@ -51,6 +59,27 @@ def proof(table: TableName, column: str, former: str, type_name: str) -> Proof:
         table=table,
         mappings=(_fitting(table, column, former, type_name),),
         giving_up=True,
+    )
+
+
+def _back(table: TableName, column: str) -> str:
+    return sql.Identifier(JOURNAL_SCHEMA, bounded("back", table.qualified, column)).as_string(None)
+
+
+def _quoted(column: str) -> str:
+    return sql.Identifier(column).as_string(None)
+
+
+def _exactly(table: TableName, column: str, former: str, type_name: str) -> Statement:
+    """Return the function that gives a value of the former type, or refuses."""
+    kind = former.partition(" COLLATE ")[0]
+    body = sql.SQL(
+        "BEGIN IF NOT pg_catalog.record_image_eq(ROW(given), ROW(given::{}::{})) THEN"
+        " RAISE 'a value was written meanwhile that the old type cannot hold: %', given"
+        " USING ERRCODE = 'data_exception'; END IF; RETURN given::{}; END"
+    ).format(verbatim(kind), verbatim(type_name), verbatim(kind))
+    return sql.SQL("CREATE FUNCTION {}(given {}) RETURNS {} LANGUAGE plpgsql STRICT AS {}").format(
+        verbatim(_back(table, column)), verbatim(type_name), verbatim(kind), sql.Literal(body.as_string(None))
     )
 
 

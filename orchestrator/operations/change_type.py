@@ -244,6 +244,16 @@ class ChangeType(Operation):
                     hint="take away what stands in the way, or choose another type",
                 )
             )
+        missing = [name for name in ("using", "reverse") if getattr(self, name) is None]
+        if missing and casts.asks_the_session(column.type, self.type):
+            found.append(
+                PreconditionError(
+                    f"what a cast makes of {self.target}.{self.column} depends on the session's TimeZone or DateStyle",
+                    details=["an old writer, a new one and the backfill would each make another value of it"],
+                    hint=f"give {' and '.join(missing)}, such as {sql.Identifier(self.column).as_string(None)}"
+                    " AT TIME ZONE 'UTC' or to_char(…)",
+                )
+            )
         if feeding.is_drawn(column) and casts.plain(self.type) not in casts.INTEGERS:
             found.append(
                 PreconditionError(

@@ -7,7 +7,8 @@ from operations.conftest import Journeys, Roles
 from operations.harness import Db, ask, round_trip, rows, run, undone
 from psycopg import errors
 
-from orchestrator.errors import PreconditionError, VerificationError
+from orchestrator.errors import PreconditionError, StatementFailedError, VerificationError
+from orchestrator.events import Event, StepFinished
 from orchestrator.plan.lifecycle import PHASES, Phase, State
 
 WIDEN = {"kind": "change_type", "table": "events", "column": "amount", "type": "bigint"}
@@ -212,6 +213,60 @@ def test_a_view_that_came_after_the_switch(journeys: Journeys) -> None:
     assert ask(journey.db, "SELECT pg_typeof(amount)::text FROM late LIMIT 1") == "integer"
     assert journey.advance(State.CONTRACTED) is State.CONTRACTED
     assert ask(journey.db, "SELECT pg_typeof(amount)::text FROM late LIMIT 1") == "bigint"
+
+
+@pytest.mark.parametrize(
+    ("before", "after"),
+    [("timestamp", "timestamptz"), ("timestamptz", "date"), ("date", "text"), ("text", "timestamptz")],
+)
+def test_a_cast_that_asks_the_session(journeys: Journeys, before: str, after: str) -> None:
+    """Writers in two time zones would make two values of one: the plan has to say which."""
+    journey = journeys(
+        f"CREATE TABLE s (id integer PRIMARY KEY, at {before})",
+        {"kind": "change_type", "table": "s", "column": "at", "type": after},
+    )
+    with pytest.raises(PreconditionError, match="TimeZone or DateStyle"):
+        journey.advance()
+
+
+def test_a_timestamp_gets_its_zone(journeys: Journeys) -> None:
+    """With using and reverse, any session's writes mean the same."""
+    start = "CREATE TABLE s (id integer PRIMARY KEY, at timestamp); INSERT INTO s VALUES (1, '2024-01-01 12:00')"
+    change = {
+        "kind": "change_type",
+        "table": "s",
+        "column": "at",
+        "type": "timestamptz",
+        "using": "at AT TIME ZONE 'Europe/Berlin'",
+        "reverse": "at AT TIME ZONE 'Europe/Berlin'",
+    }
+
+    def holds(db: Db) -> None:
+        run(db, "SET timezone = 'America/New_York'; UPDATE s SET at = at WHERE id = 1")
+        assert ask(db, "SELECT at::text FROM s") in ("2024-01-01 12:00:00", "2024-01-01 06:00:00-05")
+        run(db, "RESET timezone")
+
+    direct = "ALTER TABLE s ALTER at TYPE timestamptz USING at AT TIME ZONE 'Europe/Berlin'"
+    round_trip(journeys(start, change), direct=direct, holds=holds)
+
+
+def test_a_value_that_comes_between_the_proof_and_the_way_back(journeys: Journeys) -> None:
+    """What a change at once lets in after the proof keeps the rollback waiting, and is not rounded."""
+    start = "CREATE TABLE s (id integer PRIMARY KEY, p numeric(10,2)); INSERT INTO s VALUES (1, 1.5)"
+    journey = journeys(start, {"kind": "change_type", "table": "s", "column": "p", "type": "numeric"})
+    journey.advance(State.EXPANDED)
+
+    def listen(event: Event) -> None:
+        if isinstance(event, StepFinished) and event.key.startswith("fits"):
+            run(journey.db, "INSERT INTO s VALUES (2, 1.23456)")
+
+    journey.on_event = listen
+    with pytest.raises(StatementFailedError, match=r"old type cannot hold: 1\.23456"):
+        journey.rollback()
+    journey.on_event = None
+    assert ask(journey.db, "SELECT p::text FROM s WHERE id = 2") == "1.23456"
+    run(journey.db, "DELETE FROM s WHERE id = 2")
+    assert journey.rollback() is State.PLANNED
 
 
 def test_a_partitioned_table(journeys: Journeys) -> None:
