@@ -21,7 +21,7 @@ from orchestrator.operations.base import (
     begun_with,
 )
 from orchestrator.sql.facts import Dependent, Index, Table
-from orchestrator.sql.identifiers import JOURNAL_SCHEMA, TableName, bounded, verbatim
+from orchestrator.sql.identifiers import JOURNAL_SCHEMA, TableName, bounded, verbatim, words
 from orchestrator.sql.repair import Repair, Replacement
 from orchestrator.sql.steps import Statement, Step, Transaction
 from orchestrator.sql.sync import Ddl
@@ -151,6 +151,10 @@ class Repairing(Operation):
             Replacement(column=name, type=begun_with(facts, name).plain_type, expression=expression, of_null=of_null)
             for name, expression in self.repairs.items()
         )
+
+    @override
+    def mentions(self) -> frozenset[tuple[str, str]]:
+        return frozenset((str(self.target), word) for word in words(*self.repairs.values()))
 
     @override
     def mappings(self, facts: Table) -> tuple[Repair, ...]:

@@ -194,11 +194,10 @@ class Conversion(Mapping):
         return plpgsql.when(plpgsql.over("NEW", self.mismatch), self._to_new)
 
     def _settle_hidden(self) -> sql.Composed:
-        """The table's own triggers see what the application sees."""
-        seen = self.olds if self.sees is Truth.OLD else self.news
+        """The table's own triggers see what the application sees, and may have put back what it wrote."""
         changed = sql.SQL(" OR ").join(
             sql.SQL("pg_catalog.record_image_ne(ROW({}), ROW({}))").format(plpgsql.new(name), plpgsql.old(name))
-            for name in seen
+            for name in (*self.olds, *self.news)
         )
         return plpgsql.when(sql.SQL("TG_OP = 'INSERT'"), self._to_hidden, plpgsql.when(changed, self._to_hidden))
 

@@ -7,7 +7,7 @@ from operations.conftest import Journeys, Roles
 from operations.harness import Db, ask, round_trip, rows, run, undone
 from psycopg import errors
 
-from orchestrator.errors import PreconditionError, StatementFailedError, VerificationError
+from orchestrator.errors import PreconditionError, RefusedError, StatementFailedError, VerificationError
 from orchestrator.events import Event, StepFinished
 from orchestrator.plan.lifecycle import PHASES, Phase, State
 
@@ -267,6 +267,34 @@ def test_a_value_that_comes_between_the_proof_and_the_way_back(journeys: Journey
     assert ask(journey.db, "SELECT p::text FROM s WHERE id = 2") == "1.23456"
     run(journey.db, "DELETE FROM s WHERE id = 2")
     assert journey.rollback() is State.PLANNED
+
+
+def test_a_trigger_that_puts_a_value_back(journeys: Journeys) -> None:
+    """The hidden side follows what the table's own trigger leaves, also where that is what was there before."""
+    clamp = """
+        CREATE FUNCTION clamp() RETURNS trigger LANGUAGE plpgsql AS
+          'BEGIN NEW.amount := least(NEW.amount, 100); RETURN NEW; END';
+        CREATE TRIGGER clamp BEFORE INSERT OR UPDATE ON s FOR EACH ROW EXECUTE FUNCTION clamp();
+    """
+    start = f"CREATE TABLE s (id integer PRIMARY KEY, amount integer); {clamp} INSERT INTO s VALUES (1, 100), (2, 5)"
+    journey = journeys(start, {"kind": "change_type", "table": "s", "column": "amount", "type": "bigint"})
+    for state in (State.EXPANDED, State.BACKFILLED, State.READS_MIGRATED):
+        assert journey.advance() is state
+        run(journey.db, "UPDATE s SET amount = 150")
+        assert rows(journey.db, "SELECT amount FROM s") == [(100,), (100,)]
+    assert journey.rollback() is State.BACKFILLED
+    assert journey.advance(State.CONTRACTED) is State.CONTRACTED
+
+
+def test_another_plans_trigger_reads_the_column_that_is_meant(journeys: Journeys) -> None:
+    """A session that ran it before the columns exchanged their names has it compiled anew."""
+    start = "CREATE TABLE t (id integer PRIMARY KEY, a integer, b text); INSERT INTO t VALUES (1, 1, 'x')"
+    journey = journeys(start, {"kind": "change_type", "table": "t", "column": "a", "type": "bigint"}, plan="widen")
+    other = journeys("", {"kind": "set_not_null", "table": "t", "column": "b", "using": "'none ' || a"}, plan="require")
+    other.url, other.db = journey.url, journey.db
+    journey.advance(State.BACKFILLED)
+    with pytest.raises(RefusedError, match="may not enter"):
+        other.advance()  # its expression looks at a column that is about to change
 
 
 def test_a_partitioned_table(journeys: Journeys) -> None:
