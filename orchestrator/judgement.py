@@ -21,7 +21,7 @@ from orchestrator.errors import (
     TamperingError,
     VerificationError,
 )
-from orchestrator.operations.base import Claim, overlaps
+from orchestrator.operations.base import WHOLE, Claim, overlaps
 from orchestrator.plan import compile as compiler
 from orchestrator.plan import obstacles, scope
 from orchestrator.plan.checksum import checksum
@@ -257,7 +257,12 @@ def _neighbours(scene: Scene) -> dict[str, tuple[str, ...]]:
     """Return what other plans under way change that this one changes or looks at, or the other way round, by plan."""
     begun = {record.plan: as_begun(record) for record in _others_under_way(scene)}
     shared = {name: _overlap(scene.plan, plan) for name, plan in begun.items() if plan is not None}
-    return {name: tuple(f"{table}.{column}" for table, column in sorted(both)) for name, both in shared.items() if both}
+    return {name: tuple(map(_claimed, sorted(both))) for name, both in shared.items() if both}
+
+
+def _claimed(claim: Claim) -> str:
+    table, column = claim
+    return table if column == WHOLE else f"{table}.{column}"
 
 
 def _overlap(one: Plan, other: Plan) -> frozenset[Claim]:

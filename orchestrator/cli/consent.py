@@ -56,9 +56,10 @@ class Consent:
 
 def _nobody_to_ask(preview: "AdvanceReport", *, contracts: bool) -> UsageError:
     command = "rollback" if any(move.direction == Direction.BACK for move in preview.moves) else "advance"
+    far = f" --to {preview.moves[-1].target}" if len(preview.moves) > 1 else ""
     consent = f"--confirm {preview.plan}" if contracts else "--yes"
     return UsageError(
         f"{preview.branch} is protected, and there is no terminal to ask on",
         details=["contract cannot be undone; it wants the plan's name"] if contracts else [],
-        hint=f"ecm {command} {preview.plan} --branch {preview.branch} {consent}",
+        hint=f"ecm {command} {preview.plan} --branch {preview.branch}{far} {consent}",
     )

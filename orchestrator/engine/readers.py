@@ -281,6 +281,8 @@ def _marked(connection: Connection, table: Table, move: Move, readers: dict[Node
     early = {node: reader for node, reader in readers.items() if reader.early}
     # What is built beside stands on what is built beside: so it is there, for as long as PostgreSQL prints it.
     for reader in reversed(early.values()):
+        # After an interruption it is there already; what stands on it went first.
+        connection.execute(remaking.drop_beside(reader))
         for statement in remaking.take_beside(reader):
             connection.execute(statement)
     return texts | _texts(connection, set(early))

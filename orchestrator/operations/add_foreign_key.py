@@ -79,6 +79,11 @@ class AddForeignKey(Constraining):
         return f"{a(' and '.join(self.columns))} that is in {self.references.target}, or none"
 
     @override
+    def mentions(self) -> frozenset[tuple[str, str]]:
+        pointed = frozenset((str(self.references.target), column) for column in self.references.columns)
+        return super().mentions() | pointed
+
+    @override
     def rule(self, facts: Table) -> Repair:
         replacements = self.replacements(facts)
         by_column = {each.column: each for each in replacements}

@@ -20,12 +20,12 @@ from typing_extensions import override
 from orchestrator.errors import EcmError, PreconditionError, PrivilegeError
 from orchestrator.operations import succession
 from orchestrator.operations.base import WHOLE, Claim, Guide, Operation, TableField, unusable
-from orchestrator.sql import moving, relabeling, sync
+from orchestrator.sql import heritage, moving, relabeling, sync
 from orchestrator.sql.conversion import Conversion
 from orchestrator.sql.enums import Enum, User, successor
 from orchestrator.sql.facts import Column, Dependent, Table
 from orchestrator.sql.heritage import Heir
-from orchestrator.sql.identifiers import NAME_BYTES, TableName, bounded
+from orchestrator.sql.identifiers import NAME_BYTES, TableName
 from orchestrator.sql.mapping import Truth
 from orchestrator.sql.readers import Move
 from orchestrator.sql.restating import Restated
@@ -643,7 +643,7 @@ class ChangeEnum(Operation):
         )
 
     def _guard(self, pair: _Pair) -> sql.Identifier:
-        return sql.Identifier(bounded(pair.column, "fits", "ecm"))
+        return sql.Identifier(heritage.guard(pair.column))
 
     def _guarded(self, facts: Table, pair: _Pair) -> Step:
         """From the proof that the old column has everything until it is read again, nothing else may come."""

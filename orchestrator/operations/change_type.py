@@ -34,7 +34,7 @@ from orchestrator.sql import heritage, moving, sync
 from orchestrator.sql.conversion import Conversion
 from orchestrator.sql.facts import Column, Dependent, Table
 from orchestrator.sql.heritage import Heir
-from orchestrator.sql.identifiers import TableName, bounded, verbatim
+from orchestrator.sql.identifiers import TableName, bounded, verbatim, words
 from orchestrator.sql.mapping import Truth
 from orchestrator.sql.readers import Move
 from orchestrator.sql.steps import LockMode, Statement, Step, Transaction
@@ -153,6 +153,11 @@ class ChangeType(Operation):
     @override
     def claims(self) -> frozenset[tuple[str, str]]:
         return frozenset((str(self.target), name) for name in self._move.columns)
+
+    @override
+    def mentions(self) -> frozenset[tuple[str, str]]:
+        found = words(*(each for each in (self.using, self.reverse) if each is not None))
+        return frozenset((str(self.target), word) for word in found)
 
     @override
     def made(self) -> tuple[str, ...]:
@@ -551,7 +556,7 @@ class ChangeType(Operation):
 
     @property
     def _guard(self) -> sql.Identifier:
-        return sql.Identifier(bounded(self.column, "fits", "ecm"))
+        return sql.Identifier(heritage.guard(self.column))
 
     def _guarded(self, facts: Table) -> Step:
         """From the proof that the old column has everything until it is read again, nothing else may come."""

@@ -10,6 +10,7 @@ from typing_extensions import override
 from orchestrator.errors import EcmError, PreconditionError
 from orchestrator.operations import constraints, dropping
 from orchestrator.operations.base import (
+    WHOLE,
     ColumnField,
     Guide,
     NewColumnField,
@@ -115,6 +116,10 @@ class ExtractTable(Operation):
     @override
     def claims(self) -> frozenset[tuple[str, str]]:
         return frozenset((str(self.target), column) for column in (*self.columns, self.reference))
+
+    @override
+    def mentions(self) -> frozenset[tuple[str, str]]:
+        return frozenset({(str(self.into.target), WHOLE)})
 
     @override
     def made(self) -> tuple[str, ...]:

@@ -24,7 +24,7 @@ from orchestrator.operations.base import (
 from orchestrator.operations.converting import Expression
 from orchestrator.sql.across import Side
 from orchestrator.sql.facts import Dependent, Index, Table
-from orchestrator.sql.identifiers import TableName, verbatim
+from orchestrator.sql.identifiers import TableName, verbatim, words
 from orchestrator.sql.moved import MovedAway, MovedHere
 from orchestrator.sql.steps import Statement, Step
 from orchestrator.sql.sync import Ddl
@@ -151,6 +151,16 @@ class MoveColumn(Operation):
     @override
     def claims(self) -> frozenset[tuple[str, str]]:
         return frozenset({(str(self.target), self.column), (str(self.to.target), self.to.column)})
+
+    @override
+    def mentions(self) -> frozenset[tuple[str, str]]:
+        source = (*self.on, *words(self.reverse or ""))
+        return frozenset(
+            (
+                *((str(self.target), name) for name in source),
+                *((str(self.to.target), name) for name in (*self.on.values(), *words(self.reverse or ""))),
+            )
+        )
 
     @override
     def made(self) -> tuple[str, ...]:

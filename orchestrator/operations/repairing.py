@@ -240,9 +240,13 @@ class Repairing(Operation):
             _meeting(facts.name, index) for index in facts.indexes if index.unique and index.valid and index.spelled
         ]
         met = sql.SQL(" OR ").join(meetings or [sql.SQL("false")])
-        body = sql.SQL('SELECT {} FROM (SELECT $1.*) AS "row"').format(met)
+        # An index that went since, with its column, is met by no row; PL/pgSQL finds out when it runs.
+        body = sql.SQL(
+            '#variable_conflict use_column\nBEGIN RETURN (SELECT {} FROM (SELECT $1.*) AS "row"); EXCEPTION'
+            " WHEN undefined_column OR undefined_table OR undefined_function THEN RETURN false; END"
+        ).format(met)
         return sql.SQL(
-            "CREATE OR REPLACE FUNCTION {}({}) RETURNS boolean LANGUAGE sql SET search_path = {}, pg_temp AS {}"
+            "CREATE OR REPLACE FUNCTION {}({}) RETURNS boolean LANGUAGE plpgsql SET search_path = {}, pg_temp AS {}"
         ).format(
             self._function,
             facts.name.identifier,

@@ -87,7 +87,7 @@ def undo(plan: Plan, phase: Phase, facts: Facts, *, filled: bool) -> tuple[Step,
     return (
         *_withdrawal(plan, repaired),
         *(
-            replace(proof, unfilled_too=not filled, giving_up=True)
+            _given_up(replace(proof, unfilled_too=not filled))
             for proof in proofs(
                 plan, facts, "nothing is lost: find no row whose new side alone holds its value", two_sided=True
             )
@@ -96,6 +96,18 @@ def undo(plan: Plan, phase: Phase, facts: Facts, *, filled: bool) -> tuple[Step,
         *(step for change, table in scope.each(plan, facts) for step in change.before_withdrawal(table)),
         *(_restoration(plan, table) for table in repaired),
         *(replace(step, kept_by=kept) if isinstance(step, Transaction) else step for step in backward),
+    )
+
+
+def _given_up(proof: Proof) -> Proof:
+    """Return the proof that the new side may go, with what to do where the old one cannot hold all of it."""
+    if not any(mapping.stranded is not None for mapping in proof.mappings):
+        return replace(proof, giving_up=True)
+    return replace(
+        proof,
+        giving_up=True,
+        complaint="the old side cannot hold what the new one has",
+        remedy="change these values or delete these rows, then roll back again; or go on to contracted, with them",
     )
 
 
@@ -137,7 +149,7 @@ def _returning(plan: Plan, facts: Facts) -> Iterable[Step]:
     """Return what comes before readers are moved back to a side that nobody has seen meanwhile."""
     hidden = {name: t for name, t in facts.items() if any(m.shown is Truth.NEW for m in scope.mappings(plan, t))}
     for proof in proofs(plan, hidden, "nothing is lost: find no row whose new side alone holds its value"):
-        yield replace(proof, key=f"{proof.key} on return", giving_up=True)
+        yield _given_up(replace(proof, key=f"{proof.key} on return"))
     for change, table in scope.each(plan, facts):
         yield from change.built_on_return(table)
     for change, table in scope.each(plan, facts):

@@ -269,6 +269,32 @@ def test_a_value_that_comes_between_the_proof_and_the_way_back(journeys: Journey
     assert journey.rollback() is State.PLANNED
 
 
+class Stopped(BaseException):
+    """What a kill is to the rest of the program."""
+
+
+@pytest.mark.parametrize(("phase", "after"), [("back", "guard"), ("forward", "beside")])
+def test_a_switch_that_was_interrupted(journeys: Journeys, phase: str, after: str) -> None:
+    """The same command carries on after any step before the columns exchange their names, and after any before they do so again."""
+    view = "CREATE MATERIALIZED VIEW sums AS SELECT sum(amount) AS total FROM events"
+    journey = journeys(EVENTS + view, WIDEN)
+    start = journey.fingerprint
+
+    def listen(event: Event) -> None:
+        if isinstance(event, StepFinished) and event.key.startswith(after):
+            raise Stopped
+
+    journey.advance(State.READS_MIGRATED if phase == "back" else State.BACKFILLED)
+    journey.on_event = listen
+    with pytest.raises(Stopped):
+        _ = journey.rollback() if phase == "back" else journey.advance()
+    journey.on_event = None
+    assert journey.conductor.preview("change").phases is not None
+    assert (journey.rollback() if phase == "back" else journey.advance()) in (State.BACKFILLED, State.READS_MIGRATED)
+    assert journey.rollback(State.PLANNED) is State.PLANNED
+    assert journey.fingerprint == start
+
+
 def test_a_trigger_that_puts_a_value_back(journeys: Journeys) -> None:
     """The hidden side follows what the table's own trigger leaves, also where that is what was there before."""
     clamp = """
