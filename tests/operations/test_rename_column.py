@@ -77,6 +77,7 @@ def test_steps_of_a_plain_column(journeys: Journeys) -> None:
     row = differ.format('"year"', '"published"')
     update = differ.format('NEW."year"', 'NEW."published"')
     function = dedent(f"""\
+        #variable_conflict use_column
         BEGIN
           IF TG_OP = 'INSERT' THEN
             IF NEW."published" IS DISTINCT FROM NULL THEN

@@ -27,6 +27,11 @@ class Writers:
             thread.start()
         return self
 
+    def until(self, written: int) -> None:
+        """Wait until so many transactions were committed in all, or one has failed; however slow the machine is."""
+        while self.written < written and not self.failures:
+            self._over.wait(0.05)
+
     def __exit__(self, *_: object) -> None:
         self._over.set()
         for thread in self._threads:
