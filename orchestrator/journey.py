@@ -92,7 +92,8 @@ class Journey:
         return now[0]
 
     def _proposal(self, scene: Scene, moves: tuple[Move, ...]) -> reports.AdvanceReport:
-        facts = self._stage.facts(scene.connection, scene.plan, texts=True)
+        # Where nothing is left to do, the tables may have their final names by now.
+        facts = self._stage.facts(scene.connection, scene.plan, texts=True) if moves else {}
         return reports.AdvanceReport(
             plan=scene.plan.plan,
             branch=scene.branch,

@@ -504,3 +504,10 @@ def test_verify_and_status_know_that_there_is_nothing_to_compare(journeys: Journ
     found = journey.conductor.verify("change", "main")
     assert (found.rows, found.mismatches) == (0, 0)
     assert journey.state is State.BACKFILLED
+
+
+def test_contracted_already(journeys: Journeys) -> None:
+    """The same command once more has nothing to do, although the table has its final name by now."""
+    journey = journeys(BOOKS, RENAME)
+    assert journey.advance(State.CONTRACTED) is State.CONTRACTED
+    assert journey.advance(State.CONTRACTED) is State.CONTRACTED
