@@ -63,6 +63,7 @@ class AddCheck(Constraining):
             # As PostgreSQL has it: a condition that is NULL is not broken ("CREATE TABLE", CHECK).
             violated=sql.SQL("({}) IS FALSE").format(verbatim(self.check)),
             fallible=True,
+            heals=True,
         )
 
     def _constraint(self, facts: Table) -> tuple[Step, ...]:

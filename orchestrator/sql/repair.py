@@ -150,6 +150,20 @@ class _InPlace(Mapping):
         """It has its whole say after the table's own triggers: those fill in what the application left out."""
         return _if(sql.SQL("TG_OP = 'INSERT'"), self.on_insert(), self.on_update(Truth.OLD))
 
+    @property
+    def _returned(self) -> sql.Composed:
+        return _lines(
+            _if(
+                sql.SQL("NEW.{}").format(each.flag),
+                sql.SQL("NEW.{} := {};\n{}").format(
+                    each.name,
+                    sql.SQL("NULL") if each.kept is None else sql.SQL("NEW.{}").format(each.kept),
+                    each.forget,
+                ),
+            )
+            for each in self.replacements
+        )
+
 
 @dataclass(frozen=True, kw_only=True)
 class Repair(_InPlace):
@@ -163,6 +177,7 @@ class Repair(_InPlace):
         whole: a condition over a stored row that takes one look at the whole table to tell of every row; where
             `violated` would take a look for each, and what was made at expand.
         fallible: whether to tell may itself fail, on a value that the rule was not made for.
+        heals: whether a row's own value may keep the rule again once another column of the row was written.
     """
 
     violated: sql.Composed
@@ -171,6 +186,7 @@ class Repair(_InPlace):
     healed: sql.Composed | None = None
     whole: sql.Composed | None = None
     fallible: bool = False
+    heals: bool = False
 
     @property
     @override
@@ -237,7 +253,7 @@ class Repair(_InPlace):
         # The row's own place and table, for a rule that tells it from other rows.
         stored = self._where(_over("NEW.*, OLD.ctid AS ctid, TG_RELID AS tableoid", self.violated))
         if self.arriving is None:
-            return _lines((self._forget_overtaken, stored))
+            return _lines((self._forget_overtaken, *((self._returned,) if self.heals else ()), stored))
         changed = sql.SQL(" OR ").join(_changed(column) for column in self.columns)
         arriving = self._where(_over("NEW.*, OLD.ctid AS ctid, TG_RELID AS tableoid", self.arriving))
         return _lines((self._forget_overtaken, _if(changed, arriving, stored)))
@@ -299,20 +315,6 @@ class Withdrawal(_InPlace):
     def on_update(self, truth: Truth) -> sql.Composed:
         """A row that is written anew gets its own value back at once, so that none escapes the sweep by moving on."""
         return _lines((self._forget_overtaken, self._returned))
-
-    @property
-    def _returned(self) -> sql.Composed:
-        return _lines(
-            _if(
-                sql.SQL("NEW.{}").format(each.flag),
-                sql.SQL("NEW.{} := {};\n{}").format(
-                    each.name,
-                    sql.SQL("NULL") if each.kept is None else sql.SQL("NEW.{}").format(each.kept),
-                    each.forget,
-                ),
-            )
-            for each in self.replacements
-        )
 
 
 def _replaced(each: Replacement) -> Iterable[tuple[sql.Identifier, sql.Composable]]:

@@ -461,3 +461,17 @@ def test_together_with_two_sides(journeys: Journeys) -> None:
         "UPDATE books SET author = 77 WHERE id = 42",
     )
     round_trip(journey, direct=end, writes=writes, repairs=True)
+
+
+def test_a_row_whose_own_value_keeps_the_rule_again(journeys: Journeys) -> None:
+    """What the application wrote counts as soon as another of its writes makes it right, and for good."""
+    start = "CREATE TABLE ev (id integer PRIMARY KEY, a integer, b integer); INSERT INTO ev VALUES (1, 5, 8), (2, 9, 3)"
+    change = {"kind": "add_check", "table": "ev", "name": "ordered", "check": "a < b", "using": {"b": "a + 1"}}
+    journey = journeys(start, change)
+    journey.advance(State.BACKFILLED)
+    run(journey.db, "UPDATE ev SET b = 4 WHERE id = 1")
+    assert rows(journey.db, "SELECT a, b FROM ev ORDER BY id") == [(5, 6), (9, 10)]
+    run(journey.db, "UPDATE ev SET a = 1")
+    assert rows(journey.db, "SELECT a, b FROM ev ORDER BY id") == [(1, 4), (1, 3)]
+    assert journey.advance(State.CONTRACTED) is State.CONTRACTED
+    assert rows(journey.db, "SELECT a, b FROM ev ORDER BY id") == [(1, 4), (1, 3)]
