@@ -24,9 +24,10 @@ BOOKSTORE = """
     CREATE TABLE profiles (id serial PRIMARY KEY, author_id integer NOT NULL UNIQUE REFERENCES authors (id));
     INSERT INTO profiles (author_id) SELECT id FROM authors;
     INSERT INTO books (title, author_id) VALUES ('Nobody''s', NULL), ('Undated', 1);
-    CREATE TABLE orders (id serial PRIMARY KEY, book_id integer, quantity integer, email text);
-    INSERT INTO orders (book_id, quantity, email)
-      SELECT g % 2100, g % 10 - 1, 'reader' || g % 450 || '@example.org' FROM generate_series(1, 500) g;
+    CREATE TABLE orders (id serial PRIMARY KEY, book_id integer, quantity integer, email text,
+      amount integer NOT NULL DEFAULT 0);
+    INSERT INTO orders (book_id, quantity, email, amount)
+      SELECT g % 2100, g % 10 - 1, 'reader' || g % 450 || '@example.org', g FROM generate_series(1, 500) g;
     CREATE TYPE article_status AS ENUM ('draft', 'live', 'gone');
     CREATE TABLE articles (id serial PRIMARY KEY, status article_status NOT NULL DEFAULT 'draft', past article_status[]);
     CREATE INDEX articles_live_idx ON articles (id) WHERE status = 'live';
@@ -40,8 +41,6 @@ BOOKSTORE = """
     INSERT INTO users (full_name) SELECT 'First' || g || ' Last' || g FROM generate_series(1, 500) g;
     CREATE TABLE addresses (id serial PRIMARY KEY, street text NOT NULL, number text);
     INSERT INTO addresses (street, number) SELECT 'Long Street', g FROM generate_series(1, 500) g;
-    CREATE TABLE orders (id serial PRIMARY KEY, amount integer NOT NULL DEFAULT 0);
-    INSERT INTO orders (amount) SELECT g FROM generate_series(1, 500) g;
 """
 ECM = Path(sys.executable).with_name("ecm")
 

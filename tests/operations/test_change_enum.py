@@ -13,7 +13,7 @@ from pydantic import ValidationError
 
 from orchestrator.errors import EcmError, PreconditionError, VerificationError
 from orchestrator.operations.change_enum import ChangeEnum
-from orchestrator.plan import compile as compiler
+from orchestrator.plan import obstacles
 from orchestrator.plan.lifecycle import Phase, State
 
 START = """
@@ -364,7 +364,7 @@ def test_what_is_said_before(journeys: Journeys) -> None:
     start = """CREATE VIEW plain AS SELECT id FROM notes WHERE s::text = 'draft';
         CREATE FUNCTION f() RETURNS trigger LANGUAGE plpgsql AS 'DECLARE was status; BEGIN RETURN NEW; END';"""
     journey = journeys(START + start, ALL)
-    told = " ".join(compiler.beware(journey.plan, journey.facts()))
+    told = " ".join(obstacles.beware(journey.plan, journey.facts()))
     assert "view plain has 'draft' as text" in told
     assert "function public.f: its text names status" in told
     assert "reads and writes draft and gone until readers move, and pending and live from then on" in told
