@@ -48,8 +48,7 @@ class Destination(BaseModel):
 class MoveColumn(Operation):
     """A column moves to another table; both versions see each other's writes until contract.
 
-    The other table has one row at most for each row of this one, so that the value has one place. Several rows of
-    this table may go with one of the other: they then have one value together, from expand on.
+    Each table has one row at most for each row of the other, so that the value has one place.
 
     A row that is deleted takes no value with it: what it had stays on the other side.
     """
@@ -180,6 +179,12 @@ class MoveColumn(Operation):
         yield from unusable(facts, self.column)
         if not any(_finds(index, self._source.keys) for index in facts.indexes):
             yield _no_index(self._source, facts)
+        elif not _tells_apart(facts, self._source.keys):
+            yield PreconditionError(
+                f"several rows of {facts.name} may go with one of {self.to.target}",
+                details=["writers of two of them at a time could leave them with different values for one place"],
+                hint=f"CREATE UNIQUE INDEX CONCURRENTLY ON {_spelled(facts.name, self._source.keys)}",
+            )
         yield from dropping.named_by_triggers(facts, (self.column,))
         if column is None:
             return
@@ -205,9 +210,7 @@ class MoveColumn(Operation):
     def _of_other(self, facts: Table) -> Iterable[EcmError]:
         yield from taken(facts, self.to.column)
         keys = self._other.keys
-        if not any(
-            index.unique and index.valid and index.keys and set(index.keys) <= set(keys) for index in facts.indexes
-        ):
+        if not _tells_apart(facts, keys):
             yield PreconditionError(
                 f"several rows of {facts.name} may have the same {listed(keys)}",
                 details=["they could differ in the new column, of which a row of the old table has only one value"],
@@ -220,10 +223,6 @@ class MoveColumn(Operation):
             return ()
         column = facts.column(self.column)
         there, here = f"{self.to.target}.{self.to.column}", f"{self.target}.{self.column}"
-        several = not any(
-            index.unique and index.valid and index.keys and set(index.keys) <= set(self._source.keys)
-            for index in facts.indexes
-        )
         alone = (
             f"values of {here} without a row in {self.to.target} are lost at contract, and values of {there} without"
             f" a row in {self.target} by a rollback"
@@ -231,17 +230,12 @@ class MoveColumn(Operation):
             else f"values of {here} without a row in {self.to.target} are named before readers move, and values of"
             f" {there} without a row in {self.target} before a rollback: nothing is dropped while there are any"
         )
-        together = (
-            f"rows of {self.target} with the same {listed(self.on)} share one {self.column} from expand on;"
-            f" where they differ now, the backfill names them; those that are added wait for one another"
-        )
         locks = (
             "a write to either column waits for writers of the row in the other table, and may be refused under"
             " REPEATABLE READ; a row that is deleted leaves the value on the other side"
         )
         return (
             alone,
-            *((together,) if several else ()),
             locks,
             *(
                 (f"{here} has grants of its own; {there} has those of its table only",)
@@ -324,6 +318,11 @@ class MoveColumn(Operation):
             debts.drop,
             *dropping.statements(facts, (self.column,)),
         )
+
+
+def _tells_apart(facts: Table, keys: tuple[str, ...]) -> bool:
+    """Whether no two rows of a table have the same keys."""
+    return any(index.unique and index.valid and index.keys and set(index.keys) <= set(keys) for index in facts.indexes)
 
 
 def _finds(index: Index, keys: tuple[str, ...]) -> bool:
