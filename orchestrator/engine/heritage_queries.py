@@ -180,7 +180,7 @@ JOIN pg_catalog.pg_proc f ON f.oid = t.tgfoid JOIN pg_catalog.pg_language l ON l
 JOIN pg_catalog.pg_namespace n ON n.oid = f.pronamespace
 WHERE NOT t.tgisinternal AND (t.tgrelid = %(oid)s OR t.tgrelid IN (
     SELECT p.relid FROM pg_catalog.pg_partition_tree(%(oid)s::bigint::pg_catalog.oid) p))
-  AND l.lanname = 'plpgsql' AND pg_catalog.pg_has_role(f.proowner, 'USAGE')
+  AND l.lanname = 'plpgsql' AND n.nspname <> 'ecm' AND pg_catalog.pg_has_role(f.proowner, 'USAGE')
   AND NOT EXISTS (SELECT FROM pg_catalog.unnest(f.proconfig) c WHERE c LIKE 'geqo_seed=%%') ORDER BY 1, 2
 """
 

@@ -312,8 +312,8 @@ def test_a_trigger_that_puts_a_value_back(journeys: Journeys) -> None:
     assert journey.advance(State.CONTRACTED) is State.CONTRACTED
 
 
-def test_another_plans_trigger_reads_the_column_that_is_meant(journeys: Journeys) -> None:
-    """A session that ran it before the columns exchanged their names has it compiled anew."""
+def test_another_plan_looks_at_the_column(journeys: Journeys) -> None:
+    """Its trigger would read the column that has exchanged its name; it waits until that is over."""
     start = "CREATE TABLE t (id integer PRIMARY KEY, a integer, b text); INSERT INTO t VALUES (1, 1, 'x')"
     journey = journeys(start, {"kind": "change_type", "table": "t", "column": "a", "type": "bigint"}, plan="widen")
     other = journeys("", {"kind": "set_not_null", "table": "t", "column": "b", "using": "'none ' || a"}, plan="require")
