@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from psycopg import sql
 from typing_extensions import override
 
+from orchestrator.sql import plpgsql
 from orchestrator.sql.identifiers import verbatim
 from orchestrator.sql.mapping import Mapping, Truth
 
@@ -88,17 +89,17 @@ class Adjustment(Mapping):
 
     @property
     def _nothing_new(self) -> sql.Composed:
-        return _all(sql.SQL("{} IS NOT DISTINCT FROM NULL").format(each.name) for each in self.new)
+        return plpgsql.all_of(sql.SQL("{} IS NOT DISTINCT FROM NULL").format(each.name) for each in self.new)
 
     @property
     def _new_follows(self) -> sql.Composed:
-        return _all(each.follows for each in self.new)
+        return plpgsql.all_of(each.follows for each in self.new)
 
     @property
     def _neither_follows(self) -> sql.Composed:
         """In a row that lacks nothing, and so has what a writer gave it on either side."""
         return sql.SQL("NOT ({}) AND NOT ({}) AND NOT ({}) AND NOT ({})").format(
-            self.lacking, self._nothing_new, self._new_follows, _all(each.follows for each in self.old)
+            self.lacking, self._nothing_new, self._new_follows, plpgsql.all_of(each.follows for each in self.old)
         )
 
     @property
@@ -145,7 +146,7 @@ class Adjustment(Mapping):
         new_changed, old_changed = _changed(self.news), _changed(self.olds)
         new_wins = new_changed if truth is Truth.NEW else sql.SQL("{} AND NOT {}").format(new_changed, old_changed)
         return sql.SQL("IF {} THEN\n{}\nELSIF {} THEN\n{}\nELSIF {} THEN\n{}\nEND IF;").format(
-            new_wins, _into("NEW", self.old), old_changed, _into("NEW", self.new), _of("NEW", self.lacking),
+            new_wins, _into("NEW", self.old), old_changed, _into("NEW", self.new), plpgsql.over("NEW", self.lacking),
             _into("NEW", self.new),
         )  # fmt: skip
 
@@ -155,7 +156,7 @@ class Adjustment(Mapping):
 
         Whether the row had what is computed is told after an assignment, which makes it the column's type.
         """
-        same = _all(
+        same = plpgsql.all_of(
             sql.SQL('pg_catalog.record_image_eq(ROW("ecm was".{name}), ROW(OLD.{name}))').format(name=each.name)
             for each in self.new
         )
@@ -173,9 +174,9 @@ class Adjustment(Mapping):
     def settle(self) -> sql.Composed:
         fill = _into("NEW", self.new)
         if not self.old:
-            return sql.SQL("IF {} THEN\n{}\nEND IF;").format(_of("NEW", self.lacking), fill)
+            return sql.SQL("IF {} THEN\n{}\nEND IF;").format(plpgsql.over("NEW", self.lacking), fill)
         given = sql.SQL("ELSIF TG_OP = 'INSERT' THEN\n{}").format(_into("NEW", self.old))
-        return sql.SQL("IF {} THEN\n{}\n{}\nEND IF;").format(_of("NEW", self.lacking), fill, given)
+        return sql.SQL("IF {} THEN\n{}\n{}\nEND IF;").format(plpgsql.over("NEW", self.lacking), fill, given)
 
 
 def _into(row: str, values: tuple[Assigned, ...], *, of: str = "NEW") -> sql.Composed:
@@ -187,17 +188,9 @@ def _into(row: str, values: tuple[Assigned, ...], *, of: str = "NEW") -> sql.Com
     )
 
 
-def _of(row: str, condition: sql.Composed) -> sql.Composed:
-    return sql.SQL('(SELECT {} FROM (SELECT {}.*) AS "row")').format(condition, verbatim(row))
-
-
 def _changed(columns: Iterable[str]) -> sql.Composed:
     each = (
         sql.SQL("pg_catalog.record_image_ne(ROW(NEW.{name}), ROW(OLD.{name}))").format(name=sql.Identifier(name))
         for name in columns
     )
     return sql.SQL("({})").format(sql.SQL(" OR ").join(each))
-
-
-def _all(conditions: Iterable[sql.Composed]) -> sql.Composed:
-    return sql.SQL(" AND ").join(conditions)

@@ -14,6 +14,7 @@ from dataclasses import dataclass, replace
 from psycopg import sql
 from typing_extensions import override
 
+from orchestrator.sql import plpgsql
 from orchestrator.sql.identifiers import bounded, verbatim
 from orchestrator.sql.mapping import Mapping, Truth
 
@@ -143,17 +144,17 @@ class _InPlace(Mapping):
 
     @property
     def _forget_overtaken(self) -> sql.Composed:
-        return _lines(_if(each.overtaken, each.forget) for each in self.replacements)
+        return _lines(plpgsql.when(each.overtaken, each.forget) for each in self.replacements)
 
     @override
     def settle(self) -> sql.Composed:
         """It has its whole say after the table's own triggers: those fill in what the application left out."""
-        return _if(sql.SQL("TG_OP = 'INSERT'"), self.on_insert(), self.on_update(Truth.OLD))
+        return plpgsql.when(sql.SQL("TG_OP = 'INSERT'"), self.on_insert(), self.on_update(Truth.OLD))
 
     @property
     def _returned(self) -> sql.Composed:
         return _lines(
-            _if(
+            plpgsql.when(
                 sql.SQL("NEW.{}").format(each.flag),
                 sql.SQL("NEW.{} := {};\n{}").format(
                     each.name,
@@ -245,7 +246,7 @@ class Repair(_InPlace):
         arriving = self.violated if self.arriving is None else self.arriving
         return self._where(
             _over("NEW.*, NULL::tid AS ctid, NULL::oid AS tableoid", arriving),
-            self._replace if self.met is None else _if(sql.SQL("NOT {}").format(self.met), self._replace),
+            self._replace if self.met is None else plpgsql.when(sql.SQL("NOT {}").format(self.met), self._replace),
         )
 
     @override
@@ -256,10 +257,10 @@ class Repair(_InPlace):
             return _lines((self._forget_overtaken, *((self._returned,) if self.heals else ()), stored))
         changed = sql.SQL(" OR ").join(_changed(column) for column in self.columns)
         arriving = self._where(_over("NEW.*, OLD.ctid AS ctid, TG_RELID AS tableoid", self.arriving))
-        return _lines((self._forget_overtaken, _if(changed, arriving, stored)))
+        return _lines((self._forget_overtaken, plpgsql.when(changed, arriving, stored)))
 
     def _where(self, broken: sql.Composed, then: sql.Composed | None = None) -> sql.Composed:
-        repaired = _if(broken, self._replace if then is None else then)
+        repaired = plpgsql.when(broken, self._replace if then is None else then)
         if not self.fallible:
             return repaired
         return sql.SQL("BEGIN\n{}\nEXCEPTION WHEN OTHERS THEN NULL;\nEND;").format(repaired)
@@ -332,12 +333,6 @@ def _changed(column: str) -> sql.Composed:
 
 def _over(row: str, condition: sql.Composed) -> sql.Composed:
     return sql.SQL('(SELECT {} FROM (SELECT {}) AS "row")').format(condition, verbatim(row))
-
-
-def _if(condition: sql.Composable, then: sql.Composable, otherwise: sql.Composable | None = None) -> sql.Composed:
-    if otherwise is None:
-        return sql.SQL("IF {} THEN\n{}\nEND IF;").format(condition, then)
-    return sql.SQL("IF {} THEN\n{}\nELSE\n{}\nEND IF;").format(condition, then, otherwise)
 
 
 def _lines(statements: Iterable[sql.Composed]) -> sql.Composed:
