@@ -8,6 +8,7 @@ and the journal disagree. After a lost session the journal is asked what became 
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import timedelta
+from itertools import chain
 from time import monotonic
 from typing import Any
 
@@ -15,18 +16,19 @@ import psycopg
 from psycopg import errors, sql
 from tenacity import RetryCallState
 
-from orchestrator.engine import journal, leases, locks, sentry
+from orchestrator.engine import catalog, journal, leases, locks, sentry
 from orchestrator.engine.connection import Connection, Link, explained
 from orchestrator.engine.journal import Writer
 from orchestrator.engine.leases import Lease
 from orchestrator.engine.sweep import ROUNDS, Sweeper
 from orchestrator.engine.verification import Verdict, unproven, verify
-from orchestrator.errors import EcmError, LockTimeoutError, StatementFailedError
+from orchestrator.errors import EcmError, LockTimeoutError, StatementFailedError, VerificationError
 from orchestrator.events import Observer, PhaseStarted, Progress, StateReached, StepFinished, StepStarted
 from orchestrator.plan.lifecycle import Direction, Move, Phase, Position
 from orchestrator.plan.phases import Backfill
+from orchestrator.sql.identifiers import TableName
 from orchestrator.sql.lexer import Written
-from orchestrator.sql.steps import ConcurrentIndex, Proof, Statement, Step, Sweep, Transaction, sent
+from orchestrator.sql.steps import ConcurrentIndex, Proof, Statement, Step, Strays, Sweep, Transaction, sent
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -69,6 +71,8 @@ class Runner:
         self._sleep = sleep
         self._waited = 0.0
         self._watch: sentry.Watch = {}
+        self._strays: dict[TableName, int] = {}
+        self._heaps: dict[TableName, tuple[TableName, ...]] = {}
         link.reopened.append(lambda connection: leases.renew(connection, lease))
 
     def run(self, task: Task) -> dict[str, Any]:
@@ -93,11 +97,19 @@ class Runner:
         position = self._begin(task)
         data: dict[str, Any] = {}
         todo = [(phase, step) for phase, steps in task.steps for step in steps]
+        number, proofs = 0, 1
         try:
-            for number, (phase, step) in enumerate(todo, start=1):
+            while number < len(todo):
+                phase, step = todo[number]
+                number += 1
                 last = number == len(todo) and isinstance(step, Transaction)
                 complete = self._completion(task, position, data) if last else None
-                self._step(task, phase, step, data, complete)
+                try:
+                    self._step(task, phase, step, data, complete)
+                except _StrayedError as strayed:
+                    if proofs == ROUNDS:
+                        raise strayed.for_good from None
+                    number, proofs = _proof_of(todo, phase), proofs + 1
             if not (todo and isinstance(todo[-1][1], Transaction)):
                 self._settled(
                     task,
@@ -175,7 +187,8 @@ class Runner:
             writer = self._writer(connection)
             # Only what committed with its record is done for good: an index is judged by the catalog, and a
             # proof from before an interruption proves nothing about what was written since.
-            if (isinstance(step, Transaction) and writer.done(phase, direction, step.key)) or (
+            for_good = isinstance(step, Transaction) and not step.counting
+            if (for_good and writer.done(phase, direction, step.key)) or (
                 complete is not None and self._is_complete(connection, task)
             ):
                 return True
@@ -263,6 +276,8 @@ class Runner:
             undo_nothing = takes_back and not writer.done(phase, Direction.FORWARD, step.follows or step.key)
             if not undo_nothing:
                 sentry.on_post(connection, step.kept_by, since=self._watch)
+                self._none_strayed(connection, step)
+                sentry.made(connection, chain.from_iterable(each.triggers for each in step.counting))
             locks.as_the_owner(connection)
             for statement in () if undo_nothing else _sent(step, direction):
                 text = statement.as_string(None)
@@ -271,9 +286,29 @@ class Runner:
                         connection.execute(statement)
                 except EcmError as error:
                     raise _placed(error, statement) from error.__cause__
+            self._count(connection, step)
             writer.finish(phase, direction, step.key, lock_wait=self._waited)
             if complete is not None:
                 complete(connection)
+
+    def _count(self, connection: Connection, step: Transaction) -> None:
+        """Note where a count begins; its lock has waited for whoever wrote before."""
+        for each in step.counting:
+            self._watch |= sentry.on_post(connection, each.triggers)
+            self._strays[each.table] = _strayed(connection, each)
+
+    def _none_strayed(self, connection: Connection, step: Transaction) -> None:
+        """Make sure that no row came since the proof that it would not pass; nobody writes any more.
+
+        With a partition that was attached come rows that no trigger has seen.
+        """
+        for table in dict.fromkeys(trigger.table for trigger in step.kept_by):
+            if self._heaps.get(table, heaps := catalog.heaps(connection, table)) != heaps:
+                raise _StrayedError(table)
+        for each in step.counted:
+            sentry.on_post(connection, each.triggers, since=self._watch)
+            if _strayed(connection, each) != self._strays[each.table]:
+                raise _StrayedError(each.table)
 
     def _run_index(self, connection: Connection, task: Task, step: ConcurrentIndex) -> None:
         """Build or drop an index; where rows share their values that a sweep can repair, that first, and once more."""
@@ -367,6 +402,7 @@ class Runner:
         with explained(step.title):
             self._watch |= sentry.on_post(self._link.connection, step.kept_by)
             self._transaction(self._link.connection, lambda connection: self._even(connection, task, step))
+            self._heaps[step.table] = catalog.heaps(self._link.connection, step.table)
             verdict = verify(self._link, step, workers=task.backfill.workers, progress=progress)
         if verdict.mismatches:
             raise unproven(verdict, step)
@@ -384,6 +420,32 @@ class Runner:
         connection = self._link.connection
         self._transaction(connection, lambda again: self._writer(again).verified())
         return {"table": str(verdict.table), "rows": verdict.rows, "mismatches": verdict.mismatches}
+
+
+class _StrayedError(Exception):
+    """Rows came since the proof that it would not let pass, or that no trigger has seen."""
+
+    def __init__(self, table: TableName) -> None:
+        super().__init__(table)
+        self.for_good = VerificationError(
+            f"rows come to {table} faster than they can be proven, of which one side may not hold all",
+            details=[f"{ROUNDS} proofs found every row right, and each time more came before the table was locked"],
+            hint="have the application stop writing such rows, then run the same command again",
+        )
+
+
+def _strayed(connection: Connection, strays: Strays) -> int:
+    row = connection.execute(strays.count).fetchone()
+    return int(row[0]) if row else 0
+
+
+def _proof_of(todo: list[tuple[Phase, Step]], phase: Phase) -> int:
+    """Return the place in a phase where its proof begins, with the step that counts from there on."""
+    return next(
+        place
+        for place, (its, step) in enumerate(todo)
+        if its is phase and (isinstance(step, Proof) or (isinstance(step, Transaction) and step.counting))
+    )
 
 
 def _placed(error: EcmError, statement: Statement) -> EcmError:

@@ -59,6 +59,17 @@ def on_post(connection: Connection, triggers: Iterable[SyncTrigger], *, since: W
     return watch
 
 
+def made(connection: Connection, triggers: Iterable[SyncTrigger]) -> None:
+    """Make sure that each trigger is there, enabled or not.
+
+    Raises:
+        VerificationError: one is gone; the hint makes it again.
+    """
+    for trigger in triggers:
+        if connection.execute(_TRIGGER, [trigger.table.schema, trigger.table.name, trigger.name]).fetchone() is None:
+            raise _fault(trigger, "is gone", (trigger.create_function, trigger.create))
+
+
 def as_json(watch: Watch) -> dict[str, list[str]]:
     """Return a watch as it is kept in the journal, to be compared with a later one."""
     return {f"{table} {trigger}": list(versions) for (table, trigger), versions in sorted(watch.items())}
@@ -93,7 +104,7 @@ def _versions(connection: Connection, trigger: SyncTrigger) -> tuple[str, ...]:
 
 def _fault(trigger: SyncTrigger, what: str, remedy: tuple[Statement, ...]) -> VerificationError:
     return VerificationError(
-        f"trigger {trigger.name}, which keeps both sides of {trigger.table} in step, {what}",
+        f"trigger {trigger.name} on {trigger.table}, which {trigger.does}, {what}",
         details=[
             "what was written since then may be on one side only, and would be lost with it; nothing was changed",
             "set it right, then let ecm verify name the rows that differ:",

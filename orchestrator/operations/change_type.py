@@ -365,6 +365,7 @@ class ChangeType(Operation):
                     replace(
                         value(old.name, old.type, self.reverse, new, seen=self.to or self.column),
                         default=_constant(old),
+                        default_varies=old.default_varies,
                     ),
                 ),
                 exact=self.reverse is None,

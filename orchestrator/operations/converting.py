@@ -191,7 +191,15 @@ class Converting(Operation):
             Conversion(
                 old=tuple(
                     trying.attempting(
-                        both, Value(column=name, type=column.type, expression=self.back(name)), without=self.sources
+                        both,
+                        Value(
+                            column=name,
+                            type=column.type,
+                            expression=self.back(name),
+                            default=column.constant_default,
+                            default_varies=column.default_varies,
+                        ),
+                        without=self.sources,
                     )
                     for name in self.sources
                     for column in [begun_with(facts, name)]
@@ -203,12 +211,13 @@ class Converting(Operation):
                             column=result.column,
                             type=result.type,
                             expression=result.using,
-                            default=_constant_default(facts.column(result.column)),
+                            default=column.constant_default if column else None,
                             not_null=result.not_null,
                         ),
                         without=self.made(),
                     )
                     for result in self.results
+                    for column in [facts.column(result.column)]
                 ),
             ),
         )
@@ -265,7 +274,3 @@ class Converting(Operation):
     @property
     def _required(self) -> tuple[str, ...]:
         return tuple(result.column for result in self.results if result.not_null)
-
-
-def _constant_default(column: Column | None) -> str | None:
-    return column.default if column is not None and column.default_is_constant else None

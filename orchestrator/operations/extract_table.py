@@ -26,6 +26,7 @@ from orchestrator.sql.facts import Dependent, Table
 from orchestrator.sql.identifiers import NAME_BYTES, TableName, bounded, verbatim
 from orchestrator.sql.steps import ConcurrentIndex, Statement, Step, SyncTrigger
 from orchestrator.sql.sync import Ddl
+from orchestrator.sql.value import Value
 from orchestrator.words import kebab, listed
 
 
@@ -178,7 +179,11 @@ class ExtractTable(Operation):
         return (
             Extracted(
                 table=self.target,
-                columns=self.columns,
+                old=tuple(
+                    Value(column=name, type=column.type, expression=None, default=column.constant_default)
+                    for name in self.columns
+                    for column in [begun_with(facts, name)]
+                ),
                 reference=self.reference,
                 lookup=self.into.target,
                 key=self.into.key,

@@ -109,13 +109,14 @@ class RenameColumn(Operation):
         column = begun_with(facts, self.column)
         # The default that counts is the one the new column has, whatever has become of the old one's since.
         given = facts.column(self.to) or column
-        default = given.default if given.default_is_constant else None
         return (
             Copy(
                 old=self.column,
                 new=self.to,
                 type=column.plain_type,
-                default=default,
+                default=given.constant_default,
+                old_default=column.constant_default,
+                old_varies=column.default_varies,
                 cast=column.type != column.plain_type,
             ),
         )

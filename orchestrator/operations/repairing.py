@@ -148,8 +148,15 @@ class Repairing(Operation):
     def replacements(self, facts: Table, *, of_null: bool = False) -> tuple[Replacement, ...]:
         """Return what replaces values in rows that break the rule."""
         return tuple(
-            Replacement(column=name, type=begun_with(facts, name).plain_type, expression=expression, of_null=of_null)
+            Replacement(
+                column=name,
+                type=column.plain_type,
+                expression=expression,
+                of_null=of_null,
+                of_domain=column.type != column.plain_type,
+            )
             for name, expression in self.repairs.items()
+            for column in [begun_with(facts, name)]
         )
 
     @override

@@ -17,7 +17,7 @@ from orchestrator.plan import scope
 from orchestrator.plan.facade import changes
 from orchestrator.plan.lifecycle import Phase
 from orchestrator.plan.model import Plan
-from orchestrator.sql import sync
+from orchestrator.sql import strays, sync
 from orchestrator.sql.facts import Table
 from orchestrator.sql.identifiers import TableName, bounded
 from orchestrator.sql.mapping import Mapping, Truth
@@ -29,6 +29,7 @@ from orchestrator.sql.steps import (
     Proof,
     Statement,
     Step,
+    Strays,
     Sweep,
     SyncTrigger,
     Transaction,
@@ -38,6 +39,9 @@ from orchestrator.words import listed
 
 Facts = scope.Facts
 
+_SWITCH = "switch"
+"""The key of the step at which readers move."""
+_NOTHING_LOST = "nothing is lost: find no row whose new side alone holds its value"
 _DIFFER, _BREAKS = "whose two sides differ", "that breaks the rule"
 """What a row is that a proof looks for, where rows have two sides and where they have one."""
 
@@ -72,7 +76,7 @@ def undo(plan: Plan, phase: Phase, facts: Facts, *, filled: bool) -> tuple[Step,
     """
     backward = tuple(step for step in reversed(steps(plan, phase, facts)) if step.inverse)
     if phase is Phase.MIGRATE_READS:
-        return (*_returning(plan, facts), *backward)
+        return _returning(plan, facts, backward)
     if phase is not Phase.EXPAND:
         return backward
     facts = _at(plan, phase, facts)
@@ -84,18 +88,22 @@ def undo(plan: Plan, phase: Phase, facts: Facts, *, filled: bool) -> tuple[Step,
     )
     kept = tuple(chain.from_iterable(_kept(plan, facts[table]) for table in there))
     repaired = tuple(table for table in map(facts.__getitem__, there) if scope.in_place(plan, table))
+    proven = tuple(
+        _given_up(replace(proof, unfilled_too=not filled))
+        for proof in proofs(plan, facts, _NOTHING_LOST, two_sided=True)
+        if proof.table in there
+    )
+    counting = _counting(plan, facts, proven)
     return (
         *_withdrawal(plan, repaired),
-        *(
-            _given_up(replace(proof, unfilled_too=not filled))
-            for proof in proofs(
-                plan, facts, "nothing is lost: find no row whose new side alone holds its value", two_sided=True
-            )
-            if proof.table in there
-        ),
+        *counting,
+        *proven,
         *(step for change, table in scope.each(plan, facts) for step in change.before_withdrawal(table)),
         *(_restoration(plan, table) for table in repaired),
-        *(replace(step, kept_by=kept) if isinstance(step, Transaction) else step for step in backward),
+        *(
+            replace(step, kept_by=kept, counted=_counted(counting)) if isinstance(step, Transaction) else step
+            for step in backward
+        ),
     )
 
 
@@ -145,15 +153,26 @@ def _restoration(plan: Plan, facts: Table) -> Sweep:
     )
 
 
-def _returning(plan: Plan, facts: Facts) -> Iterable[Step]:
-    """Return what comes before readers are moved back to a side that nobody has seen meanwhile."""
+def _returning(plan: Plan, facts: Facts, backward: tuple[Step, ...]) -> tuple[Step, ...]:
+    """Return what moves readers back, after what that needs where nobody has seen the old side meanwhile."""
     hidden = {name: t for name, t in facts.items() if any(m.shown is Truth.NEW for m in scope.mappings(plan, t))}
-    for proof in proofs(plan, hidden, "nothing is lost: find no row whose new side alone holds its value"):
-        yield _given_up(replace(proof, key=f"{proof.key} on return"))
-    for change, table in scope.each(plan, facts):
-        yield from change.built_on_return(table)
-    for change, table in scope.each(plan, facts):
-        yield from change.before_return(table)
+    proven = tuple(
+        _given_up(replace(proof, key=f"{proof.key} on return")) for proof in proofs(plan, hidden, _NOTHING_LOST)
+    )
+    counting = _counting(plan, hidden, proven)
+    counted = _counted(counting)
+    return (
+        *counting,
+        *proven,
+        *(step for change, table in scope.each(plan, facts) for step in change.built_on_return(table)),
+        *(step for change, table in scope.each(plan, facts) for step in change.before_return(table)),
+        *(
+            replace(step, inverse=(*_ended(counted), *step.inverse), counted=counted)
+            if isinstance(step, Transaction) and step.key == _SWITCH
+            else step
+            for step in backward
+        ),
+    )
 
 
 def sync_triggers(plan: Plan, facts: Facts, truth: Truth = Truth.OLD) -> tuple[SyncTrigger, ...]:
@@ -168,7 +187,40 @@ def _kept(plan: Plan, facts: Table, truth: Truth = Truth.OLD) -> tuple[SyncTrigg
 
 def _trigger(plan: Plan, facts: Table) -> Ddl:
     pairs = scope.mappings(plan, facts)
-    return sync.install(plan.plan, facts, pairs) if pairs else Ddl(statements=(), inverse=())
+    if not pairs:
+        return Ddl(statements=(), inverse=())
+    kept, counted = sync.install(plan.plan, facts, pairs), strays.install(plan.plan, facts, pairs)
+    return Ddl(statements=(*kept.statements, *counted.statements), inverse=(*counted.inverse, *kept.inverse))
+
+
+def _counting(plan: Plan, facts: Facts, found: Iterable[Proof]) -> tuple[Transaction, ...]:
+    """Return what counts, from before these proofs on, the rows that they would not let pass."""
+    counting = tuple(
+        strays.strays(plan.plan, facts[proof.table], proof)
+        for proof in found
+        if any(mapping.may_stray for mapping in proof.mappings)
+    )
+    return _unless_empty(
+        Transaction(
+            key="count",
+            title="from here on, count the rows that would not pass the proof",
+            tables=tuple(chain.from_iterable(facts[each.table].lockable for each in counting)),
+            lock=LockMode.SHARE_ROW_EXCLUSIVE,
+            statements=tuple(chain.from_iterable(each.begin for each in counting)),
+            inverse=(),
+            note="what drops a side looks under its lock whether any came, and if so there is another proof",
+            on_return=True,
+            counting=counting,
+        )
+    )
+
+
+def _counted(counting: tuple[Transaction, ...]) -> tuple[Strays, ...]:
+    return tuple(chain.from_iterable(step.counting for step in counting))
+
+
+def _ended(counted: tuple[Strays, ...]) -> tuple[Statement, ...]:
+    return tuple(chain.from_iterable(each.end for each in counted))
 
 
 def _outright(plan: Plan) -> tuple[Outright, ...]:
@@ -257,7 +309,7 @@ def _contracts(plan: Plan, facts: Facts) -> str:
     return f"take {kept} away, and {endings}" if kept else endings
 
 
-def _unless_empty(step: Transaction) -> tuple[Step, ...]:
+def _unless_empty(step: Transaction) -> tuple[Transaction, ...]:
     """Return a step where there is anything to do in it; else no lock is asked for."""
     return (step,) if step.statements else ()
 
@@ -333,14 +385,22 @@ def _migrate_reads(plan: Plan, facts: Facts) -> tuple[Step, ...]:
         for news in [scope.news(plan, table)]
         if news
     )
+    proven = proofs(plan, facts, f"before readers come: find no row {_DIFFER}", closing=True)
+    # Where both sides stay in sight, a row that is wrong loses nothing yet.
+    counting = _counting(plan, facts, (each for each in proven if any(m.shown for m in each.mappings)))
+    counted = _counted(counting)
     return (
         *chain.from_iterable(_twin_steps(plan, table) for table in facts.values()),
         *statistics,
         *(step for change, table in scope.each(plan, facts) for step in change.before_reads(table)),
         *_again(plan, facts, Phase.MIGRATE_READS),
-        *proofs(plan, facts, f"before readers come: find no row {_DIFFER}", closing=True),
+        *counting,
+        *proven,
         *(step for change, table in scope.each(plan, facts) for step in change.before_switch(table)),
-        *_switch(plan, facts),
+        *(
+            replace(step, statements=(*_ended(counted), *step.statements), counted=counted)
+            for step in _switch(plan, facts)
+        ),
         *(step for change, table in scope.each(plan, facts) for step in change.after_switch(table)),
     )
 
@@ -368,7 +428,7 @@ def _switch(plan: Plan, before: Facts) -> tuple[Step, ...]:
         return ()
     return (
         Transaction(
-            key="switch",
+            key=_SWITCH,
             title="readers move to the new side, which wins from now on where a statement writes both"
             if catalog
             else "the new side wins from now on where a statement writes both",
@@ -414,10 +474,13 @@ def _contract(plan: Plan, facts: Facts) -> tuple[Step, ...]:
         *chain.from_iterable(change.contract(table) for change, table in scope.each(plan, facts)),
     )
     again = {sweep.table: sweep for sweep in _again(plan, facts, Phase.CONTRACT)}
+    proven = proofs(plan, facts, f"for the last time: find no row {_DIFFER}", closing=True)
+    counting = _counting(plan, facts, proven)
     return (
         *(step for change, table in scope.each(plan, facts) for step in change.hold(table)),
         *again.values(),
-        *proofs(plan, facts, f"for the last time: find no row {_DIFFER}", closing=True),
+        *counting,
+        *proven,
         *(
             replace(step, again=again.get(table.name)) if isinstance(step, ConcurrentIndex) else step
             for change, table in scope.each(plan, facts)
@@ -442,6 +505,7 @@ def _contract(plan: Plan, facts: Facts) -> tuple[Step, ...]:
                 kept_by=sync_triggers(
                     plan, {name: table for name, table in facts.items() if scope.filling(plan, table)}, Truth.NEW
                 ),
+                counted=_counted(counting),
             )
         ),
     )

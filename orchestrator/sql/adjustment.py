@@ -136,7 +136,7 @@ class Adjustment(Mapping):
         return sql.SQL(", ").join(sql.SQL("{} = {}").format(each.name, value(each)) for each in self.new)
 
     @override
-    def on_insert(self) -> sql.Composed:
+    def on_insert(self, truth: Truth) -> sql.Composed:
         return self.settle()
 
     @override

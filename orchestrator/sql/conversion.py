@@ -81,6 +81,11 @@ class Conversion(Mapping):
         return tuple(value for value in (*self.old, *self.new) if value.attempt is not None)
 
     @property
+    @override
+    def may_stray(self) -> bool:
+        return self.exact or bool(self.attempts)
+
+    @property
     def _unheld(self) -> sql.Composed | None:
         """The old side cannot hold what a new writer wrote: it has no value then, and the new side stands."""
         fallible = [value.fails for value in self.old if value.attempt is not None]
@@ -136,14 +141,18 @@ class Conversion(Mapping):
         return sql.SQL(", ").join(sql.SQL("{} = {}").format(value.name, computed(value)) for value in self.new)
 
     @override
-    def on_insert(self) -> sql.Composed:
+    def on_insert(self, truth: Truth) -> sql.Composed:
         if self.sees is Truth.OLD:
             return self._to_new
         given = any_given(self.new)
         if self.sees is Truth.NEW:
             # Who names no columns gives values by their position, and the old column has the one that is known.
             given = sql.SQL("({}) OR NOT ({})").format(given, any_given(self.old))
-        return plpgsql.when(given, self._to_old, self._to_new)
+            return plpgsql.when(given, self._to_old, self._to_new)
+        if any(value.default_varies for value in self.old):
+            return plpgsql.when(given, self._to_old, self._to_new)
+        both = plpgsql.when(any_given(self.old), self._where_both_differ(truth), self._to_old)
+        return plpgsql.when(given, both, self._to_new)
 
     @override
     def on_update(self, truth: Truth) -> sql.Composed:
@@ -156,7 +165,6 @@ class Conversion(Mapping):
             )
             for names in (self.news, self.olds)
         )
-        new_wins = new_changed if truth is Truth.NEW else sql.SQL("{} AND NOT {}").format(new_changed, old_changed)
         # A statement that gives one of several new columns of a row that was not filled means to keep the others.
         first_filled = self._where_unfilled(
             "OLD",
@@ -168,9 +176,25 @@ class Conversion(Mapping):
             ),
         )
         changed = sql.SQL("{}\n{}").format(first_filled, self._to_old)
+        if self.sees is None:
+            changed = plpgsql.when(old_changed, self._where_both_differ(truth), changed)
+        elif truth is Truth.OLD:
+            changed = plpgsql.when(old_changed, self._to_new, changed)
         return plpgsql.when(
-            new_wins, changed, plpgsql.when(old_changed, self._to_new, self._where_unfilled("NEW", self._to_new))
+            new_changed, changed, plpgsql.when(old_changed, self._to_new, self._where_unfilled("NEW", self._to_new))
         )
+
+    def _where_both_differ(self, truth: Truth) -> sql.Composed:
+        """Who writes both sides is left alone as long as one of them follows from the other; else the truth wins."""
+        if not self._two_way:
+            return self._to_new if truth is Truth.OLD else sql.Composed([sql.SQL("NULL;")])
+        wins = self._to_old if truth is Truth.NEW else self._to_new
+        if not self.attempts:
+            return plpgsql.when(plpgsql.over("NEW", self.mismatch), wins)
+        nothing_old = plpgsql.all_of(
+            sql.SQL("{} IS NOT DISTINCT FROM NULL").format(plpgsql.new(value.column)) for value in self.old
+        )
+        return plpgsql.when(nothing_old, wins, self._unless_right("NEW", wins))
 
     def _where_unfilled(self, row: str, then: sql.Composed) -> sql.Composed:
         """Do something with a row that was not filled; most are told from it by a plain look at the row itself."""

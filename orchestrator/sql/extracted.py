@@ -12,10 +12,12 @@ from dataclasses import dataclass
 from psycopg import sql
 from typing_extensions import override
 
+from orchestrator.sql import plpgsql
 from orchestrator.sql.across import LEAVE, LONGEST_NAP, is_not_null, is_null, somebody_waits
 from orchestrator.sql.identifiers import JOURNAL_SCHEMA, TableName, bounded, verbatim
 from orchestrator.sql.mapping import Mapping, Truth
 from orchestrator.sql.steps import Statement, SyncTrigger
+from orchestrator.sql.value import Value, any_given
 
 _BUCKETS = 64
 """Locks that sessions share which bring values that are not there yet; a transaction may hold all of them."""
@@ -29,7 +31,7 @@ class Extracted(Mapping):
 
     Attributes:
         table: with both of them.
-        columns: the old ones.
+        old: the old ones, with their defaults.
         reference: the new one.
         lookup: the lookup table, with columns of the same names.
         key: what is referred to.
@@ -37,11 +39,16 @@ class Extracted(Mapping):
     """
 
     table: TableName
-    columns: tuple[str, ...]
+    old: tuple[Value, ...]
     reference: str
     lookup: TableName
     key: str
     not_null: bool = False
+
+    @property
+    def columns(self) -> tuple[str, ...]:
+        """The old columns."""
+        return tuple(value.column for value in self.old)
 
     @property
     def owed(self) -> sql.Identifier:
@@ -76,6 +83,11 @@ class Extracted(Mapping):
     @property
     @override
     def reaches_out(self) -> bool:
+        return True
+
+    @property
+    @override
+    def may_stray(self) -> bool:
         return True
 
     @property
@@ -172,9 +184,14 @@ class Extracted(Mapping):
     # ------------------------------------------------------------ the table's trigger
 
     @override
-    def on_insert(self) -> sql.Composed:
+    def on_insert(self, truth: Truth) -> sql.Composed:
+        to_old = self._to_old()
+        if truth is Truth.OLD:
+            agree = sql.SQL("EXISTS (SELECT {} AND NOT {})").format(self._referred, _differ(self.columns, "t", "NEW"))
+            both_differ = sql.SQL("({}) AND NOT {}").format(any_given(self.old), agree)
+            to_old = plpgsql.when(both_differ, self._to_new(), to_old)
         return sql.SQL("IF NEW.{} IS NOT NULL THEN\n{}\nELSE\n{}\nEND IF;").format(
-            self._reference, self._to_old(), self._to_new()
+            self._reference, to_old, self._to_new()
         )
 
     @override

@@ -53,6 +53,16 @@ class Column:
     not_null_name: str | None = None
     """The name of the constraint that makes it NOT NULL, which has one since PostgreSQL 18."""
 
+    @property
+    def constant_default(self) -> str | None:
+        """The default where it gives the same value for every row."""
+        return self.default if self.default_is_constant else None
+
+    @property
+    def default_varies(self) -> bool:
+        """Whether a row that does not give the column has a value by which nobody can tell that."""
+        return self.identity or (self.default is not None and not self.default_is_constant)
+
     @classmethod
     def plain(cls, name: str, type_name: str) -> Self:
         """Return a column without anything special, as one that is about to be added."""

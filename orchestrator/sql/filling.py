@@ -79,7 +79,7 @@ class Filling(Mapping):
         return sql.SQL("{} = {}").format(self.new.name, value)
 
     @override
-    def on_insert(self) -> sql.Composed:
+    def on_insert(self, truth: Truth) -> sql.Composed:
         return self.settle()
 
     @override
@@ -162,7 +162,7 @@ class Standin(Mapping):
         return sql.SQL("{column} = {column}").format(column=self.old.name)
 
     @override
-    def on_insert(self) -> sql.Composed:
+    def on_insert(self, truth: Truth) -> sql.Composed:
         return self._filled
 
     @override

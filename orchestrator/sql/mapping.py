@@ -127,6 +127,11 @@ class Mapping(ABC):
         return None
 
     @property
+    def may_stray(self) -> bool:
+        """Whether a write may leave a row that a proof would not pass, though the sync trigger saw it."""
+        return False
+
+    @property
     def by_trigger(self) -> bool:
         """Whether only the sync trigger can fill a row, so that the sweep has to leave it to that."""
         return False
@@ -160,8 +165,12 @@ class Mapping(ABC):
     # What the sync trigger does with NEW and OLD, as statements of PL/pgSQL.
 
     @abstractmethod
-    def on_insert(self) -> sql.Composed:
-        """The new side was given when it is not its default; then it is written to the old, else the old to the new."""
+    def on_insert(self, truth: Truth) -> sql.Composed:
+        """The side that was given is written to the other; where both were, and disagree, the truth's.
+
+        A side was given when it is not its default. A row that is copied whole (INSERT … SELECT *, a variable of
+        the table's row type) gives both, and whoever copies it changed the side that it knows.
+        """
 
     @abstractmethod
     def on_update(self, truth: Truth) -> sql.Composed:
@@ -185,6 +194,8 @@ class Copy(Mapping):
         new: the name of the column added beside it.
         type: the new column's type; both sides are compared in it.
         default: the constant default of the new column, as SQL; None where a column not given is NULL.
+        old_default: the same of the old one.
+        old_varies: whether an old column that is not given has a value by which nobody can tell that.
         cast: whether the old column's type is another, a domain over `type`. A type is named only where it
             must be: in a trigger that takes USAGE on its schema, which the writer may not have.
     """
@@ -193,6 +204,8 @@ class Copy(Mapping):
     new: str
     type: str
     default: str | None
+    old_default: str | None = None
+    old_varies: bool = False
     cast: bool = False
 
     @property
@@ -255,9 +268,13 @@ class Copy(Mapping):
         return sql.SQL("{} = {}").format(sql.Identifier(self.new), sql.Identifier(self.old))
 
     @override
-    def on_insert(self) -> sql.Composed:
+    def on_insert(self, truth: Truth) -> sql.Composed:
+        given = self.given(plpgsql.new(self.new))
+        if truth is Truth.OLD and not self.old_varies:
+            old_given = plpgsql.given(plpgsql.new(self.old), self.old_default, self.type)
+            given = sql.SQL("{} AND NOT ({})").format(given, old_given)
         return sql.SQL("    IF {given} THEN\n      {to_old}\n    ELSE\n      {to_new}\n    END IF;").format(
-            given=self.given(plpgsql.new(self.new)),
+            given=given,
             to_old=plpgsql.assign(self.old, self.new),
             to_new=plpgsql.assign(self.new, self.old),
         )

@@ -64,6 +64,11 @@ class Moved(Mapping):
 
     @property
     @override
+    def may_stray(self) -> bool:
+        return True
+
+    @property
+    @override
     def evening(self) -> tuple[Statement, ...]:
         """Have the trigger pay what is owed, and forget what was paid on the way."""
         return (
@@ -161,7 +166,7 @@ class MovedAway(Moved):
         )
 
     @override
-    def on_insert(self) -> sql.Composed:
+    def on_insert(self, truth: Truth) -> sql.Composed:
         """A row that comes without the value takes its partner's."""
         return sql.SQL("IF NOT ({}) THEN\n{}\nEND IF;").format(self._given, self._take())
 
@@ -332,7 +337,7 @@ class MovedHere(Moved):
         return sql.SQL("{value} = {value}").format(value=self.other.value)
 
     @override
-    def on_insert(self) -> sql.Composed:
+    def on_insert(self, truth: Truth) -> sql.Composed:
         """A row that comes without the value takes that of its partners, which nobody changes meanwhile."""
         return sql.SQL("IF {} THEN\n{}\nEND IF;").format(
             is_null(self.other.given),

@@ -27,6 +27,7 @@ class Replacement:
 
     Attributes:
         type: the column's; without its domain, which what is kept need not obey.
+        of_domain: whether the column is of one.
         expression: the new value, over the row as it was.
         of_null: whether only NULL is ever replaced, so that there is nothing to keep.
     """
@@ -35,6 +36,7 @@ class Replacement:
     type: str
     expression: str
     of_null: bool = False
+    of_domain: bool = False
 
     @property
     def name(self) -> sql.Identifier:
@@ -48,14 +50,19 @@ class Replacement:
 
     @property
     def hidden(self) -> dict[str, str]:
-        """The hidden columns with their types: whether the value is a replacement, and the row's own, if not NULL."""
-        flag = {bounded(self.column, "ecm_repaired"): "boolean"}
-        return flag if self.of_null else flag | {bounded(self.column, "ecm_was"): self.type}
+        """The hidden columns with their types: whether a value was replaced, by what, and what it was if not NULL."""
+        put = {bounded(self.column, "ecm_repaired"): "boolean", bounded(self.column, "ecm_put"): self.type}
+        return put if self.of_null else put | {bounded(self.column, "ecm_was"): self.type}
 
     @property
     def flag(self) -> sql.Identifier:
-        """The hidden column that is true where the value is a replacement."""
+        """The hidden column that is true where the value was replaced."""
         return sql.Identifier(bounded(self.column, "ecm_repaired"))
+
+    @property
+    def put(self) -> sql.Identifier:
+        """The hidden column with the replacement."""
+        return sql.Identifier(bounded(self.column, "ecm_put"))
 
     @property
     def kept(self) -> sql.Identifier | None:
@@ -70,15 +77,55 @@ class Replacement:
 
     @property
     def overtaken(self) -> sql.Composed:
-        """A condition in the trigger: the application wrote this column, and not what ecm itself writes there."""
-        return sql.SQL("{changed} AND NEW.{flag} IS NOT DISTINCT FROM OLD.{flag}").format(
-            changed=_changed(self.column), flag=self.flag
+        """A condition in the trigger: the value is not what ecm put there, so the application wrote it.
+
+        A row that is copied whole brings what was hidden in the first one, and may have got another value on the way.
+        """
+        return sql.SQL("NEW.{} AND pg_catalog.record_image_ne(ROW(NEW.{}{}), ROW(NEW.{}))").format(
+            self.flag, self.name, verbatim(f"::{self.type}" if self.of_domain else ""), self.put
         )
 
     @property
     def forget(self) -> sql.Composed:
         """A statement of the trigger: the value is the application's own."""
         return sql.SQL("\n").join(sql.SQL("NEW.{} := NULL;").format(sql.Identifier(name)) for name in self.hidden)
+
+    def assignment(self, broken: sql.Composed | None, healed: sql.Composed) -> sql.Composed:
+        """Return the SET of its columns: replaced where the row breaks the rule, its own again where it is healed.
+
+        A row that was repaired before, to no avail, keeps what it had at first. An expression may be volatile, and is
+        evaluated once: PostgreSQL leaves a subquery alone that has one among its columns.
+
+        Args:
+            broken: a condition over the row; None where no other rows are written.
+            healed: another, which counts where the first does not hold.
+        """
+        kept = () if self.kept is None else (self.kept,)
+        row, case = sql.SQL(""), sql.SQL("{replaced}")
+        if broken is not None:
+            row = sql.SQL('(SELECT {} AS "~broken", {} AS "~healed") AS "~row", LATERAL ').format(broken, healed)
+            case = sql.SQL('CASE WHEN "~broken" THEN {replaced} WHEN "~healed" THEN {own} ELSE {column} END')
+        null, value = sql.SQL("NULL"), sql.SQL('"~value"')
+        columns = [
+            (self.name, value, self.own),
+            *((each, self.own, null) for each in kept),
+            (self.flag, sql.SQL("true"), null),
+            (self.put, value, null),
+        ]
+        # As one of two results the expression is of the column's type, as it is where it is assigned.
+        return sql.SQL(
+            "({names}) = (SELECT {values} FROM {row}(SELECT CASE WHEN {broken} THEN {computed} ELSE {name} END"
+            ' AS "~value") AS "~put")'
+        ).format(
+            names=sql.SQL(", ").join(name for name, _, _ in columns),
+            values=sql.SQL(", ").join(
+                case.format(replaced=replaced, own=own, column=name) for name, replaced, own in columns
+            ),
+            row=row,
+            broken=sql.SQL("true" if broken is None else '"~broken"'),
+            computed=self.computed,
+            name=self.name,
+        )
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -149,7 +196,7 @@ class _InPlace(Mapping):
     @override
     def settle(self) -> sql.Composed:
         """It has its whole say after the table's own triggers: those fill in what the application left out."""
-        return plpgsql.when(sql.SQL("TG_OP = 'INSERT'"), self.on_insert(), self.on_update(Truth.OLD))
+        return plpgsql.when(sql.SQL("TG_OP = 'INSERT'"), self.on_insert(Truth.OLD), self.on_update(Truth.OLD))
 
     @property
     def _returned(self) -> sql.Composed:
@@ -220,34 +267,22 @@ class Repair(_InPlace):
 
     @override
     def assignments(self, *, alone: bool) -> sql.Composed:
-        """A row that was repaired before, to no avail, keeps what it had at first; one that is healed gets it back."""
-
-        def set_to(name: sql.Identifier, value: sql.Composable, own: sql.Composable) -> sql.Composed:
-            if self.healed is not None:
-                value = sql.SQL("CASE WHEN {} THEN {} WHEN {} THEN {} ELSE {} END").format(
-                    self.violated, value, self.healed, own, name
-                )
-            elif not alone:
-                value = sql.SQL("CASE WHEN {} THEN {} ELSE {} END").format(self.violated, value, name)
-            return sql.SQL("{} = {}").format(name, value)
-
-        return sql.SQL(", ").join(
-            set_to(name, value, each.own if name == each.name else sql.SQL("NULL"))
-            for each in self.replacements
-            for name, value in _replaced(each)
-        )
+        broken = None if alone and self.healed is None else sql.SQL("({}) IS TRUE").format(self.violated)
+        healed = _NEVER if self.healed is None else sql.SQL("({}) IS TRUE").format(self.healed)
+        return sql.SQL(", ").join(each.assignment(broken, healed) for each in self.replacements)
 
     @override
-    def on_insert(self) -> sql.Composed:
-        """A row that comes with what is kept of it, of one partition or copied, has that by right.
+    def on_insert(self, truth: Truth) -> sql.Composed:
+        """A row that comes with what is kept of it, from another partition or copied whole, has that by right.
 
         What INSERT … ON CONFLICT turns into an UPDATE comes by here first: it has to reach its SET as it was given.
         """
         arriving = self.violated if self.arriving is None else self.arriving
-        return self._where(
+        replaced = self._where(
             _over("NEW.*, NULL::tid AS ctid, NULL::oid AS tableoid", arriving),
             self._replace if self.met is None else plpgsql.when(sql.SQL("NOT {}").format(self.met), self._replace),
         )
+        return _lines((self._forget_overtaken, replaced))
 
     @override
     def on_update(self, truth: Truth) -> sql.Composed:
@@ -271,11 +306,12 @@ class Repair(_InPlace):
         values = [pair for each in self.replacements for pair in _replaced(each)]
         return sql.SQL(
             'DECLARE "as given" record;\nBEGIN\n"as given" := NEW;\n'
-            'SELECT {values} FROM (SELECT NEW.*) AS "row" INTO {names};\n'
+            'SELECT {values} FROM (SELECT NEW.*) AS "row" INTO {names};\n{put}\n'
             'EXCEPTION WHEN OTHERS THEN NEW := "as given";\nEND;'
         ).format(
             values=sql.SQL(", ").join(value for _, value in values),
             names=sql.SQL(", ").join(sql.SQL("NEW.{}").format(name) for name, _ in values),
+            put=_lines(sql.SQL("NEW.{} := NEW.{};").format(each.put, each.name) for each in self.replacements),
         )
 
 
@@ -308,9 +344,9 @@ class Withdrawal(_InPlace):
         )
 
     @override
-    def on_insert(self) -> sql.Composed:
+    def on_insert(self, truth: Truth) -> sql.Composed:
         """What comes with what was kept of it, a row that moves to another partition, gets that back at once."""
-        return self._returned
+        return _lines((self._forget_overtaken, self._returned))
 
     @override
     def on_update(self, truth: Truth) -> sql.Composed:

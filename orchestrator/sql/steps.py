@@ -65,6 +65,35 @@ class SyncTrigger:
     create: Statement
     enable: Statement
     events: tuple[Literal["INSERT", "UPDATE"], ...] = ("INSERT", "UPDATE")
+    does: str = "keeps both sides in step"
+    """What it is for, for a person."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Strays:
+    """What counts the rows that are written and would not pass a proof.
+
+    A proof tells of the moment of its scan. Of an expression that may fail, or of a row in another table, the next
+    write can leave a value on one side alone, and that side is dropped a moment later. So such rows are counted from
+    before the proof begins, and whoever drops the side looks under its lock whether any came.
+
+    The count is a sequence: it needs no row that writers would wait for, and none to clean up. What it counts too
+    much, a write that was rolled back, costs another proof.
+    """
+
+    table: TableName
+    counter: sql.Identifier
+    triggers: tuple[SyncTrigger, ...]
+    """On the table and each of its partitions, as they have to be found while it counts."""
+    begin: tuple[Statement, ...]
+    """What has it count; under a lock that waits for every writer under way."""
+    end: tuple[Statement, ...]
+    """What has it count no more, and cost nothing."""
+
+    @property
+    def count(self) -> Statement:
+        """The query for how many there were."""
+        return sql.SQL("SELECT CASE WHEN is_called THEN last_value ELSE 0 END FROM {}").format(self.counter)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -98,6 +127,10 @@ class Transaction:
     Whoever uses a view locks it before its table. In the other order a statement that has the view, and waits for
     the table behind ecm, would keep ecm from ever getting the view.
     """
+    counting: tuple[Strays, ...] = ()
+    """What counts from here on; such a step is done anew before each proof."""
+    counted: tuple[Strays, ...] = ()
+    """What must not have counted any row since, or there has to be another proof."""
 
     @property
     def waits(self) -> str:

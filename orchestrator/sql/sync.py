@@ -104,7 +104,7 @@ def triggers(
     partition has the same ones, made by PostgreSQL, and can have them disabled for itself alone.
     """
     table, last = facts.name, trigger_name(plan, facts.name)
-    encloses, head, withdrawn = _encloses(plan, facts, mappings), _head(facts, mappings), _withdrawn(mappings)
+    encloses, head, withdrawn = _encloses(plan, facts, mappings), header(facts, mappings), _withdrawn(mappings)
     bodies = [
         *(_sync_body(_before(mappings, encloses), each) for each in sorted(Truth, key=lambda each: each is not truth)),
         _sync_body(_before(withdrawn, encloses), Truth.OLD),
@@ -114,13 +114,13 @@ def triggers(
         table,
         head,
         name=bounded(FIRST, plan, table.qualified) if encloses else last,
-        function=_function("sync", plan, table),
+        function=function_name("sync", plan, table),
         bodies=tuple(dict.fromkeys(bodies)),
     )
     own = [keeps]
     if encloses:
         settled = tuple(dict.fromkeys((_settle_body(mappings), _settle_body(withdrawn))))
-        own.append(_kept(plan, table, head, name=last, function=_function("settle", plan, table), bodies=settled))
+        own.append(_kept(plan, table, head, name=last, function=function_name("settle", plan, table), bodies=settled))
     if any(mapping.after() is not None for mapping in mappings):
         own.append(
             _kept(
@@ -128,13 +128,13 @@ def triggers(
                 table,
                 head,
                 name=bounded(LAST, "after", plan, table.qualified),
-                function=_function("after", plan, table),
+                function=function_name("after", plan, table),
                 bodies=(_after_body(mappings),),
                 timing="AFTER",
             )
         )
     # Of one that is partitioned again no row fires it, but partitions that come have theirs from it.
-    return (*own, *(_on_partition(each, partition) for partition in facts.lockable[1:] for each in own))
+    return (*own, *(on_partition(each, partition) for partition in facts.lockable[1:] for each in own))
 
 
 def _encloses(plan: str, facts: Table, mappings: tuple[Mapping, ...]) -> bool:
@@ -144,7 +144,7 @@ def _encloses(plan: str, facts: Table, mappings: tuple[Mapping, ...]) -> bool:
     last, there = trigger_name(plan, facts.name), {trigger.name: trigger.function for trigger in facts.triggers}
     if bounded(FIRST, plan, facts.name.qualified) in there:
         return True
-    return there[last] == _function("settle", plan, facts.name) if last in there else bool(meddlers(facts))
+    return there[last] == function_name("settle", plan, facts.name) if last in there else bool(meddlers(facts))
 
 
 def _before(mappings: tuple[Mapping, ...], encloses: bool) -> tuple[Mapping, ...]:
@@ -158,23 +158,26 @@ def _withdrawn(mappings: tuple[Mapping, ...]) -> tuple[Mapping, ...]:
 
 def withdraw(plan: str, facts: Table, mappings: tuple[Mapping, ...]) -> tuple[Statement, ...]:
     """Return what has the triggers' functions do what a rollback needs of them; see `Mapping.withdrawn`."""
-    encloses, head, withdrawn = _encloses(plan, facts, mappings), _head(facts, mappings), _withdrawn(mappings)
+    encloses, head, withdrawn = _encloses(plan, facts, mappings), header(facts, mappings), _withdrawn(mappings)
     sync = _sync_body(_before(withdrawn, encloses), Truth.OLD)
-    functions = [_definition(_function("sync", plan, facts.name), sync, head)]
+    functions = [definition(function_name("sync", plan, facts.name), sync, head)]
     if encloses:
-        functions.append(_definition(_function("settle", plan, facts.name), _settle_body(withdrawn), head))
+        functions.append(definition(function_name("settle", plan, facts.name), _settle_body(withdrawn), head))
     return tuple(functions)
 
 
-def _on_partition(trigger: SyncTrigger, partition: TableName) -> SyncTrigger:
-    return replace(trigger, table=partition, enable=_enable(partition, trigger.name))
+def on_partition(trigger: SyncTrigger, partition: TableName) -> SyncTrigger:
+    """Return the trigger as PostgreSQL makes it for a partition."""
+    return replace(trigger, table=partition, enable=enabled(partition, trigger.name))
 
 
-def _enable(table: TableName, name: str) -> Statement:
+def enabled(table: TableName, name: str) -> Statement:
+    """Return what has a trigger fire in every session, those that replay a primary's changes too."""
     return sql.SQL("ALTER TABLE {} ENABLE ALWAYS TRIGGER {}").format(table.identifier, sql.Identifier(name))
 
 
-def _function(role: str, plan: str, table: TableName) -> str:
+def function_name(role: str, plan: str, table: TableName) -> str:
+    """Return the name of a trigger's function, by what it does."""
     return bounded(role, plan, table.qualified)
 
 
@@ -195,9 +198,9 @@ def _kept(
         function=function,
         timing=timing,
         bodies=bodies,
-        create_function=_definition(function, bodies[0], head),
+        create_function=definition(function, bodies[0], head),
         create=_trigger(name, table, qualified, timing=timing, guard=trigger_name(plan, table)),
-        enable=_enable(table, name),
+        enable=enabled(table, name),
     )
 
 
@@ -218,12 +221,12 @@ def _trigger(name: str, table: TableName, function: sql.Identifier, *, timing: s
 def sync_function(plan: str, facts: Table, mappings: tuple[Mapping, ...], truth: Truth) -> sql.Composed:
     """Return the CREATE OR REPLACE of the sync function; replacing it takes no lock on the table."""
     body = _sync_body(_before(mappings, _encloses(plan, facts, mappings)), truth)
-    return _definition(_function("sync", plan, facts.name), body, _head(facts, mappings))
+    return definition(function_name("sync", plan, facts.name), body, header(facts, mappings))
 
 
 def _sync_body(mappings: tuple[Mapping, ...], truth: Truth) -> str:
     body = sql.SQL("  IF TG_OP = 'INSERT' THEN\n{inserts}\n  ELSE\n{updates}\n  END IF;").format(
-        inserts=sql.SQL("\n").join(mapping.on_insert() for mapping in mappings),
+        inserts=sql.SQL("\n").join(mapping.on_insert(truth) for mapping in mappings),
         updates=sql.SQL("\n").join(mapping.on_update(truth) for mapping in mappings),
     )
     return _body(body)
@@ -242,20 +245,21 @@ def _body(work: sql.Composed) -> str:
     return sql.SQL("#variable_conflict use_column\nBEGIN\n{}\n  RETURN NEW;\nEND").format(work).as_string(None)
 
 
-def _definition(function: str, body: str, head: str) -> sql.Composed:
+def definition(function: str, body: str, head: str) -> sql.Composed:
+    """Return the CREATE OR REPLACE of a trigger's function in the journal's schema."""
     return sql.SQL("CREATE OR REPLACE FUNCTION {name}() RETURNS trigger LANGUAGE plpgsql {head} AS {body}").format(
         name=sql.Identifier(JOURNAL_SCHEMA, function), head=verbatim(head), body=sql.Literal(body)
     )
 
 
-def _head(facts: Table, mappings: tuple[Mapping, ...]) -> str:
+def header(facts: Table, mappings: tuple[Mapping, ...], *, definer: bool = False) -> str:
     """Return with whose rights a function runs, and where the names in its body are looked up.
 
     A plan's expressions mean what the role sees. Types go by name too: without pg_temp at the end, an
     application's temporary table `date` would be that type.
     """
     path = facts.search_path if any(mapping.runs_code for mapping in mappings) else "pg_catalog"
-    rights = "SECURITY DEFINER " if any(mapping.reaches_out for mapping in mappings) else ""
+    rights = "SECURITY DEFINER " if definer or any(mapping.reaches_out for mapping in mappings) else ""
     return f"{rights}SET search_path = {path}, pg_temp"
 
 

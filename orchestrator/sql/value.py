@@ -17,6 +17,7 @@ class Value:
         type: as in the catalog.
         expression: its value in terms of the other side's columns; None where it cannot be told.
         default: its constant default, as SQL; None where a column not given is NULL.
+        default_varies: whether one that is not given has a value by which nobody can tell that.
         not_null: whether it may not be NULL once contract is over.
         scope: (name, column): under which names the expression finds the columns that it is made of; empty where
             those are the columns' own.
@@ -29,6 +30,7 @@ class Value:
     type: str
     expression: str | None
     default: str | None = None
+    default_varies: bool = False
     not_null: bool = False
     scope: tuple[tuple[str, str], ...] = ()
     attempt: str | None = None

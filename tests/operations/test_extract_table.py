@@ -220,3 +220,20 @@ def test_plans_that_make_no_sense(settings: dict[str, Any], why: str) -> None:
     """Said when the plan is read."""
     with pytest.raises(ValidationError, match=why):
         make_plan("change", [{**EXTRACT, **settings}])
+
+
+def test_a_row_that_is_copied_whole(journeys: Journeys) -> None:
+    """It brings the reference of the first one: the columns count until readers are there, and the reference then."""
+    journey = journeys(BOOKS, EXTRACT)
+    copied = (
+        "CREATE TEMP TABLE copy AS SELECT * FROM books WHERE id = 5; UPDATE copy SET id = 500, publisher = 'another';"
+        " INSERT INTO books SELECT * FROM copy; DROP TABLE copy"
+    )
+    for state, publisher in ((State.BACKFILLED, "another"), (State.READS_MIGRATED, "P5")):
+        journey.advance(state)
+        with undone(journey.db):
+            run(journey.db, copied)
+            found = (
+                "SELECT b.publisher, p.publisher FROM books b JOIN publishers p ON p.id = publisher_id WHERE b.id = 500"
+            )
+            assert rows(journey.db, found) == [(publisher, publisher)]

@@ -164,6 +164,21 @@ def test_rows_have_their_own_values_back_unless_the_application_changed_them(jou
 
 
 @kinds
+def test_a_row_that_is_copied_whole_has_what_its_writer_gave_it(journeys: Journeys, kind: str) -> None:
+    """It brings what was hidden in a repaired row; that stays its own only as long as its value does."""
+    journey, name = journeys(START, CHANGES[kind]), column(kind)
+    journey.advance(State.BACKFILLED)
+    copied = ask(journey.db, f"SELECT min(id) FROM books WHERE {name}_ecm_repaired")
+    own = {"isbn": "'mine'", "price": "99", "author": "3", "title": "'mine'"}[name]
+    run(journey.db, f"CREATE TEMP TABLE copy AS SELECT * FROM books WHERE id = {copied}")
+    run(journey.db, f"UPDATE copy SET id = 500, {name} = {own}; INSERT INTO books SELECT * FROM copy")
+    expected = ask(journey.db, f"SELECT {own}")
+    assert ask(journey.db, f"SELECT {name} FROM books WHERE id = 500") == expected
+    journey.rollback()
+    assert ask(journey.db, f"SELECT {name} FROM books WHERE id = 500") == expected
+
+
+@kinds
 def test_old_writers_while_the_sweep_is_under_way(journeys: Journeys, kind: str) -> None:
     """They are neither refused nor does a row escape; after the rollback every row is as they alone would have left it."""
     more = (
@@ -430,7 +445,9 @@ def test_what_is_sent_to_set_not_null(journeys: Journeys) -> None:
     assert 'ALTER TABLE "public"."books" ADD COLUMN "title_ecm_repaired" boolean' in expand
     (sweep,) = journey.steps(Phase.BACKFILL)
     assert sweep.statements[0].as_string(None) == (
-        'UPDATE ONLY "public"."books" SET "title" = (\'Book \' || id), "title_ecm_repaired" = true'
+        'UPDATE ONLY "public"."books" SET ("title", "title_ecm_repaired", "title_ecm_put") ='
+        ' (SELECT "~value", true, "~value" FROM (SELECT CASE WHEN true THEN (\'Book \' || id) ELSE "title" END'
+        ' AS "~value") AS "~put")'
         " WHERE ctid >= '(first,0)' AND ctid < '(end,0)' AND ((\"title\" IS NOT DISTINCT FROM NULL))"
     )
     contract = [statement.as_string(None) for statement in journey.steps(Phase.CONTRACT)[-1].statements]

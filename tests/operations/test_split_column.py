@@ -103,7 +103,9 @@ def test_steps(journeys: Journeys) -> None:
     assert hold == [f'ALTER TABLE "public"."users" ADD CONSTRAINT {check} CHECK ("first_name" IS NOT NULL) NOT VALID']
     assert validate == [f'ALTER TABLE "public"."users" VALIDATE CONSTRAINT {check}']
     *ours, _, _, _ = contract
-    assert all(statement.startswith(("DROP TRIGGER", 'DROP FUNCTION IF EXISTS "ecm".')) for statement in ours)
+    assert all(
+        statement.startswith(("DROP TRIGGER", 'DROP FUNCTION IF EXISTS "ecm".', "DROP SEQUENCE")) for statement in ours
+    )
     assert contract[-3:] == [
         'ALTER TABLE "public"."users" ALTER COLUMN "first_name" SET NOT NULL',
         f'ALTER TABLE "public"."users" DROP CONSTRAINT {check}',
@@ -156,6 +158,52 @@ def test_what_one_side_cannot_give_again(journeys: Journeys) -> None:
     assert names(journey.db, 900) == ("Mary Ann Smith", "Mary Ann", "Smith"), "another column's write changed it"
     assert journey.advance(State.CONTRACTED) is State.CONTRACTED
     assert ask(journey.db, "SELECT first_name FROM users WHERE id = 900") == "Mary Ann"
+
+
+COPIED = (
+    "CREATE TEMP TABLE copy AS SELECT * FROM users WHERE id = 5;"
+    " UPDATE copy SET id = 500, {}; INSERT INTO users SELECT * FROM copy; DROP TABLE copy"
+)
+"""What a program does that takes a row as a whole: it gives both sides, and knows one of them."""
+
+
+def test_a_row_that_is_copied_whole(journeys: Journeys) -> None:
+    """Both sides are given and one of them is stale: the side wins that counts, as where an UPDATE changes both."""
+    journey = journeys(USERS, SPLIT)
+    for state in (State.BACKFILLED, State.READS_MIGRATED):
+        journey.advance(state)
+        with undone(journey.db):
+            run(journey.db, COPIED.format("age = 3"))
+            assert names(journey.db, 500) == names(journey.db, 5)
+        old = state is State.BACKFILLED
+        with undone(journey.db):
+            run(journey.db, COPIED.format("full_name = 'Alan Kay'" if old else "last_name = 'Kay'"))
+            assert names(journey.db, 500) == (("Alan Kay", "Alan", "Kay") if old else ("First5 Kay", "First5", "Kay"))
+
+
+def test_who_writes_both_sides_is_left_alone_where_they_agree(journeys: Journeys) -> None:
+    """One side follows from the other, if not the other way round: nothing is computed over it."""
+    journey = journeys(USERS, SPLIT)
+    both = ("Mary Ann Smith", "Mary Ann", "Smith")
+    for state in (State.EXPANDED, State.BACKFILLED, State.READS_MIGRATED):
+        journey.advance(state)
+        with undone(journey.db):
+            run(
+                journey.db,
+                "INSERT INTO users (id, full_name, first_name, last_name) VALUES (500, 'Mary Ann Smith', 'Mary Ann', 'Smith')",
+            )
+            assert names(journey.db, 500) == both
+            run(
+                journey.db,
+                "UPDATE users SET full_name = 'Mary Ann Smith', first_name = 'Mary Ann', last_name = 'Smith' WHERE id = 7",
+            )
+            assert names(journey.db, 7) == both
+            run(
+                journey.db,
+                "UPDATE users SET full_name = 'Jo Public', first_name = 'Other', last_name = 'Name' WHERE id = 8",
+            )
+            wins = ("Other Name", "Other", "Name") if state is State.READS_MIGRATED else ("Jo Public", "Jo", "Public")
+            assert names(journey.db, 8) == wins
 
 
 def test_rows_without_a_required_value(journeys: Journeys) -> None:

@@ -1,0 +1,97 @@
+"""Count the rows that are written from now on and would not pass a proof: the trigger for it.
+
+It is made at expand and disabled, when it costs nothing. Before a proof that a side may go it is given the proof's
+own condition and enabled; the lock for that waits for every writer under way, so that whoever the proof does not see
+is counted (`orchestrator.sql.steps.Strays`, and docs/decisions/0029-rows-after-the-last-proof-are-counted.md).
+"""
+
+from psycopg import sql
+
+from orchestrator.sql import plpgsql, sync
+from orchestrator.sql.facts import Table
+from orchestrator.sql.identifiers import JOURNAL_SCHEMA, bounded
+from orchestrator.sql.mapping import Mapping
+from orchestrator.sql.steps import Proof, Statement, Strays, SyncTrigger
+from orchestrator.sql.sync import Ddl
+
+_IDLE = "BEGIN RETURN NULL; END"
+
+
+def install(plan: str, facts: Table, mappings: tuple[Mapping, ...]) -> Ddl:
+    """Return what makes the trigger, disabled, and what takes it away; nothing where no row can stray."""
+    if not any(mapping.may_stray for mapping in mappings):
+        return Ddl(statements=(), inverse=())
+    trigger = _trigger(plan, facts, mappings, _IDLE)
+    return Ddl(
+        statements=(trigger.create_function, trigger.create, _disabled(trigger)),
+        inverse=(
+            sql.SQL("DROP TRIGGER IF EXISTS {} ON {}").format(sql.Identifier(trigger.name), facts.name.identifier),
+            sql.SQL("DROP FUNCTION IF EXISTS {}()").format(sql.Identifier(JOURNAL_SCHEMA, trigger.function)),
+            sql.SQL("DROP SEQUENCE IF EXISTS {}").format(_counter(plan, facts)),
+        ),
+    )
+
+
+def strays(plan: str, facts: Table, proof: Proof) -> Strays:
+    """Return what counts the rows of a table that would not pass a proof of it."""
+    trigger = _trigger(plan, facts, proof.mappings, _body(_counter(plan, facts), proof.mismatch))
+    triggers = (trigger, *(sync.on_partition(trigger, partition) for partition in facts.lockable[1:]))
+    counter = _counter(plan, facts)
+    return Strays(
+        table=facts.name,
+        counter=counter,
+        triggers=triggers,
+        begin=(
+            sql.SQL("CREATE SEQUENCE IF NOT EXISTS {}").format(counter),
+            trigger.create_function,
+            *(each.enable for each in triggers),
+        ),
+        end=tuple(map(_disabled, triggers)),
+    )
+
+
+def _trigger(plan: str, facts: Table, mappings: tuple[Mapping, ...], body: str) -> SyncTrigger:
+    table = facts.name
+    name, function = bounded(sync.LAST, "strays", plan, table.qualified), sync.function_name("strays", plan, table)
+    # A row may come before the one in the other table that it goes with: what counts is the writer's end.
+    waits = any(mapping.reaches_out for mapping in mappings)
+    return SyncTrigger(
+        table=table,
+        name=name,
+        function=function,
+        timing="AFTER",
+        bodies=(body,),
+        create_function=sync.definition(function, body, sync.header(facts, mappings, definer=True)),
+        create=sql.SQL("CREATE {}TRIGGER {} AFTER INSERT OR UPDATE ON {}{} FOR EACH ROW EXECUTE FUNCTION {}()").format(
+            sql.SQL("CONSTRAINT " if waits else ""),
+            sql.Identifier(name),
+            table.identifier,
+            sql.SQL(" DEFERRABLE INITIALLY DEFERRED" if waits else ""),
+            sql.Identifier(JOURNAL_SCHEMA, function),
+        ),
+        enable=sync.enabled(table, name),
+        does="counts what a proof has to look at again",
+    )
+
+
+def _disabled(trigger: SyncTrigger) -> Statement:
+    return sql.SQL("ALTER TABLE {} DISABLE TRIGGER {}").format(trigger.table.identifier, sql.Identifier(trigger.name))
+
+
+def _counter(plan: str, facts: Table) -> sql.Identifier:
+    return sql.Identifier(JOURNAL_SCHEMA, bounded("strays", plan, facts.name.qualified))
+
+
+def _body(counter: sql.Identifier, wrong: sql.Composed) -> str:
+    """Return the body: where the condition cannot be told, the row is counted, and its write goes on."""
+    counted = sql.SQL("PERFORM pg_catalog.nextval({}::pg_catalog.regclass);").format(
+        sql.Literal(counter.as_string(None))
+    )
+    return (
+        sql.SQL(
+            "#variable_conflict use_column\nBEGIN\nBEGIN\n{}\nEXCEPTION WHEN OTHERS THEN\n{counted}\nEND;\n"
+            "RETURN NULL;\nEND"
+        )
+        .format(plpgsql.when(plpgsql.over("NEW", wrong), counted), counted=counted)
+        .as_string(None)
+    )
