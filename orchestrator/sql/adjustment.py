@@ -83,6 +83,11 @@ class Adjustment(Mapping):
         return True
 
     @property
+    @override
+    def may_stray(self) -> bool:
+        return True
+
+    @property
     def lacking(self) -> sql.Composed:
         """A condition over the row: it still lacks the new values."""
         return sql.SQL("({}) IS TRUE").format(verbatim(self.where)) if self.where else self._nothing_new
@@ -146,8 +151,8 @@ class Adjustment(Mapping):
         new_changed, old_changed = _changed(self.news), _changed(self.olds)
         new_wins = new_changed if truth is Truth.NEW else sql.SQL("{} AND NOT {}").format(new_changed, old_changed)
         return sql.SQL("IF {} THEN\n{}\nELSIF {} THEN\n{}\nELSIF {} THEN\n{}\nEND IF;").format(
-            new_wins, _into("NEW", self.old), old_changed, _into("NEW", self.new), plpgsql.over("NEW", self.lacking),
-            _into("NEW", self.new),
+            new_wins, self._given(self.old), old_changed, self._given(self.new), plpgsql.over("NEW", self.lacking),
+            self._given(self.new),
         )  # fmt: skip
 
     @property
@@ -162,20 +167,31 @@ class Adjustment(Mapping):
         )
         return sql.SQL(
             'IF NOT {changed} THEN\nDECLARE\n"ecm was" record;\nBEGIN\n"ecm was" := OLD;\n{was}\n'
-            "IF {same} THEN\n{again}\nEND IF;\nEND;\nEND IF;"
+            "IF {same} THEN\n{again}\nEND IF;\nEXCEPTION WHEN OTHERS THEN NULL;\nEND;\nEND IF;"
         ).format(
             changed=_changed(self.news),
             was=_into('"ecm was"', self.new, of="OLD"),
             same=same,
-            again=_into("NEW", self.new),
+            again=self._given(self.new),
         )
+
+    def _given(self, values: tuple[Assigned, ...]) -> sql.Composed:
+        """Give columns of NEW their values; an expression that fails on a writer's does not fail his write.
+
+        What is made for the new side has none then, which the proof finds. With `where` it may be any column of the
+        table, and is left as it was written.
+        """
+        nothing = sql.SQL("NULL;")
+        if self.where is None:
+            nothing = sql.SQL("\n").join(sql.SQL("{} := NULL;").format(plpgsql.new(each.column)) for each in values)
+        return sql.SQL("BEGIN\n{}\nEXCEPTION WHEN OTHERS THEN {}\nEND;").format(_into("NEW", values), nothing)
 
     @override
     def settle(self) -> sql.Composed:
-        fill = _into("NEW", self.new)
+        fill = self._given(self.new)
         if not self.old:
             return sql.SQL("IF {} THEN\n{}\nEND IF;").format(plpgsql.over("NEW", self.lacking), fill)
-        given = sql.SQL("ELSIF TG_OP = 'INSERT' THEN\n{}").format(_into("NEW", self.old))
+        given = sql.SQL("ELSIF TG_OP = 'INSERT' THEN\n{}").format(self._given(self.old))
         return sql.SQL("IF {} THEN\n{}\n{}\nEND IF;").format(plpgsql.over("NEW", self.lacking), fill, given)
 
 

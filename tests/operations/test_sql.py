@@ -8,6 +8,7 @@ from operations.harness import Db, Journey, ask, make_plan, round_trip, rows, ru
 from pydantic import ValidationError
 
 from orchestrator.errors import StatementFailedError, VerificationError
+from orchestrator.events import StepFinished
 from orchestrator.plan.lifecycle import Phase, State
 from orchestrator.sql.steps import ConcurrentIndex, LockMode, Transaction
 
@@ -100,6 +101,39 @@ def test_reverse(journeys: Journeys) -> None:
     }
     direct = "ALTER TABLE books ADD shout text; UPDATE books SET shout = upper(title); ALTER TABLE books DROP title"
     round_trip(journeys(START, change), direct=direct, holds=both_ways, writes=["UPDATE books SET price = 2"])
+
+
+def test_an_expression_that_fails_on_a_writers_value(journeys: Journeys) -> None:
+    """His write is not refused; the proof stops on it, and goes on once it was set right."""
+    change = {
+        "kind": "sql",
+        "expand": "ALTER TABLE books ADD pages integer",
+        "contract": "ALTER TABLE books DROP COLUMN title",
+        "rollback": {"expand": "ALTER TABLE books DROP pages"},
+        "backfill": {"table": "books", "set": {"pages": "substr(title, 6)::integer"}},
+    }
+    journey = journeys(START, change)
+    journey.advance(State.BACKFILLED)
+    run(
+        journey.db,
+        "INSERT INTO books (id, title) VALUES (901, 'Book many'); UPDATE books SET title = 'none' WHERE id = 7",
+    )
+    assert rows(journey.db, "SELECT title, pages FROM books WHERE id IN (7, 901) ORDER BY id") == [
+        ("none", None),
+        ("Book many", None),
+    ]
+    with pytest.raises(StatementFailedError, match="invalid input syntax"):
+        journey.advance()
+    run(journey.db, "UPDATE books SET title = 'Book 5' WHERE id IN (7, 901)")
+    assert journey.advance() is State.READS_MIGRATED
+    journey.on_event = lambda event: (
+        run(journey.db, "UPDATE books SET title = 'late' WHERE id = 9")
+        if isinstance(event, StepFinished) and event.key == "proof books"
+        else None
+    )
+    with pytest.raises(StatementFailedError, match="invalid input syntax"):
+        journey.advance()
+    assert ask(journey.db, "SELECT title FROM books WHERE id = 9") == "late"
 
 
 def test_what_passes_the_trigger_is_found(journeys: Journeys) -> None:
