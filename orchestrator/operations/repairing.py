@@ -22,8 +22,8 @@ from orchestrator.operations.base import (
 )
 from orchestrator.sql.facts import Dependent, Index, Table
 from orchestrator.sql.identifiers import JOURNAL_SCHEMA, TableName, bounded, verbatim, words
-from orchestrator.sql.repair import Repair, Replacement
-from orchestrator.sql.steps import Statement, Step, Transaction
+from orchestrator.sql.repair import Repair, Replacement, is_repaired, kept
+from orchestrator.sql.steps import ConcurrentIndex, Statement, Step, Transaction
 from orchestrator.sql.sync import Ddl
 from orchestrator.sql.value import Value
 from orchestrator.words import did_you_mean, kebab
@@ -219,6 +219,27 @@ class Repairing(Operation):
                 *trying.understood(facts, self._values(facts), without=hidden),
             ),
             inverse=(*self._drops(facts, sql.SQL("DROP COLUMN IF EXISTS")), self._forget(sql.SQL("IF EXISTS "))),
+        )
+
+    @override
+    def before_contract(self, facts: Table) -> tuple[Step, ...]:
+        """An index of the rows that are repaired: of those that are healed by then, contract takes a last look."""
+        if not (self.repairs and self.rule(facts).at_last):
+            return ()
+        rule = self.rule(facts)
+        columns = sql.SQL(", ").join(kept(rule.columns, rule.replacements)).as_string(None)
+        where = is_repaired(rule.replacements).as_string(None)
+        return tuple(
+            ConcurrentIndex(
+                key=f"index of repaired rows for {self.slug} on {heap}",
+                title="index of the rows that are repaired",
+                table=heap,
+                name=bounded(self.slug, heap.name, "ecm_repaired"),
+                unique=False,
+                tail=f" USING btree ({columns}) WHERE {where}",
+                note="goes with the columns that hold what these rows had",
+            )
+            for heap in facts.partitions or (facts.name,)
         )
 
     @property
