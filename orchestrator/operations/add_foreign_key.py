@@ -39,6 +39,7 @@ class AddForeignKey(Constraining):
         "orders orders_book_id_fkey --columns book_id --references 'books(id)' --using 'book_id = NULL'"
         " --on-delete 'set null'"
     )
+    by_key: ClassVar[bool] = True
     later: ClassVar[str] = "One written before what it points to has its own value back once that is there."
 
     @model_validator(mode="after")

@@ -30,6 +30,7 @@ class AddUnique(Constraining):
     columns: Annotated[tuple[ColumnField, ...], Field(min_length=1, description="A column that is unique, with others")]
 
     example: ClassVar[str] = """users users_email_key --columns email --using "email = id || '.' || email\""""
+    by_key: ClassVar[bool] = True
     later: ClassVar[str] = "What two sessions write at one moment is repaired in the next phase."
 
     @property

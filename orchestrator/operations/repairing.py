@@ -12,6 +12,7 @@ from typing_extensions import override
 from orchestrator.errors import EcmError, PreconditionError
 from orchestrator.operations import trying
 from orchestrator.operations.base import (
+    KEY,
     NOTHING_TO_FILL,
     ColumnField,
     Guide,
@@ -42,6 +43,8 @@ class Repairing(Operation):
 
     standing: ClassVar[str] = "stands on what contract drops"
     fate: ClassVar[str] = "stay as they are"
+    by_key: ClassVar[bool] = False
+    """Whether rows are told apart by the table's primary key, which may not be renamed meanwhile."""
     later: ClassVar[str] = ""
     """What is repaired in the next phase only, a sentence; empty where all is repaired as it is written."""
 
@@ -154,7 +157,8 @@ class Repairing(Operation):
 
     @override
     def mentions(self) -> frozenset[tuple[str, str]]:
-        return frozenset((str(self.target), word) for word in words(*self.repairs.values()))
+        key = (KEY,) if self.by_key and self.repairs else ()
+        return frozenset((str(self.target), word) for word in (*words(*self.repairs.values()), *key))
 
     @override
     def mappings(self, facts: Table) -> tuple[Repair, ...]:
