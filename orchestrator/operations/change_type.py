@@ -336,7 +336,7 @@ class ChangeType(Operation):
         name, meanwhile = self.column, "from reads migrated until contract"
         if self._default_waits(facts):
             yield (
-                f"{meanwhile}, UPDATE … SET {name} = DEFAULT gives NULL, and the catalog shows no default;"
+                f"{meanwhile}, {name} = DEFAULT in an UPDATE gives NULL, and the catalog shows no default;"
                 f" INSERT has it as ever, and draws it also where {name} is given"
             )
         elif column.identity or (column.default is not None and not column.default_is_constant):
