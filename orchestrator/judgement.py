@@ -7,7 +7,7 @@ import psycopg
 from pydantic import ValidationError
 
 from orchestrator import reports
-from orchestrator.engine import journal, sentry
+from orchestrator.engine import catalog, journal, sentry
 from orchestrator.engine.connection import Connection, explained
 from orchestrator.engine.journal import Record
 from orchestrator.engine.verification import glance, unproven
@@ -21,7 +21,7 @@ from orchestrator.errors import (
     TamperingError,
     VerificationError,
 )
-from orchestrator.operations.base import WHOLE, Claim, overlaps
+from orchestrator.operations.base import KEY, WHOLE, Claim, overlaps
 from orchestrator.plan import compile as compiler
 from orchestrator.plan import obstacles, scope
 from orchestrator.plan.checksum import checksum
@@ -31,7 +31,7 @@ from orchestrator.plan.lifecycle import PHASES, STATES, Move, Phase, Position, S
 from orchestrator.plan.model import Plan
 from orchestrator.records import copy_moves, passages
 from orchestrator.reporting import reason_report
-from orchestrator.sql.identifiers import verbatim
+from orchestrator.sql.identifiers import TableName, verbatim
 from orchestrator.stage import Scene, Stage
 from orchestrator.words import listed
 
@@ -256,7 +256,7 @@ def _others_under_way(scene: Scene) -> tuple[Record, ...]:
 def _neighbours(scene: Scene) -> dict[str, tuple[str, ...]]:
     """Return what other plans under way change that this one changes or looks at, or the other way round, by plan."""
     begun = {record.plan: as_begun(record) for record in _others_under_way(scene)}
-    shared = {name: _overlap(scene.plan, plan) for name, plan in begun.items() if plan is not None}
+    shared = {name: _overlap(scene.connection, scene.plan, plan) for name, plan in begun.items() if plan is not None}
     return {name: tuple(map(_claimed, sorted(both))) for name, both in shared.items() if both}
 
 
@@ -265,14 +265,16 @@ def _claimed(claim: Claim) -> str:
     return table if column == WHOLE else f"{table}.{column}"
 
 
-def _overlap(one: Plan, other: Plan) -> frozenset[Claim]:
+def _overlap(connection: Connection, one: Plan, other: Plan) -> frozenset[Claim]:
     """Return what one of two plans claims and the other claims too, or its expressions may look at."""
     mine, theirs = _claims(one), _claims(other)
-    return overlaps(mine, theirs | _mentions(other)) | overlaps(theirs, _mentions(one))
+    return overlaps(mine, theirs | _mentions(connection, other)) | overlaps(theirs, _mentions(connection, one))
 
 
-def _mentions(plan: Plan) -> frozenset[Claim]:
-    return frozenset(mention for change in changes(plan) for mention in change.mentions())
+def _mentions(connection: Connection, plan: Plan) -> frozenset[Claim]:
+    found = frozenset(mention for change in changes(plan) for mention in change.mentions())
+    keys = ((table, catalog.primary_key(connection, TableName.parse(table))) for table, name in found if name == KEY)
+    return found | {(table, column) for table, columns in keys for column in columns}
 
 
 def _claims(plan: Plan) -> frozenset[Claim]:

@@ -182,6 +182,18 @@ def _search_path(connection: Connection) -> str:
     return row[0] if row and row[0] else "pg_catalog"
 
 
+def primary_key(connection: Connection, table: TableName) -> tuple[str, ...]:
+    """Return the columns of a table's primary key; none where it has none, or is not there."""
+    rows = connection.execute(
+        sql.SQL(
+            "SELECT a.attname FROM pg_catalog.pg_index i JOIN pg_catalog.pg_attribute a"
+            " ON a.attrelid = i.indrelid AND a.attnum = ANY (i.indkey::pg_catalog.int2[])"
+            " WHERE i.indrelid = pg_catalog.to_regclass({}) AND i.indisprimary ORDER BY a.attnum"
+        ).format(sql.Literal(table.identifier.as_string(None)))
+    ).fetchall()
+    return tuple(row[0] for row in rows)
+
+
 def filenode(connection: Connection, heap: TableName) -> int:
     """Return the file a heap's pages are in: another one after VACUUM FULL, CLUSTER or a rewriting ALTER TABLE."""
     query = sql.SQL("SELECT pg_catalog.pg_relation_filenode({}::pg_catalog.regclass)::pg_catalog.int8")

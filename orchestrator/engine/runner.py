@@ -6,6 +6,7 @@ and the journal disagree. After a lost session the journal is asked what became 
 """
 
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import timedelta
 from itertools import chain
@@ -283,7 +284,10 @@ class Runner:
                 text = statement.as_string(None)
                 try:
                     with explained(step.title, statement=text):
-                        connection.execute(statement)
+                        if statement in step.first:
+                            self._if_there_is_time(connection, statement, task.lock_timeout)
+                        else:
+                            connection.execute(statement)
                 except EcmError as error:
                     raise _placed(error, statement) from error.__cause__
             self._count(connection, step)
@@ -309,6 +313,16 @@ class Runner:
             sentry.on_post(connection, each.triggers, since=self._watch)
             if _strayed(connection, each) != self._strays[each.table]:
                 raise _StrayedError(each.table)
+
+    def _if_there_is_time(self, connection: Connection, statement: Statement, budget: timedelta) -> None:
+        """Do what writes rows under the table's lock; what takes longer than anyone may be made to wait is left."""
+        with suppress(errors.QueryCanceled), connection.transaction():
+            # The rows are few, and there is an index of them that was made just now.
+            locks.set_local(connection, statement_timeout=locks.milliseconds(budget), enable_seqscan="off")
+            connection.execute(statement)
+            # What deferred triggers have to say comes now: no table changes while that is pending.
+            connection.execute("SET CONSTRAINTS ALL IMMEDIATE")
+        locks.set_local(connection, statement_timeout="0", enable_seqscan="on")
 
     def _run_index(self, connection: Connection, task: Task, step: ConcurrentIndex) -> None:
         """Build or drop an index; where rows share their values that a sweep can repair, that first, and once more."""

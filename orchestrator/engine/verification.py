@@ -6,7 +6,7 @@ trigger, and what is written under the trigger is right.
 """
 
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from datetime import timedelta
 from functools import partial
@@ -324,7 +324,7 @@ def unproven(verdict: Verdict, proof: Proof | None = None) -> VerificationError:
 
 
 def _samples(connection: Connection, proof: Proof, heap: TableName, where: sql.Composable, most: int) -> list[Sample]:
-    keys = _key(connection, heap)
+    keys = catalog.primary_key(connection, heap) or ("ctid",)
     old = [name for mapping in proof.mappings for name in mapping.olds]
     new = [name for mapping in proof.mappings for name in mapping.news]
     shown = [*keys, *old, *new]
@@ -335,21 +335,10 @@ def _samples(connection: Connection, proof: Proof, heap: TableName, where: sql.C
         )
     ).fetchall()
 
-    def part(row: tuple[Any, ...], start: int, names: list[str]) -> dict[str, str | None]:
+    def part(row: tuple[Any, ...], start: int, names: Sequence[str]) -> dict[str, str | None]:
         return dict(zip(names, row[start : start + len(names)], strict=True))
 
     return [
         Sample(key=part(row, 0, keys), old=part(row, len(keys), old), new=part(row, len(keys) + len(old), new))
         for row in found
     ]
-
-
-def _key(connection: Connection, table: TableName) -> list[str]:
-    rows = connection.execute(
-        sql.SQL(
-            "SELECT a.attname FROM pg_catalog.pg_index i JOIN pg_catalog.pg_attribute a"
-            " ON a.attrelid = i.indrelid AND a.attnum = ANY (i.indkey::pg_catalog.int2[])"
-            " WHERE i.indrelid = {}::pg_catalog.regclass AND i.indisprimary ORDER BY a.attnum"
-        ).format(sql.Literal(table.identifier.as_string(None)))
-    ).fetchall()
-    return [row[0] for row in rows] or ["ctid"]

@@ -1,7 +1,8 @@
 """Add a FOREIGN KEY: rows that point to nothing are repaired, those too that old writers write.
 
 A row that is written before the one it points to is repaired like any other, since a BEFORE trigger cannot see what
-the statement has yet to do. Its own value is given back by the next sweep: there is one at each phase until contract.
+the statement has yet to do. Its own value is given back at the end of the statement or the transaction; where the
+other row comes later than that, by the next sweep, and for the last time under contract's lock (decision 31).
 """
 
 from collections.abc import Callable, Iterable
@@ -18,7 +19,7 @@ from orchestrator.operations.base import ColumnField
 from orchestrator.operations.repairing import Constraining
 from orchestrator.sql.facts import Table
 from orchestrator.sql.identifiers import TableName, verbatim
-from orchestrator.sql.repair import Repair
+from orchestrator.sql.repair import Repair, is_repaired
 from orchestrator.sql.steps import LockMode, Statement, Step, Transaction
 from orchestrator.words import a, listed
 
@@ -38,7 +39,8 @@ class AddForeignKey(Constraining):
         "orders orders_book_id_fkey --columns book_id --references 'books(id)' --using 'book_id = NULL'"
         " --on-delete 'set null'"
     )
-    later: ClassVar[str] = "One written before what it points to has its own value back in the next phase."
+    by_key: ClassVar[bool] = True
+    later: ClassVar[str] = "One written before what it points to has its own value back once that is there."
 
     @model_validator(mode="after")
     def _one_for_each(self) -> "AddForeignKey":
@@ -87,7 +89,6 @@ class AddForeignKey(Constraining):
     def rule(self, facts: Table) -> Repair:
         replacements = self.replacements(facts)
         by_column = {each.column: each for each in replacements}
-        flags = sql.SQL(" OR ").join(sql.SQL("{} IS TRUE").format(each.flag) for each in replacements)
 
         def own(column: str) -> sql.Composable:
             return by_column[column].own if column in by_column else sql.Identifier(column)
@@ -99,7 +100,11 @@ class AddForeignKey(Constraining):
             met=self.met,
             elsewhere=True,
             violated=self._astray(sql.Identifier),
-            healed=sql.SQL("({}) AND NOT ({})").format(flags, self._astray(own)) if replacements else None,
+            healed=sql.SQL("{} AND NOT {}").format(is_repaired(replacements), self._astray(own))
+            if replacements
+            else None,
+            table=facts.name,
+            key=facts.key,
         )
 
     def _astray(self, value: Callable[[str], sql.Composable]) -> sql.Composed:

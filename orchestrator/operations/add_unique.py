@@ -5,6 +5,7 @@ is being written, any other. Two writers that do not see each other's rows yet a
 (decision 18): the sweep of the next phase repairs what they made, and the last one comes right before the index.
 """
 
+from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from typing import Annotated, ClassVar, Literal
 
@@ -17,7 +18,7 @@ from orchestrator.operations.base import ColumnField
 from orchestrator.operations.repairing import Constraining
 from orchestrator.sql.facts import Index, Table
 from orchestrator.sql.identifiers import NAME_BYTES, TableName, bounded
-from orchestrator.sql.repair import Repair, Replacement
+from orchestrator.sql.repair import Repair, Replacement, is_repaired, kept
 from orchestrator.sql.steps import ConcurrentIndex, Statement, Step, Transaction
 from orchestrator.words import listed
 
@@ -29,6 +30,7 @@ class AddUnique(Constraining):
     columns: Annotated[tuple[ColumnField, ...], Field(min_length=1, description="A column that is unique, with others")]
 
     example: ClassVar[str] = """users users_email_key --columns email --using "email = id || '.' || email\""""
+    by_key: ClassVar[bool] = True
     later: ClassVar[str] = "What two sessions write at one moment is repaired in the next phase."
 
     @property
@@ -79,6 +81,7 @@ class AddUnique(Constraining):
     @override
     def rule(self, facts: Table) -> Repair:
         replacements = self.replacements(facts)
+        was = self._own(replacements)
         return Repair(
             columns=self.columns,
             demand=f"{' and '.join(self.columns)} of its own ({self.name})",
@@ -86,6 +89,14 @@ class AddUnique(Constraining):
             elsewhere=True,
             violated=self._shared(facts, _first(facts, replacements)),
             arriving=self._shared(facts, _apart()),
+            table=facts.name,
+            key=facts.key,
+            healed=sql.SQL("{} AND NOT {}").format(is_repaired(replacements), self._shared(facts, _apart(), was))
+            if replacements
+            else None,
+            yields=self._shared(
+                facts, _repaired_before(facts, replacements), was, theirs=kept(self.columns, replacements)
+            ),
             whole=self._among_all(facts),
             met=self.met,
         )
@@ -97,17 +108,38 @@ class AddUnique(Constraining):
             columns=columns, table=facts.name.identifier
         )
 
-    def _shared(self, facts: Table, but: "_But") -> sql.Composed:
+    def _own(self, replacements: tuple[Replacement, ...]) -> tuple[sql.Composable, ...]:
+        """Return the values that a row has by itself."""
+        own = {each.column: each.own for each in replacements}
+        return tuple(own.get(column, sql.Identifier(column)) for column in self.columns)
+
+    def _shared(
+        self,
+        facts: Table,
+        but: "_But",
+        values: Iterable[sql.Composable] | None = None,
+        theirs: Iterable[sql.Identifier] | None = None,
+    ) -> sql.Composed:
         """Return a condition over the row: another one has the same values, and `but` holds between the two.
 
         What is taken of the row gets a name of its own first, so that none is taken for a column of the other.
+
+        Args:
+            facts: of the table.
+            but: what else.
+            values: those of the row, where they are not what stands in its columns.
+            theirs: the other's columns that they are compared with, where these are not the same.
         """
-        values = [(sql.Identifier(column), sql.Identifier(f"is {n}")) for n, column in enumerate(self.columns)]
-        same = (sql.SQL('"other".{} = "this".{}').format(column, name) for column, name in values)
+        columns = tuple(map(sql.Identifier, self.columns))
+        taken = [(value, sql.Identifier(f"is {n}")) for n, value in enumerate(values or columns)]
+        same = (
+            sql.SQL('"other".{} = "this".{}').format(column, name)
+            for column, (_, name) in zip(theirs or columns, taken, strict=True)
+        )
         return sql.SQL(
             'EXISTS (SELECT FROM (SELECT {this}) AS "this", {table} AS "other" WHERE {same} AND {but})'
         ).format(
-            this=sql.SQL(", ").join(sql.SQL("{} AS {}").format(*pair) for pair in (*values, *but.taken)),
+            this=sql.SQL(", ").join(sql.SQL("{} AS {}").format(*pair) for pair in (*taken, *but.taken)),
             table=facts.name.identifier,
             same=sql.SQL(" AND ").join(same),
             but=but.condition,
@@ -214,8 +246,8 @@ _PLACE = (sql.SQL("tableoid"), sql.SQL("ctid"))
 def _first(facts: Table, replacements: tuple[Replacement, ...]) -> _But:
     """The other has a better right to the values: it was not repaired, or comes first by its key."""
     key = tuple(map(sql.Identifier, facts.key)) or _PLACE
-    order = (_repaired(sql.SQL(""), replacements), *key)
-    theirs = (_repaired(sql.SQL('"other".'), replacements), *(sql.SQL('"other".{}').format(each) for each in key))
+    order = (is_repaired(replacements), *key)
+    theirs = (is_repaired(replacements, '"other".'), *(sql.SQL('"other".{}').format(each) for each in key))
     names = tuple(sql.Identifier(f"own {n}") for n in range(len(order)))
     apart = _apart()
     return _But(
@@ -237,9 +269,17 @@ def _apart() -> _But:
     )
 
 
-def _repaired(row: sql.SQL, replacements: tuple[Replacement, ...]) -> sql.Composed:
-    flags = [sql.SQL("{}{} IS TRUE").format(row, each.flag) for each in replacements]
-    return sql.SQL("({})").format(sql.SQL(" OR ").join(flags or [sql.SQL("false")]))
+def _repaired_before(facts: Table, replacements: tuple[Replacement, ...]) -> _But:
+    """The other was repaired too, and comes first by its key."""
+    pairs = tuple((sql.Identifier(name), sql.Identifier(f"own {n}")) for n, name in enumerate(facts.key))
+    return _But(
+        taken=pairs,
+        condition=sql.SQL("{} AND ({}) < ({})").format(
+            is_repaired(replacements, '"other".'),
+            sql.SQL(", ").join(sql.SQL('"other".{}').format(name) for name, _ in pairs),
+            sql.SQL(", ").join(sql.SQL('"this".{}').format(name) for _, name in pairs),
+        ),
+    )
 
 
 def _serves(index: Index, columns: tuple[str, ...]) -> bool:

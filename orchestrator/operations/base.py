@@ -65,6 +65,8 @@ NewColumnField = Annotated[ColumnField, AfterValidator(_fits_a_name)]
 
 WHOLE = ""
 """In a claim, instead of a column: all of the table, whatever its columns are."""
+KEY = "its primary key"
+"""In a mention, instead of a column: those of the table's primary key, which a plan need not name."""
 
 Claim = tuple[str, str]
 """A table, as a plan writes it, and a column of it or `WHOLE`."""

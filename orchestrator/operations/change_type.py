@@ -225,6 +225,11 @@ class ChangeType(Operation):
         """Return the facts with what hangs on this column, or on it first of all that the plan changes."""
         return replace(facts, heritage=facts.heritage.only((self.column,)))
 
+    def _default_waits(self, facts: Table) -> bool:
+        """Whether the default stays on the old column until that goes."""
+        said = facts.heritage.attributes.get(self.column)
+        return feeding.waits(self._old(facts), said.sequence if said is not None else None)
+
     def _required(self, facts: Table) -> tuple[str, ...]:
         """The column, where it may not be NULL."""
         column = facts.column(self.column)
@@ -317,11 +322,28 @@ class ChangeType(Operation):
         )
         return (
             *bodies,
-            *(() if self.to else (prepared,)),
+            *(() if self.to else (prepared, *self._by_default(facts))),
             *((held,) if held else ()),
             moved,
             f"a rollback is refused while {final} has values that the old type cannot hold",
         )
+
+    def _by_default(self, facts: Table) -> Iterable[str]:
+        """What a statement means otherwise, from when readers move until contract, where values are made for rows."""
+        column = facts.column(self.column)
+        if column is None or self._is_switched(facts):
+            return
+        name, meanwhile = self.column, "from reads migrated until contract"
+        if self._default_waits(facts):
+            yield (
+                f"{meanwhile}, {name} = DEFAULT in an UPDATE gives NULL, and the catalog shows no default;"
+                f" INSERT has it as ever, and draws it also where {name} is given"
+            )
+        elif column.identity or (column.default is not None and not column.default_is_constant):
+            yield (
+                f"{meanwhile}, INSERT and COPY without a list of columns have {name} drawn anew, whatever value they"
+                " give for it: name the columns"
+            )
 
     @override
     def unfollowed(self, facts: Table) -> tuple[Dependent, ...]:
@@ -474,16 +496,16 @@ class ChangeType(Operation):
         return moving.follow(facts, self._move, nothing if self.to else self._swapped(facts))
 
     def _swapped(self, facts: Table) -> Ddl:
-        required = self._required(facts)
+        required, waits = self._required(facts), self._default_waits(facts)
         return Ddl(
             statements=(
-                *succession.taken_over(self._own(facts), required),
+                *succession.taken_over(self._own(facts), required, waits=waits),
                 self._renamed(self.column, self._left),
                 self._renamed(self._new, self.column),
                 *succession.recompiled(facts),
             ),
             inverse=(
-                *succession.taken_over(self._own(self.switched(facts)), required, returning=True),
+                *succession.taken_over(self._own(self.switched(facts)), required, returning=True, waits=waits),
                 self._renamed(self.column, self._new),
                 self._renamed(self._left, self.column),
                 *succession.recompiled(facts),
@@ -605,7 +627,13 @@ class ChangeType(Operation):
         (mapping,) = self.mappings(facts)
         (old,), (new,) = mapping.old, mapping.new
         return (
-            *(succession.taken_over(self._own(facts), self._required(facts)) if self.to else ()),
+            *(
+                succession.taken_over(self._own(facts), self._required(facts))
+                if self.to
+                else [feeding.fed_at_last(self.target, self._old(facts), self.column)]
+                if self._default_waits(facts)
+                else []
+            ),
             *(
                 statement
                 for trigger in facts.triggers

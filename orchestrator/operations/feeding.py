@@ -13,11 +13,18 @@ _INTEGERS = {"smallint": 2**15, "integer": 2**31, "bigint": 2**63}
 """By type: how many values it has on either side of zero."""
 
 
-def fed(facts: Table, heir: Heir, *, returning: bool) -> Iterable[Statement]:
+def fed(facts: Table, heir: Heir, *, returning: bool, waits: bool = False) -> Iterable[Statement]:
     """Give the successor the default, or the identity with its sequence.
 
     A default that draws from a sequence must not stay on the column as well, or each row would draw twice. Any other
     stays, and is found there on the way back: PostgreSQL would not cast it back by itself.
+
+    Args:
+        facts: of the table.
+        heir: the column and its successor.
+        returning: whether it is the way back.
+        waits: whether the column keeps its default until it goes (`fed_at_last`): what a row has in either of the two
+            then tells which of them was given.
     """
     column, said = facts.column(heir.column), facts.heritage.attributes[heir.column]
     if column is None:
@@ -25,6 +32,10 @@ def fed(facts: Table, heir: Heir, *, returning: bool) -> Iterable[Statement]:
     table, old, new = facts.name.identifier, sql.Identifier(heir.column), sql.Identifier(heir.successor)
     if said.identity is not None and said.sequence is not None:
         yield from _identity(facts, heir, said.identity, said.sequence)
+        return
+    if waits:
+        if said.sequence is not None:
+            yield sql.SQL("ALTER SEQUENCE {} OWNED BY {}.{}").format(said.sequence.name.identifier, table, new)
         return
     if column.default is None:
         return
@@ -36,6 +47,23 @@ def fed(facts: Table, heir: Heir, *, returning: bool) -> Iterable[Statement]:
         yield sql.SQL("ALTER TABLE {} ALTER COLUMN {} DROP DEFAULT").format(table, old)
     if said.sequence is not None:
         yield sql.SQL("ALTER SEQUENCE {} OWNED BY {}.{}").format(said.sequence.name.identifier, table, new)
+
+
+def fed_at_last(table: TableName, column: Column, successor: str) -> Statement:
+    """Return what gives the successor the default that waited, before its column goes."""
+    return sql.SQL("ALTER TABLE {} ALTER COLUMN {} SET DEFAULT {}").format(
+        table.identifier, sql.Identifier(successor), verbatim(column.default or "NULL")
+    )
+
+
+def waits(column: Column, sequence: HeldSequence | None) -> bool:
+    """Whether a column has a default that differs from row to row, and that it can keep as long as it is there.
+
+    A sequence that goes on beyond the column's own type would then have every INSERT fail.
+    """
+    if column.default is None or column.default_is_constant or column.identity:
+        return False
+    return sequence is None or sequence.maximum < _INTEGERS.get(column.plain_type, sequence.maximum + 1)
 
 
 def is_drawn(column: Column) -> bool:

@@ -12,6 +12,7 @@ from typing_extensions import override
 from orchestrator.errors import EcmError, PreconditionError
 from orchestrator.operations import trying
 from orchestrator.operations.base import (
+    KEY,
     NOTHING_TO_FILL,
     ColumnField,
     Guide,
@@ -22,8 +23,8 @@ from orchestrator.operations.base import (
 )
 from orchestrator.sql.facts import Dependent, Index, Table
 from orchestrator.sql.identifiers import JOURNAL_SCHEMA, TableName, bounded, verbatim, words
-from orchestrator.sql.repair import Repair, Replacement
-from orchestrator.sql.steps import Statement, Step, Transaction
+from orchestrator.sql.repair import Repair, Replacement, is_repaired, kept
+from orchestrator.sql.steps import ConcurrentIndex, Statement, Step, Transaction
 from orchestrator.sql.sync import Ddl
 from orchestrator.sql.value import Value
 from orchestrator.words import did_you_mean, kebab
@@ -42,6 +43,8 @@ class Repairing(Operation):
 
     standing: ClassVar[str] = "stands on what contract drops"
     fate: ClassVar[str] = "stay as they are"
+    by_key: ClassVar[bool] = False
+    """Whether rows are told apart by the table's primary key, which may not be renamed meanwhile."""
     later: ClassVar[str] = ""
     """What is repaired in the next phase only, a sentence; empty where all is repaired as it is written."""
 
@@ -161,7 +164,8 @@ class Repairing(Operation):
 
     @override
     def mentions(self) -> frozenset[tuple[str, str]]:
-        return frozenset((str(self.target), word) for word in words(*self.repairs.values()))
+        key = (KEY,) if self.by_key and self.repairs else ()
+        return frozenset((str(self.target), word) for word in (*words(*self.repairs.values()), *key))
 
     @override
     def mappings(self, facts: Table) -> tuple[Repair, ...]:
@@ -226,6 +230,27 @@ class Repairing(Operation):
                 *trying.understood(facts, self._values(facts), without=hidden),
             ),
             inverse=(*self._drops(facts, sql.SQL("DROP COLUMN IF EXISTS")), self._forget(sql.SQL("IF EXISTS "))),
+        )
+
+    @override
+    def before_contract(self, facts: Table) -> tuple[Step, ...]:
+        """An index of the rows that are repaired: of those that are healed by then, contract takes a last look."""
+        if not (self.repairs and self.rule(facts).at_last):
+            return ()
+        rule = self.rule(facts)
+        columns = sql.SQL(", ").join(kept(rule.columns, rule.replacements)).as_string(None)
+        where = is_repaired(rule.replacements).as_string(None)
+        return tuple(
+            ConcurrentIndex(
+                key=f"index of repaired rows for {self.slug} on {heap}",
+                title="index of the rows that are repaired",
+                table=heap,
+                name=bounded(self.slug, heap.name, "ecm_repaired"),
+                unique=False,
+                tail=f" USING btree ({columns}) WHERE {where}",
+                note="goes with the columns that hold what these rows had",
+            )
+            for heap in facts.partitions or (facts.name,)
         )
 
     @property

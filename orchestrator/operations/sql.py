@@ -19,7 +19,7 @@ from orchestrator.sql.adjustment import Adjustment, Assigned
 from orchestrator.sql.facts import Dependent, Table
 from orchestrator.sql.identifiers import TableName
 from orchestrator.sql.lexer import Written, statements
-from orchestrator.sql.script import Outright, concurrent_index, locks, refusal
+from orchestrator.sql.script import Outright, concurrent_index, dropped_indexes, locks, refusal
 from orchestrator.sql.steps import ConcurrentIndex, Statement
 from orchestrator.sql.sync import Ddl
 from orchestrator.words import kebab, listed
@@ -114,6 +114,14 @@ class Sql(Operation):
             raise ValueError("rollback.expand does not say what takes expand back: a rollback could not restore it")
         if back and not expand:
             raise ValueError("rollback.expand takes back what expand does, and expand does nothing")
+        for each in back:
+            if (built := self._built.intersection(dropped_indexes(each))) and not built.issuperset(
+                dropped_indexes(each)
+            ):
+                raise ValueError(
+                    f"{each.place()}: {_shown(each)}: ecm takes {listed(sorted(map(str, built)))} away where it was"
+                    " built: drop the others in a statement of their own"
+                )
         if self.rollback.contract and not contract:
             raise ValueError("rollback.contract takes back what contract does, and contract does nothing")
         return self
@@ -129,6 +137,16 @@ class Sql(Operation):
     @property
     def _back(self) -> tuple[Written, ...]:
         return _written(self.rollback.expand, "rollback.expand")
+
+    @property
+    def _built(self) -> frozenset[TableName]:
+        """The indexes that are built beside the application, and taken away where they are there (or half so)."""
+        return frozenset(TableName(index.table.schema, index.name) for index in _indexes(self._expand))
+
+    @property
+    def _taken_back(self) -> tuple[Written, ...]:
+        """What the transaction of a rollback does: such an index is gone by then, or was never there."""
+        return tuple(each for each in self._back if not self._built.intersection(dropped_indexes(each)))
 
     # ------------------------------------------------------------ what it is about
 
@@ -260,9 +278,9 @@ class Sql(Operation):
     def outright(self) -> Outright:
         return Outright(
             expand=_plain(self._expand),
-            inverse=self._back,
+            inverse=self._taken_back,
             contract=_plain(self._contract),
-            expand_locks=locks(_plain(self._expand), self._back),
+            expand_locks=locks(_plain(self._expand), self._taken_back),
             contract_locks=locks(_plain(self._contract)),
             after_expand=_indexes(self._expand),
             before_contract=_indexes(self._contract),

@@ -196,13 +196,16 @@ def released(facts: Table) -> tuple[Statement, ...]:
     )
 
 
-def taken_over(facts: Table, never_null: Iterable[str], *, returning: bool = False) -> tuple[Statement, ...]:
+def taken_over(
+    facts: Table, never_null: Iterable[str], *, returning: bool = False, waits: bool = False
+) -> tuple[Statement, ...]:
     """Return what gives the successors everything under its name, and holds the columns to nothing any more.
 
     Args:
         facts: of the table.
         never_null: columns that may not be NULL.
         returning: whether it is the way back: what the columns have was made for them, and goes.
+        waits: as for `feeding.fed`.
     """
     never_null = tuple(never_null)
     return (
@@ -211,7 +214,11 @@ def taken_over(facts: Table, never_null: Iterable[str], *, returning: bool = Fal
         *_indexes_move(facts, returning=returning),
         *(s for c in facts.heritage.constraints for s in _constraint_comes(facts, c, returning=returning)),
         *_marks(facts),
-        *(statement for heir in facts.heritage.heirs for statement in feeding.fed(facts, heir, returning=returning)),
+        *(
+            statement
+            for heir in facts.heritage.heirs
+            for statement in feeding.fed(facts, heir, returning=returning, waits=waits)
+        ),
         *(statement for column in never_null for statement in _free(facts, column)),
         *_statistics(facts, returning=returning),
     )

@@ -494,6 +494,11 @@ def _contract(plan: Plan, facts: Facts) -> tuple[Step, ...]:
                 tables=tables,
                 views=scope.views(plan, facts),
                 lock=lock,
+                first=tuple(
+                    chain.from_iterable(
+                        mapping.at_last for table in facts.values() for mapping in scope.mappings(plan, table)
+                    )
+                ),
                 statements=(*own, *chain.from_iterable(each.contract for each in written)),
                 inverse=(),
                 note=_with_locks(

@@ -90,6 +90,17 @@ class Side:
         """Return `FROM this side WHERE it goes with the trigger's row`, as `with_new`."""
         return sql.SQL("FROM {} AS t WHERE {}").format(self.table.identifier, self.with_new(mine, *more))
 
+    @property
+    def leave_if_written_since(self) -> sql.Composed:
+        """Return what ends an AFTER trigger for a row that has another value by now: that write has handed it on.
+
+        Where a foreign key hands on the rows' keys (ON UPDATE CASCADE), it writes the other table before the trigger
+        of the statement itself has fired, and that row's trigger fires after it, with the value from before.
+        """
+        return sql.SQL("IF EXISTS (SELECT {}) THEN\n{}\nEND IF;").format(
+            self.rows(self, differ(self.theirs, self.given)), LEAVE
+        )
+
     def update(self, mine: "Side", *more: sql.Composable) -> sql.Composed:
         """Return the UPDATE that gives the value to the rows that go with the trigger's and have another."""
         return sql.SQL("UPDATE {} AS t SET {} = {} WHERE {};").format(

@@ -33,6 +33,19 @@ class Truth(StrEnum):
     NEW = "new"
 
 
+@dataclass(frozen=True, kw_only=True)
+class Healing:
+    """What is done about rows that looked worse while they were written than they turn out to be.
+
+    Attributes:
+        wanted: a condition over NEW, which looks at nothing else: it may have to be done for this row.
+        work: what is done, as statements of PL/pgSQL, once it is written.
+    """
+
+    wanted: sql.Composed
+    work: sql.Composed
+
+
 class Mapping(ABC):
     """An old side and a new side of a table's rows, each of which follows from the other."""
 
@@ -179,6 +192,15 @@ class Mapping(ABC):
     def after(self) -> sql.Composed | None:
         """What is done once the row was written, as it was written: where the other side is in other rows."""
         return None
+
+    def healing(self) -> "Healing | None":
+        """What is done about a row once its statement is over, and once its transaction is."""
+        return None
+
+    @property
+    def at_last(self) -> tuple[sql.Composed, ...]:
+        """What is still put right at contract, when nobody writes any more: a few rows, found by an index."""
+        return ()
 
     @abstractmethod
     def settle(self) -> sql.Composed:

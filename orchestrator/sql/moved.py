@@ -234,6 +234,7 @@ class MovedAway(Moved):
                 owed=owed,
                 leave=LEAVE,
             ),
+            mine.leave_if_written_since,
             locked(
                 debts,
                 mine,
@@ -411,6 +412,7 @@ class MovedHere(Moved):
                 differs=differ(mine.given, VALUE),
                 again=mine.update(mine),
             ),
+            mine.leave_if_written_since,
             locked(
                 debts,
                 mine,

@@ -15,8 +15,8 @@ from psycopg import sql
 from typing_extensions import override
 
 from orchestrator.sql import plpgsql
-from orchestrator.sql.identifiers import bounded, verbatim
-from orchestrator.sql.mapping import Mapping, Truth
+from orchestrator.sql.identifiers import TableName, bounded, verbatim
+from orchestrator.sql.mapping import Healing, Mapping, Truth
 
 _NEVER = sql.Composed([sql.SQL("false")])
 
@@ -222,6 +222,9 @@ class Repair(_InPlace):
         arriving: the same of a row that is about to be written, where other rows were there first.
         met: a condition in the trigger: an INSERT of NEW is refused for a stored row, or turns into an UPDATE of it.
         healed: a condition over a stored row: it was repaired, and by now its own value keeps the rule.
+        table: whose rows these are, where they may be healed.
+        key: its primary key, by which the trigger finds again the row that it was called for.
+        yields: a condition over a stored row that is healed: another one, too, has its own value, and comes first.
         whole: a condition over a stored row that takes one look at the whole table to tell of every row; where
             `violated` would take a look for each, and what was made at expand.
         fallible: whether to tell may itself fail, on a value that the rule was not made for.
@@ -232,6 +235,9 @@ class Repair(_InPlace):
     arriving: sql.Composed | None = None
     met: sql.Composed | None = None
     healed: sql.Composed | None = None
+    table: TableName | None = None
+    key: tuple[str, ...] = ()
+    yields: sql.Composed | None = None
     whole: sql.Composed | None = None
     fallible: bool = False
     heals: bool = False
@@ -294,6 +300,39 @@ class Repair(_InPlace):
         arriving = self._where(_over("NEW.*, OLD.ctid AS ctid, TG_RELID AS tableoid", self.arriving))
         return _lines((self._forget_overtaken, plpgsql.when(changed, arriving, stored)))
 
+    @override
+    def healing(self) -> Healing | None:
+        """A statement may move values from row to row, a transaction write a row before the one it points to.
+
+        So a row that was repaired is looked at again when either is over. It is the writer's own by then; where
+        another session holds what its own value needs, it is left to the sweep.
+        """
+        if self.healed is None or self.table is None or not self.key:
+            return None
+        own = plpgsql.all_of(sql.SQL("t.{0} = NEW.{0}").format(sql.Identifier(name)) for name in self.key)
+        return Healing(
+            wanted=sql.SQL(" OR ").join(sql.SQL("NEW.{}").format(each.flag) for each in self.replacements),
+            work=sql.SQL(
+                "BEGIN\nUPDATE {} AS t SET {} WHERE {} AND ({});\nEXCEPTION WHEN OTHERS THEN NULL;\nEND;"
+            ).format(self.table.identifier, self._given_back, own, self.healed),
+        )
+
+    @property
+    @override
+    def at_last(self) -> tuple[sql.Composed, ...]:
+        if self.healed is None or self.table is None:
+            return ()
+        first = sql.SQL(" AND NOT ({})").format(self.yields) if self.yields is not None else sql.SQL("")
+        return (
+            sql.SQL("UPDATE {} SET {} WHERE ({}){}").format(
+                self.table.identifier, self._given_back, self.healed, first
+            ),
+        )
+
+    @property
+    def _given_back(self) -> sql.Composed:
+        return _given_back(self.replacements)
+
     def _where(self, broken: sql.Composed, then: sql.Composed | None = None) -> sql.Composed:
         repaired = plpgsql.when(broken, self._replace if then is None else then)
         if not self.fallible:
@@ -334,14 +373,7 @@ class Withdrawal(_InPlace):
 
     @override
     def assignments(self, *, alone: bool) -> sql.Composed:
-        return sql.SQL(", ").join(
-            assignment
-            for each in self.replacements
-            for assignment in (
-                sql.SQL("{} = {}").format(each.name, each.own),
-                *(sql.SQL("{} = NULL").format(sql.Identifier(name)) for name in each.hidden),
-            )
-        )
+        return _given_back(self.replacements)
 
     @override
     def on_insert(self, truth: Truth) -> sql.Composed:
@@ -352,6 +384,30 @@ class Withdrawal(_InPlace):
     def on_update(self, truth: Truth) -> sql.Composed:
         """A row that is written anew gets its own value back at once, so that none escapes the sweep by moving on."""
         return _lines((self._forget_overtaken, self._returned))
+
+
+def is_repaired(replacements: Iterable[Replacement], of: str = "") -> sql.Composed:
+    """Return the condition that a value of the row is a replacement; `of` says which row, with a dot after it."""
+    flags = [sql.SQL("{}{} IS TRUE").format(verbatim(of), each.flag) for each in replacements]
+    return sql.SQL("({})").format(sql.SQL(" OR ").join(flags or [sql.SQL("false")]))
+
+
+def kept(columns: Iterable[str], replacements: Iterable[Replacement]) -> tuple[sql.Identifier, ...]:
+    """Return where a row that was repaired has its own values: in hidden columns, or where no value is replaced."""
+    hidden = {each.column: each.kept or each.name for each in replacements}
+    return tuple(hidden.get(column, sql.Identifier(column)) for column in columns)
+
+
+def _given_back(replacements: Iterable[Replacement]) -> sql.Composed:
+    """Return the SET clause that gives a row its own values."""
+    return sql.SQL(", ").join(
+        assignment
+        for each in replacements
+        for assignment in (
+            sql.SQL("{} = {}").format(each.name, each.own),
+            *(sql.SQL("{} = NULL").format(sql.Identifier(name)) for name in each.hidden),
+        )
+    )
 
 
 def _replaced(each: Replacement) -> Iterable[tuple[sql.Identifier, sql.Composable]]:

@@ -136,6 +136,15 @@ def concurrent_index(statement: Written) -> WrittenIndex | None:
     )
 
 
+def dropped_indexes(statement: Written) -> tuple[TableName, ...]:
+    """Return the indexes that a DROP INDEX names; none where it is another statement."""
+    words = _Words(statement.tokens)
+    if not words.take("drop index"):
+        return ()
+    words.take("if exists")
+    return words.names()
+
+
 _OURS = "ecm begins and ends the transaction that holds these statements and their record: leave it out"
 _OUTLIVES = "it would outlive the transaction and change what ecm does after it: write SET LOCAL"
 

@@ -121,6 +121,8 @@ class Transaction:
     """Whether a rollback does it, as a step of its own, instead of taking it back."""
     follows: str | None = None
     """The key of the step without which its inverse has nothing to take back; its own where that is None."""
+    first: tuple[Statement, ...] = ()
+    """What is sent before the statements, under the locks, as far as the lock budget allows: it is left undone else."""
     views: tuple[TableName, ...] = ()
     """Views over the tables, locked before them.
 
@@ -329,7 +331,9 @@ Step = Transaction | ConcurrentIndex | Sweep | Proof
 def sent(step: Step, *, back: bool) -> tuple[Statement, ...]:
     """Return what is sent for a step, by a phase or by the rollback of one."""
     on_return = isinstance(step, Transaction | ConcurrentIndex) and step.on_return
-    return step.inverse if back and not on_return else step.statements
+    if back and not on_return:
+        return step.inverse
+    return (*step.first, *step.statements) if isinstance(step, Transaction) else step.statements
 
 
 def region(first: int, end: int | None) -> sql.Composed:

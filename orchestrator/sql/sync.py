@@ -77,7 +77,7 @@ def install(plan: str, facts: Table, mappings: tuple[Mapping, ...]) -> Ddl:
     narrowed = [_rebuilt(table, trigger, _without_new(trigger, mappings)) for trigger in by_column(facts, mappings)]
     return Ddl(
         statements=(
-            *(part.create_function for part in parts),
+            *{part.function: part.create_function for part in parts}.values(),
             *chain.from_iterable((part.create, part.enable) for part in parts),
             *chain.from_iterable(widened),
         ),
@@ -88,7 +88,7 @@ def install(plan: str, facts: Table, mappings: tuple[Mapping, ...]) -> Ddl:
             ),
             *(
                 sql.SQL("DROP FUNCTION IF EXISTS {}()").format(sql.Identifier(JOURNAL_SCHEMA, part.function))
-                for part in parts
+                for part in {part.function: part for part in parts}.values()
             ),
             *chain.from_iterable(narrowed),
         ),
@@ -133,8 +133,43 @@ def triggers(
                 timing="AFTER",
             )
         )
+    own += _healers(plan, table, head, mappings)
     # Of one that is partitioned again no row fires it, but partitions that come have theirs from it.
     return (*own, *(on_partition(each, partition) for partition in facts.lockable[1:] for each in own))
+
+
+_HEALED_WITHIN = "100ms"
+"""How long a row that is healed waits for others: well below deadlock_timeout, in somebody's transaction."""
+
+
+def _healers(plan: str, table: TableName, head: str, mappings: tuple[Mapping, ...]) -> list[SyncTrigger]:
+    """Return what looks at repaired rows again: when the statement is over, and when the transaction is.
+
+    Whoever reads between two statements is to find what was written, so the first does not wait for the second.
+    """
+    healings = [healing for mapping in mappings if (healing := mapping.healing()) is not None]
+    if not healings:
+        return []
+    function = function_name("heal", plan, table)
+    body = _body(sql.SQL("\n").join(healing.work for healing in healings))
+    wanted = sql.SQL(" OR ").join(healing.wanted for healing in healings)
+    guard, qualified = trigger_name(plan, table), sql.Identifier(JOURNAL_SCHEMA, function)
+    return [
+        SyncTrigger(
+            table=table,
+            name=name,
+            function=function,
+            timing="AFTER",
+            bodies=(body,),
+            create_function=definition(function, body, f"{head} SET lock_timeout = '{_HEALED_WITHIN}'"),
+            create=_trigger(name, table, qualified, timing="AFTER", guard=guard, late=late, wanted=wanted),
+            enable=enabled(table, name),
+        )
+        for name, late in (
+            (bounded(LAST, "heal", plan, table.qualified), False),
+            (bounded(LAST, "late", plan, table.qualified), True),
+        )
+    ]
 
 
 def _encloses(plan: str, facts: Table, mappings: tuple[Mapping, ...]) -> bool:
@@ -204,11 +239,25 @@ def _kept(
     )
 
 
-def _trigger(name: str, table: TableName, function: sql.Identifier, *, timing: str, guard: str) -> Statement:
+def _trigger(
+    name: str,
+    table: TableName,
+    function: sql.Identifier,
+    *,
+    timing: str,
+    guard: str,
+    late: bool = False,
+    wanted: sql.Composed | None = None,
+) -> Statement:
+    """Return what makes a trigger; one that is `late` fires at the end of the transaction ("CREATE TRIGGER")."""
     return sql.SQL(
-        "CREATE TRIGGER {name} {timing} INSERT OR UPDATE ON {table} FOR EACH ROW"
-        " WHEN (pg_catalog.current_setting({setting}, true) IS DISTINCT FROM {guard}) EXECUTE FUNCTION {function}()"
+        "CREATE {constraint}TRIGGER {name} {timing} INSERT OR UPDATE ON {table}{deferred} FOR EACH ROW"
+        " WHEN (pg_catalog.current_setting({setting}, true) IS DISTINCT FROM {guard}{wanted})"
+        " EXECUTE FUNCTION {function}()"
     ).format(
+        constraint=sql.SQL("CONSTRAINT " if late else ""),
+        deferred=sql.SQL(" DEFERRABLE INITIALLY DEFERRED" if late else ""),
+        wanted=sql.SQL("") if wanted is None else sql.SQL(" AND ({})").format(wanted),
         name=sql.Identifier(name),
         timing=verbatim(timing),
         table=table.identifier,

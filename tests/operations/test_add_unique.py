@@ -3,7 +3,7 @@
 import psycopg
 import pytest
 from operations.conftest import Journeys
-from operations.harness import Db, ask, round_trip, rows, run
+from operations.harness import Db, ask, round_trip, rows, run, undone
 from servers import both_versions
 
 from orchestrator.errors import PreconditionError, StatementFailedError
@@ -168,3 +168,61 @@ def test_what_cannot_be(journeys: Journeys) -> None:
         journeys(f"{USERS}; ALTER TABLE users ADD CONSTRAINT users_email_key CHECK (true)", ADD).advance()
     with pytest.raises(StatementFailedError, match="taken"):
         journeys(f"{USERS}; CREATE TABLE users_email_key ()", ADD).advance()
+
+
+PLACES = """
+    CREATE TABLE places (id integer PRIMARY KEY, pos integer, note text);
+    INSERT INTO places SELECT g, g FROM generate_series(1, 9) g;
+"""
+NUMBER = {
+    "kind": "add_unique",
+    "table": "places",
+    "name": "places_pos_key",
+    "columns": ["pos"],
+    "using": {"pos": "-id"},
+}
+THEIRS = "(SELECT pos FROM places WHERE id = {})"
+REORDERED = (
+    "UPDATE places SET pos = pos + 1",
+    "UPDATE places SET pos = pos + 1",
+    f"UPDATE places SET pos = CASE id WHEN 1 THEN {THEIRS.format(2)} ELSE {THEIRS.format(1)} END WHERE id IN (1, 2)",
+    "BEGIN; UPDATE places SET pos = pos + 1 WHERE id = 8; UPDATE places SET pos = pos + 1 WHERE id = 9; COMMIT",
+)
+
+
+def test_values_that_move_from_row_to_row(journeys: Journeys) -> None:
+    """Each statement and each transaction is judged by what it leaves, in every state; then the next one reads that."""
+    journey, found = journeys(PLACES, NUMBER), "SELECT id, pos FROM places ORDER BY id"
+    for state in (State.EXPANDED, State.BACKFILLED, State.READS_MIGRATED):
+        journey.advance(state)
+        with psycopg.connect(journey.url, autocommit=True) as db:
+            with undone(db):
+                run(db, "ALTER TABLE places DISABLE TRIGGER USER; ALTER TABLE places DISABLE TRIGGER ALL")
+                for statement in REORDERED:
+                    run(db, statement.removeprefix("BEGIN;").removesuffix("COMMIT"))
+                expected = rows(db, found)
+            for statement in REORDERED:
+                run(db, statement)
+            assert rows(db, found) == expected
+    assert ask(journey.db, "SELECT count(*) FROM places WHERE pos_ecm_repaired") == 0
+    assert journey.advance() is State.CONTRACTED
+    assert rows(journey.db, found) == expected
+
+
+def test_a_row_has_its_own_value_once_the_other_gives_it_up(journeys: Journeys) -> None:
+    """In the next phase, and for the last time at contract: of two that had the same, one then has it."""
+    journey, found = journeys(PLACES, NUMBER), "SELECT id, pos FROM places WHERE id > 100 OR pos < 0 ORDER BY id"
+    journey.advance(State.BACKFILLED)
+    run(journey.db, "INSERT INTO places VALUES (101, 5), (102, 5), (103, 6), (104, 6)")
+    assert rows(journey.db, found) == [(101, -101), (102, -102), (103, -103), (104, -104)]
+    run(journey.db, "DELETE FROM places WHERE id = 5")
+    journey.advance()
+    assert rows(journey.db, found) == [(101, 5), (102, -102), (103, -103), (104, -104)]
+
+    def give_up(event: Event) -> None:
+        if isinstance(event, StepStarted) and event.key == "contract":
+            run(journey.db, "UPDATE places SET pos = 600 WHERE id = 6")
+
+    journey.on_event = give_up
+    assert journey.advance() is State.CONTRACTED
+    assert rows(journey.db, found) == [(101, 5), (102, -102), (103, 6), (104, -104)]

@@ -4,7 +4,7 @@ import random
 
 import pytest
 from operations.conftest import Journeys, Roles
-from operations.harness import Db, ask, round_trip, rows, run, undone
+from operations.harness import BRANCH, Db, ask, round_trip, rows, run, undone
 from psycopg import errors
 
 from orchestrator.errors import PreconditionError, RefusedError, StatementFailedError, VerificationError
@@ -146,6 +146,48 @@ def test_values_by_position(journeys: Journeys) -> None:
         run(journey.db, f"INSERT INTO events VALUES ({number}, 7, 'x'); INSERT INTO events (id) VALUES ({number + 50})")
         found = rows(journey.db, f"SELECT amount FROM events WHERE id IN ({number}, {number + 50}) ORDER BY id")
         assert found == [(7,), (5,)]
+    assert journey.advance() is State.CONTRACTED
+
+
+@pytest.mark.parametrize("default", ["nextval('given')", "(10 * random())::integer + 500"])
+def test_values_by_position_where_each_row_has_another_default(journeys: Journeys, default: str) -> None:
+    """A value that was given is kept, whichever column it is for, and only a row without one gets the default."""
+    start = f"{EVENTS}; CREATE SEQUENCE given AS integer START 500 OWNED BY events.amount; ALTER TABLE events ALTER amount SET DEFAULT {default}"
+    journey = journeys(start, WIDEN)
+    numbers = iter(range(900, 1000))
+
+    def written(values: str) -> int:
+        number = next(numbers)
+        run(journey.db, f"INSERT INTO events {values.format(number)}")
+        return ask(journey.db, f"SELECT amount FROM events WHERE id = {number}")
+
+    for state in (State.EXPANDED, State.BACKFILLED, State.READS_MIGRATED, State.CONTRACTED):
+        journey.advance(state)
+        assert ask(journey.db, "SELECT pg_get_serial_sequence('events', 'amount')") == "public.given"
+        assert written("(id) VALUES ({})") >= 500
+        assert written("(id, amount) VALUES ({}, DEFAULT)") >= 500
+        assert written("(id, amount) VALUES ({}, 8)") == 8
+        if state is State.CONTRACTED:
+            break  # the column is the last one by now
+        assert written("VALUES ({}, 7)") == 7
+        assert written("VALUES ({}, DEFAULT)") >= 500
+        copied = 'SELECT (jsonb_populate_record(e, \'{{"id": {}, "amount": 9}}\')).* FROM events e WHERE e.id = 5'
+        if state is State.READS_MIGRATED:
+            assert written(copied) == 9
+    journey = journeys(start, WIDEN)
+    direct = "ALTER TABLE events ALTER amount TYPE bigint; ALTER SEQUENCE given AS bigint"
+    round_trip(journey, direct=direct, writes=["INSERT INTO events SELECT max(id) + 1, 7 FROM events"])
+
+
+def test_a_sequence_that_goes_beyond_the_old_type(journeys: Journeys) -> None:
+    """Its default moves with the readers, so that no INSERT fails at the old limit; what that means is said before."""
+    start = f"{EVENTS}; CREATE SEQUENCE given OWNED BY events.amount; ALTER TABLE events ALTER amount SET DEFAULT nextval('given')"
+    journey = journeys(start, WIDEN)
+    shown = journey.conductor.preview(journey.plan.plan, BRANCH)
+    assert any("without a list of columns have amount drawn" in line for line in shown.beware)
+    journey.advance(State.READS_MIGRATED)
+    run(journey.db, "SELECT setval('given', 3000000000); INSERT INTO events (id) VALUES (901)")
+    assert ask(journey.db, "SELECT amount FROM events WHERE id = 901") == 3000000001
     assert journey.advance() is State.CONTRACTED
 
 

@@ -328,3 +328,33 @@ def test_plans_that_make_no_sense(settings: dict[str, Any], why: str) -> None:
     """Said when the plan is read."""
     with pytest.raises(ValidationError, match=why):
         make_plan("change", [{**MOVE, **settings}])
+
+
+CASCADES = {
+    "the new side follows the old": "ALTER TABLE profiles DROP CONSTRAINT profiles_user_id_fkey,"
+    " ADD FOREIGN KEY (user_id) REFERENCES users ON UPDATE CASCADE",
+    "the old side follows the new": "ALTER TABLE profiles DROP CONSTRAINT profiles_user_id_fkey;"
+    " ALTER TABLE users ADD FOREIGN KEY (id) REFERENCES profiles (user_id) ON UPDATE CASCADE",
+}
+
+
+@pytest.mark.parametrize("way", CASCADES)
+def test_a_key_that_one_table_hands_on_to_the_other(journeys: Journeys, way: str) -> None:
+    """What is written with the key is not taken for older than what the other side had."""
+    journey = journeys(f"{USERS}; {CASCADES[way]}", MOVE)
+    first, key, value = ("users", "id", "bio") if way.startswith("the new") else ("profiles", "user_id", "about")
+    for number, state in enumerate(BOTH_RUN):
+        journey.advance(state)
+        one, two, three, four = (10 * number + each for each in (1, 2, 3, 4))
+        run(journey.db, f"UPDATE {first} SET {key} = {key} + 1000, {value} = 'written' WHERE {key} = {one}")
+        assert both(journey.db, one + 1000) == ("written", "written")
+        run(journey.db, f"UPDATE {first} SET {key} = {key} + 1000 WHERE {key} = {two}")
+        assert both(journey.db, two + 1000) == (f"Bio {two}", f"Bio {two}")
+        run(journey.db, f"UPDATE {first} SET {key} = {key} + 1000, {value} = NULL WHERE {key} = {three}")
+        # NULL in a new column that was not filled yet is nothing that was written.
+        unseen = state is State.EXPANDED and first == "profiles"
+        assert both(journey.db, three + 1000) == (("Bio 3", "Bio 3") if unseen else (None, None))
+        run(journey.db, f"UPDATE {first} SET {key} = -{key}, {value} = 'all' WHERE {key} BETWEEN {four} AND {four + 2}")
+        assert {both(journey.db, -four - each) for each in range(3)} == {("all", "all")}
+    assert journey.rollback(State.PLANNED) is State.PLANNED
+    assert ask(journey.db, "SELECT bio FROM users WHERE id = 1001") == "written"

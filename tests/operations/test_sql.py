@@ -238,3 +238,31 @@ def test_an_expression_that_does_not_work(journeys: Journeys, fill: dict[str, An
         journey.advance()
     assert why in refused.value.message
     assert journey.fingerprint == before
+
+
+BUILT = {
+    "kind": "sql",
+    "expand": "ALTER TABLE books ADD note text; CREATE UNIQUE INDEX CONCURRENTLY of_title ON books (lower(title))",
+    "rollback": {"expand": "DROP INDEX public.of_title; ALTER TABLE books DROP note"},
+}
+
+
+def test_the_way_back_names_an_index_that_was_built(journeys: Journeys) -> None:
+    """It is dropped where it is there: one that could not be built leaves nothing to drop, and nothing in the way."""
+    journey = journeys(START, BUILT)
+    before = journey.fingerprint
+    assert journey.advance() is State.EXPANDED
+    assert ask(journey.db, "SELECT to_regclass('of_title') IS NOT NULL")
+    assert journey.rollback() is State.PLANNED
+    assert journey.fingerprint == before
+    run(journey.db, "UPDATE books SET title = 'same' WHERE id IN (1, 2)")
+    with pytest.raises(StatementFailedError, match="could not create unique index"):
+        journey.advance()
+    assert journey.rollback() is State.PLANNED
+    assert journey.fingerprint == before
+
+
+def test_the_way_back_of_an_index_stands_alone() -> None:
+    """Of a statement that drops others too, half could not be left out."""
+    with pytest.raises(ValidationError, match="ecm takes of_title away where it was built"):
+        make_plan("change", [{**BUILT, "rollback": {"expand": "DROP INDEX of_title, other"}}])

@@ -110,7 +110,15 @@ def test_on_columns_of_their_own(journeys: Journeys, pair: str, way: str) -> Non
     assert rows(first.db, "SELECT count(*) FROM pg_proc WHERE pronamespace = 'ecm'::regnamespace") == [(0,)]
 
 
+UNIQUE = {
+    "kind": "add_unique",
+    "table": "books",
+    "name": "books_name_key",
+    "columns": ["name"],
+    "using": {"name": "name || '.'"},
+}
 OVERLAPS = {
+    "a key by which rows are told apart": ({**YEAR, "column": "id", "to": "number"}, UNIQUE),
     "the same column": (YEAR, {**YEAR, "to": "printed"}),
     "the same new name": (YEAR, {**PRICE, "to": "published"}),
     "an expression over it": (PRICE, DECADE),
