@@ -136,7 +136,7 @@ class _Writer(threading.Thread):
             self.failed = error
 
     def _write(self, db: psycopg.Connection[Any]) -> None:
-        mine = [number for number in self._model if number % 2 == self._part]
+        mine = [number for number in list(self._model) if number % 2 == self._part]  # the other one adds to it
         number, value = self._random.choice(mine), self._random.randrange(10**6)
         name = self._random.choice(["year", "published"])
         match self._random.randrange(4):
