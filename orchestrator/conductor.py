@@ -32,7 +32,7 @@ from orchestrator.plan.lifecycle import (
     previous_move,
 )
 from orchestrator.previews import Previews
-from orchestrator.reporting import error_report, is_open, named, sweep_progress
+from orchestrator.reporting import error_report, is_begun, is_open, named, sweep_progress
 from orchestrator.sql.steps import Proof
 from orchestrator.stage import Scene, Stage
 from orchestrator.words import NOTHING_TO_COPY
@@ -134,7 +134,7 @@ class Conductor:
             LockTimeoutError, LeaseError, VerificationError, StatementFailedError: it could not be done;
                 nothing half done is left, and the same call carries on.
         """
-        name = self._only(plan)
+        name = self._only(plan, branch)
         state = named(State, to) if to else None
 
         def moves(scene: Scene) -> tuple[Move, ...]:
@@ -163,7 +163,7 @@ class Conductor:
 
         It follows the text that was begun, whatever has become of the plan's file since.
         """
-        name = plan or self._only(None)
+        name = plan or self._only(None, branch, begun=True)
         state = named(State, to) if to else None
 
         def moves(scene: Scene) -> tuple[Move, ...]:
@@ -192,7 +192,7 @@ class Conductor:
         return self._hold(plan, branch, None)
 
     def _hold(self, plan: str | None, branch: str, by: str | None) -> reports.PauseReport:
-        name = plan or self._only(None)
+        name = plan or self._only(None, branch, begun=True)
         with self._stage.scene(name, branch, as_begun=True) as scene:
             record = scene.record
             if (
@@ -223,7 +223,7 @@ class Conductor:
 
     def gate(self, plan: str | None, branch: str, to: str | None = None) -> reports.GateReport:
         """Return whether a plan may enter the phases that lead to a state on a branch, and every unmet condition."""
-        name = self._only(plan)
+        name = self._only(plan, branch)
         with self._stage.scene(name, branch) as scene:
             position = scene.position
             target = named(State, to) if to else STATES[min(STATES.index(position.state) + 1, len(STATES) - 1)]
@@ -253,7 +253,7 @@ class Conductor:
                 yet, or is contracted.
             VerificationError: a sync trigger is not on its post.
         """
-        name = plan or self._only(None)
+        name = plan or self._only(None, branch, begun=True)
         with self._stage.scene(name, branch, as_begun=True) as scene:
             if scene.position.state in (State.PLANNED, State.CONTRACTED):
                 raise RefusedError(
@@ -320,16 +320,27 @@ class Conductor:
 
     # ------------------------------------------------------------ names
 
-    def _only(self, plan: str | None) -> str:
-        """Return the plan's name; where none is given, that of the only one that is not contracted everywhere."""
+    def _only(self, plan: str | None, branch: str | None = None, *, begun: bool = False) -> str:
+        """Return the plan's name; where none is given, that of the only one that is active.
+
+        Args:
+            plan: as given.
+            branch: where; a plan is active there until it is contracted there, or anywhere where it is None.
+            begun: whether it also has to have begun there, so that there is something to look at or to undo.
+        """
         if plan is not None:
             return plan
         names = self._workspace.plan_names()
-        if len(names) > 1:
-            open_ones = [each.plan for each in self.status().plans if any(is_open(b) for b in each.branches)]
-            names = tuple(open_ones) or names
+        if len(names) > 1 or (begun and branch is not None):
+            found = [each for each in self.status(branch=branch).plans if any(is_open(b) for b in each.branches)]
+            if begun and branch is not None:
+                found = [each for each in found if any(is_begun(b) for b in each.branches)] or found
+            names = tuple(each.plan for each in found) or names
+            if not found and len(names) > 1 and branch is not None:
+                raise UsageError(f"no plan is active on {branch}: all are contracted there", hint="ecm status")
         if len(names) == 1:
             return names[0]
         if not names:
             raise UsageError("there is no plan yet", hint="ecm plan rename-column TABLE COLUMN NEW_NAME")
-        raise UsageError(f"several plans are active: {', '.join(names)}", hint="name one: ecm … PLAN")
+        where = f" on {branch}" if branch is not None else ""
+        raise UsageError(f"several plans are active{where}: {', '.join(names)}", hint="name one: ecm … PLAN")

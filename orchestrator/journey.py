@@ -68,7 +68,10 @@ class Journey:
                 measured = runner.run(self._task(now, move, link))
                 seconds = time.monotonic() - started
                 two_sides = all(each.two_sides for each in proposal.moves)
-                done.append(move_report(move, scene.plan, seconds=seconds, measured=measured, two_sides=two_sides))
+                sides = proposal.moves[0].sides
+                done.append(
+                    move_report(move, scene.plan, seconds=seconds, measured=measured, two_sides=two_sides, sides=sides)
+                )
                 untold = link.do(self._stage.tell_ledger)
             warnings = (*proposal.warnings, *untold)
             position = link.do(lambda connection: self._stage.now(scene, connection)).position
@@ -108,6 +111,7 @@ class Journey:
                         for step in steps
                     ),
                     two_sides=scope.has_two_sides(scene.plan, facts),
+                    sides=scope.sides(scene.plan, facts),
                 )
                 for move in moves
             ),

@@ -136,21 +136,16 @@ class Judgement:
         return (*overlaps, *self._unreadable_neighbours(scene))
 
     def _unreadable_neighbours(self, scene: Scene) -> tuple[reports.ReasonReport, ...]:
-        """Other plans under way that another version of ecm began: what they claim cannot be known."""
-        return tuple(
-            reports.ReasonReport(
-                code="overlap",
-                message=f"{record.plan} is under way on {scene.branch}, and this ecm cannot read its text:"
-                " it may touch the same columns",
-                remedy=f"take {record.plan} to its end, or back, with the ecm that began it",
-            )
-            for record in _others_under_way(scene)
-            if as_begun(record) is None
-        )
+        return unreadable(scene.branch, _others_under_way(scene))
 
     def refuse_obstacles(self, scene: Scene, move: Move) -> None:
         """Raise the first thing in the branch's catalog that stands in the way of a move, with all others."""
-        raise_first(self.obstacles(scene, move))
+        problems = self.obstacles(scene, move)
+        for problem in problems:
+            if not isinstance(problem, VerificationError):
+                # Before anything is touched it is a refusal, as `gate` says, whatever it is about.
+                problem.exit_code = RefusedError.exit_code
+        raise_first(problems)
 
     def obstacles(self, scene: Scene, move: Move) -> tuple[EcmError, ...]:
         """Return what stands in the way of a move in the branch's catalog."""
@@ -247,17 +242,38 @@ def as_begun(record: Record) -> Plan | None:
         return None
 
 
-def _others_under_way(scene: Scene) -> tuple[Record, ...]:
+def unreadable(branch: str, others: Iterable[Record]) -> tuple[reports.ReasonReport, ...]:
+    """Return the plans under way that another version of ecm began: what they claim cannot be known."""
     return tuple(
-        record for record in journal.read_all(scene.connection) if record.plan != scene.plan.plan and not record.at_rest
+        reports.ReasonReport(
+            code="overlap",
+            message=f"{record.plan} is under way on {branch}, and this ecm cannot read its text:"
+            " it may touch the same columns",
+            remedy=f"take {record.plan} to its end, or back, with the ecm that began it",
+        )
+        for record in others
+        if as_begun(record) is None
     )
 
 
-def _neighbours(scene: Scene) -> dict[str, tuple[str, ...]]:
+def under_way(plan: str, records: Iterable[Record]) -> tuple[Record, ...]:
+    """Return the records of other plans that are under way."""
+    return tuple(record for record in records if record.plan != plan and not record.at_rest)
+
+
+def neighbours(plan: Plan, others: Iterable[Record]) -> dict[str, tuple[str, ...]]:
     """Return what other plans under way change that this one changes or looks at, or the other way round, by plan."""
-    begun = {record.plan: as_begun(record) for record in _others_under_way(scene)}
-    shared = {name: _overlap(scene.plan, plan) for name, plan in begun.items() if plan is not None}
+    begun = {record.plan: as_begun(record) for record in others}
+    shared = {name: _overlap(plan, other) for name, other in begun.items() if other is not None}
     return {name: tuple(map(_claimed, sorted(both))) for name, both in shared.items() if both}
+
+
+def _others_under_way(scene: Scene) -> tuple[Record, ...]:
+    return under_way(scene.plan.plan, journal.read_all(scene.connection))
+
+
+def _neighbours(scene: Scene) -> dict[str, tuple[str, ...]]:
+    return neighbours(scene.plan, _others_under_way(scene))
 
 
 def _claimed(claim: Claim) -> str:

@@ -1,13 +1,15 @@
 """The stage: a project's branches, plans and ledger, opened as the use cases need them."""
 
 import time
-from collections.abc import Callable, Generator
+from collections.abc import Callable, Generator, Iterable
 from contextlib import closing, contextmanager, suppress
 from dataclasses import dataclass
 from functools import cached_property
+from urllib.parse import urlsplit
 
 import psycopg
 from psycopg import sql
+from pydantic import ValidationError
 
 from orchestrator.actor import holder
 from orchestrator.branches import Provider, provider_for
@@ -19,6 +21,7 @@ from orchestrator.engine.leases import Lease
 from orchestrator.errors import EcmError, LeaseError, PreconditionError
 from orchestrator.events import Observer, Waiting
 from orchestrator.ledger import Entry, Ledger
+from orchestrator.operations.rename_table import RenameTable
 from orchestrator.plan import scope
 from orchestrator.plan.facade import changes
 from orchestrator.plan.lifecycle import Direction, Position, State
@@ -69,6 +72,17 @@ class Stage:
         return provider_for(
             self.project.provider.kind, self.project.branches, self.workspace.root, self.workspace.environment
         )
+
+    def own_url(self, branch: str) -> str | None:
+        """Return the URL of a branch on a server that ecm started, by which anybody connects; None of all others.
+
+        Raises:
+            EcmError: as `connect`.
+        """
+        if self.project.provider.kind != "embedded":
+            return None
+        url = self._provider.address(branch).url.get_secret_value()
+        return None if urlsplit(url).password else url
 
     def connect(self, branch: str) -> Connection:
         """Open a session with a branch, for the caller to close."""
@@ -125,7 +139,11 @@ class Stage:
         def read() -> dict[TableName, Table]:
             return catalog.read_tables(connection, changes(plan), texts=texts)
 
-        return locks.insist(connection, names, read, sleep=self.sleep, observer=self.observer)
+        try:
+            return locks.insist(connection, names, read, sleep=self.sleep, observer=self.observer)
+        except PreconditionError as error:
+            _told_of_renames(connection, names, error)
+            raise
 
     @contextmanager
     def lease(self, link: Link, scene: Scene) -> Generator[Lease]:
@@ -214,3 +232,25 @@ def _taken(connection: Connection, scene: Scene) -> LeaseError:
         details=[f"{who}; {since}" + (f"; its session there has pid {sessions}" if sessions else "")],
         hint="wait for it: ecm status; or, if it is gone for good, end that session: SELECT pg_terminate_backend(pid)",
     )
+
+
+def _told_of_renames(connection: Connection, names: Iterable[TableName], error: PreconditionError) -> None:
+    """Put into an error about a table that is not there how it is called since another plan renamed it."""
+    missing = next((name for name in names if error.message.startswith(f"table {name} does not exist")), None)
+    renamed = {old: (new, plan) for record in journal.read_all(connection) for old, new, plan in _renamed(record)}
+    told: list[str] = []
+    while missing in renamed:  # a table may have been renamed more than once
+        missing, plan = renamed.pop(missing)
+        told.append(f"plan {plan} renamed it: it is called {missing} now")
+    if told:
+        error.details = tuple(told)
+        error.hint = f"write {missing} in its place"
+
+
+def _renamed(record: Record) -> Iterable[tuple[TableName, TableName, str]]:
+    """Return the tables that a plan renamed for good, with their new names; none where this ecm cannot read it."""
+    if record.position.state is State.CONTRACTED:
+        with suppress(ValidationError):
+            for change in Plan.model_validate(record.recorded).changes:
+                if isinstance(change, RenameTable):
+                    yield change.target, change.new, record.plan

@@ -396,6 +396,20 @@ class Writer:
         )
         return Position(state=position.state, phase=phase, direction=move.direction)
 
+    def call_off(self, begun: Position, before: Position) -> None:
+        """Record that a move was refused before it did anything: all is as it was before it began."""
+        leases.hold(self.connection, self.lease)
+        self._set(
+            begun,
+            "phase = %s, direction = %s, phase_error = NULL,"
+            " phase_started_at = CASE WHEN %s THEN NULL ELSE phase_started_at END",
+            [before.phase, before.direction, before.phase is None],
+        )
+        if begun.direction is not None:
+            self.connection.execute(
+                "DELETE FROM ecm.steps WHERE plan = %s AND direction = %s", [self.lease.plan, begun.direction.value]
+            )
+
     def intend(self, phase: Phase, direction: Direction, key: str, title: str, statements: list[str]) -> None:
         """Record that a step is about to be run."""
         leases.hold(self.connection, self.lease)

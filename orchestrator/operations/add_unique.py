@@ -81,7 +81,7 @@ class AddUnique(Constraining):
         replacements = self.replacements(facts)
         return Repair(
             columns=self.columns,
-            demand=f"{' and '.join(self.columns)} of its own ({self.name})",
+            demand=f"unique {' and '.join(self.columns)} ({self.name})",
             replacements=replacements,
             elsewhere=True,
             violated=self._shared(facts, _first(facts, replacements)),

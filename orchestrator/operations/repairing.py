@@ -20,6 +20,7 @@ from orchestrator.operations.base import (
     TableField,
     begun_with,
 )
+from orchestrator.operations.sides import Sides
 from orchestrator.sql.facts import Dependent, Index, Table
 from orchestrator.sql.identifiers import JOURNAL_SCHEMA, TableName, bounded, verbatim, words
 from orchestrator.sql.repair import Repair, Replacement
@@ -157,6 +158,15 @@ class Repairing(Operation):
         return frozenset((str(self.target), word) for word in words(*self.repairs.values()))
 
     @override
+    def sides(self, facts: Table) -> Sides:
+        return Sides.REPAIRED if self.repairs else Sides.RULE
+
+    @property
+    @override
+    def retires(self) -> bool:
+        return False
+
+    @override
     def mappings(self, facts: Table) -> tuple[Repair, ...]:
         return (self.rule(facts),) if self.repairs else ()
 
@@ -277,7 +287,7 @@ class Constraining(Repairing):
     name: Annotated[NewColumnField, Field(description="The constraint's name")]
     using: Annotated[
         dict[ColumnField, Expression],
-        Field(description="What repairs a row that breaks it, {column: expression} over the row"),
+        Field(description="What repairs a row that breaks it, over the row: {column: expression}"),
     ] = {}  # noqa: RUF012 - pydantic copies it
 
     @override

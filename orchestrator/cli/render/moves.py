@@ -102,7 +102,7 @@ def _way(report: AdvanceReport) -> str:
 def _arrow(move: MoveReport) -> str:
     done = " and ".join(words.phase(phase) for phase in move.phases)
     verb = f"undo {done}" if move.direction == Direction.BACK else done
-    goes_on = ", from where it was interrupted" if move.resumes else ""
+    goes_on = ", from where it stopped" if move.resumes else ""
     arrow = f"{words.state(move.origin)} → {words.state(move.target)}"
     return f"{arrow} ({verb}{goes_on})" if move.origin != move.target else f"{verb}{goes_on}"
 
@@ -169,12 +169,13 @@ def _scanned(value: Mapping[str, Any]) -> str:
 
 def _now(report: AdvanceReport) -> list[tuple[str, str]]:
     state = State(report.state)
-    deploy = report.moves[-1].deploy.strip() if report.moves else ""
-    two_sides = all(move.two_sides for move in report.moves)
-    possible = words.now_possible(state, two_sides=two_sides)
-    rows = [("your application", line) for line in filter(None, [deploy, possible])]
+    last = report.moves[-1] if report.moves else None
+    possible = words.now_possible(state, sides=last.sides, retires=last.retires) if last else words.now_possible(state)
+    rows = [("your application", line) for line in filter(None, [last.deploy.strip() if last else "", possible])]
     if any(move.direction == Direction.BACK for move in report.moves):
-        rows.append(("lost", "nothing; what was written through either side is kept"))
+        lost = tuple(dict.fromkeys(line for move in report.moves for line in move.forfeits))
+        kept = "nothing; what was written through either side is kept"
+        rows += [("lost", line) for line in lost or (kept,)]
     elif state is State.CONTRACTED:
         rows.append(("undo", "none: there is no way back"))
     else:
