@@ -14,8 +14,8 @@ from orchestrator.engine.connection import explained
 from orchestrator.engine.verification import verify
 from orchestrator.errors import RefusedError, UsageError
 from orchestrator.events import Observer, Progress, ignore
-from orchestrator.journey import Consent, Journey
-from orchestrator.judgement import Judgement
+from orchestrator.journey import Consent, Journey, contracts
+from orchestrator.judgement import Judgement, uncarried
 from orchestrator.operations import Operation
 from orchestrator.overview import Overview
 from orchestrator.plan import compile as compiler
@@ -231,6 +231,7 @@ class Conductor:
             reasons = self._judgement.reasons(scene, tuple(phase for move in moves for phase in move.phases))
             if not reasons:
                 reasons = tuple(error_report(error) for error in self._judgement.obstacles(scene, moves[0]))
+            warnings = uncarried(scene, self._stage.facts(scene.connection, scene.plan)) if contracts(moves) else ()
         return reports.GateReport(
             plan=name,
             branch=branch,
@@ -238,6 +239,7 @@ class Conductor:
             to=target,
             allowed=not reasons,
             reasons=reasons,
+            warnings=warnings,
             next_command=f"ecm advance {name} --branch {branch}" + (f" --to {target}" if to else "")
             if not reasons
             else None,

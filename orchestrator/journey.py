@@ -12,6 +12,7 @@ from orchestrator.engine import journal
 from orchestrator.engine.connection import Link
 from orchestrator.engine.runner import Runner, Task
 from orchestrator.errors import EcmError, LeaseError
+from orchestrator.judgement import uncarried
 from orchestrator.plan import compile as compiler
 from orchestrator.plan import obstacles, scope
 from orchestrator.plan.checksum import checksum
@@ -117,7 +118,7 @@ class Journey:
             ),
             state=scene.position.state,
             next_command=None,
-            warnings=obstacles.left_behind(scene.plan, facts) if _contracts(moves) else (),
+            warnings=(*obstacles.left_behind(scene.plan, facts), *uncarried(scene, facts)) if contracts(moves) else (),
         )
 
     def _task(self, scene: Scene, move: Move, link: Link) -> Task:
@@ -147,7 +148,8 @@ class Journey:
         return actor(self._stage.workspace.environment, self._stage.workspace.root)
 
 
-def _contracts(moves: tuple[Move, ...]) -> bool:
+def contracts(moves: tuple[Move, ...]) -> bool:
+    """Whether moves end in contract."""
     return any(move.direction is Direction.FORWARD and Phase.CONTRACT in move.phases for move in moves)
 
 

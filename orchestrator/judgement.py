@@ -10,6 +10,7 @@ from orchestrator import reports
 from orchestrator.engine import journal, sentry
 from orchestrator.engine.connection import Connection, explained
 from orchestrator.engine.journal import Record
+from orchestrator.engine.losses import foreseen
 from orchestrator.engine.verification import glance, unproven
 from orchestrator.errors import (
     ConfigurationError,
@@ -31,6 +32,7 @@ from orchestrator.plan.lifecycle import PHASES, STATES, Move, Phase, Position, S
 from orchestrator.plan.model import Plan
 from orchestrator.records import copy_moves, passages
 from orchestrator.reporting import reason_report
+from orchestrator.sql.conversion import Conversion
 from orchestrator.sql.identifiers import verbatim
 from orchestrator.stage import Scene, Stage
 from orchestrator.words import listed
@@ -185,6 +187,20 @@ class Judgement:
     def _ledger_is_broken(self) -> bool:
         with closing(self._stage.ledger()) as ledger:
             return bool(ledger.verify().problems)
+
+
+def uncarried(scene: Scene, facts: scope.Facts) -> tuple[str, ...]:
+    """Return what contract would drop for good, because the new side does not hold it, a line for each table."""
+    if scene.position.state is State.CONTRACTED:
+        return ()
+    filled = STATES.index(scene.position.state) >= STATES.index(State.BACKFILLED)
+    found = (
+        foreseen(scene.connection, table, mapping, filled=filled, seconds=GLANCE)
+        for table in facts.values()
+        for mapping in scope.mappings(scene.plan, table)
+        if isinstance(mapping, Conversion)
+    )
+    return tuple(filter(None, found))
 
 
 def _address(connection: Connection) -> tuple[str, int, str]:

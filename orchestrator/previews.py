@@ -10,7 +10,7 @@ from orchestrator.engine import survey
 from orchestrator.engine.connection import Connection
 from orchestrator.engine.locks import Blocker
 from orchestrator.errors import ConfigurationError, EcmError, UsageError
-from orchestrator.judgement import Judgement, raise_first
+from orchestrator.judgement import Judgement, raise_first, uncarried
 from orchestrator.linter import lint
 from orchestrator.operations import Operation
 from orchestrator.plan import compile as compiler
@@ -138,6 +138,7 @@ class Previews:
             beware=(
                 *obstacles.beware(plan, facts),
                 *unknown,
+                *(uncarried(scene, facts) if there and not problems else ()),
                 *lint(plan, server_version=scene.connection.info.server_version),
                 *_of_extensions(tables),
             ),

@@ -316,6 +316,8 @@ class GateReport(Report):
     to: str
     allowed: bool
     reasons: tuple[ReasonReport, ...]
+    warnings: tuple[str, ...] = ()
+    """What a person should know before contract."""
     next_command: str | None
 
 

@@ -24,7 +24,7 @@ from orchestrator.ledger import Entry, Ledger
 from orchestrator.operations.rename_table import RenameTable
 from orchestrator.plan import scope
 from orchestrator.plan.facade import changes
-from orchestrator.plan.lifecycle import Direction, Position, State
+from orchestrator.plan.lifecycle import Direction, Phase, Position, State
 from orchestrator.plan.model import Plan
 from orchestrator.records import copy_moves, last_state
 from orchestrator.sql.facts import Table
@@ -143,6 +143,7 @@ class Stage:
             return locks.insist(connection, names, read, sleep=self.sleep, observer=self.observer)
         except PreconditionError as error:
             _told_of_renames(connection, names, error)
+            _told_of_views(connection, names, error)
             raise
 
     @contextmanager
@@ -234,9 +235,33 @@ def _taken(connection: Connection, scene: Scene) -> LeaseError:
     )
 
 
+def _missing(names: Iterable[TableName], error: PreconditionError) -> TableName | None:
+    return next((name for name in names if error.message.startswith(f"table {name} does not exist")), None)
+
+
+def _told_of_views(connection: Connection, names: Iterable[TableName], error: PreconditionError) -> None:
+    """Put into an error about a table that is not there that it was a view of ecm's, and what makes it again."""
+    missing = _missing(names, error)
+    if missing is None:
+        return
+    view = missing.identifier.as_string(None)
+    for record in journal.read_all(connection):
+        if record.at_rest:
+            continue
+        run = journal.statements(connection, record.plan, Phase.EXPAND)
+        about = (f" VIEW {view} ", f" ON {view} ")
+        kinds = ("CREATE VIEW", "COMMENT ON VIEW", "ALTER VIEW", "GRANT", "REVOKE")
+        made = [f"{each};" for each in run if each.startswith(kinds) and any(part in each for part in about)]
+        if any(each.startswith("CREATE VIEW") for each in made):
+            error.message = f"{missing} is gone: the view in the table's place that {record.plan} made in expand"
+            error.details = ("somebody dropped it; no row is lost, and these statements make it again:", *made)
+            error.hint = "run them, then the same command again"
+            return
+
+
 def _told_of_renames(connection: Connection, names: Iterable[TableName], error: PreconditionError) -> None:
     """Put into an error about a table that is not there how it is called since another plan renamed it."""
-    missing = next((name for name in names if error.message.startswith(f"table {name} does not exist")), None)
+    missing = _missing(names, error)
     renamed = {old: (new, plan) for record in journal.read_all(connection) for old, new, plan in _renamed(record)}
     told: list[str] = []
     while missing in renamed:  # a table may have been renamed more than once

@@ -302,6 +302,16 @@ def steps(connection: Connection, plan: str) -> tuple[StepRecord, ...]:
         )
 
 
+def statements(connection: Connection, plan: str, phase: Phase) -> tuple[str, ...]:
+    """Return the statements that were run for a phase that was not taken back, in their order; raises as `read`."""
+    rows = connection.execute(
+        "SELECT statements FROM ecm.steps WHERE plan = %s AND phase = %s AND direction = %s"
+        " AND finished_at IS NOT NULL ORDER BY started_at, key",
+        [plan, phase.value, Direction.FORWARD.value],
+    ).fetchall()
+    return tuple(statement for (several,) in rows for statement in several)
+
+
 def sweeps(connection: Connection, plan: str) -> tuple[SweepRecord, ...]:
     """Return how far each sweep of a plan is."""
     if not _has(connection, "ecm.sweeps"):

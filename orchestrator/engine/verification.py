@@ -322,7 +322,7 @@ def unproven(verdict: Verdict, proof: Proof | None = None) -> VerificationError:
 
 
 def _samples(connection: Connection, proof: Proof, heap: TableName, where: sql.Composable, most: int) -> list[Sample]:
-    keys = _key(connection, heap)
+    keys = primary_key(connection, heap) or ["ctid"]
     old = [name for mapping in proof.mappings for name in mapping.olds]
     new = [name for mapping in proof.mappings for name in mapping.news]
     shown = [*keys, *old, *new]
@@ -342,7 +342,8 @@ def _samples(connection: Connection, proof: Proof, heap: TableName, where: sql.C
     ]
 
 
-def _key(connection: Connection, table: TableName) -> list[str]:
+def primary_key(connection: Connection, table: TableName) -> list[str]:
+    """Return the columns of a table's primary key; none where it has none."""
     rows = connection.execute(
         sql.SQL(
             "SELECT a.attname FROM pg_catalog.pg_index i JOIN pg_catalog.pg_attribute a"
@@ -350,4 +351,4 @@ def _key(connection: Connection, table: TableName) -> list[str]:
             " WHERE i.indrelid = {}::pg_catalog.regclass AND i.indisprimary ORDER BY a.attnum"
         ).format(sql.Literal(table.identifier.as_string(None)))
     ).fetchall()
-    return [row[0] for row in rows] or ["ctid"]
+    return [row[0] for row in rows]

@@ -149,6 +149,7 @@ def _warnings(plan: Plan, facts: Table) -> Iterable[str]:
     exchanged = {
         move.new: move.left for change in scope.on(plan, facts) for move in change.moves(facts) if move.in_place
     }
+    passing |= exchanged.keys()
     if gone := tuple(left for left in exchanged.values() if facts.column(left) is not None):
         more, passing = (*more, *gone), passing | set(gone)
     for publication in facts.publications if more else ():

@@ -36,10 +36,12 @@ def gate(report: GateReport) -> RenderableType:
     where, to = f"{report.plan} on {report.branch}", words.state(report.to)
     if report.allowed:
         verdict = look.item(look.GOOD, f"{where} may go from {words.state(report.state)} to {to}")
-        return look.stacked(verdict, *look.onward([report.next_command]))
+        return look.stacked(verdict, *_beware(report.warnings), *look.onward([report.next_command]))
     verdict = look.item(look.BAD, f"{where} may not go from {words.state(report.state)} to {to} yet")
     remedies = [reason.remedy for reason in report.reasons if reason.remedy.startswith("ecm ")]
-    return look.stacked(verdict, *plans.conditions(report.reasons), *look.onward(remedies[:1]))
+    return look.stacked(
+        verdict, *plans.conditions(report.reasons), *_beware(report.warnings), *look.onward(remedies[:1])
+    )
 
 
 def paused(report: PauseReport) -> RenderableType:
@@ -65,17 +67,19 @@ def _done(report: AdvanceReport) -> RenderableType:
         Text(),
         look.indented(look.labelled(_now(report), width=_LABEL)),
     ]
-    if report.warnings:
-        parts += [Text(), look.labelled([("beware", warning) for warning in report.warnings])]
+    parts += _beware(report.warnings)
     return look.stacked(*parts, *look.onward([report.next_command or "ecm status"]))
+
+
+def _beware(warnings: Sequence[str]) -> tuple[RenderableType, ...]:
+    return (Text(), look.labelled([("beware", warning) for warning in warnings])) if warnings else ()
 
 
 def _proposed(report: AdvanceReport, *, statements: bool) -> RenderableType:
     parts: list[RenderableType] = [look.heading(f"{report.plan} on {report.branch}", "nothing is touched yet")]
     for move in report.moves:
         parts += [look.indented(Text(_arrow(move), style="bold")), *_steps(move, statements=statements)]
-    if report.warnings:
-        parts += [Text(), look.labelled([("beware", warning) for warning in report.warnings])]
+    parts += _beware(report.warnings)
     return look.stacked(*parts)
 
 
@@ -134,7 +138,8 @@ def _numbers(move: MoveReport) -> Iterator[str]:
 
 def _sweeps(move: MoveReport) -> Iterator[str]:
     for value in move.measured.values():
-        if isinstance(value, dict) and "filled" in value:
+        # Where there was nothing to fill, there is nothing to say of how it went.
+        if isinstance(value, dict) and cast("Mapping[str, Any]", value).get("filled"):
             yield from _swept(cast("Mapping[str, Any]", value))
 
 
