@@ -16,6 +16,7 @@ from orchestrator.errors import RefusedError, UsageError
 from orchestrator.events import Observer, Progress, ignore
 from orchestrator.journey import Consent, Journey, contracts
 from orchestrator.judgement import Judgement, uncarried
+from orchestrator.missing import remedied
 from orchestrator.operations import Operation
 from orchestrator.overview import Overview
 from orchestrator.plan import compile as compiler
@@ -278,7 +279,7 @@ class Conductor:
                         details=["the sync trigger is in order, so what is written now reaches both sides"],
                         hint=f"ecm advance {name} --branch {branch}",
                     )
-                with self._stage.link(branch) as link:
+                with self._stage.link(branch) as link, remedied(link, name), explained(f"verification of {name}"):
                     workers = scene.plan.backfill.workers
                     verdicts = [verify(link, proof, workers=workers, progress=told(proof)) for proof in proofs]
             return reports.VerifyReport(

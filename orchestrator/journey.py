@@ -13,6 +13,7 @@ from orchestrator.engine.connection import Link
 from orchestrator.engine.runner import Runner, Task
 from orchestrator.errors import EcmError, LeaseError
 from orchestrator.judgement import uncarried
+from orchestrator.missing import remedied
 from orchestrator.plan import compile as compiler
 from orchestrator.plan import obstacles, scope
 from orchestrator.plan.checksum import checksum
@@ -66,7 +67,8 @@ class Journey:
                 if move is None:
                     break
                 started = time.monotonic()
-                measured = runner.run(self._task(now, move, link))
+                with remedied(link, scene.plan.plan):
+                    measured = runner.run(self._task(now, move, link))
                 seconds = time.monotonic() - started
                 two_sides = all(each.two_sides for each in proposal.moves)
                 sides = proposal.moves[0].sides

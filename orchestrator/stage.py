@@ -1,7 +1,7 @@
 """The stage: a project's branches, plans and ledger, opened as the use cases need them."""
 
 import time
-from collections.abc import Callable, Generator, Iterable
+from collections.abc import Callable, Generator
 from contextlib import closing, contextmanager, suppress
 from dataclasses import dataclass
 from functools import cached_property
@@ -9,8 +9,8 @@ from urllib.parse import urlsplit
 
 import psycopg
 from psycopg import sql
-from pydantic import ValidationError
 
+from orchestrator import missing
 from orchestrator.actor import holder
 from orchestrator.branches import Provider, provider_for
 from orchestrator.engine import catalog, journal, leases, locks
@@ -21,10 +21,9 @@ from orchestrator.engine.leases import Lease
 from orchestrator.errors import EcmError, LeaseError, PreconditionError
 from orchestrator.events import Observer, Waiting
 from orchestrator.ledger import Entry, Ledger
-from orchestrator.operations.rename_table import RenameTable
 from orchestrator.plan import scope
 from orchestrator.plan.facade import changes
-from orchestrator.plan.lifecycle import Direction, Phase, Position, State
+from orchestrator.plan.lifecycle import Direction, Position, State
 from orchestrator.plan.model import Plan
 from orchestrator.records import copy_moves, last_state
 from orchestrator.sql.facts import Table
@@ -142,8 +141,7 @@ class Stage:
         try:
             return locks.insist(connection, names, read, sleep=self.sleep, observer=self.observer)
         except PreconditionError as error:
-            _told_of_renames(connection, names, error)
-            _told_of_views(connection, names, error)
+            missing.tell_of_table(connection, names, error)
             raise
 
     @contextmanager
@@ -233,49 +231,3 @@ def _taken(connection: Connection, scene: Scene) -> LeaseError:
         details=[f"{who}; {since}" + (f"; its session there has pid {sessions}" if sessions else "")],
         hint="wait for it: ecm status; or, if it is gone for good, end that session: SELECT pg_terminate_backend(pid)",
     )
-
-
-def _missing(names: Iterable[TableName], error: PreconditionError) -> TableName | None:
-    return next((name for name in names if error.message.startswith(f"table {name} does not exist")), None)
-
-
-def _told_of_views(connection: Connection, names: Iterable[TableName], error: PreconditionError) -> None:
-    """Put into an error about a table that is not there that it was a view of ecm's, and what makes it again."""
-    missing = _missing(names, error)
-    if missing is None:
-        return
-    view = missing.identifier.as_string(None)
-    for record in journal.read_all(connection):
-        if record.at_rest:
-            continue
-        run = journal.statements(connection, record.plan, Phase.EXPAND)
-        about = (f" VIEW {view} ", f" ON {view} ")
-        kinds = ("CREATE VIEW", "COMMENT ON VIEW", "ALTER VIEW", "GRANT", "REVOKE")
-        made = [f"{each};" for each in run if each.startswith(kinds) and any(part in each for part in about)]
-        if any(each.startswith("CREATE VIEW") for each in made):
-            error.message = f"{missing} is gone: the view in the table's place that {record.plan} made in expand"
-            error.details = ("somebody dropped it; no row is lost, and these statements make it again:", *made)
-            error.hint = "run them, then the same command again"
-            return
-
-
-def _told_of_renames(connection: Connection, names: Iterable[TableName], error: PreconditionError) -> None:
-    """Put into an error about a table that is not there how it is called since another plan renamed it."""
-    missing = _missing(names, error)
-    renamed = {old: (new, plan) for record in journal.read_all(connection) for old, new, plan in _renamed(record)}
-    told: list[str] = []
-    while missing in renamed:  # a table may have been renamed more than once
-        missing, plan = renamed.pop(missing)
-        told.append(f"plan {plan} renamed it: it is called {missing} now")
-    if told:
-        error.details = tuple(told)
-        error.hint = f"write {missing} in its place"
-
-
-def _renamed(record: Record) -> Iterable[tuple[TableName, TableName, str]]:
-    """Return the tables that a plan renamed for good, with their new names; none where this ecm cannot read it."""
-    if record.position.state is State.CONTRACTED:
-        with suppress(ValidationError):
-            for change in Plan.model_validate(record.recorded).changes:
-                if isinstance(change, RenameTable):
-                    yield change.target, change.new, record.plan

@@ -286,14 +286,30 @@ def test_a_view_that_was_dropped_is_made_again_by_what_is_said(users: Project) -
     assert users.sql("development", "SELECT count(title) FROM books") == [(100,)]
 
 
+def test_a_function_that_was_dropped_is_made_again_by_what_is_said(users: Project) -> None:
+    """What attempts an expression is gone: the proof cannot ask it, and the error has what makes it."""
+    users.ecm("plan", "change-type", "users", "age", "bigint", "--name", "wider")
+    users.ecm("advance", "wider", *HERE, "--to", "backfilled")
+    ours = (
+        "SELECT oid::regprocedure::text FROM pg_proc WHERE pronamespace = 'ecm'::regnamespace AND proname ~ '^attempt'"
+    )
+    for (function,) in users.sql("development", ours):
+        users.sql("development", f"DROP FUNCTION {function} CASCADE")
+    assert "this makes it again" in said(users.ecm("verify", "wider", *HERE).err)
+    refused = users.ecm("advance", "wider", *HERE, "--json")
+
+    assert refused.json["error"]["hint"] == "run that, then the same command again"
+    for statement in refused.json["error"]["details"][1:]:
+        users.sql("development", statement)
+    assert users.ecm("advance", "wider", *HERE).code == 0
+
+
 def test_helpers_that_were_dropped_stop_nothing(users: Project) -> None:
     """An index and a function that would go at contract are gone before."""
     unique = ("plan", "add-unique", "users", "users_age_key", "--columns", "age", "--using", "age = id")
     users.ecm(*unique, "--name", "alone")
     assert users.ecm("advance", "alone", *HERE, "--to", "reads_migrated").code == 0
-    ours = (
-        "SELECT p.oid::regprocedure::text FROM pg_proc p WHERE pronamespace = 'ecm'::regnamespace AND proname ~ '^met'"
-    )
+    ours = "SELECT oid::regprocedure::text FROM pg_proc WHERE pronamespace = 'ecm'::regnamespace AND proname ~ '^met'"
     for (function,) in users.sql("development", ours):
         users.sql("development", f"DROP FUNCTION {function} CASCADE")
     users.sql("development", "DROP INDEX users_age_key_ecm")
