@@ -153,7 +153,10 @@ class Judgement:
         """Return what stands in the way of a move in the branch's catalog."""
         if move.resumes and any(step.finished_at for step in journal.steps(scene.connection, scene.plan.plan)):
             return ()  # what was begun is carried on
-        facts = self._stage.facts(scene.connection, scene.plan)
+        try:
+            facts = self._stage.facts(scene.connection, scene.plan)
+        except (PreconditionError, PrivilegeError) as error:
+            return (error,)  # there is no such table, or it may not be looked at
         problems = obstacles.problems(scene.plan, move.phases[0], facts)
         if problems or move.origin is State.PLANNED:
             return problems or self.broken(scene, facts)[0]
