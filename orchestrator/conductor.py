@@ -14,8 +14,9 @@ from orchestrator.engine.connection import explained
 from orchestrator.engine.verification import verify
 from orchestrator.errors import RefusedError, UsageError
 from orchestrator.events import Observer, Progress, ignore
-from orchestrator.journey import Consent, Journey
-from orchestrator.judgement import Judgement
+from orchestrator.journey import Consent, Journey, contracts
+from orchestrator.judgement import Judgement, uncarried
+from orchestrator.missing import remedied
 from orchestrator.operations import Operation
 from orchestrator.overview import Overview
 from orchestrator.plan import compile as compiler
@@ -32,7 +33,7 @@ from orchestrator.plan.lifecycle import (
     previous_move,
 )
 from orchestrator.previews import Previews
-from orchestrator.reporting import error_report, is_open, named, sweep_progress
+from orchestrator.reporting import error_report, is_begun, is_open, named, sweep_progress
 from orchestrator.sql.steps import Proof
 from orchestrator.stage import Scene, Stage
 from orchestrator.words import NOTHING_TO_COPY
@@ -134,7 +135,7 @@ class Conductor:
             LockTimeoutError, LeaseError, VerificationError, StatementFailedError: it could not be done;
                 nothing half done is left, and the same call carries on.
         """
-        name = self._only(plan)
+        name = self._only(plan, branch)
         state = named(State, to) if to else None
 
         def moves(scene: Scene) -> tuple[Move, ...]:
@@ -163,7 +164,7 @@ class Conductor:
 
         It follows the text that was begun, whatever has become of the plan's file since.
         """
-        name = plan or self._only(None)
+        name = plan or self._only(None, branch, begun=True)
         state = named(State, to) if to else None
 
         def moves(scene: Scene) -> tuple[Move, ...]:
@@ -192,7 +193,7 @@ class Conductor:
         return self._hold(plan, branch, None)
 
     def _hold(self, plan: str | None, branch: str, by: str | None) -> reports.PauseReport:
-        name = plan or self._only(None)
+        name = plan or self._only(None, branch, begun=True)
         with self._stage.scene(name, branch, as_begun=True) as scene:
             record = scene.record
             if (
@@ -223,7 +224,7 @@ class Conductor:
 
     def gate(self, plan: str | None, branch: str, to: str | None = None) -> reports.GateReport:
         """Return whether a plan may enter the phases that lead to a state on a branch, and every unmet condition."""
-        name = self._only(plan)
+        name = self._only(plan, branch)
         with self._stage.scene(name, branch) as scene:
             position = scene.position
             target = named(State, to) if to else STATES[min(STATES.index(position.state) + 1, len(STATES) - 1)]
@@ -231,6 +232,7 @@ class Conductor:
             reasons = self._judgement.reasons(scene, tuple(phase for move in moves for phase in move.phases))
             if not reasons:
                 reasons = tuple(error_report(error) for error in self._judgement.obstacles(scene, moves[0]))
+            warnings = uncarried(scene, self._stage.facts(scene.connection, scene.plan)) if contracts(moves) else ()
         return reports.GateReport(
             plan=name,
             branch=branch,
@@ -238,6 +240,7 @@ class Conductor:
             to=target,
             allowed=not reasons,
             reasons=reasons,
+            warnings=warnings,
             next_command=f"ecm advance {name} --branch {branch}" + (f" --to {target}" if to else "")
             if not reasons
             else None,
@@ -253,7 +256,7 @@ class Conductor:
                 yet, or is contracted.
             VerificationError: a sync trigger is not on its post.
         """
-        name = plan or self._only(None)
+        name = plan or self._only(None, branch, begun=True)
         with self._stage.scene(name, branch, as_begun=True) as scene:
             if scene.position.state in (State.PLANNED, State.CONTRACTED):
                 raise RefusedError(
@@ -276,7 +279,7 @@ class Conductor:
                         details=["the sync trigger is in order, so what is written now reaches both sides"],
                         hint=f"ecm advance {name} --branch {branch}",
                     )
-                with self._stage.link(branch) as link:
+                with self._stage.link(branch) as link, remedied(link, name), explained(f"verification of {name}"):
                     workers = scene.plan.backfill.workers
                     verdicts = [verify(link, proof, workers=workers, progress=told(proof)) for proof in proofs]
             return reports.VerifyReport(
@@ -320,16 +323,27 @@ class Conductor:
 
     # ------------------------------------------------------------ names
 
-    def _only(self, plan: str | None) -> str:
-        """Return the plan's name; where none is given, that of the only one that is not contracted everywhere."""
+    def _only(self, plan: str | None, branch: str | None = None, *, begun: bool = False) -> str:
+        """Return the plan's name; where none is given, that of the only one that is active.
+
+        Args:
+            plan: as given.
+            branch: where; a plan is active there until it is contracted there, or anywhere where it is None.
+            begun: whether it also has to have begun there, so that there is something to look at or to undo.
+        """
         if plan is not None:
             return plan
         names = self._workspace.plan_names()
-        if len(names) > 1:
-            open_ones = [each.plan for each in self.status().plans if any(is_open(b) for b in each.branches)]
-            names = tuple(open_ones) or names
+        if len(names) > 1 or (begun and branch is not None):
+            found = [each for each in self.status(branch=branch).plans if any(is_open(b) for b in each.branches)]
+            if begun and branch is not None:
+                found = [each for each in found if any(is_begun(b) for b in each.branches)] or found
+            names = tuple(each.plan for each in found) or names
+            if not found and len(names) > 1 and branch is not None:
+                raise UsageError(f"no plan is active on {branch}: all are contracted there", hint="ecm status")
         if len(names) == 1:
             return names[0]
         if not names:
             raise UsageError("there is no plan yet", hint="ecm plan rename-column TABLE COLUMN NEW_NAME")
-        raise UsageError(f"several plans are active: {', '.join(names)}", hint="name one: ecm … PLAN")
+        where = f" on {branch}" if branch is not None else ""
+        raise UsageError(f"several plans are active{where}: {', '.join(names)}", hint="name one: ecm … PLAN")

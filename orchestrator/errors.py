@@ -1,8 +1,8 @@
 """Every way ecm says no: what, where, why, and the next command.
 
 An error is a value that the command line renders and `--json` dumps; nothing below the command
-line prints or exits. Exit codes: 1 an error, 2 usage, 4 refused by a gate or the lifecycle,
-5 no lock or lease in time, 6 verification, drift or tampering.
+line prints or exits. Exit codes: 1 an error, 2 usage, 4 refused by a gate, the lifecycle or what stands in
+the way on the branch, 5 no lock or lease in time, 6 verification, drift or tampering.
 """
 
 from collections.abc import Iterable
@@ -19,7 +19,8 @@ class EcmError(Exception):
     """
 
     code: ClassVar[str] = "error"
-    exit_code: ClassVar[int] = 1
+    exit_code: int = 1
+    """Of its class; what stands in the way of a move before anything is touched is given that of a refusal."""
 
     def __init__(self, message: str, *, details: Iterable[str] = (), hint: str | None = None) -> None:
         super().__init__(message)

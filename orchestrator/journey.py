@@ -12,6 +12,8 @@ from orchestrator.engine import journal
 from orchestrator.engine.connection import Link
 from orchestrator.engine.runner import Runner, Task
 from orchestrator.errors import EcmError, LeaseError
+from orchestrator.judgement import uncarried
+from orchestrator.missing import remedied
 from orchestrator.plan import compile as compiler
 from orchestrator.plan import obstacles, scope
 from orchestrator.plan.checksum import checksum
@@ -65,10 +67,14 @@ class Journey:
                 if move is None:
                     break
                 started = time.monotonic()
-                measured = runner.run(self._task(now, move, link))
+                with remedied(link, scene.plan.plan):
+                    measured = runner.run(self._task(now, move, link))
                 seconds = time.monotonic() - started
                 two_sides = all(each.two_sides for each in proposal.moves)
-                done.append(move_report(move, scene.plan, seconds=seconds, measured=measured, two_sides=two_sides))
+                sides = proposal.moves[0].sides
+                done.append(
+                    move_report(move, scene.plan, seconds=seconds, measured=measured, two_sides=two_sides, sides=sides)
+                )
                 untold = link.do(self._stage.tell_ledger)
             warnings = (*proposal.warnings, *untold)
             position = link.do(lambda connection: self._stage.now(scene, connection)).position
@@ -108,12 +114,13 @@ class Journey:
                         for step in steps
                     ),
                     two_sides=scope.has_two_sides(scene.plan, facts),
+                    sides=scope.sides(scene.plan, facts),
                 )
                 for move in moves
             ),
             state=scene.position.state,
             next_command=None,
-            warnings=obstacles.left_behind(scene.plan, facts) if _contracts(moves) else (),
+            warnings=(*obstacles.left_behind(scene.plan, facts), *uncarried(scene, facts)) if contracts(moves) else (),
         )
 
     def _task(self, scene: Scene, move: Move, link: Link) -> Task:
@@ -143,7 +150,8 @@ class Journey:
         return actor(self._stage.workspace.environment, self._stage.workspace.root)
 
 
-def _contracts(moves: tuple[Move, ...]) -> bool:
+def contracts(moves: tuple[Move, ...]) -> bool:
+    """Whether moves end in contract."""
     return any(move.direction is Direction.FORWARD and Phase.CONTRACT in move.phases for move in moves)
 
 

@@ -1,7 +1,8 @@
 """May a plan go on? What the gates weigh is gathered here; the weighing itself is `plan.gates`."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import closing, suppress
+from functools import partial
 
 import psycopg
 from pydantic import ValidationError
@@ -10,6 +11,7 @@ from orchestrator import reports
 from orchestrator.engine import catalog, journal, sentry
 from orchestrator.engine.connection import Connection, explained
 from orchestrator.engine.journal import Record
+from orchestrator.engine.losses import foreseen
 from orchestrator.engine.verification import glance, unproven
 from orchestrator.errors import (
     ConfigurationError,
@@ -31,6 +33,7 @@ from orchestrator.plan.lifecycle import PHASES, STATES, Move, Phase, Position, S
 from orchestrator.plan.model import Plan
 from orchestrator.records import copy_moves, passages
 from orchestrator.reporting import reason_report
+from orchestrator.sql.conversion import Conversion
 from orchestrator.sql.identifiers import TableName, verbatim
 from orchestrator.stage import Scene, Stage
 from orchestrator.words import listed
@@ -136,27 +139,25 @@ class Judgement:
         return (*overlaps, *self._unreadable_neighbours(scene))
 
     def _unreadable_neighbours(self, scene: Scene) -> tuple[reports.ReasonReport, ...]:
-        """Other plans under way that another version of ecm began: what they claim cannot be known."""
-        return tuple(
-            reports.ReasonReport(
-                code="overlap",
-                message=f"{record.plan} is under way on {scene.branch}, and this ecm cannot read its text:"
-                " it may touch the same columns",
-                remedy=f"take {record.plan} to its end, or back, with the ecm that began it",
-            )
-            for record in _others_under_way(scene)
-            if as_begun(record) is None
-        )
+        return unreadable(scene.branch, _others_under_way(scene))
 
     def refuse_obstacles(self, scene: Scene, move: Move) -> None:
         """Raise the first thing in the branch's catalog that stands in the way of a move, with all others."""
-        raise_first(self.obstacles(scene, move))
+        problems = self.obstacles(scene, move)
+        for problem in problems:
+            if not isinstance(problem, VerificationError):
+                # Before anything is touched it is a refusal, as `gate` says, whatever it is about.
+                problem.exit_code = RefusedError.exit_code
+        raise_first(problems)
 
     def obstacles(self, scene: Scene, move: Move) -> tuple[EcmError, ...]:
         """Return what stands in the way of a move in the branch's catalog."""
         if move.resumes and any(step.finished_at for step in journal.steps(scene.connection, scene.plan.plan)):
             return ()  # what was begun is carried on
-        facts = self._stage.facts(scene.connection, scene.plan)
+        try:
+            facts = self._stage.facts(scene.connection, scene.plan)
+        except (PreconditionError, PrivilegeError) as error:
+            return (error,)  # there is no such table, or it may not be looked at
         problems = obstacles.problems(scene.plan, move.phases[0], facts)
         if problems or move.origin is State.PLANNED:
             return problems or self.broken(scene, facts)[0]
@@ -190,6 +191,20 @@ class Judgement:
     def _ledger_is_broken(self) -> bool:
         with closing(self._stage.ledger()) as ledger:
             return bool(ledger.verify().problems)
+
+
+def uncarried(scene: Scene, facts: scope.Facts) -> tuple[str, ...]:
+    """Return what contract would drop for good, because the new side does not hold it, a line for each table."""
+    if scene.position.state is State.CONTRACTED:
+        return ()
+    filled = STATES.index(scene.position.state) >= STATES.index(State.BACKFILLED)
+    found = (
+        foreseen(scene.connection, table, mapping, filled=filled, seconds=GLANCE)
+        for table in facts.values()
+        for mapping in scope.mappings(scene.plan, table)
+        if isinstance(mapping, Conversion)
+    )
+    return tuple(filter(None, found))
 
 
 def _address(connection: Connection) -> tuple[str, int, str]:
@@ -247,17 +262,46 @@ def as_begun(record: Record) -> Plan | None:
         return None
 
 
-def _others_under_way(scene: Scene) -> tuple[Record, ...]:
+def unreadable(branch: str, others: Iterable[Record]) -> tuple[reports.ReasonReport, ...]:
+    """Return the plans under way that another version of ecm began: what they claim cannot be known."""
     return tuple(
-        record for record in journal.read_all(scene.connection) if record.plan != scene.plan.plan and not record.at_rest
+        reports.ReasonReport(
+            code="overlap",
+            message=f"{record.plan} is under way on {branch}, and this ecm cannot read its text:"
+            " it may touch the same columns",
+            remedy=f"take {record.plan} to its end, or back, with the ecm that began it",
+        )
+        for record in others
+        if as_begun(record) is None
     )
 
 
-def _neighbours(scene: Scene) -> dict[str, tuple[str, ...]]:
-    """Return what other plans under way change that this one changes or looks at, or the other way round, by plan."""
-    begun = {record.plan: as_begun(record) for record in _others_under_way(scene)}
-    shared = {name: _overlap(scene.connection, scene.plan, plan) for name, plan in begun.items() if plan is not None}
+def under_way(plan: str, records: Iterable[Record]) -> tuple[Record, ...]:
+    """Return the records of other plans that are under way."""
+    return tuple(record for record in records if record.plan != plan and not record.at_rest)
+
+
+def neighbours(
+    plan: Plan, others: Iterable[Record], keys: Callable[[TableName], tuple[str, ...]] = lambda _: ()
+) -> dict[str, tuple[str, ...]]:
+    """Return what other plans under way change that this one changes or looks at, or the other way round, by plan.
+
+    Args:
+        plan: the one that is to begin.
+        others: as their records have them.
+        keys: the columns of a table's primary key, where anybody can be asked.
+    """
+    begun = {record.plan: as_begun(record) for record in others}
+    shared = {name: _overlap(plan, other, keys) for name, other in begun.items() if other is not None}
     return {name: tuple(map(_claimed, sorted(both))) for name, both in shared.items() if both}
+
+
+def _others_under_way(scene: Scene) -> tuple[Record, ...]:
+    return under_way(scene.plan.plan, journal.read_all(scene.connection))
+
+
+def _neighbours(scene: Scene) -> dict[str, tuple[str, ...]]:
+    return neighbours(scene.plan, _others_under_way(scene), partial(catalog.primary_key, scene.connection))
 
 
 def _claimed(claim: Claim) -> str:
@@ -265,16 +309,16 @@ def _claimed(claim: Claim) -> str:
     return table if column == WHOLE else f"{table}.{column}"
 
 
-def _overlap(connection: Connection, one: Plan, other: Plan) -> frozenset[Claim]:
+def _overlap(one: Plan, other: Plan, keys: Callable[[TableName], tuple[str, ...]]) -> frozenset[Claim]:
     """Return what one of two plans claims and the other claims too, or its expressions may look at."""
     mine, theirs = _claims(one), _claims(other)
-    return overlaps(mine, theirs | _mentions(connection, other)) | overlaps(theirs, _mentions(connection, one))
+    return overlaps(mine, theirs | _mentions(other, keys)) | overlaps(theirs, _mentions(one, keys))
 
 
-def _mentions(connection: Connection, plan: Plan) -> frozenset[Claim]:
+def _mentions(plan: Plan, keys: Callable[[TableName], tuple[str, ...]]) -> frozenset[Claim]:
     found = frozenset(mention for change in changes(plan) for mention in change.mentions())
-    keys = ((table, catalog.primary_key(connection, TableName.parse(table))) for table, name in found if name == KEY)
-    return found | {(table, column) for table, columns in keys for column in columns}
+    keyed = (table for table, name in found if name == KEY)
+    return found | {(table, column) for table in keyed for column in keys(TableName.parse(table))}
 
 
 def _claims(plan: Plan) -> frozenset[Claim]:

@@ -11,7 +11,7 @@ from orchestrator.engine import checkup, journal, sentry
 from orchestrator.engine.connection import Connection
 from orchestrator.engine.journal import Record
 from orchestrator.errors import EcmError, PreconditionError, PrivilegeError, UsageError
-from orchestrator.judgement import as_begun, case
+from orchestrator.judgement import as_begun, case, neighbours, under_way, unreadable
 from orchestrator.ledger import Entry
 from orchestrator.linter import lint
 from orchestrator.plan import obstacles, scope
@@ -122,6 +122,7 @@ class Overview:
             with self._stage.open(branch) as connection:
                 seen = checkup.examine(connection, branch=branch, known_plans=names)
                 tables = self._examine_tables(branch, connection, plans)
+                url = self._stage.own_url(branch)
         except EcmError as error:
             return (_finding(branch, "connection", error),)
         return (
@@ -130,6 +131,7 @@ class Overview:
                 for o in seen
             ),
             *tables,
+            *((reports.Finding(branch=branch, subject="psql", ok=True, message=f"psql '{url}'"),) if url else ()),
         )
 
     def _examine_tables(
@@ -300,7 +302,8 @@ class Overview:
             )
         record = answer.records.get(name)
         position = record.position if record else Position()
-        reasons = self._status_reasons(plan, branch, record, passages(entries)) if plan else ()
+        others = under_way(name, answer.records.values())
+        reasons = self._status_reasons(plan, branch, record, passages(entries), others) if plan else ()
         if record and not record.at_rest and not has_file:
             reasons = (self._without_file(record, branch),)
         remedy = f"ecm verify {name} --branch {branch}"
@@ -333,21 +336,29 @@ class Overview:
         )
 
     def _status_reasons(
-        self, plan: Plan, branch: str, record: Record | None, history: tuple[Passage, ...]
+        self,
+        plan: Plan,
+        branch: str,
+        record: Record | None,
+        history: tuple[Passage, ...],
+        others: tuple[Record, ...],
     ) -> tuple[reports.ReasonReport, ...]:
         """What can be told of the next phase without running its checks."""
         position = record.position if record else Position()
         if position.state is State.CONTRACTED or position.direction is Direction.BACK:
             return ()
+        phase = PHASES[STATES.index(position.state)]
+        begins = phase is Phase.EXPAND
         weighed = case(
             plan,
             branch,
             record,
-            PHASES[STATES.index(position.state)],
+            phase,
             required=self._stage.project.required_by(branch),
             history=history,
+            open_plans=neighbours(plan, others) if begins else {},
         )
-        return tuple(reason_report(reason) for reason in judge(weighed))
+        return (*map(reason_report, judge(weighed)), *(unreadable(branch, others) if begins else ()))
 
     def _without_file(self, record: Record, branch: str) -> reports.ReasonReport:
         back = _way_back(record, branch)

@@ -9,8 +9,8 @@ from orchestrator import reports
 from orchestrator.engine import survey
 from orchestrator.engine.connection import Connection
 from orchestrator.engine.locks import Blocker
-from orchestrator.errors import EcmError, UsageError
-from orchestrator.judgement import Judgement, raise_first
+from orchestrator.errors import ConfigurationError, EcmError, UsageError
+from orchestrator.judgement import Judgement, raise_first, uncarried
 from orchestrator.linter import lint
 from orchestrator.operations import Operation
 from orchestrator.plan import compile as compiler
@@ -49,7 +49,8 @@ class Previews:
         self, operation: Operation, *, name: str | None, branch: str | None, offline: bool, facade_from: int
     ) -> reports.DraftReport:
         """Write a plan for a change, after a look at its table; as `Conductor.draft`."""
-        plan = new_plan(operation, name or operation.slug)
+        plan = new_plan(operation, name or self._free_name(operation))
+        self._refuse_taken(plan.plan)
         branch = branch or next(iter(self._stage.project.branches))
         preview, left, why = None, (), dict[str, str]()
         if not offline:
@@ -75,6 +76,28 @@ class Previews:
             text=text,
             preview=preview,
             next_command=f"ecm advance {plan.plan} --branch {branch}",
+        )
+
+    def _free_name(self, operation: Operation) -> str:
+        """Return a plan's name made from its change; with the table where a plan of another table has that already."""
+        slug, table = operation.slug, operation.target
+        taken = self._stage.workspace.plan_names()
+        with suppress(EcmError):
+            if slug in taken and all(table not in scope.tables(plan) for plan in [self._stage.workspace.plan(slug)]):
+                return f"{slug[: NAME_LENGTH // 2]}-in-{kebab(table.name)}"[:NAME_LENGTH].strip("-")
+        return slug
+
+    def _refuse_taken(self, name: str) -> None:
+        workspace = self._stage.workspace
+        if name not in workspace.plan_names():
+            return
+        found: tuple[str, ...] = ()
+        with suppress(EcmError):
+            found = tuple(change.summary for change in workspace.plan(name).changes)
+        raise ConfigurationError(
+            f"there is a plan {name} already",
+            details=found,
+            hint=f"give this one another name with --name, or remove {workspace.project.plans}/{name}.yaml first",
         )
 
     def preview(self, scene: Scene, phase: Phase | None, facts: scope.Facts | None = None) -> reports.PreviewReport:
@@ -106,12 +129,16 @@ class Previews:
                     steps=tuple(step_preview(step, Direction.FORWARD) for step in several),
                     lock_timeout=plan.phase(each).lock_timeout.total_seconds(),
                     two_sides=scope.has_two_sides(plan, facts),
+                    sides=scope.sides(plan, facts),
+                    retires=scope.retires(plan),
+                    forfeits=scope.forfeits(plan) if each in (Phase.EXPAND, Phase.BACKFILL) else (),
                 )
                 for each, several in steps.items()
             ),
             beware=(
                 *obstacles.beware(plan, facts),
                 *unknown,
+                *(uncarried(scene, facts) if there and not problems else ()),
                 *lint(plan, server_version=scene.connection.info.server_version),
                 *_of_extensions(tables),
             ),

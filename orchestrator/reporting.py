@@ -5,6 +5,7 @@ from typing import TypeVar
 from orchestrator import reports
 from orchestrator.engine.journal import Record, StepRecord, SweepRecord
 from orchestrator.errors import EcmError, PreconditionError, UsageError
+from orchestrator.plan import scope
 from orchestrator.plan.gates import Reason
 from orchestrator.plan.lifecycle import Direction, Move, Phase, State
 from orchestrator.plan.model import Plan
@@ -63,6 +64,7 @@ def move_report(
     measured: dict[str, object] | None = None,
     steps: tuple[reports.StepPreview, ...] = (),
     two_sides: bool = True,
+    sides: str = "both",
 ) -> reports.MoveReport:
     """Return a move that was made, or would be."""
     return reports.MoveReport(
@@ -76,6 +78,9 @@ def move_report(
         measured=measured or {},
         steps=steps,
         two_sides=two_sides,
+        sides=sides,
+        retires=scope.retires(plan),
+        forfeits=scope.forfeits(plan) if move.direction is Direction.BACK and Phase.EXPAND in move.phases else (),
     )
 
 
@@ -142,6 +147,11 @@ def step_done(step: StepRecord) -> reports.StepDone:
 def is_open(status: reports.BranchStatus) -> bool:
     """Whether a plan has something left to do on a branch."""
     return status.state != State.CONTRACTED
+
+
+def is_begun(status: reports.BranchStatus) -> bool:
+    """Whether a plan was begun on a branch, and neither taken back nor contracted."""
+    return status.in_progress is not None or status.state not in (None, State.PLANNED, State.CONTRACTED)
 
 
 def is_missing(error: EcmError) -> bool:

@@ -150,6 +150,12 @@ class PhasePreview(Report):
     """Seconds for which a lock is waited for before it is given way and tried again."""
     two_sides: bool = True
     """Whether rows have two sides; otherwise there is nothing to copy, and both versions work at once."""
+    sides: str = "both"
+    """What the two versions see of a row (`operations.sides`)."""
+    retires: bool = True
+    """Whether contract takes something away that the old version uses."""
+    forfeits: tuple[str, ...] = ()
+    """What a rollback to planned does not keep."""
 
 
 class Range(Report):
@@ -269,6 +275,12 @@ class MoveReport(Report):
     steps: tuple[StepPreview, ...] = ()
     two_sides: bool = True
     """Whether rows have two sides; otherwise there is nothing to copy, and both versions work at once."""
+    sides: str = "both"
+    """What the two versions see of a row (`operations.sides`)."""
+    retires: bool = True
+    """Whether contract takes something away that the old version uses."""
+    forfeits: tuple[str, ...] = ()
+    """What a rollback to planned does not keep."""
 
 
 class AdvanceReport(Report):
@@ -304,6 +316,8 @@ class GateReport(Report):
     to: str
     allowed: bool
     reasons: tuple[ReasonReport, ...]
+    warnings: tuple[str, ...] = ()
+    """What a person should know before contract."""
     next_command: str | None
 
 

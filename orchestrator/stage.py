@@ -5,10 +5,12 @@ from collections.abc import Callable, Generator
 from contextlib import closing, contextmanager, suppress
 from dataclasses import dataclass
 from functools import cached_property
+from urllib.parse import urlsplit
 
 import psycopg
 from psycopg import sql
 
+from orchestrator import missing
 from orchestrator.actor import holder
 from orchestrator.branches import Provider, provider_for
 from orchestrator.engine import catalog, journal, leases, locks
@@ -70,6 +72,17 @@ class Stage:
             self.project.provider.kind, self.project.branches, self.workspace.root, self.workspace.environment
         )
 
+    def own_url(self, branch: str) -> str | None:
+        """Return the URL of a branch on a server that ecm started, by which anybody connects; None of all others.
+
+        Raises:
+            EcmError: as `connect`.
+        """
+        if self.project.provider.kind != "embedded":
+            return None
+        url = self._provider.address(branch).url.get_secret_value()
+        return None if urlsplit(url).password else url
+
     def connect(self, branch: str) -> Connection:
         """Open a session with a branch, for the caller to close."""
         self.project.branch(branch)
@@ -125,7 +138,11 @@ class Stage:
         def read() -> dict[TableName, Table]:
             return catalog.read_tables(connection, changes(plan), texts=texts)
 
-        return locks.insist(connection, names, read, sleep=self.sleep, observer=self.observer)
+        try:
+            return locks.insist(connection, names, read, sleep=self.sleep, observer=self.observer)
+        except PreconditionError as error:
+            missing.tell_of_table(connection, names, error)
+            raise
 
     @contextmanager
     def lease(self, link: Link, scene: Scene) -> Generator[Lease]:

@@ -6,6 +6,7 @@ short, once for each of several, or as YAML: `--into "city text = split_part(add
 """
 
 import inspect
+import re
 from collections.abc import Mapping
 from enum import Enum
 from functools import cache
@@ -18,10 +19,12 @@ from pydantic.fields import FieldInfo
 
 from orchestrator.cli.commands import LookAt, group, register
 from orchestrator.cli.desk import Desk
-from orchestrator.errors import UsageError
+from orchestrator.errors import EcmError, UsageError
 from orchestrator.operations import KINDS, Operation
+from orchestrator.words import a
 
 _SCALARS = (str, int, float, bool)
+_IN_A_FILE = re.compile(r"[:,] \[?\{[^}]*\}(?:, …\])?")
 
 _Name = Annotated[
     str | None,
@@ -58,7 +61,12 @@ def _add(app: typer.Typer, name: str, operation: type[Operation]) -> None:
             raise
         if offline and branch is not None:
             raise UsageError("--offline looks at no database, and --branch names one", hint="leave one of them out")
-        desk.show(desk.conductor().draft(change, name=called, branch=branch, offline=offline))
+        try:
+            report = desk.conductor().draft(change, name=called, branch=branch, offline=offline)
+        except EcmError as error:
+            error.hint = error.hint and _as_typed(error.hint, operation)
+            raise
+        desk.show(report)
 
     ours = inspect.signature(_ours, eval_str=True).parameters.values()
     parameters = [*sorted((_parameter(*each) for each in fields.items()), key=_needed_first), *ours]
@@ -123,8 +131,8 @@ def _described(name: str, field: FieldInfo, words: str) -> tuple[str, str]:
         return name.upper().removesuffix("S"), f"{words}; once for each"
     how, model = _parted(field.annotation)
     short = "'NAME = VALUE'" if how is _Parted.MAPPING else f"'{model.said}'" if hasattr(model, "said") else None
-    # What comes after the colon is how it stands in a file.
-    said = words.partition(": ")[0]
+    # How it stands in a file, in braces, is not how it is given here.
+    said = _IN_A_FILE.sub("", words)
     described = f"{said}, as {short} or YAML" if short else f"{words} (YAML)"
     return "PARTS" if short else "YAML", described if how is _Parted.ONE else f"{described}; once for each"
 
@@ -220,7 +228,8 @@ def _build(operation: type[Operation], given: Mapping[str, Any]) -> Operation:
         beneath = {place[:length] for place in places for length in range(len(place)) if length}
         told = (problem for problem in problems if problem["loc"] not in beneath)
         raise UsageError(
-            f"that is not a {operation.model_fields['kind'].default}", details=[_said(each, operation) for each in told]
+            f"that is not {a(operation.model_fields['kind'].default)}",
+            details=[_said(each, operation) for each in told],
         ) from None
 
 
@@ -229,10 +238,33 @@ def _said(problem: Any, operation: type[Operation]) -> str:
     # A validator's own words come after pydantic's "Value error, ".
     words = problem["msg"].removeprefix("Value error, ")
     if not problem["loc"]:
-        return words
+        return _as_typed(words, operation)
     name, *within = problem["loc"]
-    field = operation.model_fields[name]
-    argument = field.is_required() and _plain(field.annotation) in _SCALARS
-    place = [name.upper() if argument else f"--{_kebab(name)}"]
+    place = [_place(name, operation)]
     place += [str(part + 1) if isinstance(part, int) else str(part) for part in within]
     return f"{' '.join(place)}: {words}"
+
+
+def _place(name: str, operation: type[Operation]) -> str:
+    """Return what stands for a field on the command line: `TABLE`, `--reverse`."""
+    fields = {info.alias or field: info for field, info in operation.model_fields.items()}
+    argument = fields[name].is_required() and _plain(fields[name].annotation) in _SCALARS
+    return name.upper() if argument else f"--{_kebab(name)}"
+
+
+_NOTHING_ELSE = ("reverse", "using", "one_way")
+"""Fields whose names mean nothing else in a sentence."""
+
+
+def _as_typed(words: str, operation: type[Operation]) -> str:
+    """Return what is said of a plan's fields as it is said to somebody who types them: there is no plan yet."""
+    fields = {info.alias or field for field, info in operation.model_fields.items()} - {"kind"}
+
+    def placed(found: re.Match[str]) -> str:
+        return _place(found[1], operation) if found[1] in fields else found[0]
+
+    said = words.replace(" in the plan", "").replace("one_way: true", "one_way")
+    said = re.sub(r"`(\w+)`", placed, said)
+    said = re.sub(rf"(?<![\w-])({'|'.join(_NOTHING_ELSE)})(?![\w-])", placed, said)
+    said = re.sub(r"^(\w+)(?=[ .])", placed, said)
+    return re.sub(r"(?<= and )(\w+)(?= (?:both|are both))", placed, said)

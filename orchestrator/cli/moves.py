@@ -7,7 +7,7 @@ import typer
 from orchestrator.cli.commands import Branch, Plan, To, command
 from orchestrator.cli.consent import Consent
 from orchestrator.cli.desk import Desk
-from orchestrator.errors import RefusedError, UsageError
+from orchestrator.errors import RefusedError, TamperingError, UsageError, VerificationError
 from orchestrator.plan.lifecycle import STATES
 from orchestrator.words import did_you_mean, nearest
 
@@ -55,7 +55,8 @@ def advance(
     """Take a plan one phase on, or as far as a state.
 
     States: planned, expanded, backfilled, reads_migrated, contracted. When it is interrupted, the same command
-    goes on from there.
+    goes on from there. Without a terminal to ask on, a protected branch needs --yes, and contract there
+    --confirm PLAN; where that is missing, it is exit code 2. Exit code 4 when it may not go on.
     """
     consent = Consent(yes=yes, confirm=confirm)
     _move(desk, "advance", plan, branch, to=to, dry_run=dry_run, consent=consent, events=events)
@@ -96,12 +97,14 @@ def resume(desk: Desk, plan: Plan = None, *, branch: Branch) -> None:
 def gate(desk: Desk, plan: Plan = None, *, branch: Branch, to: To = None) -> None:
     """Ask whether a plan may go on; every condition that is not met.
 
-    Exit code 4 when it may not. Touches nothing.
+    Exit code 4 when it may not, 6 when it may not because something is no longer as ecm made it. Touches nothing.
     """
     report = desk.conductor().gate(plan, branch, to=_state(to))
     desk.show(report)
     if not report.allowed:
-        raise typer.Exit(RefusedError.exit_code)
+        drifted = {VerificationError.code, TamperingError.code}
+        only = all(reason.code in drifted for reason in report.reasons)
+        raise typer.Exit(VerificationError.exit_code if only else RefusedError.exit_code)
 
 
 def _move(

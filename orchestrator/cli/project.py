@@ -38,6 +38,8 @@ def init(
     steps = ["name your branches in ecm.yaml", "ecm doctor", "ecm plan rename-column TABLE COLUMN NEW_NAME"]
     if provider == "url":
         steps.insert(1, "copy .env.example to .env and put your databases' URLs in")
+    else:
+        steps[1] = "ecm doctor, which starts the server and says how psql and your application connect to it"
     if desk.json:
         desk.dump({"written": written, "next": steps})
         return

@@ -302,6 +302,16 @@ def steps(connection: Connection, plan: str) -> tuple[StepRecord, ...]:
         )
 
 
+def statements(connection: Connection, plan: str, phase: Phase) -> tuple[str, ...]:
+    """Return the statements that were run for a phase that was not taken back, in their order; raises as `read`."""
+    rows = connection.execute(
+        "SELECT statements FROM ecm.steps WHERE plan = %s AND phase = %s AND direction = %s"
+        " AND finished_at IS NOT NULL ORDER BY started_at, key",
+        [plan, phase.value, Direction.FORWARD.value],
+    ).fetchall()
+    return tuple(statement for (several,) in rows for statement in several)
+
+
 def sweeps(connection: Connection, plan: str) -> tuple[SweepRecord, ...]:
     """Return how far each sweep of a plan is."""
     if not _has(connection, "ecm.sweeps"):
@@ -395,6 +405,20 @@ class Writer:
             [phase.value, move.direction.value],
         )
         return Position(state=position.state, phase=phase, direction=move.direction)
+
+    def call_off(self, begun: Position, before: Position) -> None:
+        """Record that a move was refused before it did anything: all is as it was before it began."""
+        leases.hold(self.connection, self.lease)
+        self._set(
+            begun,
+            "phase = %s, direction = %s, phase_error = NULL,"
+            " phase_started_at = CASE WHEN %s THEN NULL ELSE phase_started_at END",
+            [before.phase, before.direction, before.phase is None],
+        )
+        if begun.direction is not None:
+            self.connection.execute(
+                "DELETE FROM ecm.steps WHERE plan = %s AND direction = %s", [self.lease.plan, begun.direction.value]
+            )
 
     def intend(self, phase: Phase, direction: Direction, key: str, title: str, statements: list[str]) -> None:
         """Record that a step is about to be run."""

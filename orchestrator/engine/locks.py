@@ -253,14 +253,32 @@ def _sessions(connection: Connection, condition: sql.SQL | sql.Composed) -> tupl
 
 
 def gave_up(
-    connection: Connection, tables: Sequence[TableName], *, budget: timedelta, attempts: int, seconds: float
+    connection: Connection,
+    tables: Sequence[TableName],
+    *,
+    budget: timedelta,
+    attempts: int,
+    seconds: float,
+    before: bool = False,
 ) -> LockTimeoutError:
-    """Return the error for a lock that was not to be had, naming who held it."""
+    """Return the error for a lock that was not to be had, naming who held it.
+
+    Args:
+        connection: a session with the branch.
+        tables: what was to be locked.
+        budget: how long each attempt waited.
+        attempts: how many there were.
+        seconds: how long they took together.
+        before: whether earlier steps of the same phase are done.
+    """
     names = " and ".join(str(table) for table in tables)
     return LockTimeoutError(
         f"{names} could not be locked within {budget.total_seconds():g} s, {attempts} times over {seconds:.0f} s",
         details=_named(blockers(connection, tables), prepared(connection, tables)),
-        hint="nothing was changed; end that session or wait, then run the same command again",
+        hint="what was done before stays, and the state is as it was; end that session or wait, then run the same"
+        " command again: it goes on from here"
+        if before
+        else "nothing was changed; end that session or wait, then run the same command again",
     )
 
 

@@ -120,7 +120,8 @@ class Runner:
                     ),
                 )
         except Exception as error:
-            self._remember(error)
+            if not self._called_off(task, position, error):
+                self._remember(error)
             raise
         self._observer(StateReached(plan=plan, branch=self._branch, state=move.target))
         return data
@@ -162,6 +163,34 @@ class Runner:
             step.phase is phase and step.direction is Direction.FORWARD and step.finished_at
             for step in journal.steps(connection, self._lease.plan)
         )
+
+    def _done_before(self, task: Task) -> bool:
+        """Whether an earlier step of the move is done, and stays so."""
+        try:
+            steps = journal.steps(self._link.connection, self._lease.plan)
+        except (psycopg.Error, EcmError):
+            return True  # then nothing is promised
+        phases = task.move.phases
+        done = [step for step in steps if step.finished_at and not step.key.startswith("proof ")]
+        return any(step.phase in phases and step.direction is task.move.direction for step in done)
+
+    def _called_off(self, task: Task, begun: Position, error: Exception) -> bool:
+        """Whether a rollback was refused by a proof before it undid anything: the plan may go forward as before."""
+        if task.move.direction is Direction.FORWARD or task.move.resumes or not isinstance(error, VerificationError):
+            return False
+
+        def call_off(connection: Connection) -> bool:
+            steps = journal.steps(connection, self._lease.plan)
+            if any(step.direction is Direction.BACK and not step.key.startswith("proof ") for step in steps):
+                return False
+            self._transaction(connection, lambda again: self._writer(again).call_off(begun, task.position))
+            return True
+
+        try:
+            return call_off(self._link.connection)
+        except Exception as unreachable:  # noqa: BLE001 - the error itself matters more
+            error.add_note(f"and the journal could not be told: {type(unreachable).__name__}")
+            return False
 
     def _remember(self, error: Exception) -> None:
         """Keep the error for `status`; the journal may be out of reach, and the error itself matters more."""
@@ -239,7 +268,12 @@ class Runner:
                 raise self._held_up(step, attempts, seconds) from error
             tables = step.tables if step else ()
             raise locks.gave_up(
-                self._link.connection, tables, budget=task.lock_timeout, attempts=attempts, seconds=seconds
+                self._link.connection,
+                tables,
+                budget=task.lock_timeout,
+                attempts=attempts,
+                seconds=seconds,
+                before=self._done_before(task),
             ) from error
         raise AssertionError  # Retrying either returns or raises
 
@@ -365,7 +399,7 @@ class Runner:
     def _held_up(self, step: ConcurrentIndex, attempts: int, seconds: float) -> LockTimeoutError:
         """Take away what a build that gave up has left, and return the error that says so."""
         connection = self._link.connection
-        left = "nothing was changed"
+        left = "no index was left behind, and what was done before stays"
         if self._index_is_valid(connection, step) is False:
             left = self._drop_remains(connection, step)
         return locks.held_up(connection, step.tables, index=step.name, attempts=attempts, seconds=seconds, left=left)

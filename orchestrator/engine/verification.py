@@ -44,11 +44,9 @@ class Sample:
     @property
     def line(self) -> str:
         """The row for a person."""
-        return "  ".join(
-            f"{name}={'NULL' if value is None else value}"
-            for side in (self.key, self.old, self.new)
-            for name, value in side.items()
-        )
+        # A column of the key may be on a side as well: it is told once.
+        told = self.key | self.old | self.new
+        return "  ".join(f"{name}={'NULL' if value is None else value}" for name, value in told.items())
 
 
 @dataclass(frozen=True, kw_only=True)

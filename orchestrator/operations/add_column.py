@@ -130,6 +130,16 @@ class AddColumn(Operation):
             ),
         }
 
+    @property
+    @override
+    def retires(self) -> bool:
+        return False
+
+    @property
+    @override
+    def forfeits(self) -> tuple[str, ...]:
+        return (f"what was written to {self.column}",)
+
     @override
     def claims(self) -> frozenset[tuple[str, str]]:
         return frozenset({(str(self.target), self.column)})

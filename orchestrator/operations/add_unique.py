@@ -84,7 +84,7 @@ class AddUnique(Constraining):
         was = self._own(replacements)
         return Repair(
             columns=self.columns,
-            demand=f"{' and '.join(self.columns)} of its own ({self.name})",
+            demand=f"unique {' and '.join(self.columns)} ({self.name})",
             replacements=replacements,
             elsewhere=True,
             violated=self._shared(facts, _first(facts, replacements)),
@@ -202,7 +202,7 @@ class AddUnique(Constraining):
         return (
             *super().contract(facts),
             *(
-                sql.SQL("DROP INDEX {}").format(sql.Identifier(helper.table.schema, helper.name))
+                sql.SQL("DROP INDEX IF EXISTS {}").format(sql.Identifier(helper.table.schema, helper.name))
                 for helper in self._helpers(facts)
             ),
             *(

@@ -13,6 +13,7 @@ from typing import Annotated, ClassVar
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 
 from orchestrator.errors import EcmError, PreconditionError
+from orchestrator.operations.sides import Sides
 from orchestrator.sql.facts import Column, Dependent, Table
 from orchestrator.sql.heritage import Heir
 from orchestrator.sql.identifiers import NAME_BYTES, SYSTEM_COLUMNS, SYSTEM_SCHEMAS, TableName
@@ -192,6 +193,26 @@ class Operation(BaseModel, ABC):
     def stays(self) -> bool:
         """Whether the columns that it makes are there after contract, beside all that were there before."""
         return not self.renames()
+
+    def sides(self, facts: Table) -> Sides:
+        """What the two versions of an application see of a table's rows until contract."""
+        pairs = self.mappings(facts)
+        if any(pair.in_place for pair in pairs):
+            return Sides.REPAIRED
+        if any(pair.shown is not None for pair in pairs):
+            return Sides.EXCHANGED
+        two = [pair for pair in pairs if pair.fills and pair.olds and pair.news]
+        return Sides.BOTH if two else Sides.FILLED if any(pair.fills for pair in pairs) else Sides.NONE
+
+    @property
+    def retires(self) -> bool:
+        """Whether contract takes something away that the old version uses."""
+        return True
+
+    @property
+    def forfeits(self) -> tuple[str, ...]:
+        """What a rollback does not keep, by the nature of the change, a line each."""
+        return ()
 
     comes_last: ClassVar[bool] = False
     """Whether it comes after the other changes of its tables, because those name them as they are until then."""

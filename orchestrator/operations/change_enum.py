@@ -32,7 +32,7 @@ from orchestrator.sql.restating import Restated
 from orchestrator.sql.steps import LockMode, Statement, Step, Transaction
 from orchestrator.sql.sync import Ddl
 from orchestrator.sql.value import Value
-from orchestrator.words import did_you_mean, kebab, listed
+from orchestrator.words import a, did_you_mean, kebab, listed
 
 _GOES_ALONG = frozenset({"index", "constraint", "statistics", "trigger"})
 """What hangs on a column and is handed over, or was refused before anything was touched."""
@@ -163,6 +163,11 @@ class ChangeEnum(Operation):
                 about="The old type and its columns go, and the second type gets the name.", deploy="nothing"
             ),
         }
+
+    @property
+    @override
+    def retires(self) -> bool:
+        return bool(self.rename or self.remove)
 
     @override
     def claims(self) -> frozenset[Claim]:
@@ -650,7 +655,7 @@ class ChangeEnum(Operation):
         ((new,),) = (mapping.new for mapping in [self._conversion(facts, pair)])
         return Transaction(
             key=f"guard {facts.name} {pair.column}",
-            title=f"new rows have a {pair.column} that its old type can hold",
+            title=f"new rows have {a(pair.column)} that its old type can hold",
             tables=facts.lockable,
             lock=LockMode.ACCESS_EXCLUSIVE,
             statements=(

@@ -40,7 +40,7 @@ from orchestrator.sql.readers import Move
 from orchestrator.sql.steps import LockMode, Statement, Step, Transaction
 from orchestrator.sql.sync import Ddl
 from orchestrator.sql.value import Value
-from orchestrator.words import kebab
+from orchestrator.words import a, kebab
 
 Expression = Annotated[str, Field(min_length=1)]
 
@@ -149,6 +149,11 @@ class ChangeType(Operation):
             self.target.identifier, sql.Identifier(self.column), sql.Identifier(self.to)
         )
         return f"{self.to} known in every row", query.as_string(None)
+
+    @property
+    @override
+    def retires(self) -> bool:
+        return self.to is not None
 
     @override
     def claims(self) -> frozenset[tuple[str, str]]:
@@ -591,7 +596,7 @@ class ChangeType(Operation):
         table = self.target.identifier
         return Transaction(
             key=f"guard {self.column}",
-            title=f"new rows have a {self.column} that its old type can hold",
+            title=f"new rows have {a(self.column)} that its old type can hold",
             tables=facts.lockable,
             lock=LockMode.ACCESS_EXCLUSIVE,
             statements=(

@@ -129,6 +129,11 @@ class Converting(Operation):
         query = sql.SQL("SELECT count(*) FROM {} WHERE ({}) AND {}").format(self.target.identifier, old, new)
         return f"{listed(self.made())} known in every row", query.as_string(None)
 
+    @property
+    @override
+    def forfeits(self) -> tuple[str, ...]:
+        return (f"what new writers wrote to {listed(self.made())} (one_way)",) if self.one_way else ()
+
     @override
     def claims(self) -> frozenset[tuple[str, str]]:
         return frozenset((str(self.target), column) for column in (*self.sources, *self.made()))
@@ -166,9 +171,16 @@ class Converting(Operation):
     @override
     def warnings(self, facts: Table) -> tuple[str, ...]:
         lost = f"what new writers write to {', '.join(self.made())} is not seen by old readers, and lost by a rollback"
+        held = [column.name for column in map(facts.column, self.sources) if column and column.not_null]
+        free = [result.column for result in self.results if not result.not_null]
         granted = [column.name for column in map(facts.column, self.sources) if column and column.grants]
         return (
             *((lost,) if self.one_way else ()),
+            *(
+                (f"NOT NULL of {listed(held)} is not carried to {listed(free)}: say not_null of each that has to be",)
+                if held and free
+                else ()
+            ),
             *(
                 f"{name} has grants of its own; {', '.join(self.made())} have those of the table only"
                 for name in granted

@@ -18,7 +18,7 @@ from orchestrator.sql.mapping import Mapping
 from orchestrator.sql.steps import Statement, Step
 from orchestrator.sql.sync import Ddl
 from orchestrator.sql.value import Value
-from orchestrator.words import kebab
+from orchestrator.words import a, kebab
 
 
 class DropColumn(Operation):
@@ -220,7 +220,7 @@ class DropColumn(Operation):
         had = keepsake.recalled(facts, self.column) or {}
         if "not_null" not in had:
             return ()
-        remedy = f"reverse gives NULL there: give these rows a {self.column}, then roll back again"
+        remedy = f"reverse gives NULL there: give these rows {a(self.column)}, then roll back again"
         return constraints.refused_again(facts, self.column, remedy=remedy)
 
     @override

@@ -17,7 +17,7 @@ from orchestrator.sql.mapping import Mapping
 from orchestrator.sql.steps import Statement, Step
 from orchestrator.sql.sync import Ddl
 from orchestrator.sql.value import Value
-from orchestrator.words import kebab
+from orchestrator.words import a, kebab
 
 
 class DropNotNull(Operation):
@@ -81,6 +81,16 @@ class DropNotNull(Operation):
             ),
             "contract": Guide(about=f"{self.column} may be NULL for good; there is no way back.", deploy="nothing"),
         }
+
+    @property
+    @override
+    def retires(self) -> bool:
+        return False
+
+    @property
+    @override
+    def forfeits(self) -> tuple[str, ...]:
+        return () if self.reverse is None else (f"every NULL in {self.column}, which reverse replaces",)
 
     @override
     def claims(self) -> frozenset[tuple[str, str]]:
@@ -162,7 +172,7 @@ class DropNotNull(Operation):
     def before_withdrawal(self, facts: Table) -> tuple[Step, ...]:
         if keepsake.recalled(facts, self.column) is None:
             return ()
-        remedy = f"give these rows a {self.column}, then roll back again"
+        remedy = f"give these rows {a(self.column)}, then roll back again"
         return constraints.refused_again(facts, self.column, remedy=remedy, reverse=self.reverse)
 
     @override

@@ -21,6 +21,7 @@ from orchestrator.operations.base import (
     taken,
     unusable,
 )
+from orchestrator.operations.sides import Sides
 from orchestrator.sql.extracted import Extracted
 from orchestrator.sql.facts import Dependent, Table
 from orchestrator.sql.identifiers import NAME_BYTES, TableName, bounded, verbatim
@@ -113,6 +114,16 @@ class ExtractTable(Operation):
                 deploy=f"the version that reads and writes {new} may be deployed from here on, beside the old one",
             ),
         }
+
+    @override
+    def sides(self, facts: Table) -> Sides:
+        return Sides.BOTH
+
+    @property
+    @override
+    def forfeits(self) -> tuple[str, ...]:
+        lookup = self.into.target
+        return (f"what {lookup} alone has: rows that no row of {self.target} refers to, and columns of its own",)
 
     @override
     def claims(self) -> frozenset[tuple[str, str]]:

@@ -22,6 +22,7 @@ from orchestrator.operations.base import (
     unusable,
 )
 from orchestrator.operations.converting import Expression
+from orchestrator.operations.sides import Sides
 from orchestrator.sql.across import Side
 from orchestrator.sql.facts import Dependent, Index, Table
 from orchestrator.sql.identifiers import TableName, verbatim, words
@@ -146,6 +147,10 @@ class MoveColumn(Operation):
                 deploy=f"the version that reads and writes {new}, everywhere",
             ),
         }
+
+    @override
+    def sides(self, facts: Table) -> Sides:
+        return Sides.BOTH
 
     @override
     def claims(self) -> frozenset[tuple[str, str]]:

@@ -21,6 +21,7 @@ from orchestrator.operations.base import (
     TableField,
     begun_with,
 )
+from orchestrator.operations.sides import Sides
 from orchestrator.sql.facts import Dependent, Index, Table
 from orchestrator.sql.identifiers import JOURNAL_SCHEMA, TableName, bounded, verbatim, words
 from orchestrator.sql.repair import Repair, Replacement, is_repaired, kept
@@ -31,9 +32,6 @@ from orchestrator.words import did_you_mean, kebab
 
 Expression = Annotated[str, Field(min_length=1)]
 """A SQL expression over the row."""
-
-
-_SURELY = sql.SQL("")
 
 
 class Repairing(Operation):
@@ -168,6 +166,15 @@ class Repairing(Operation):
         return frozenset((str(self.target), word) for word in (*words(*self.repairs.values()), *key))
 
     @override
+    def sides(self, facts: Table) -> Sides:
+        return Sides.REPAIRED if self.repairs else Sides.RULE
+
+    @property
+    @override
+    def retires(self) -> bool:
+        return False
+
+    @override
     def mappings(self, facts: Table) -> tuple[Repair, ...]:
         return (self.rule(facts),) if self.repairs else ()
 
@@ -229,7 +236,7 @@ class Repairing(Operation):
                 parsed,
                 *trying.understood(facts, self._values(facts), without=hidden),
             ),
-            inverse=(*self._drops(facts, sql.SQL("DROP COLUMN IF EXISTS")), self._forget(sql.SQL("IF EXISTS "))),
+            inverse=(*self._drops(facts, sql.SQL("DROP COLUMN IF EXISTS")), self._forget()),
         )
 
     @override
@@ -286,8 +293,8 @@ class Repairing(Operation):
             sql.Literal(body.as_string(None)),
         )
 
-    def _forget(self, there: sql.SQL = _SURELY) -> Statement:
-        return sql.SQL("DROP FUNCTION {}{}({})").format(there, self._function, self.target.identifier)
+    def _forget(self) -> Statement:
+        return sql.SQL("DROP FUNCTION IF EXISTS {}({})").format(self._function, self.target.identifier)
 
     def _hidden(self, facts: Table) -> dict[str, str]:
         return {name: type_name for each in self.rule(facts).replacements for name, type_name in each.hidden.items()}
@@ -309,7 +316,7 @@ class Constraining(Repairing):
     name: Annotated[NewColumnField, Field(description="The constraint's name")]
     using: Annotated[
         dict[ColumnField, Expression],
-        Field(description="What repairs a row that breaks it, {column: expression} over the row"),
+        Field(description="What repairs a row that breaks it, over the row: {column: expression}"),
     ] = {}  # noqa: RUF012 - pydantic copies it
 
     @override

@@ -70,7 +70,7 @@ class SetNotNull(Repairing):
         done = PreconditionError(
             f"{self.target}.{self.column} is NOT NULL already",
             details=["there is nothing to do"],
-            hint="delete the plan",
+            hint="where there is a plan for it, remove its file",
         )
         return (*super().problems(facts), *((done,) if column is not None and column.not_null else ()))
 

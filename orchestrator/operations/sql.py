@@ -15,6 +15,7 @@ from typing_extensions import override
 from orchestrator.errors import EcmError
 from orchestrator.operations.base import NOTHING_TO_FILL, ColumnField, Guide, Operation, TableField, unusable
 from orchestrator.operations.converting import Expression
+from orchestrator.operations.sides import Sides
 from orchestrator.sql.adjustment import Adjustment, Assigned
 from orchestrator.sql.facts import Dependent, Table
 from orchestrator.sql.identifiers import TableName
@@ -84,7 +85,10 @@ class Sql(Operation):
     ] = Inverse()
     backfill: Annotated[
         Filled | None,
-        Field(description="{table: …, set: {column: expression}, where: condition, reverse: {column: expression}}"),
+        Field(
+            description="What fills rows: {table: …, set: {column: expression}, where: condition,"
+            " reverse: {column: expression}}"
+        ),
     ] = None
 
     fate: ClassVar[str] = "are left to the statements"
@@ -226,6 +230,22 @@ class Sql(Operation):
         empty = sql.SQL(" AND ").join(sql.SQL("{} IS NULL").format(sql.Identifier(name)) for name in filled.set)
         query = sql.SQL("SELECT count(*) FROM {} WHERE {}").format(filled.target.identifier, empty)
         return f"{listed(filled.set)} known in every row", query.as_string(None)
+
+    @override
+    def sides(self, facts: Table) -> Sides:
+        if self.backfill is None:
+            return Sides.NONE
+        return Sides.BOTH if self.backfill.reverse else Sides.FILLED
+
+    @property
+    @override
+    def retires(self) -> bool:
+        return bool(self.contract_sql)
+
+    @property
+    @override
+    def forfeits(self) -> tuple[str, ...]:
+        return ("what the plan's own rollback statements take away",) if self.expand_sql else ()
 
     @override
     def claims(self) -> frozenset[tuple[str, str]]:

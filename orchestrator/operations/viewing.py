@@ -201,6 +201,7 @@ def warnings(facts: Table, name: str) -> tuple[str, ...]:
     lines = [
         f"until contract {name} is a view: {what} do not go through it, and no tool may alter it",
         f"{lookups} finds none until contract, and its row type is not that of the table",
+        f"until contract GROUP BY has to name all columns of {name}, not its key alone; WHERE CURRENT OF fails on it",
     ]
     if not of_its_users(facts):
         lines.append(f"until contract what is taken from a role on {facts.name} has to be taken on both names")

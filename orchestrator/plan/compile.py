@@ -44,6 +44,7 @@ _SWITCH = "switch"
 _NOTHING_LOST = "nothing is lost: find no row whose new side alone holds its value"
 _DIFFER, _BREAKS = "whose two sides differ", "that breaks the rule"
 """What a row is that a proof looks for, where rows have two sides and where they have one."""
+_WINS = "which wins from now on where a statement writes both"
 
 
 def steps(plan: Plan, phase: Phase, facts: Facts) -> tuple[Step, ...]:
@@ -423,13 +424,14 @@ def _switch(plan: Plan, before: Facts) -> tuple[Step, ...]:
     parts = [change.switch(table) for change, table in scope.each(plan, before)]
     catalog = tuple(chain.from_iterable(part.statements for part in (*released, *parts)))
     functions, before_it = _functions(plan, after, Truth.NEW), _functions(plan, before, Truth.OLD)
+    hidden = all(pair.shown is not None for table in before.values() for pair in scope.mappings(plan, table))
     # Where rows have one side only, there is nothing that could win.
     if not catalog and functions == before_it:
         return ()
     return (
         Transaction(
             key=_SWITCH,
-            title="readers move to the new side, which wins from now on where a statement writes both"
+            title=("readers move to the new side" + ("" if hidden else f", {_WINS}"))
             if catalog
             else "the new side wins from now on where a statement writes both",
             tables=scope.lockable(plan, before) if catalog else tuple(before),

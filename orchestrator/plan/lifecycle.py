@@ -149,7 +149,7 @@ def next_move(position: Position, *, plan: str, branch: str) -> Move:
     if target is None and position.direction is Direction.BACK:
         raise RefusedError(
             f"{plan} is being rolled back on {branch}",
-            details=["the rollback was interrupted; it has to end before the plan can move forward"],
+            details=["that rollback stopped on the way; it has to end before the plan can move forward"],
             hint=f"ecm rollback {plan} --branch {branch}",
         )
     if target is None:

@@ -16,7 +16,7 @@ from orchestrator.plan.model import Plan
 from orchestrator.plan.scope import Facts
 from orchestrator.sql import sync
 from orchestrator.sql.facts import Dependent, Table, Trigger
-from orchestrator.sql.identifiers import TableName, bounded
+from orchestrator.sql.identifiers import JOURNAL_SCHEMA, TableName, bounded
 from orchestrator.words import listed
 
 
@@ -129,7 +129,7 @@ def hanging(plan: Plan, facts: Table) -> tuple[tuple[str, tuple[Dependent, ...]]
     for change in scope.on(plan, facts):
         for column in sorted(change.touched_in(facts) - set(change.made())):
             for each in facts.tracked.get(column, ()):
-                if (each.kind, each.name) not in left:
+                if (each.kind, each.name) not in left and not each.name.startswith(f"{JOURNAL_SCHEMA}."):
                     found.setdefault(change.fate, {})[each.kind, each.name] = each
     return tuple((fate, tuple(dependents.values())) for fate, dependents in found.items())
 
@@ -146,10 +146,20 @@ def _warnings(plan: Plan, facts: Table) -> Iterable[str]:
         how = "fires on every row" if trigger.name in firing else "is suppressed for what"
         yield f"trigger {trigger.name} {how} the backfill writes"
     more, passing = _seen_too(plan, facts)
+    exchanged = {
+        move.new: move.left for change in scope.on(plan, facts) for move in change.moves(facts) if move.in_place
+    }
+    passing |= exchanged.keys()
+    if gone := tuple(left for left in exchanged.values() if facts.column(left) is not None):
+        more, passing = (*more, *gone), passing | set(gone)
     for publication in facts.publications if more else ():
         yield f"publication {publication} sends whole rows of {facts.name}: add {listed(more)} on its subscribers first"
     for since in ("until contract", "from expand on"):
-        if names := tuple(name for name in more if (name in passing) == (since == "until contract")):
+        if names := tuple(
+            f"{name} ({exchanged[name]} once readers move)" if name in exchanged else name
+            for name in more
+            if (name in passing) == (since == "until contract")
+        ):
             yield f"COPY {facts.name} FROM without a column list, and SELECT *, see {listed(names)} too, {since}"
 
 

@@ -5,6 +5,7 @@ from collections.abc import Mapping as Dictionary
 from itertools import chain
 
 from orchestrator.operations import Operation
+from orchestrator.operations.sides import Sides
 from orchestrator.plan.facade import changes
 from orchestrator.plan.model import Plan
 from orchestrator.sql.facts import Index, Table, Trigger
@@ -48,6 +49,23 @@ def each(plan: Plan, facts: Facts) -> Iterable[tuple[Operation, Table]]:
 def has_two_sides(plan: Plan, facts: Facts) -> bool:
     """Whether any row has an old and a new side until contract."""
     return any(in_step(plan, facts))
+
+
+def sides(plan: Plan, facts: Facts) -> Sides:
+    """Return what the two versions of an application see of the rows until contract."""
+    order = tuple(Sides)
+    found = {change.sides(table) for change, table in each(plan, facts)}
+    return min(found, key=order.index, default=Sides.NONE)
+
+
+def retires(plan: Plan) -> bool:
+    """Whether contract takes something away that the old version uses."""
+    return any(change.retires for change in changes(plan))
+
+
+def forfeits(plan: Plan) -> tuple[str, ...]:
+    """Return what a rollback of all that was done does not keep, a line each."""
+    return tuple(dict.fromkeys(chain.from_iterable(change.forfeits for change in changes(plan))))
 
 
 def news(plan: Plan, facts: Table) -> tuple[str, ...]:

@@ -59,7 +59,7 @@ def test_an_interrupted_backfill_goes_on_with_the_same_command(project: Project,
     assert plan["branches"][0]["in_progress"]["holder"] is None
     again = project.ecm(*ARGUMENTS)
     assert again.code == 0
-    assert "goes on where it was interrupted" in again.err
+    assert "goes on where it stopped" in again.err
 
 
 def test_one_signal_is_enough(project: Project) -> None:

@@ -53,7 +53,7 @@ def test_a_new_plan_names_what_a_person_has_to_take_care_of(project: Project) ->
     assert "function public.since cannot follow" in answer.out
     assert "ecm advance" not in answer.out.rpartition("next")[2]
     assert "\n  # acknowledge: [public.since]\n" in file.read_text()
-    assert project.ecm("advance", "rename-title", "--branch", "development").code == 1
+    assert project.ecm("advance", "rename-title", "--branch", "development").code == 4
     file.write_text(file.read_text().replace("# acknowledge", "acknowledge"))
     assert project.ecm("plan", "validate", "rename-title").code == 0
     assert project.ecm("advance", "rename-title", "--branch", "development").code == 0

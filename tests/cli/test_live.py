@@ -39,7 +39,7 @@ def test_a_phase_is_told_step_by_step() -> None:
     finished = StepFinished(key="sweep books", title="fill y in books", seconds=1.5, lock_wait=0.014)
 
     assert told((0, BEGUN), (0, STEP), (2, finished)) == [
-        "p on development: backfill, goes on where it was interrupted",
+        "p on development: backfill, goes on where it stopped",
         "  ● fill y in books: 1.5 s, 14 ms of it for the lock",
     ]
 

@@ -65,7 +65,7 @@ def test_a_rollback_loses_no_null(journeys: Journeys, state: State) -> None:
         journey.rollback()
     assert refused.value.message == "isbn is NULL in 1 of 61 rows of books"
     assert refused.value.details[0].startswith("id=901")
-    assert "give these rows a isbn" in (refused.value.hint or "")
+    assert "give these rows an isbn" in (refused.value.hint or "")
     assert journey.fingerprint == expanded
     run(journey.db, "INSERT INTO books (id, isbn) VALUES (902, NULL)")
     run(journey.db, "UPDATE books SET isbn = 'set' WHERE isbn IS NULL")

@@ -231,6 +231,9 @@ def test_what_does_not_go_through_a_view_is_said(journeys: Journeys) -> None:
         "TRUNCATE": "TRUNCATE {0} CASCADE",
         "TABLESAMPLE": "SELECT * FROM {0} TABLESAMPLE SYSTEM (1)",
         "system columns": "SELECT ctid FROM {0}",
+        "GROUP BY": "SELECT title FROM {0} GROUP BY id",
+        "WHERE CURRENT OF": "DO $$ DECLARE c CURSOR FOR SELECT id FROM {0}; n record; BEGIN"
+        " OPEN c; FETCH c INTO n; UPDATE {0} SET title = title WHERE CURRENT OF c; END $$",
         "ON CONFLICT ON CONSTRAINT": "INSERT INTO {0} (title) VALUES ('x') ON CONFLICT ON CONSTRAINT books_title_key DO NOTHING",
         **({"MERGE": merge} if 150000 <= journey.db.info.server_version < 170000 else {}),
     }

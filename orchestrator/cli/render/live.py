@@ -159,7 +159,7 @@ class Live:
 
 
 def _begun(event: PhaseStarted) -> str:
-    goes_on = ", goes on where it was interrupted" if event.resumes else ""
+    goes_on = ", goes on where it stopped" if event.resumes else ""
     return f"{event.plan} on {event.branch}: {words.doing(event.phase, event.direction)}{goes_on}"
 
 

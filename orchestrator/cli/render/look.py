@@ -154,17 +154,44 @@ class Code:
 
     def __rich_console__(self, console: Console, options: ConsoleOptions) -> Iterator[Text]:
         del console
-        for line in self._text.splitlines():
+        for line in _held_together(self._text, options.max_width - 2 * _FURTHER).splitlines():
             start = " " * (len(line) - len(line.lstrip()))
             wrapped = wrap(
                 line.strip(),
                 options.max_width,
                 initial_indent=start,
-                subsequent_indent=f"{start}    ",
+                subsequent_indent=start + " " * _FURTHER,
+                break_long_words=False,
                 break_on_hyphens=False,
                 replace_whitespace=False,
             )
-            yield Text("\n".join(wrapped), overflow="fold")
+            yield Text("\n".join(wrapped).replace(_HELD, " "), overflow="fold")
+
+
+_FURTHER = 4
+"""How much further in the rest of a line stands."""
+_HELD = "\ue000"
+"""A blank that no line is broken at, for as long as lines are wrapped."""
+_QUOTED = re.compile("'(?:[^']|'')*'" + r'|"(?:[^"]|"")*"')
+_QUOTED_IN_A_STRING = re.compile("''(?:[^']|'{4})*''" + r'|"[^"]*"')
+
+
+def _held_together(text: str, width: int) -> str:
+    """Return statements with the blanks held that are within a quoted name or a string: another would be another name.
+
+    A string that does not fit on a line is a body most likely: in it, names and strings are held together too.
+    """
+
+    def held(found: re.Match[str]) -> str:
+        quoted = found[0]
+        if len(quoted) <= width and "\n" not in quoted:
+            return quoted.replace(" ", _HELD)
+        return _QUOTED_IN_A_STRING.sub(within, quoted) if quoted[0] == "'" else quoted
+
+    def within(found: re.Match[str]) -> str:
+        return found[0].replace(" ", _HELD) if len(found[0]) <= width and "\n" not in found[0] else found[0]
+
+    return _QUOTED.sub(held, text)
 
 
 def stacked(*parts: RenderableType | None) -> Group:

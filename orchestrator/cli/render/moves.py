@@ -36,10 +36,12 @@ def gate(report: GateReport) -> RenderableType:
     where, to = f"{report.plan} on {report.branch}", words.state(report.to)
     if report.allowed:
         verdict = look.item(look.GOOD, f"{where} may go from {words.state(report.state)} to {to}")
-        return look.stacked(verdict, *look.onward([report.next_command]))
+        return look.stacked(verdict, *_beware(report.warnings), *look.onward([report.next_command]))
     verdict = look.item(look.BAD, f"{where} may not go from {words.state(report.state)} to {to} yet")
     remedies = [reason.remedy for reason in report.reasons if reason.remedy.startswith("ecm ")]
-    return look.stacked(verdict, *plans.conditions(report.reasons), *look.onward(remedies[:1]))
+    return look.stacked(
+        verdict, *plans.conditions(report.reasons), *_beware(report.warnings), *look.onward(remedies[:1])
+    )
 
 
 def paused(report: PauseReport) -> RenderableType:
@@ -65,17 +67,19 @@ def _done(report: AdvanceReport) -> RenderableType:
         Text(),
         look.indented(look.labelled(_now(report), width=_LABEL)),
     ]
-    if report.warnings:
-        parts += [Text(), look.labelled([("beware", warning) for warning in report.warnings])]
+    parts += _beware(report.warnings)
     return look.stacked(*parts, *look.onward([report.next_command or "ecm status"]))
+
+
+def _beware(warnings: Sequence[str]) -> tuple[RenderableType, ...]:
+    return (Text(), look.labelled([("beware", warning) for warning in warnings])) if warnings else ()
 
 
 def _proposed(report: AdvanceReport, *, statements: bool) -> RenderableType:
     parts: list[RenderableType] = [look.heading(f"{report.plan} on {report.branch}", "nothing is touched yet")]
     for move in report.moves:
         parts += [look.indented(Text(_arrow(move), style="bold")), *_steps(move, statements=statements)]
-    if report.warnings:
-        parts += [Text(), look.labelled([("beware", warning) for warning in report.warnings])]
+    parts += _beware(report.warnings)
     return look.stacked(*parts)
 
 
@@ -102,7 +106,7 @@ def _way(report: AdvanceReport) -> str:
 def _arrow(move: MoveReport) -> str:
     done = " and ".join(words.phase(phase) for phase in move.phases)
     verb = f"undo {done}" if move.direction == Direction.BACK else done
-    goes_on = ", from where it was interrupted" if move.resumes else ""
+    goes_on = ", from where it stopped" if move.resumes else ""
     arrow = f"{words.state(move.origin)} → {words.state(move.target)}"
     return f"{arrow} ({verb}{goes_on})" if move.origin != move.target else f"{verb}{goes_on}"
 
@@ -134,7 +138,8 @@ def _numbers(move: MoveReport) -> Iterator[str]:
 
 def _sweeps(move: MoveReport) -> Iterator[str]:
     for value in move.measured.values():
-        if isinstance(value, dict) and "filled" in value:
+        # Where there was nothing to fill, there is nothing to say of how it went.
+        if isinstance(value, dict) and cast("Mapping[str, Any]", value).get("filled"):
             yield from _swept(cast("Mapping[str, Any]", value))
 
 
@@ -169,12 +174,13 @@ def _scanned(value: Mapping[str, Any]) -> str:
 
 def _now(report: AdvanceReport) -> list[tuple[str, str]]:
     state = State(report.state)
-    deploy = report.moves[-1].deploy.strip() if report.moves else ""
-    two_sides = all(move.two_sides for move in report.moves)
-    possible = words.now_possible(state, two_sides=two_sides)
-    rows = [("your application", line) for line in filter(None, [deploy, possible])]
+    last = report.moves[-1] if report.moves else None
+    possible = words.now_possible(state, sides=last.sides, retires=last.retires) if last else words.now_possible(state)
+    rows = [("your application", line) for line in filter(None, [last.deploy.strip() if last else "", possible])]
     if any(move.direction == Direction.BACK for move in report.moves):
-        rows.append(("lost", "nothing; what was written through either side is kept"))
+        lost = tuple(dict.fromkeys(line for move in report.moves for line in move.forfeits))
+        kept = "nothing; what was written through either side is kept"
+        rows += [("lost", line) for line in lost or (kept,)]
     elif state is State.CONTRACTED:
         rows.append(("undo", "none: there is no way back"))
     else:

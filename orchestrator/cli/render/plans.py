@@ -106,9 +106,10 @@ def steps(
             yield look.indented(Text(step.note, style="dim"), _NUMBER)
 
 
-def application(deploy: str, phase: str, *, two_sides: bool = True) -> str:
+def application(phase: PhasePreview) -> str:
     """Return what the application may do once a phase is through: the plan's words, else ecm's own."""
-    return deploy.strip() or words.now_possible(Phase(phase).leads_to, two_sides=two_sides)
+    possible = words.now_possible(Phase(phase.phase).leads_to, sides=phase.sides, retires=phase.retires)
+    return phase.deploy.strip() or possible
 
 
 def _phase(phase: PhasePreview) -> Iterator[RenderableType]:
@@ -117,10 +118,11 @@ def _phase(phase: PhasePreview) -> Iterator[RenderableType]:
     if not phase.steps:
         copying = phase.phase == Phase.BACKFILL and not phase.two_sides
         yield look.indented(Text(NOTHING_TO_COPY if copying else "nothing to run", style="dim"))
-    undo = "ecm rollback takes it back; nothing that was written is lost"
+    lost = f"with it goes {listed(phase.forfeits)}" if phase.forfeits else "nothing that was written is lost"
+    undo = f"ecm rollback takes it back; {lost}"
     if phase.phase == Phase.CONTRACT:
         undo = "none: from here on there is no way back"
-    rows = [("your application", application(phase.deploy, phase.phase, two_sides=phase.two_sides)), ("undo", undo)]
+    rows = [("your application", application(phase)), ("undo", undo)]
     yield look.indented(look.labelled(rows, width=_LABEL))
 
 

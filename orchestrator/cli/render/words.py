@@ -1,7 +1,9 @@
 """Numbers, sizes, times and states as a person reads them."""
 
+from collections.abc import Mapping
 from datetime import datetime, timedelta
 
+from orchestrator.operations.sides import Sides
 from orchestrator.plan.durations import humanize
 from orchestrator.plan.lifecycle import Direction, Phase, State
 
@@ -127,25 +129,75 @@ def step(key: str, title: str, direction: str) -> str:
     return f"take back: {title}" if undone else title
 
 
-_NOW_POSSIBLE = {
-    State.PLANNED: "Nothing of this plan is in the database; the old version runs as ever, and only that.",
-    State.EXPANDED: "The old version runs as ever. The new one may write; rows from before read empty through it"
-    " until the backfill is done.",
-    State.BACKFILLED: "Both versions may read and write every row, side by side. Where a statement writes both"
-    " sides, the old one counts.",
-    State.READS_MIGRATED: "Both versions still work side by side; where a statement writes both sides, the new one"
-    " counts. Retire the old version before contract.",
-    State.CONTRACTED: "Only the new version works; what the old one used is gone.",
+_NOW_POSSIBLE: Mapping[Sides, Mapping[State, str]] = {
+    Sides.BOTH: {
+        State.EXPANDED: "The old version runs as ever. The new one may write; rows from before read empty through it"
+        " until the backfill is done.",
+        State.BACKFILLED: "Both versions may read and write every row, side by side. Where a statement writes both"
+        " sides, the old one counts.",
+        State.READS_MIGRATED: "Both versions still work side by side; where a statement writes both sides, the new one"
+        " counts. Retire the old version before contract.",
+    },
+    Sides.EXCHANGED: {
+        State.EXPANDED: "Every version runs as ever: nobody is shown the new type until readers move.",
+        State.BACKFILLED: "Every version still reads and writes the old type; those that run have to cope with the new"
+        " one before readers move.",
+        State.READS_MIGRATED: "Every version reads and writes the new type, under the same name. Until contract ecm can"
+        " go back to the old one.",
+    },
+    Sides.FILLED: {
+        State.EXPANDED: "The old version runs as ever: what it leaves out is filled in. The new one may write; rows"
+        " from before have no value until the backfill is done.",
+        State.BACKFILLED: "Both versions may read and write every row, side by side; what the old one leaves out is"
+        " filled in.",
+        State.READS_MIGRATED: "Both versions still work side by side. From contract on nothing is filled in any more.",
+    },
+    Sides.REPAIRED: {
+        State.EXPANDED: "Every version may read and write; what breaks the rule is repaired as it is written. Rows from"
+        " before are repaired by the backfill.",
+        State.BACKFILLED: "Every version may read and write; what breaks the rule is repaired as it is written.",
+        State.READS_MIGRATED: "Every version may read and write; what breaks the rule is repaired as it is written,"
+        " until contract.",
+    },
+    Sides.RULE: {
+        State.EXPANDED: "Every version may read and write. Nothing is repaired: a row that breaks the rule stops the"
+        " plan.",
+        State.BACKFILLED: "Every version may read and write; a row that breaks the rule stops the plan.",
+        State.READS_MIGRATED: "Every version may read and write; a row that breaks the rule stops contract.",
+    },
+    Sides.NONE: {
+        State.EXPANDED: "Both versions may read and write every row, side by side.",
+        State.BACKFILLED: "Both versions may read and write every row, side by side.",
+        State.READS_MIGRATED: "Both versions still work side by side.",
+    },
 }
-"""What the application may do in each state."""
-_WITHOUT_SIDES = {
-    State.EXPANDED: "Both versions may read and write every row, side by side.",
-    State.BACKFILLED: "Both versions may read and write every row, side by side.",
-    State.READS_MIGRATED: "Both versions still work side by side. Retire the old version before contract.",
+"""What the application may do in each state between, by what the two versions see of a row."""
+_RETIRE = "Retire the old version before contract."
+_AFTER: Mapping[Sides, str] = {
+    Sides.EXCHANGED: "Every version reads and writes the new type; nothing is left of the old one.",
+    Sides.FILLED: "Nothing is filled in any more: every version writes its rows as they have to be.",
+    Sides.REPAIRED: "PostgreSQL refuses what breaks the rule; every version that keeps it works.",
+    Sides.RULE: "PostgreSQL refuses what breaks the rule; every version that keeps it works.",
+    Sides.NONE: "Nothing more changes for the application: what it was given in expand stays.",
 }
-"""The same, where rows have no two sides."""
+"""The same once contract is over, where it took nothing away that the old version uses."""
 
 
-def now_possible(name: State, *, two_sides: bool = True) -> str:
-    """Return what the application may do in a state."""
-    return _NOW_POSSIBLE[name] if two_sides else _WITHOUT_SIDES.get(name, _NOW_POSSIBLE[name])
+def now_possible(name: State, *, sides: str = Sides.BOTH, retires: bool = True) -> str:
+    """Return what the application may do in a state.
+
+    Args:
+        name: the state.
+        sides: what the two versions see of a row (`Sides`).
+        retires: whether contract takes something away that the old version uses.
+    """
+    seen = Sides(sides)
+    if name is State.PLANNED:
+        only = ", and only that" if retires or seen is Sides.FILLED else ""
+        return f"Nothing of this plan is in the database; the old version runs as ever{only}."
+    if name is State.CONTRACTED:
+        gone = "Only the new version works; what the old one used is gone."
+        return gone if retires else _AFTER.get(seen, gone)
+    said = _NOW_POSSIBLE[seen][name]
+    retiring = name is State.READS_MIGRATED and retires and seen is Sides.NONE
+    return f"{said} {_RETIRE}" if retiring else said

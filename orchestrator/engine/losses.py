@@ -1,0 +1,124 @@
+"""Values that contract takes away and the new side does not hold, counted and sampled before they go.
+
+A row is right when its new side follows from the old one, and then the old one need not come again from the new: the
+middle name is in neither of two parts. Until contract it is in the old column; with that it goes.
+"""
+
+from dataclasses import replace
+from datetime import timedelta
+
+from psycopg import errors, sql
+
+from orchestrator.engine import catalog, locks
+from orchestrator.engine.connection import Connection
+from orchestrator.sql import plpgsql
+from orchestrator.sql.conversion import Conversion
+from orchestrator.sql.facts import Table
+from orchestrator.sql.identifiers import verbatim
+from orchestrator.sql.value import Value
+from orchestrator.words import counted, listed
+
+_SAMPLES = 3
+_LONGEST = 40
+"""Characters of a value that are shown."""
+
+
+def foreseen(connection: Connection, facts: Table, mapping: Conversion, *, filled: bool, seconds: float) -> str | None:
+    """Return a line about the values that would go at contract; None where there are none.
+
+    Args:
+        connection: a session with the branch.
+        facts: of the table.
+        mapping: what the two sides are made of.
+        filled: whether the backfill is over; before that, what it would give is taken in its place.
+        seconds: the longest look.
+    """
+    known = [value for value in mapping.old if value.expression is not None]
+    if not known:
+        return None  # there is no way back, and whoever wrote the plan accepted that
+    if not filled:
+        # The functions that attempt an expression come with expand.
+        known = [replace(value, attempt=None) for value in known]
+    rows = _rows(facts, mapping, filled=filled)
+    gone = sql.SQL(" OR ").join(
+        sql.SQL("({} IS DISTINCT FROM NULL AND NOT ({}))").format(value.name, value.follows) for value in known
+    )
+    try:
+        with connection.transaction():
+            connection.execute("SET TRANSACTION READ ONLY")
+            locks.set_local(connection, statement_timeout=locks.milliseconds(timedelta(seconds=seconds)))
+            locks.as_the_owner(connection)
+            total, lost = connection.execute(
+                sql.SQL("SELECT count(*), count(*) FILTER (WHERE {}) FROM {}").format(gone, rows)
+            ).fetchone() or (0, 0)
+            if not lost:
+                return None
+            samples = _samples(connection, facts, known, rows, gone)
+    except (errors.UndefinedObject, errors.UndefinedColumn, errors.UndefinedFunction):
+        return None  # what is to be compared comes with expand, or expand itself will say what is wrong
+    except errors.QueryCanceled:
+        return f"rows of {facts.name} were not counted within {seconds:g} s: nobody knows what contract drops for good"
+    except errors.DatabaseError as error:
+        why = error.diag.message_primary or type(error).__name__
+        return f"nobody could count what contract drops for good of {facts.name}: {why}"
+    olds = listed([value.column for value in known])
+    return (
+        f"{lost:,} of {counted(total, 'row')} of {facts.name} hold in {olds} what does not come again from"
+        f" {'the new type' if mapping.sees else listed(mapping.news)}, and contract drops it: {'; '.join(samples)}"
+    )
+
+
+def _rows(facts: Table, mapping: Conversion, *, filled: bool) -> sql.Composed:
+    """Return the table's rows, with the new columns as the backfill will have filled them."""
+    table = sql.SQL('{} AS "row"').format(facts.name.identifier)
+    if filled:
+        return table
+    new = {value.column: value for value in mapping.new}
+    empty = plpgsql.all_of(
+        sql.SQL("{} IS NOT DISTINCT FROM NULL").format(value.name)
+        for value in mapping.new
+        if facts.column(value.column)
+    )
+
+    def shown(value: Value) -> sql.Composed:
+        computed = sql.SQL("{}::{}").format(value.computed, verbatim(value.type))
+        if facts.column(value.column) is None:
+            return sql.SQL("{} AS {}").format(computed, value.name)
+        return sql.SQL("CASE WHEN {} THEN {} ELSE {} END AS {}").format(empty, computed, value.name, value.name)
+
+    columns = (
+        *(sql.Identifier(column.name) for column in facts.columns if column.name not in new),
+        *(shown(value) for value in mapping.new),
+    )
+    return sql.SQL('(SELECT {} FROM {}) AS "row"').format(sql.SQL(", ").join(columns), table)
+
+
+def _samples(
+    connection: Connection, facts: Table, known: list[Value], rows: sql.Composed, gone: sql.Composed
+) -> tuple[str, ...]:
+    keys = [
+        name for name in catalog.primary_key(connection, facts.name) if name not in {value.column for value in known}
+    ]
+    shown = [
+        *(sql.SQL("{}::text").format(sql.Identifier(name)) for name in keys),
+        *(sql.SQL("{}::text").format(value.name) for value in known),
+        *(sql.SQL("({})::text").format(value.filling) for value in known),
+    ]
+    found = connection.execute(
+        sql.SQL("SELECT {} FROM {} WHERE {} LIMIT {}").format(
+            sql.SQL(", ").join(shown), rows, gone, sql.Literal(_SAMPLES)
+        )
+    ).fetchall()
+    names = [*keys, *(value.column for value in known)]
+    return tuple(_told(names, row, len(known)) for row in found)
+
+
+def _told(names: list[str], row: tuple[str | None, ...], several: int) -> str:
+    had = " ".join(f"{name}={_short(value)}" for name, value in zip(names, row[: len(names)], strict=True))
+    return f"{had} would be {', '.join(map(_short, row[-several:]))}"
+
+
+def _short(value: str | None) -> str:
+    if value is None:
+        return "NULL"
+    return value if len(value) <= _LONGEST else value[: _LONGEST - 1] + "…"

@@ -1,0 +1,331 @@
+"""What is said of each sort of change is true of it: in each state, before contract, and where it is refused."""
+
+import inspect
+from io import StringIO
+from itertools import product
+from typing import Any, get_args
+
+import psycopg
+import pytest
+from cli.runs import PLAN, Project
+
+from orchestrator.cli.kinds import _parameter, commands
+from orchestrator.cli.render import words
+from orchestrator.cli.render.look import Code, console, rendered
+from orchestrator.engine.verification import Sample
+from orchestrator.operations import KINDS
+from orchestrator.operations.sides import Sides
+from orchestrator.plan.lifecycle import STATES, State
+
+USERS = """
+CREATE TABLE users (id int PRIMARY KEY, full_name text NOT NULL, age int, city text);
+INSERT INTO users VALUES (1, 'Ada Lovelace', 36, 'London'), (2, 'Mary Ann Smith', 40, 'London');
+CREATE VIEW ages AS SELECT id, age FROM users;
+"""
+HERE = ("--branch", "development")
+
+
+def said(text: str) -> str:
+    return " ".join(text.split())
+
+
+@pytest.fixture
+def users(project: Project) -> Project:
+    """A project of one table of two users more; the plan on books is not begun."""
+    project.sql("development", USERS)
+    return project
+
+
+# ---------------------------------------------------------------- what the application may do
+
+
+@pytest.mark.parametrize(("sides", "state"), list(product([each for each in Sides if each is not Sides.BOTH], STATES)))
+def test_a_change_without_two_sides_is_not_told_of_them(sides: Sides, state: State) -> None:
+    """Who can write one side only is not told which of two counts, nor that a column reads empty."""
+    told = words.now_possible(state, sides=sides, retires=False)
+
+    assert told.endswith(".")
+    assert "both sides" not in told
+    assert "reads empty" not in told
+    assert "the old one used is gone" not in told
+
+
+def test_every_kind_has_a_sentence_of_its_sort(users: Project) -> None:
+    """A rule keeps every version that keeps it; the view's two names are both the table's; see what contract says."""
+    check = ("plan", "add-check", "users", "users_age_check", "age > 0", "--name", "rule")
+    assert users.ecm(*check).code == 0
+    answers = [users.ecm("advance", "rule", *HERE) for _ in range(4)]
+
+    assert [answer.code for answer in answers] == [0, 0, 0, 0]
+    assert "a row that breaks the rule stops the plan" in said(answers[0].out)
+    assert "PostgreSQL refuses what breaks the rule" in said(answers[3].out)
+    assert not any("both sides" in said(answer.out) or "is gone" in said(answer.out) for answer in answers)
+
+
+def test_a_column_of_another_type_is_told_under_its_name(users: Project) -> None:
+    """The application sees one of the two at a time; SELECT * sees the other, under the name that it has then."""
+    assert users.ecm("plan", "change-type", "users", "age", "bigint", "--name", "wider").code == 0
+    before = said(users.ecm("plan", "show", "wider").out)
+    moved = users.ecm("advance", "wider", *HERE, "--to", "reads_migrated")
+    after = said(users.ecm("plan", "show", "wider").out)
+
+    assert "see age_ecm_new (age_ecm_old once readers move) too, until contract" in before
+    assert 'DROP COLUMN "age_ecm_old"' in before
+    assert "Every version reads and writes the new type" in said(moved.out)
+    assert "readers move to the new side:" in said(moved.err)
+    assert "see age_ecm_old too, until contract" in after
+    assert "1 view (ages)" in after
+    assert "ecm.was" not in after.partition("contract 1")[0]
+
+
+def test_a_rollback_says_what_it_does_not_keep(users: Project) -> None:
+    """The lookup table goes, with what it alone has; a column that was added, with what was written to it."""
+    extract = ("plan", "extract-table", "users", "city_id", "--columns", "city", "--into", "{table: cities, key: id}")
+    users.ecm(*extract, "--name", "cities")
+    shown = said(users.ecm("plan", "show", "cities").out)
+    users.ecm("advance", "cities", *HERE)
+    answer = users.ecm("rollback", "cities", *HERE)
+
+    kept = "what cities alone has: rows that no row of users refers to, and columns of its own"
+    assert f"ecm rollback takes it back; with it goes {kept}" in shown
+    assert f"lost {kept}" in said(answer.out)
+    assert "lost nothing" not in said(answer.out)
+
+
+# ---------------------------------------------------------------- what contract takes away
+
+
+def test_values_that_do_not_come_again_are_counted_before_they_go(users: Project) -> None:
+    """The middle name is in neither part: it is told before the plan begins, at the gate, and before contract."""
+    parts = ("first text = split_part(full_name, ' ', 1)", "last text = regexp_replace(full_name, '^.* ', '')")
+    split = ("plan", "split-column", "users", "full_name", "--into", parts[0], "--into", parts[1])
+    drafted = users.ecm(*split, "--reverse", "concat_ws(' ', first, last)", "--name", "names")
+    users.ecm("advance", "names", *HERE, "--to", "reads_migrated")
+    gate = users.ecm("gate", "names", *HERE)
+    dry = users.ecm("advance", "names", *HERE, "--dry-run", "--json")
+
+    told = (
+        "1 of 2 rows of users hold in full_name what does not come again from first and last, and contract drops it:"
+        " id=2 full_name=Mary Ann Smith would be Mary Smith"
+    )
+    assert told in said(drafted.out)
+    assert "NOT NULL of full_name is not carried to first and last" in said(drafted.out)
+    assert (gate.code, told in said(gate.out)) == (0, True)
+    assert dry.json["warnings"] == [told]
+
+
+def test_what_comes_again_is_not_told(users: Project) -> None:
+    """Expressions that undo each other lose nothing, and nothing is said of it."""
+    merge = ("plan", "merge-columns", "users", "--columns", "city", "--into", "town text = city")
+    answer = users.ecm(*merge, "--reverse", "city = town")
+
+    assert answer.code == 0
+    assert "does not come again" not in said(answer.out)
+
+
+# ---------------------------------------------------------------- refusals
+
+
+def test_a_refused_rollback_did_nothing_and_the_plan_may_go_on(users: Project) -> None:
+    """The old type cannot hold a value: nothing was undone, so nothing is under way, and contract keeps it."""
+    users.ecm("plan", "change-type", "users", "age", "bigint", "--name", "wider")
+    users.ecm("advance", "wider", *HERE, "--to", "reads_migrated")
+    users.sql("development", "UPDATE users SET age = 5000000000 WHERE id = 1")
+    first, again = (users.ecm("rollback", "wider", *HERE) for _ in range(2))
+
+    assert (first.code, again.code) == (6, 6)
+    assert first.err.count("id=1") == 1
+    assert "goes on" not in again.err
+    (plan,) = users.ecm("status", "wider", *HERE, "--json").json["plans"]
+    assert plan["branches"][0]["in_progress"] is None
+    assert users.ecm("advance", "wider", *HERE).code == 0
+
+
+def test_a_row_tells_a_column_of_its_key_once() -> None:
+    """A key may be among the columns that differ."""
+    assert Sample(key={"id": "1"}, old={"id": "1"}, new={"id_ecm_new": None}).line == "id=1  id_ecm_new=NULL"
+
+
+def test_the_gate_and_advance_agree(users: Project) -> None:
+    """What stands in the way before anything is touched is a refusal, exit code 4, whichever of them is asked."""
+    users.ecm("plan", "add-check", "users", "users_age_check", "age > 38", "--name", "rule")
+    body = "CREATE FUNCTION since() RETURNS bigint LANGUAGE plpgsql AS"
+    users.sql("development", f"{body} 'BEGIN RETURN (SELECT max(published_year) FROM books); END'")
+
+    for plan in ("rule", PLAN):
+        assert users.ecm("gate", plan, *HERE).code == 4
+        refused = users.ecm("advance", plan, *HERE, "--json")
+        assert (refused.code, refused.json["error"]["code"]) == (4, "precondition")
+
+
+def test_status_names_the_plan_that_is_in_the_way(users: Project) -> None:
+    """What would be refused is not recommended; without PLAN, what is contracted there is no candidate."""
+    users.ecm("plan", "add-check", "users", "users_age_check", "age > 0", "--name", "rule")
+    users.ecm("plan", "change-type", "users", "age", "bigint", "--name", "wider")
+    users.ecm("advance", "rule", *HERE)
+    (plan,) = users.ecm("status", "wider", *HERE, "--json").json["plans"]
+    (here,) = plan["branches"]
+
+    assert [reason["code"] for reason in here["blocked_by"]] == ["overlap"]
+    assert here["next_command"] == "ecm advance rule --branch development"
+    users.ecm("advance", "rule", *HERE, "--to", "contracted")
+    several = users.ecm("advance", *HERE)
+    assert several.code == 2
+    assert f"several plans are active on development: {PLAN}, wider" in said(several.err)
+    assert users.ecm("rollback", *HERE).code == 2, "none of the two has begun"
+    users.ecm("advance", "wider", *HERE)
+    assert "wider on development: expanded → planned" in users.ecm("rollback", *HERE).out
+
+
+def test_a_lock_that_was_not_to_be_had_tells_what_stays(users: Project) -> None:
+    """The statistics are made by then; the state is as it was."""
+    users.ecm("plan", "change-type", "users", "age", "bigint", "--name", "wider")
+    file = users.root / "plans" / "wider.yaml"
+    file.write_text(file.read_text().replace("migrate_reads:", "migrate_reads:\n  lock_timeout: 1ms"))
+    users.ecm("advance", "wider", *HERE, "--to", "backfilled")
+    with psycopg.connect(users.urls["development"]) as reader:
+        reader.execute("SELECT count(*) FROM users")
+        answer = users.ecm("advance", "wider", *HERE)
+
+    assert answer.code == 5
+    assert "what was done before stays, and the state is as it was" in said(answer.err)
+    assert "nothing was changed" not in answer.err
+
+
+# ---------------------------------------------------------------- new plans
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_the_help_of_a_kind_has_no_stray_brace(kind: str) -> None:
+    """How a value stands in a file is cut out of the help as a whole, or not at all."""
+    fields = {info.alias or name: info for name, info in KINDS[kind].model_fields.items() if name != "kind"}
+    assert kind.replace("_", "-") in commands()
+    for name, info in fields.items():
+        parameter: inspect.Parameter = _parameter(name, info)
+        how: Any = get_args(parameter.annotation)[-1]
+        assert how.help, f"{kind}.{name} has no help"
+        assert how.help.count("{") == how.help.count("}")
+        assert how.metavar != "PARTS" or "{" not in how.help
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (
+            ("split-column", "users", "full_name", "--into", "a text = full_name"),
+            "give --reverse, or accept that with --one-way",
+        ),
+        (("set-not-null", "users", "full_name"), "where there is a plan for it, remove its file"),
+        (("rename-column", "users", "nme", "name"), "correct COLUMN"),
+        (
+            ("add-column", "users", "x", "int", "--using", "1", "--default", "2"),
+            "that is not an add_column --using and",
+        ),
+    ],
+)
+def test_errors_are_in_the_words_of_the_command(users: Project, arguments: tuple[str, ...], words: str) -> None:
+    """There is no plan yet whose keys could be corrected."""
+    answer = users.ecm("plan", *arguments)
+
+    assert answer.code in (1, 2)
+    assert words in said(answer.err)
+    assert "in the plan" not in answer.err
+
+
+def test_two_plans_of_the_same_name(users: Project) -> None:
+    """Of two tables, the second has its table in its name; of the same, --name is offered."""
+    users.sql("development", "ALTER TABLE users ADD title text")
+    assert users.ecm("plan", "rename-column", "books", "title", "heading").code == 0
+    other = users.ecm("plan", "rename-column", "users", "title", "form", "--json")
+    same = users.ecm("plan", "rename-column", "books", "title", "headline")
+
+    assert (other.code, other.json["plan"]) == (0, "rename-title-in-users")
+    assert same.code == 1
+    assert "there is a plan rename-title already books.title becomes heading" in said(same.err)
+    assert "give this one another name with --name" in said(same.err)
+
+
+def test_a_table_that_a_plan_renamed_is_named(users: Project) -> None:
+    """Whoever asks for the old name hears the new one, and which plan gave it."""
+    users.ecm("plan", "rename-table", "users", "people", "--name", "people")
+    assert users.ecm("advance", "people", *HERE, "--to", "contracted").code == 0
+    answer = users.ecm("plan", "drop-column", "users", "city")
+
+    assert answer.code == 1
+    assert "plan people renamed it: it is called people now" in said(answer.err)
+    assert "next write people in its place" in said(answer.err)
+
+
+def test_init_says_where_to_connect(nowhere: Project) -> None:
+    """The server of ecm's own is started by the first command that needs it, which tells its URL."""
+    answer = nowhere.ecm("init", "--provider", "embedded")
+
+    assert answer.code == 0
+    assert "ecm doctor, which starts the server and says how psql and your application connect to it" in answer.out
+
+
+# ---------------------------------------------------------------- what was dropped by hand
+
+
+def test_a_view_that_was_dropped_is_made_again_by_what_is_said(users: Project) -> None:
+    """The view in the table's place is gone: the error has what makes it, and then the rollback goes on."""
+    (users.root / "plans" / "front.yaml").write_text(
+        "plan: front\nexpand: {strategy: facade}\nchanges:\n"
+        "  - {kind: rename_column, table: books, column: title, to: heading}\n"
+    )
+    assert users.ecm("advance", "front", *HERE).code == 0
+    users.sql("development", "DROP VIEW books")
+    refused = users.ecm("rollback", "front", *HERE, "--json")
+
+    assert refused.code == 1
+    error = refused.json["error"]
+    assert error["message"] == "books is gone: the view in the table's place that front made in expand"
+    for statement in error["details"][1:]:
+        users.sql("development", statement)
+    assert users.ecm("rollback", "front", *HERE).code == 0
+    assert users.sql("development", "SELECT count(title) FROM books") == [(100,)]
+
+
+def test_a_function_that_was_dropped_is_made_again_by_what_is_said(users: Project) -> None:
+    """What attempts an expression is gone: the proof cannot ask it, and the error has what makes it."""
+    users.ecm("plan", "change-type", "users", "age", "bigint", "--name", "wider")
+    users.ecm("advance", "wider", *HERE, "--to", "backfilled")
+    ours = (
+        "SELECT oid::regprocedure::text FROM pg_proc WHERE pronamespace = 'ecm'::regnamespace AND proname ~ '^attempt'"
+    )
+    for (function,) in users.sql("development", ours):
+        users.sql("development", f"DROP FUNCTION {function} CASCADE")
+    assert "this makes it again" in said(users.ecm("verify", "wider", *HERE).err)
+    refused = users.ecm("advance", "wider", *HERE, "--json")
+
+    assert refused.json["error"]["hint"] == "run that, then the same command again"
+    for statement in refused.json["error"]["details"][1:]:
+        users.sql("development", statement)
+    assert users.ecm("advance", "wider", *HERE).code == 0
+
+
+def test_helpers_that_were_dropped_stop_nothing(users: Project) -> None:
+    """An index and a function that would go at contract are gone before."""
+    unique = ("plan", "add-unique", "users", "users_age_key", "--columns", "age", "--using", "age = id")
+    users.ecm(*unique, "--name", "alone")
+    assert users.ecm("advance", "alone", *HERE, "--to", "reads_migrated").code == 0
+    ours = "SELECT oid::regprocedure::text FROM pg_proc WHERE pronamespace = 'ecm'::regnamespace AND proname ~ '^met'"
+    for (function,) in users.sql("development", ours):
+        users.sql("development", f"DROP FUNCTION {function} CASCADE")
+    users.sql("development", "DROP INDEX users_age_key_ecm")
+
+    assert users.ecm("advance", "alone", *HERE).code == 0
+
+
+# ---------------------------------------------------------------- statements on a screen
+
+
+def test_a_statement_is_not_broken_within_a_name_or_a_string() -> None:
+    """A blank in them is theirs: a line's end in its place would be another name, or another string."""
+    text = """ALTER TABLE "my shop"."order lines" ADD CHECK (state IN ('not yet paid', 'paid in full', 'given back'))"""
+    body = """CREATE FUNCTION f() RETURNS text LANGUAGE plpgsql AS 'BEGIN RETURN ''one two three'' || "a b c"; END'"""
+    for width in range(40, 100):
+        shown = rendered(console(StringIO(), {"COLUMNS": str(width)}), Code(f"{text};\n{body}"))
+        for whole in ('"my shop"', '"order lines"', "'not yet paid'", "'given back'", "''one two three''", '"a b c"'):
+            assert whole in shown, f"{whole} is broken at {width}"
+        assert said(shown) == f"{text}; {body}"
