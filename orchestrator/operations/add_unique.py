@@ -202,7 +202,7 @@ class AddUnique(Constraining):
         return (
             *super().contract(facts),
             *(
-                sql.SQL("DROP INDEX {}").format(sql.Identifier(helper.table.schema, helper.name))
+                sql.SQL("DROP INDEX IF EXISTS {}").format(sql.Identifier(helper.table.schema, helper.name))
                 for helper in self._helpers(facts)
             ),
             *(

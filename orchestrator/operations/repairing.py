@@ -33,9 +33,6 @@ Expression = Annotated[str, Field(min_length=1)]
 """A SQL expression over the row."""
 
 
-_SURELY = sql.SQL("")
-
-
 class Repairing(Operation):
     """A rule for the rows of a table."""
 
@@ -222,7 +219,7 @@ class Repairing(Operation):
                 parsed,
                 *trying.understood(facts, self._values(facts), without=hidden),
             ),
-            inverse=(*self._drops(facts, sql.SQL("DROP COLUMN IF EXISTS")), self._forget(sql.SQL("IF EXISTS "))),
+            inverse=(*self._drops(facts, sql.SQL("DROP COLUMN IF EXISTS")), self._forget),
         )
 
     @override
@@ -279,8 +276,9 @@ class Repairing(Operation):
             sql.Literal(body.as_string(None)),
         )
 
-    def _forget(self, there: sql.SQL = _SURELY) -> Statement:
-        return sql.SQL("DROP FUNCTION {}{}({})").format(there, self._function, self.target.identifier)
+    @property
+    def _forget(self) -> Statement:
+        return sql.SQL("DROP FUNCTION IF EXISTS {}({})").format(self._function, self.target.identifier)
 
     def _hidden(self, facts: Table) -> dict[str, str]:
         return {name: type_name for each in self.rule(facts).replacements for name, type_name in each.hidden.items()}
@@ -293,7 +291,7 @@ class Repairing(Operation):
 
     @override
     def contract(self, facts: Table) -> tuple[Statement, ...]:
-        return (*self._drops(facts, sql.SQL("DROP COLUMN")), self._forget()) if self.repairs else ()
+        return (*self._drops(facts, sql.SQL("DROP COLUMN")), self._forget) if self.repairs else ()
 
 
 class Constraining(Repairing):
