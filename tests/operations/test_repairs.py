@@ -441,7 +441,7 @@ def test_what_is_sent_to_set_not_null(journeys: Journeys) -> None:
     )
     contract = [statement.as_string(None) for statement in journey.steps(Phase.CONTRACT)[-1].statements]
     assert contract[-3:] == [
-        'DROP FUNCTION "ecm"."met_public.books_require-title"("public"."books")',
+        'DROP FUNCTION IF EXISTS "ecm"."met_public.books_require-title"("public"."books")',
         'ALTER TABLE "public"."books" ALTER COLUMN "title" SET NOT NULL',
         'ALTER TABLE "public"."books" DROP CONSTRAINT "title_not_null_ecm"',
     ]
