@@ -4,6 +4,7 @@ from collections.abc import Callable, Generator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import timedelta
+from functools import partial
 from time import monotonic
 from typing import TypeVar
 
@@ -85,16 +86,74 @@ def take(
     budget: timedelta,
     *,
     views: Sequence[TableName] = (),
+    attempt: int = 1,
 ) -> None:
-    """Take locks in one statement that as a whole ends within the budget: those on views first, with their tables.
+    """Take locks, as a whole within the budget; they outlive an ecm that is frozen by no more than `UNHEARD_OF`.
 
-    `lock_timeout` counts for each lock anew; `statement_timeout` is what bounds them together. From then on
-    the locks outlive an ecm that is frozen (a suspended laptop) by no more than `UNHEARD_OF`.
+    Those on tables are taken in one statement: `lock_timeout` counts for each lock anew, and `statement_timeout`
+    bounds them together. Those on views come before them: who uses a view locks it before its table. But who writes a
+    child of the table has that locked already and wants the view next, and who reads a view may want next one that
+    stands on it. Of sessions that go different ways ecm can follow one at a time, so it goes another way each time
+    that it tries. The second wait is short: meanwhile whoever has what it is for may be waiting for the first.
+
+    Args:
+        connection: a session with the branch, in a transaction.
+        tables: to be locked.
+        mode: of their locks; on views it is ACCESS EXCLUSIVE.
+        budget: the longest wait, and less than deadlock_timeout where there is more than one lock (`budget_for`).
+        views: views and materialized views over them, each before those it stands on.
+        attempt: how often it was tried, this time included.
     """
-    names = sql.SQL(", ").join(table.identifier for table in (*sorted(views), *sorted(tables)))
-    set_local(connection, lock_timeout=milliseconds(budget), statement_timeout=milliseconds(budget * 1.1))
-    connection.execute(sql.SQL("LOCK TABLE {} IN {} MODE").format(names, sql.SQL(mode.value)))
-    set_local(connection, statement_timeout="0", idle_in_transaction_session_timeout=milliseconds(UNHEARD_OF))
+    began, tables = monotonic(), sorted(set(tables) - set(views))
+    ways = (
+        (partial(_take_views, views=views), partial(_take_tables, tables=tables, mode=mode)),
+        (partial(_take_tables, tables=tables, mode=mode), partial(_take_views, views=views)),
+        (partial(_take_views, views=views[::-1]), partial(_take_tables, tables=tables, mode=mode)),
+    )
+    first, second = ways[(attempt - 1) % len(ways)]
+    if not views:
+        _take_tables(connection, budget, tables=tables, mode=mode)
+    else:
+        first(connection, budget * 0.75)
+        second(connection, min(budget / 2, budget - timedelta(seconds=monotonic() - began)))
+    set_local(
+        connection,
+        lock_timeout=milliseconds(budget),
+        statement_timeout="0",
+        idle_in_transaction_session_timeout=milliseconds(UNHEARD_OF),
+    )
+
+
+def _take_tables(connection: Connection, budget: timedelta, *, tables: Sequence[TableName], mode: LockMode) -> None:
+    if tables:
+        names = sql.SQL(", ").join(table.identifier for table in tables)
+        set_local(connection, lock_timeout=milliseconds(budget), statement_timeout=milliseconds(budget * 1.1))
+        connection.execute(sql.SQL("LOCK TABLE {} IN {} MODE").format(names, sql.SQL(mode.value)))
+
+
+def _take_views(connection: Connection, budget: timedelta, *, views: Sequence[TableName]) -> None:
+    """Lock views, and nothing that they show: LOCK TABLE would lock every table of theirs as well.
+
+    To give a relation to its owner locks it, and changes nothing.
+    """
+    until = monotonic() + budget.total_seconds()
+    for view in views:
+        found = connection.execute(
+            "SELECT c.relkind::text, r.rolname FROM pg_catalog.pg_class c JOIN pg_catalog.pg_namespace n"
+            " ON n.oid = c.relnamespace JOIN pg_catalog.pg_roles r ON r.oid = c.relowner"
+            " WHERE n.nspname = %s AND c.relname = %s AND c.relkind IN ('v', 'm')",
+            [view.schema, view.name],
+        ).fetchone()
+        if found is None:
+            continue
+        kind, owner = found
+        left = milliseconds(timedelta(seconds=max(0.001, until - monotonic())))
+        set_local(connection, lock_timeout=left, statement_timeout=left)
+        connection.execute(
+            sql.SQL("ALTER {} {} OWNER TO {}").format(
+                sql.SQL("MATERIALIZED VIEW" if kind == "m" else "VIEW"), view.identifier, sql.Identifier(owner)
+            )
+        )
 
 
 @contextmanager

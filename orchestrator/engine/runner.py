@@ -71,6 +71,7 @@ class Runner:
         self._observer = observer
         self._sleep = sleep
         self._waited = 0.0
+        self._attempts = 0
         self._watch: sentry.Watch = {}
         self._strays: dict[TableName, int] = {}
         self._heaps: dict[TableName, tuple[TableName, ...]] = {}
@@ -261,6 +262,7 @@ class Runner:
             for attempt in locks.patience(self._passes, sleep=self._sleep, before_sleep=self._waits):
                 with attempt:
                     attempts += 1
+                    self._attempts = attempts
                     return work(self._link.connection)
         except locks.REFUSED as error:
             seconds = monotonic() - began
@@ -303,7 +305,14 @@ class Runner:
                 asked = monotonic()
                 try:
                     with explained("lock on " + ", ".join(map(str, step.tables))):
-                        locks.take(connection, step.tables, step.lock, budget, views=step.views)
+                        locks.take(
+                            connection,
+                            step.tables,
+                            step.lock,
+                            budget,
+                            views=step.views,
+                            attempt=self._attempts,
+                        )
                 finally:
                     self._waited += monotonic() - asked
             # What never committed needs no undoing; a column of that name is someone else's by now.

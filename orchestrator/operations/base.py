@@ -379,6 +379,10 @@ class Operation(BaseModel, ABC):
         """Views over its tables that are there: locked before these, which is the order of those who use them."""
         return ()
 
+    def moved_first(self, facts: Table) -> tuple[TableName, ...]:
+        """Views that the switch makes anew, each before those it stands on: locked before its tables."""
+        return ()
+
     def also_locked(self, facts: Table) -> tuple[TableName, ...]:
         """What its transactions lock besides its tables, so that it is asked for with them, in one statement."""
         return ()

@@ -592,6 +592,10 @@ class ChangeEnum(Operation):
         return tuple(step for move in self._moves(facts) for step in moving.refreshed(facts, move))
 
     @override
+    def moved_first(self, facts: Table) -> tuple[TableName, ...]:
+        return moving.locked_first(self._enum(facts).readers)
+
+    @override
     def release(self, facts: Table) -> Ddl:
         """Readers leave before the first column of any table does, and come once the last has."""
         enum = self._enum(facts)

@@ -426,6 +426,10 @@ class ChangeType(Operation):
         )
 
     @override
+    def moved_first(self, facts: Table) -> tuple[TableName, ...]:
+        return () if self._at_once(facts) else moving.moved(facts, self._move)
+
+    @override
     def also_locked(self, facts: Table) -> tuple[TableName, ...]:
         return () if self._at_once(facts) else succession.related(self._own(facts))
 

@@ -53,7 +53,7 @@ def validated(
     )
 
 
-def validation(facts: Table, name: str, *, what: str) -> Step:
+def validation(facts: Table, name: str, *, what: str) -> Transaction:
     """Return the step that validates a constraint which is there: it reads the table, and holds nobody back."""
     return Transaction(
         key=f"validate {name}",

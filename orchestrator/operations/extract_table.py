@@ -1,6 +1,8 @@
 """Move columns to a lookup table: one row for each combination of values, and a reference to it."""
 
+from collections.abc import Iterable
 from collections.abc import Mapping as Dictionary
+from dataclasses import replace
 from typing import Annotated, ClassVar, Literal
 
 from psycopg import sql
@@ -22,6 +24,7 @@ from orchestrator.operations.base import (
     unusable,
 )
 from orchestrator.operations.sides import Sides
+from orchestrator.sql import moving
 from orchestrator.sql.extracted import Extracted
 from orchestrator.sql.facts import Dependent, Table
 from orchestrator.sql.identifiers import NAME_BYTES, TableName, bounded, verbatim
@@ -238,15 +241,8 @@ class ExtractTable(Operation):
                 _same_rights(self.target, self.into.target),
                 sql.SQL('CREATE TABLE {} ("~key" bigint)').format(mapping.owed),
                 sql.SQL("ALTER TABLE {} ADD COLUMN {} bigint").format(table, reference),
-                sql.SQL("ALTER TABLE {} ADD CONSTRAINT {} FOREIGN KEY ({}) REFERENCES {} ({}){}").format(
-                    table,
-                    sql.Identifier(self._foreign_key),
-                    reference,
-                    lookup,
-                    sql.Identifier(self.into.key),
-                    # A partitioned table takes none that is not valid; in a new column there is nothing to read.
-                    sql.SQL("" if facts.kind == "p" else " NOT VALID"),
-                ),
+                # A partitioned table takes none that is not valid; in a new column there is nothing to read.
+                self._pointing(valid=facts.kind == "p"),
                 spreading.create_function,
                 spreading.create,
                 spreading.enable,
@@ -257,6 +253,35 @@ class ExtractTable(Operation):
                 sql.SQL("ALTER TABLE {} DROP COLUMN IF EXISTS {}").format(table, reference),
                 sql.SQL("DROP TABLE IF EXISTS {}").format(mapping.owed),
                 sql.SQL("DROP TABLE IF EXISTS {}").format(lookup),
+            ),
+        )
+
+    def _pointing(self, *, valid: bool) -> Statement:
+        return sql.SQL("ALTER TABLE {} ADD CONSTRAINT {} FOREIGN KEY ({}) REFERENCES {} ({}){}").format(
+            self.target.identifier,
+            sql.Identifier(self._foreign_key),
+            sql.Identifier(self.reference),
+            self.into.target.identifier,
+            sql.Identifier(self.into.key),
+            sql.SQL("" if valid else " NOT VALID"),
+        )
+
+    def _validation(self, facts: Table) -> Iterable[Step]:
+        """Validate the foreign key; a contract that is taken back makes it anew, as it was before that."""
+        if facts.kind == "p":
+            return
+        yield replace(
+            constraints.validation(facts, self._foreign_key, what="a row to refer to"),
+            inverse=(
+                # Only the way back takes locks that others wait for.
+                moving.SECOND_LOCK,
+                sql.SQL("LOCK TABLE {}, {} IN ACCESS EXCLUSIVE MODE").format(
+                    self.into.target.identifier, self.target.identifier
+                ),
+                sql.SQL("ALTER TABLE {} DROP CONSTRAINT {}").format(
+                    self.target.identifier, sql.Identifier(self._foreign_key)
+                ),
+                self._pointing(valid=False),
             ),
         )
 
@@ -281,10 +306,10 @@ class ExtractTable(Operation):
 
     @override
     def before_contract(self, facts: Table) -> tuple[Step, ...]:
-        valid = (
-            () if facts.kind == "p" else (constraints.validation(facts, self._foreign_key, what="a row to refer to"),)
+        return (
+            *self._validation(facts),
+            *(constraints.validated_not_null(facts, self.reference) if self.not_null else ()),
         )
-        return (*valid, *(constraints.validated_not_null(facts, self.reference) if self.not_null else ()))
 
     @override
     def contract(self, facts: Table) -> tuple[Statement, ...]:

@@ -236,7 +236,7 @@ class Repairing(Operation):
                 parsed,
                 *trying.understood(facts, self._values(facts), without=hidden),
             ),
-            inverse=(*self._drops(facts, sql.SQL("DROP COLUMN IF EXISTS")), self._forget()),
+            inverse=(*self._drops(facts, sql.SQL("DROP COLUMN IF EXISTS")), self._forget),
         )
 
     @override
@@ -293,6 +293,7 @@ class Repairing(Operation):
             sql.Literal(body.as_string(None)),
         )
 
+    @property
     def _forget(self) -> Statement:
         return sql.SQL("DROP FUNCTION IF EXISTS {}({})").format(self._function, self.target.identifier)
 
@@ -307,7 +308,7 @@ class Repairing(Operation):
 
     @override
     def contract(self, facts: Table) -> tuple[Statement, ...]:
-        return (*self._drops(facts, sql.SQL("DROP COLUMN")), self._forget()) if self.repairs else ()
+        return (*self._drops(facts, sql.SQL("DROP COLUMN")), self._forget) if self.repairs else ()
 
 
 class Constraining(Repairing):

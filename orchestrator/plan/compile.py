@@ -435,7 +435,7 @@ def _switch(plan: Plan, before: Facts) -> tuple[Step, ...]:
             if catalog
             else "the new side wins from now on where a statement writes both",
             tables=scope.lockable(plan, before) if catalog else tuple(before),
-            views=scope.views(plan, before) if catalog else (),
+            views=scope.moved_views(plan, before) if catalog else (),
             lock=LockMode.ACCESS_EXCLUSIVE if catalog else None,
             statements=(*catalog, *functions),
             inverse=(

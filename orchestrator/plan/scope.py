@@ -103,6 +103,12 @@ def views(plan: Plan, facts: Facts) -> tuple[TableName, ...]:
     return tuple(dict.fromkeys(view for change, table in each(plan, facts) for view in change.locked_first(table)))
 
 
+def moved_views(plan: Plan, facts: Facts) -> tuple[TableName, ...]:
+    """Return the views that a switch makes anew: they, too, are locked before the tables."""
+    moved = (view for change, table in each(plan, facts) for view in change.moved_first(table))
+    return tuple(dict.fromkeys((*views(plan, facts), *moved)))
+
+
 def twins(plan: Plan, facts: Table) -> tuple[ConcurrentIndex, ...]:
     """Return, for each index on a column that is renamed, one like it for readers of the new name."""
     new_name = dict(chain.from_iterable(change.renames() for change in on(plan, facts)))

@@ -3,6 +3,7 @@
     follow(facts, move, swap)   Operation.switch: readers move, the columns exchange their names, and the way back
     beside(facts, move)         Operation.before_switch: what is built before it, in steps of their own
     refreshed(facts, move)      Operation.after_switch: what the way back begins with
+    moved(facts, move)          Operation.moved_first: the views among them
     forget(facts, move)         Operation.clear: what stands aside goes, before contract drops the old column
     strangers(facts, move)      Operation.standing_on: what stands on the old column and is not ecm's
 
@@ -11,11 +12,13 @@ and adds `facts.unmovable[move.old]` to what it reports as unfollowed. `Table.re
 columns have now; `Operation.unswitched` leaves it as it is.
 """
 
+from collections.abc import Iterable
+
 from psycopg import sql
 
 from orchestrator.sql import remaking
 from orchestrator.sql.facts import Dependent, Table
-from orchestrator.sql.identifiers import JOURNAL_SCHEMA
+from orchestrator.sql.identifiers import JOURNAL_SCHEMA, TableName
 from orchestrator.sql.readers import BESIDE, KEPT, Move, Reader
 from orchestrator.sql.steps import Statement, Step, Transaction
 from orchestrator.sql.sync import Ddl
@@ -131,6 +134,21 @@ def strangers(facts: Table, move: Move) -> tuple[Dependent, ...]:
         if not any(name.startswith(ours) for name in (each.name, each.why, each.why.rpartition(" on ")[2]))
     )
     return tuple(dict.fromkeys((*tracked, *facts.unmovable.get(move.left, ()))))
+
+
+def locked_first(readers: Iterable[Reader]) -> tuple[TableName, ...]:
+    """Return the views among readers, each before those it stands on, as those lock them who use them.
+
+    Args:
+        readers: each after those it stands on.
+    """
+    views = [each.name for each in readers if each.on is None and each.kind.endswith("view") and not each.is_ours]
+    return tuple(reversed(views))
+
+
+def moved(facts: Table, move: Move) -> tuple[TableName, ...]:
+    """Return the views that a switch of one column sets aside, for `Operation.moved_first`."""
+    return locked_first(_readers(facts, move))
 
 
 def _readers(facts: Table, move: Move) -> tuple[Reader, ...]:

@@ -226,3 +226,15 @@ def test_a_row_has_its_own_value_once_the_other_gives_it_up(journeys: Journeys) 
     journey.on_event = give_up
     assert journey.advance() is State.CONTRACTED
     assert rows(journey.db, found) == [(101, 5), (102, -102), (103, 6), (104, -104)]
+
+
+def test_what_is_ecms_own_may_be_gone(journeys: Journeys) -> None:
+    """An index or a function that someone took away keeps neither the rollback nor contract waiting."""
+    journey = journeys(USERS, ADD)
+    before = journey.fingerprint
+    for end, back in ((State.PLANNED, True), (State.CONTRACTED, False)):
+        journey.advance(State.READS_MIGRATED)
+        (met,) = rows(journey.db, "SELECT oid::regprocedure::text FROM pg_proc WHERE proname LIKE 'met%'")
+        run(journey.db, f"DROP INDEX users_email_key_ecm; DROP FUNCTION {met[0]}")
+        assert (journey.rollback(end) if back else journey.advance(end)) is end
+        assert (journey.fingerprint == before) is back

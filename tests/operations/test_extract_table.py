@@ -16,6 +16,7 @@ from operations.writers import Writers
 from pydantic import ValidationError
 
 from orchestrator.errors import PreconditionError, VerificationError
+from orchestrator.events import Event, StepStarted
 from orchestrator.plan.lifecycle import State
 
 BOOKS = """
@@ -237,3 +238,23 @@ def test_a_row_that_is_copied_whole(journeys: Journeys) -> None:
                 "SELECT b.publisher, p.publisher FROM books b JOIN publishers p ON p.id = publisher_id WHERE b.id = 500"
             )
             assert rows(journey.db, found) == [(publisher, publisher)]
+
+
+def test_a_contract_that_was_stopped_is_taken_back(journeys: Journeys) -> None:
+    """What it validated is as it was, and the plan goes on from there."""
+    journey = journeys(BOOKS, EXTRACT)
+    journey.advance(State.READS_MIGRATED)
+    before = journey.fingerprint
+
+    def stop(event: Event) -> None:
+        if isinstance(event, StepStarted) and event.key == "contract":
+            raise RuntimeError(event.key)
+
+    journey.on_event = stop
+    with pytest.raises(RuntimeError):
+        journey.advance()
+    assert journey.fingerprint != before
+    journey.on_event = None
+    assert journey.rollback() is State.READS_MIGRATED
+    assert journey.fingerprint == before
+    assert journey.advance() is State.CONTRACTED
