@@ -63,4 +63,7 @@ def statements(facts: Table, columns: Iterable[str]) -> tuple[Statement, ...]:
 
 
 def _is_own_constraint(dependent: Dependent, facts: Table) -> bool:
-    return dependent.kind == "constraint" and dependent.name.endswith(f" on {facts.name.qualified}")
+    """PostgreSQL names it `constraint on schema.table`, with quotes around what needs them."""
+    schema, name = ((part, sql.Identifier(part).as_string(None)) for part in (facts.name.schema, facts.name.name))
+    spelled = tuple(f" on {one}.{other}" for one in schema for other in name)
+    return dependent.kind == "constraint" and dependent.name.endswith(spelled)
