@@ -1,6 +1,6 @@
 """Players of kinds with an old side and a new one: other columns, of which each follows from the others."""
 
-from typing import Any
+from typing import Any, ClassVar
 
 from hypothesis import strategies as st
 from operations.players import PARTS, SMALL, WORDS, Cell, Draw, Player, Values
@@ -183,6 +183,8 @@ class Added(Player):
 
 class Retyped(Player):
     """A column of another type, under another name."""
+
+    moves_readers: ClassVar[bool] = True
 
     def __init__(self, table: str, number: int, draw: Draw) -> None:
         super().__init__(table, number, draw)
