@@ -16,7 +16,9 @@ from servers import OwnServer, Server, scratch_folder, shared_server
 
 hypothesis.settings.register_profile("ecm", deadline=None)
 hypothesis.settings.register_profile("ci", deadline=None, derandomize=True, database=None)
-hypothesis.settings.load_profile("ci" if os.environ.get("CI") else "ecm")
+hypothesis.settings.register_profile("long", deadline=None, database=None, print_blob=True)
+"""Many more games in tests/operations/test_random_plans.py: ECM_TEST_PROFILE=long."""
+hypothesis.settings.load_profile(os.environ.get("ECM_TEST_PROFILE") or ("ci" if os.environ.get("CI") else "ecm"))
 
 # A shell starts what it runs in the background with Ctrl-C ignored, and so would be every ecm that a test starts.
 signal.signal(signal.SIGINT, signal.default_int_handler)

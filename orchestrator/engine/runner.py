@@ -158,10 +158,16 @@ class Runner:
         record = journal.read(connection, self._lease.plan)
         return record is not None and record.position == Position(state=task.move.target)
 
-    def _was_begun(self, connection: Connection, phase: Phase) -> bool:
-        """Whether a step of a phase was done, so that there is something to undo."""
+    def _was_begun(self, connection: Connection, task: Task, phase: Phase) -> bool:
+        """Whether a transaction was done that is now taken back; what was tried or built before it made no new side."""
+        undone = {
+            step.follows or step.key
+            for each, steps in task.steps
+            for step in steps
+            if each is phase and isinstance(step, Transaction) and step.inverse and not step.on_return
+        }
         return any(
-            step.phase is phase and step.direction is Direction.FORWARD and step.finished_at
+            step.phase is phase and step.direction is Direction.FORWARD and step.finished_at and step.key in undone
             for step in journal.steps(connection, self._lease.plan)
         )
 
@@ -223,7 +229,8 @@ class Runner:
                 complete is not None and self._is_complete(connection, task)
             ):
                 return True
-            if isinstance(step, Proof) and direction is Direction.BACK and not self._was_begun(connection, phase):
+            proving = isinstance(step, Proof) or (isinstance(step, Transaction) and step.counting)
+            if proving and direction is Direction.BACK and not self._was_begun(connection, task, phase):
                 return True  # there is nothing to prove of what never committed
             writer.intend(phase, direction, step.key, step.title, [s.as_string(None) for s in _sent(step, direction)])
             match step:

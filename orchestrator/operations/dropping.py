@@ -6,6 +6,7 @@ from psycopg import sql
 
 from orchestrator.errors import EcmError, PreconditionError
 from orchestrator.sql.facts import Dependent, Table
+from orchestrator.sql.identifiers import TableName
 from orchestrator.sql.steps import Statement
 from orchestrator.words import listed
 
@@ -18,7 +19,7 @@ def standing_on(facts: Table, columns: Iterable[str]) -> tuple[Dependent, ...]:
     stands: dict[tuple[str, str], list[str]] = {}
     for name in columns:
         for each in facts.tracked.get(name, ()):
-            if each.kind not in _GOES_WITH_ITS_COLUMN and not _is_own_constraint(each, facts):
+            if each.kind not in _GOES_WITH_ITS_COLUMN and not _is_own(each, facts):
                 stands.setdefault((each.kind, each.name), []).append(name)
     return tuple(
         Dependent(kind=kind, name=name, why=f"it stands on {listed(dict.fromkeys(on))}, which contract drops")
@@ -62,5 +63,14 @@ def statements(facts: Table, columns: Iterable[str]) -> tuple[Statement, ...]:
     )
 
 
-def _is_own_constraint(dependent: Dependent, facts: Table) -> bool:
-    return dependent.kind == "constraint" and dependent.name.endswith(f" on {facts.name.qualified}")
+def _is_own(dependent: Dependent, facts: Table) -> bool:
+    """Whether it goes along anyway: a constraint of the table's own, or a view of ecm's, which contract drops first."""
+    if dependent.kind == "constraint":
+        return dependent.name.endswith(tuple(f" on {name}" for name in _spellings(facts.name)))
+    return dependent.kind == "view" and any(dependent.name in _spellings(view.name) for view in facts.views.views)
+
+
+def _spellings(table: TableName) -> frozenset[str]:
+    """Return how PostgreSQL may write a name: qualified, each part in quotes only where it needs them."""
+    schema, name = ((part, sql.Identifier(part).as_string(None)) for part in (table.schema, table.name))
+    return frozenset(f"{one}.{other}" for one in schema for other in name)

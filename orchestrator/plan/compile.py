@@ -337,8 +337,12 @@ def _sweep(plan: Plan, facts: Table) -> Sweep:
     facts = replace(facts, triggers=tuple(t for t in facts.triggers if not suppressed or scope.fires_always(t)))
     touch = sync.touchable(facts, pairs) if sync.by_column(facts, pairs) else None
     if touch is None:
-        # No trigger of the table's own is on a column that only this plan knows.
-        touch = next((name for mapping in pairs if mapping.by_trigger for name in mapping.news), None)
+        # No trigger of the table's own is on a column that only this plan knows. Where one of those looks at the row,
+        # the sync trigger has to as well. It would take what the sweep writes for what a new writer wrote, and where
+        # the old side does not come again from that, it would be another.
+        meddled = bool(sync.meddlers(facts))
+        filled = (each for each in pairs if each.by_trigger or (meddled and each.one_way is not None))
+        touch = next((name for mapping in filled for name in mapping.news), None)
     return Sweep(
         key=f"sweep {facts.name}",
         title=f"{_verbs(pairs)} {listed(scope.news(plan, facts))} in every row of {facts.name}",

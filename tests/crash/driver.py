@@ -27,7 +27,7 @@ import transitions
 from orchestrator.conductor import Conductor
 from orchestrator.engine import locks, sweep
 from orchestrator.errors import EcmError
-from orchestrator.events import Event
+from orchestrator.events import Event, StepFinished
 from orchestrator.workspace import Workspace
 
 _ = alembic.command, alembic.config, sqlalchemy, transitions
@@ -40,22 +40,27 @@ class _Saboteur:
     """An observer that stops or kills its own process at an event.
 
     Args:
-        job: `at` names the event by its number from 1, or every event with "every"; `signal` is what to
-            send; `here` is the file that tells which event it was.
+        job: `at` names the event by its number from 1, or every event with "every"; or `past` has the steps
+            that it passes over before it stops at the end of one; `signal` is what to send; `here` is the file
+            that tells which event it was.
     """
 
     def __init__(self, job: dict[str, Any]) -> None:
         self._at, self._signal, self._here = job.get("at"), job.get("signal"), Path(job["here"])
+        self._past: list[str] | None = job.get("past")
         self.events: list[dict[str, Any]] = []
 
     def __call__(self, event: Event) -> None:
         seen = {"event": type(event).__name__, **dataclasses.asdict(event)}
         self.events.append(seen)
-        if self._at in ("every", len(self.events)):
+        if self._at in ("every", len(self.events)) or self._ends_a_new_step(event):
             new = self._here.with_suffix(".new")
             new.write_text(json.dumps(seen, default=str))
             new.rename(self._here)
             os.kill(os.getpid(), getattr(signal, self._signal))
+
+    def _ends_a_new_step(self, event: Event) -> bool:
+        return self._past is not None and isinstance(event, StepFinished) and event.key not in self._past
 
 
 def _perform(job: dict[str, Any]) -> tuple[int, dict[str, Any]]:

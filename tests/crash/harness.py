@@ -107,6 +107,11 @@ class Process:
             return None
         return json.loads(self.here.read_text())
 
+    @property
+    def killed_after(self) -> str:
+        """The key of the step at the end of which it killed itself."""
+        return json.loads(self.here.read_text())["key"]
+
     def go_on(self) -> None:
         os.kill(self.pid, signal.SIGCONT)
 

@@ -1,7 +1,8 @@
 """Players: for each kind of change, what an old and a new application write and read, by plain reasoning.
 
 A player owns a few columns of a table, and knows no PostgreSQL beyond their types. The tests let several
-play on one table, in any order, while a plan moves forward and back.
+play on one table, in any order, while a plan moves forward and back. Those of kinds with an old and a new side
+are in `players_two_sides`, those of kinds whose values stay where they are in `players_in_place`.
 """
 
 from abc import ABC, abstractmethod
@@ -10,6 +11,8 @@ from dataclasses import dataclass, field
 from typing import Any, ClassVar
 
 from hypothesis import strategies as st
+
+from orchestrator.plan.lifecycle import State
 
 Values = dict[str, Any]
 Draw = Callable[[st.SearchStrategy[Any]], Any]
@@ -44,13 +47,25 @@ class Player(ABC):
         draw: draws what may vary.
     """
 
-    in_place: ClassVar[bool] = False
-    """Whether old and new writers use the same columns."""
+    keyed: ClassVar[bool] = False
+    """Whether the table needs a primary key, and has to be in one piece."""
+    alone: ClassVar[bool] = False
+    """Whether no other change of the table may be in the plan."""
+    moves_readers: ClassVar[bool] = False
+    """Whether a name of its means something else from migrate reads on."""
+    other_name: str | None = None
+    """The table's name for new applications, as SQL has it, where that is another."""
 
     def __init__(self, table: str, number: int, draw: Draw) -> None:
         self.table = table
         self.number = number
         self.draw = draw
+        self.state = State.PLANNED
+
+    @property
+    def switched(self) -> bool:
+        """Whether readers were moved."""
+        return self.state in (State.READS_MIGRATED, State.CONTRACTED)
 
     def name(self, word: str) -> str:
         """Return the name of one of its columns."""
@@ -66,9 +81,19 @@ class Player(ABC):
         """Its columns as CREATE TABLE takes them."""
 
     @property
+    def objects(self) -> list[str]:
+        """The statements that make what it needs besides its columns, such as a type."""
+        return []
+
+    @property
     @abstractmethod
     def change(self) -> dict[str, Any]:
-        """Its change as a plan has it, without the table."""
+        """Its change as a plan has it, without the table where that is the players'."""
+
+    @property
+    def planned(self) -> dict[str, Any]:
+        """Its change as a plan has it."""
+        return {"table": self.table, **self.change}
 
     @abstractmethod
     def direct(self, table: str) -> list[str]:
@@ -108,7 +133,12 @@ class Player(ABC):
         return Cell(old=values, new=self.forward(values) if both_run else {}, filled=both_run)
 
     def updated(self, cell: Cell, values: Values, *, by_new: bool, both_run: bool) -> None:
-        """An application gives some columns of a row other values."""
+        """An application gives some columns of a row other values; the same value is no change of a filled row."""
+        if cell.filled:
+            seen = self.seen(cell)
+            values = {name: value for name, value in values.items() if value != seen[name]}
+        if not values:
+            return
         if by_new:
             self.touched(cell)
             cell.new = {**cell.new, **values}
@@ -131,180 +161,8 @@ class Player(ABC):
         """What is in the row while both versions run, of what can be told."""
         return {**cell.old, **cell.new} if cell.filled else cell.old
 
-
-class Renamed(Player):
-    """A column gets another name."""
-
-    def __init__(self, table: str, number: int, draw: Draw) -> None:
-        super().__init__(table, number, draw)
-        self.type, self.values = draw(
-            st.sampled_from([("integer", st.none() | SMALL), ("text", st.none() | WORDS), ("boolean", st.booleans())])
-        )
-
-    @property
-    def columns(self) -> str:
-        return f"{self.quoted('was')} {self.type}"
-
-    @property
-    def change(self) -> dict[str, Any]:
-        return {"kind": "rename_column", "column": self.name("was"), "to": self.name("is")}
-
-    def direct(self, table: str) -> list[str]:
-        return [f"ALTER TABLE {table} RENAME COLUMN {self.quoted('was')} TO {self.quoted('is')}"]
-
-    @property
-    def indexes(self) -> list[str]:
-        return [f"({self.quoted('was')})", f"(id, {self.quoted('was')} DESC)"]
-
-    def old_values(self) -> Values:
-        return {self.name("was"): self.draw(self.values)}
-
-    def new_values(self) -> Values:
-        # NULL by a new writer before the backfill has been there cannot be told from nothing given: see test_both_sides.
-        return {self.name("is"): self.draw(self.values.filter(lambda value: value is not None))}
-
-    def forward(self, old: Values) -> Values:
-        return {self.name("is"): old[self.name("was")]}
-
-    def back(self, new: Values) -> Values:
-        return {self.name("was"): new[self.name("is")]}
-
-
-class Split(Player):
-    """`Ada Lovelace` becomes `Ada` and `Lovelace`."""
-
-    @property
-    def columns(self) -> str:
-        return f"{self.quoted('full')} text NOT NULL"
-
-    @property
-    def change(self) -> dict[str, Any]:
-        full = self.quoted("full")
-        return {
-            "kind": "split_column",
-            "column": self.name("full"),
-            "into": [
-                {"column": self.name("first"), "type": "text", "using": f"split_part({full}, ' ', 1)"},
-                {"column": self.name("last"), "type": "text", "using": f"split_part({full}, ' ', 2)", "not_null": True},
-            ],
-            "reverse": f"{self.quoted('first')} || ' ' || {self.quoted('last')}",
-        }
-
-    def direct(self, table: str) -> list[str]:
-        full, first, last = map(self.quoted, ("full", "first", "last"))
-        return [
-            f"ALTER TABLE {table} ADD COLUMN {first} text, ADD COLUMN {last} text",
-            f"UPDATE {table} SET {first} = split_part({full}, ' ', 1), {last} = split_part({full}, ' ', 2)",
-            f"ALTER TABLE {table} ALTER COLUMN {last} SET NOT NULL, DROP COLUMN {full}",
-        ]
-
-    @property
-    def indexes(self) -> list[str]:
-        return [f"({self.quoted('full')})"]
-
-    def old_values(self) -> Values:
-        return {self.name("full"): f"{self.draw(PARTS)} {self.draw(PARTS)}"}
-
-    def new_values(self) -> Values:
-        return {self.name("first"): self.draw(PARTS), self.name("last"): self.draw(PARTS)}
-
-    def forward(self, old: Values) -> Values:
-        first, last = old[self.name("full")].split(" ")
-        return {self.name("first"): first, self.name("last"): last}
-
-    def back(self, new: Values) -> Values:
-        return {self.name("full"): f"{new[self.name('first')]} {new[self.name('last')]}"}
-
-
-class Merged(Player):
-    """A street and a number become a line."""
-
-    @property
-    def columns(self) -> str:
-        return f"{self.quoted('street')} text NOT NULL, {self.quoted('house')} text NOT NULL"
-
-    @property
-    def change(self) -> dict[str, Any]:
-        street, house, line = map(self.quoted, ("street", "house", "line"))
-        return {
-            "kind": "merge_columns",
-            "columns": [self.name("street"), self.name("house")],
-            "into": {"column": self.name("line"), "type": "text", "using": f"{street} || ' ' || {house}"},
-            "reverse": {
-                self.name("street"): f"split_part({line}, ' ', 1)",
-                self.name("house"): f"split_part({line}, ' ', 2)",
-            },
-        }
-
-    def direct(self, table: str) -> list[str]:
-        street, house, line = map(self.quoted, ("street", "house", "line"))
-        return [
-            f"ALTER TABLE {table} ADD COLUMN {line} text",
-            f"UPDATE {table} SET {line} = {street} || ' ' || {house}",
-            f"ALTER TABLE {table} DROP COLUMN {street}, DROP COLUMN {house}",
-        ]
-
-    def old_values(self) -> Values:
-        return {self.name("street"): self.draw(PARTS), self.name("house"): self.draw(PARTS)}
-
-    def new_values(self) -> Values:
-        return {self.name("line"): f"{self.draw(PARTS)} {self.draw(PARTS)}"}
-
-    def forward(self, old: Values) -> Values:
-        return {self.name("line"): f"{old[self.name('street')]} {old[self.name('house')]}"}
-
-    def back(self, new: Values) -> Values:
-        street, house = new[self.name("line")].split(" ")
-        return {self.name("street"): street, self.name("house"): house}
-
-
-class Added(Player):
-    """A column that old writers do not know; it follows the row until a new writer writes it."""
-
-    @property
-    def columns(self) -> str:
-        return f"{self.quoted('seed')} integer NOT NULL"
-
-    @property
-    def change(self) -> dict[str, Any]:
-        return {
-            "kind": "add_column",
-            "column": self.name("grown"),
-            "type": "integer",
-            "using": f"{self.quoted('seed')} * 2",
-            "not_null": True,
-        }
-
-    def direct(self, table: str) -> list[str]:
-        seed, grown = map(self.quoted, ("seed", "grown"))
-        return [
-            f"ALTER TABLE {table} ADD COLUMN {grown} integer",
-            f"UPDATE {table} SET {grown} = {seed} * 2",
-            f"ALTER TABLE {table} ALTER COLUMN {grown} SET NOT NULL",
-        ]
-
-    def old_values(self) -> Values:
-        return {self.name("seed"): self.draw(SMALL)}
-
-    def new_values(self) -> Values:
-        # Odd, so that what a new writer wrote is never what the expression gives.
-        return {self.name("seed"): self.draw(SMALL), self.name("grown"): 2 * self.draw(SMALL) + 1}
-
-    def forward(self, old: Values) -> Values:
-        return {self.name("seed"): old[self.name("seed")], self.name("grown"): 2 * old[self.name("seed")]}
-
-    def back(self, new: Values) -> Values:
-        return {self.name("seed"): new[self.name("seed")]}
-
-    def updated(self, cell: Cell, values: Values, *, by_new: bool, both_run: bool) -> None:
-        if self.name("grown") in values or not both_run:
-            super().updated(cell, values, by_new=by_new, both_run=both_run)
-            return
-        self.touched(cell)
-        follows = cell.new == self.forward(cell.old)
-        cell.old = {**cell.old, **values}
-        cell.new = self.forward(cell.old) if follows else {**cell.new, **values}
-
-
-PLAYERS: list[type[Player]] = [Renamed, Split, Merged, Added]
-"""Every kind whose change stays on its own columns of one table."""
+    def compare(self, cells: dict[int, Cell], found: dict[int, Values]) -> None:
+        """Each row reads as plain reasoning says."""
+        for number, cell in cells.items():
+            expected = self.finished(cell) if self.state is State.CONTRACTED else self.seen(cell)
+            assert {name: found[number][name] for name in expected} == expected, (self.state, self.change)

@@ -45,6 +45,18 @@ def test_round_trip(journeys: Journeys) -> None:
     round_trip(journeys(START, REVERSE), direct=direct, holds=both_write, writes=writes)
 
 
+@pytest.mark.parametrize("table", ['"Books"', '"odd schema"."odd.table"', '"order"'])
+def test_names_that_need_quotes(journeys: Journeys, table: str) -> None:
+    """The column's own constraints go with it, however PostgreSQL writes the table's name."""
+    start = f"""
+        CREATE SCHEMA "odd schema"; CREATE TABLE {table} (id integer PRIMARY KEY, code text NOT NULL CHECK (code > ''));
+        INSERT INTO {table} SELECT g, 'code ' || g FROM generate_series(1, 9) g"""
+    writes = [f"INSERT INTO {table} (id) SELECT 1 + max(id) FROM {table}"]
+    round_trip(
+        journeys(start, {**REVERSE, "table": table}), direct=f"ALTER TABLE {table} DROP COLUMN code", writes=writes
+    )
+
+
 @pytest.mark.parametrize("column", ["number", "kind", "made", "counted", "listed", "title"])
 def test_what_nobody_has_to_give(journeys: Journeys, column: str) -> None:
     """Without reverse there is no trigger and nothing to do but the end, whatever gives the column its value."""

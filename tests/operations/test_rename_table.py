@@ -418,6 +418,14 @@ def test_with_other_changes_of_the_table(journeys: Journeys, roles: Roles, first
     assert any(role in line for line in refused.value.details) is (journey.db.info.server_version >= 150000)
 
 
+@pytest.mark.parametrize("to", ["volumes", '"Volumes"'])
+def test_with_a_column_that_goes(journeys: Journeys, to: str) -> None:
+    """The view shows the column until contract, and does not keep it from being dropped."""
+    drop = {"kind": "drop_column", "table": "books", "column": "year"}
+    direct = f"ALTER TABLE books DROP year; ALTER TABLE books RENAME TO {to}"
+    round_trip(journeys("CREATE TABLE books (id integer, year integer)", {**RENAME, "to": to}, drop), direct=direct)
+
+
 @pytest.mark.parametrize(
     ("other", "why"),
     [

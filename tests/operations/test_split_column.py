@@ -385,3 +385,40 @@ def test_a_function_of_the_users_own(journeys: Journeys, roles: Roles) -> None:
     run(journey.db, "INSERT INTO users (id, full_name) VALUES (900, 'Alan Turing')")
     assert ask(journey.db, "SELECT first_name FROM users WHERE id = 900") == "Alan"
     assert journey.advance(State.CONTRACTED) is State.CONTRACTED
+
+
+LOOKS = """
+    CREATE FUNCTION looks() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN RETURN NEW; END $$;
+    CREATE TRIGGER looks BEFORE INSERT OR UPDATE ON t FOR EACH ROW EXECUTE FUNCTION looks();
+"""
+ROUND = {"kind": "change_type", "table": "t", "column": "price", "type": "integer", "using": "round(price)"}
+
+
+@pytest.mark.parametrize("trigger", ["", LOOKS], ids=["no trigger", "a trigger"])
+@pytest.mark.parametrize(
+    "change",
+    [
+        {
+            "kind": "split_column",
+            "table": "t",
+            "column": "name",
+            "into": [
+                {"column": "first", "type": "text", "using": "split_part(name, ' ', 1)"},
+                {"column": "last", "type": "text", "using": "split_part(name, ' ', 2)"},
+            ],
+            "reverse": "first || ' ' || last",
+        },
+        {**ROUND, "reverse": "price::numeric"},
+        {**ROUND, "to": "cost", "reverse": "cost::numeric"},
+    ],
+    ids=["split", "in place", "another name"],
+)
+def test_the_backfill_leaves_the_old_side_as_it_is(journeys: Journeys, change: dict[str, Any], trigger: str) -> None:
+    """What the new side cannot hold stays on the old one, also where the table has a trigger that looks at each row."""
+    start = "CREATE TABLE t (id integer PRIMARY KEY, name text, price numeric(8, 2)); INSERT INTO t VALUES (1, 'a b c', 1.5);"
+    journey = journeys(start + trigger, change)
+    journey.advance(State.BACKFILLED)
+    assert rows(journey.db, "SELECT name, price::text FROM t") == [("a b c", "1.50")]
+    journey.advance()
+    journey.rollback(State.PLANNED)
+    assert rows(journey.db, "SELECT name, price::text FROM t") == [("a b c", "1.50")]
