@@ -328,7 +328,8 @@ class Runner:
             if not undo_nothing:
                 sentry.on_post(connection, step.kept_by, since=self._watch)
                 self._none_strayed(connection, step)
-                sentry.made(connection, chain.from_iterable(each.triggers for each in step.counting))
+                if not takes_back:
+                    sentry.made(connection, chain.from_iterable(each.triggers for each in step.counting))
             locks.as_the_owner(connection)
             for statement in () if undo_nothing else _sent(step, direction):
                 text = statement.as_string(None)
@@ -340,7 +341,8 @@ class Runner:
                             connection.execute(statement)
                 except EcmError as error:
                     raise _placed(error, statement) from error.__cause__
-            self._count(connection, step)
+            if not takes_back:
+                self._count(connection, step)
             writer.finish(phase, direction, step.key, lock_wait=self._waited)
             if complete is not None:
                 complete(connection)

@@ -94,7 +94,7 @@ def undo(plan: Plan, phase: Phase, facts: Facts, *, filled: bool) -> tuple[Step,
         for proof in proofs(plan, facts, _NOTHING_LOST, two_sided=True)
         if proof.table in there
     )
-    counting = _counting(plan, facts, proven)
+    counting = _counting(plan, facts, proven, on_return=True)
     return (
         *_withdrawal(plan, repaired),
         *counting,
@@ -160,7 +160,7 @@ def _returning(plan: Plan, facts: Facts, backward: tuple[Step, ...]) -> tuple[St
     proven = tuple(
         _given_up(replace(proof, key=f"{proof.key} on return")) for proof in proofs(plan, hidden, _NOTHING_LOST)
     )
-    counting = _counting(plan, hidden, proven)
+    counting = _counting(plan, hidden, proven, on_return=True)
     counted = _counted(counting)
     return (
         *counting,
@@ -194,8 +194,11 @@ def _trigger(plan: Plan, facts: Table) -> Ddl:
     return Ddl(statements=(*kept.statements, *counted.statements), inverse=(*counted.inverse, *kept.inverse))
 
 
-def _counting(plan: Plan, facts: Facts, found: Iterable[Proof]) -> tuple[Transaction, ...]:
-    """Return what counts, from before these proofs on, the rows that they would not let pass."""
+def _counting(plan: Plan, facts: Facts, found: Iterable[Proof], *, on_return: bool = False) -> tuple[Transaction, ...]:
+    """Return what counts, from before these proofs on, the rows that they would not let pass.
+
+    A phase that is given up before it dropped a side stops the count; a rollback begins one of its own.
+    """
     counting = tuple(
         strays.strays(plan.plan, facts[proof.table], proof)
         for proof in found
@@ -203,14 +206,14 @@ def _counting(plan: Plan, facts: Facts, found: Iterable[Proof]) -> tuple[Transac
     )
     return _unless_empty(
         Transaction(
-            key="count",
+            key="count on return" if on_return else "count",
             title="from here on, count the rows that would not pass the proof",
             tables=tuple(chain.from_iterable(facts[each.table].lockable for each in counting)),
             lock=LockMode.SHARE_ROW_EXCLUSIVE,
             statements=tuple(chain.from_iterable(each.begin for each in counting)),
-            inverse=(),
+            inverse=() if on_return else _ended(counting),
             note="what drops a side looks under its lock whether any came, and if so there is another proof",
-            on_return=True,
+            on_return=on_return,
             counting=counting,
         )
     )
