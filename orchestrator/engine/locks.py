@@ -4,7 +4,6 @@ from collections.abc import Callable, Generator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import timedelta
-from functools import partial
 from time import monotonic
 from typing import TypeVar
 
@@ -28,6 +27,9 @@ but other DDL and VACUUM, so they can afford to wait for old snapshots where an 
 
 UNHEARD_OF = timedelta(seconds=2)
 """How long a transaction that holds locks of the application's tables outlives an ecm that says nothing."""
+
+_MOMENT = timedelta(milliseconds=100)
+"""How long a further lock is waited for once that went wrong."""
 
 _LOCK_TIMEOUT = "SELECT pg_catalog.set_config('lock_timeout', %s, false)"
 
@@ -91,10 +93,11 @@ def take(
     """Take locks, as a whole within the budget; they outlive an ecm that is frozen by no more than `UNHEARD_OF`.
 
     Those on tables are taken in one statement: `lock_timeout` counts for each lock anew, and `statement_timeout`
-    bounds them together. Those on views come before them: who uses a view locks it before its table. But who writes a
-    child of the table has that locked already and wants the view next, and who reads a view may want next one that
-    stands on it. Of sessions that go different ways ecm can follow one at a time, so it goes another way each time
-    that it tries. The second wait is short: meanwhile whoever has what it is for may be waiting for the first.
+    bounds them together. With views among them it is tried several times, each time another way: who uses a view locks
+    it before its table; but who writes a child of the table has that locked already and wants the view next, and who
+    reads a view may want next one that stands on it. Of sessions that go different ways ecm can follow one at a
+    time. Where it went the wrong way, whoever has what it waits for waits for what it has, and nothing but to let
+    go of that helps: so after the first time it waits for a second lock for a moment only.
 
     Args:
         connection: a session with the branch, in a transaction.
@@ -104,18 +107,11 @@ def take(
         views: views and materialized views over them, each before those it stands on.
         attempt: how often it was tried, this time included.
     """
-    began, tables = monotonic(), sorted(set(tables) - set(views))
-    ways = (
-        (partial(_take_views, views=views), partial(_take_tables, tables=tables, mode=mode)),
-        (partial(_take_tables, tables=tables, mode=mode), partial(_take_views, views=views)),
-        (partial(_take_views, views=views[::-1]), partial(_take_tables, tables=tables, mode=mode)),
-    )
-    first, second = ways[(attempt - 1) % len(ways)]
-    if not views:
-        _take_tables(connection, budget, tables=tables, mode=mode)
+    tables = sorted(set(tables) - set(views))
+    if views:
+        _take_with_views(connection, tables, mode, budget, views=views, way=attempt)
     else:
-        first(connection, budget * 0.75)
-        second(connection, min(budget / 2, budget - timedelta(seconds=monotonic() - began)))
+        _take_tables(connection, tables, mode, budget)
     set_local(
         connection,
         lock_timeout=milliseconds(budget),
@@ -124,14 +120,44 @@ def take(
     )
 
 
-def _take_tables(connection: Connection, budget: timedelta, *, tables: Sequence[TableName], mode: LockMode) -> None:
+def _take_with_views(
+    connection: Connection,
+    tables: Sequence[TableName],
+    mode: LockMode,
+    budget: timedelta,
+    *,
+    views: Sequence[TableName],
+    way: int,
+) -> None:
+    until = monotonic() + budget.total_seconds()
+    second = budget / 2
+    while True:
+        left = timedelta(seconds=until - monotonic())
+        try:
+            # Back to here, PostgreSQL lets go of what was locked since ("SAVEPOINT").
+            with connection.transaction():
+                round_about = (way - 1) // 2 % 2 == 1
+                if way % 2:
+                    _take_views(connection, views[::-1] if round_about else views, left - second)
+                    _take_tables(connection, tables, mode, second)
+                else:
+                    _take_tables(connection, tables[::-1] if round_about else tables, mode, left - second)
+                    _take_views(connection, views, second)
+                return
+        except (errors.LockNotAvailable, errors.QueryCanceled):
+            way, second = way + 1, min(_MOMENT, budget / 4)
+            if until - monotonic() < 2 * second.total_seconds():
+                raise
+
+
+def _take_tables(connection: Connection, tables: Sequence[TableName], mode: LockMode, budget: timedelta) -> None:
     if tables:
         names = sql.SQL(", ").join(table.identifier for table in tables)
         set_local(connection, lock_timeout=milliseconds(budget), statement_timeout=milliseconds(budget * 1.1))
         connection.execute(sql.SQL("LOCK TABLE {} IN {} MODE").format(names, sql.SQL(mode.value)))
 
 
-def _take_views(connection: Connection, budget: timedelta, *, views: Sequence[TableName]) -> None:
+def _take_views(connection: Connection, views: Sequence[TableName], budget: timedelta) -> None:
     """Lock views, and nothing that they show: LOCK TABLE would lock every table of theirs as well.
 
     To give a relation to its owner locks it, and changes nothing.
