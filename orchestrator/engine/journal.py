@@ -431,6 +431,14 @@ class Writer:
             [self.lease.plan, phase.value, direction.value, key, title, statements],
         )
 
+    def begun(self, phase: Phase, direction: Direction, key: str) -> bool:
+        """Whether a step has been recorded as about to be run."""
+        row = self.connection.execute(
+            "SELECT FROM ecm.steps WHERE plan = %s AND phase = %s AND direction = %s AND key = %s",
+            [self.lease.plan, phase.value, direction.value, key],
+        ).fetchone()
+        return row is not None
+
     def done(self, phase: Phase, direction: Direction, key: str) -> bool:
         """Whether a step has been recorded as finished."""
         row = self.connection.execute(

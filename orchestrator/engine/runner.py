@@ -23,7 +23,13 @@ from orchestrator.engine.journal import Writer
 from orchestrator.engine.leases import Lease
 from orchestrator.engine.sweep import ROUNDS, Sweeper
 from orchestrator.engine.verification import Verdict, unproven, verify
-from orchestrator.errors import EcmError, LockTimeoutError, StatementFailedError, VerificationError
+from orchestrator.errors import (
+    EcmError,
+    LockTimeoutError,
+    PreconditionError,
+    StatementFailedError,
+    VerificationError,
+)
 from orchestrator.events import Observer, PhaseStarted, Progress, StateReached, StepFinished, StepStarted
 from orchestrator.plan.lifecycle import Direction, Move, Phase, Position
 from orchestrator.plan.phases import Backfill
@@ -232,6 +238,8 @@ class Runner:
             proving = isinstance(step, Proof) or (isinstance(step, Transaction) and step.counting)
             if proving and direction is Direction.BACK and not self._was_begun(connection, task, phase):
                 return True  # there is nothing to prove of what never committed
+            if isinstance(step, ConcurrentIndex) and not self._owns(writer, phase, direction, step):
+                return True
             writer.intend(phase, direction, step.key, step.title, [s.as_string(None) for s in _sent(step, direction)])
             match step:
                 case Transaction():
@@ -391,6 +399,23 @@ class Runner:
                     raise
                 self._run_sweep(task, step.again)
                 connection = self._link.connection
+
+    def _owns(self, writer: Writer, phase: Phase, direction: Direction, step: ConcurrentIndex) -> bool:
+        """Whether an index of this name is the plan's own to drop; to build it, the name has to be free or its own.
+
+        Raises:
+            PreconditionError: there is another of that name already, which the application uses.
+        """
+        if direction is Direction.BACK and not step.on_return:
+            return writer.begun(phase, Direction.FORWARD, step.key)
+        if not writer.begun(phase, direction, step.key) and self._index_is_valid(writer.connection, step) is not None:
+            raise PreconditionError(
+                f"index {step.name} of {step.table} is there already, and this plan did not build it",
+                details=["taken for the plan's own, it would be dropped by a rollback"],
+                hint=f"rename it (ALTER INDEX … RENAME TO …), or, if {step.table} needs no second one like it, drop it;"
+                " then run the same command again",
+            )
+        return True
 
     def _build(self, connection: Connection, step: ConcurrentIndex, direction: Direction) -> None:
         """Build or drop an index without holding writers back, judged by what the catalog says afterwards."""

@@ -7,7 +7,7 @@ from operations.conftest import Journeys
 from operations.harness import Db, Journey, ask, make_plan, round_trip, rows, run
 from pydantic import ValidationError
 
-from orchestrator.errors import StatementFailedError, VerificationError
+from orchestrator.errors import PreconditionError, StatementFailedError, VerificationError
 from orchestrator.events import StepFinished
 from orchestrator.plan.lifecycle import Phase, State
 from orchestrator.sql.steps import ConcurrentIndex, LockMode, Transaction
@@ -101,6 +101,25 @@ def test_reverse(journeys: Journeys) -> None:
     }
     direct = "ALTER TABLE books ADD shout text; UPDATE books SET shout = upper(title); ALTER TABLE books DROP title"
     round_trip(journeys(START, change), direct=direct, holds=both_ways, writes=["UPDATE books SET price = 2"])
+
+
+@pytest.mark.parametrize("unless", ["", "IF NOT EXISTS "])
+def test_an_index_of_the_applications_own_is_not_taken_for_the_plans(journeys: Journeys, unless: str) -> None:
+    """It has the name of one that the plan would build: refused, and a rollback leaves it where it is."""
+    own = "CREATE INDEX books_title_idx ON books (title)"
+    expand = f"CREATE INDEX CONCURRENTLY {unless}books_title_idx ON books (lower(title))"
+    change = {"kind": "sql", "expand": expand, "rollback": {"expand": "DROP INDEX books_title_idx"}}
+    journey = journeys(f"{START}; {own}", change)
+    start = journey.fingerprint
+    with pytest.raises(PreconditionError, match="is there already"):
+        journey.advance()
+    assert journey.rollback() is State.PLANNED
+    assert journey.fingerprint == start
+    run(journey.db, "ALTER INDEX books_title_idx RENAME TO other")
+    assert journey.advance(State.EXPANDED) is State.EXPANDED
+    assert journey.rollback() is State.PLANNED
+    run(journey.db, "ALTER INDEX other RENAME TO books_title_idx")
+    assert journey.fingerprint == start
 
 
 def test_an_expression_that_fails_on_a_writers_value(journeys: Journeys) -> None:
