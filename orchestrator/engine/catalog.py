@@ -14,6 +14,7 @@ from psycopg.rows import dict_row
 
 from orchestrator.engine import enums, heritage, readers, viewing
 from orchestrator.engine.connection import Connection
+from orchestrator.engine.heritage_queries import INDEX_TAIL
 from orchestrator.errors import PreconditionError, PrivilegeError
 from orchestrator.operations import Operation
 from orchestrator.sql.facts import Column, Dependent, Grant, Index, Rule, Table, Trigger
@@ -320,22 +321,12 @@ SELECT attnum AS number, attname AS name FROM pg_catalog.pg_attribute
 WHERE attrelid = %s AND attnum > 0 AND NOT attisdropped
 """
 
-# The definition's beginning is known to the letter, so it is cut off by its length. The schema of a temporary table
-# is printed as pg_temp since PostgreSQL 15, and before that by its own name.
-_INDEX_TAIL = """(
-  SELECT pg_catalog.substr(w.definition, 1 + pg_catalog.length(h.head || pg_catalog.format('%%I.%%I',
-    CASE WHEN pg_catalog.starts_with(w.definition, h.head || pg_catalog.quote_ident(n.nspname) || '.')
-      THEN n.nspname ELSE 'pg_temp' END, c.relname)))
-  FROM (SELECT pg_catalog.pg_get_indexdef(i.indexrelid) AS definition) w,
-    (SELECT pg_catalog.format('CREATE %%sINDEX %%I ON %%s', CASE WHEN i.indisunique THEN 'UNIQUE ' END, x.relname,
-      CASE WHEN x.relkind = 'I' THEN 'ONLY ' END) AS head) h)"""
-
 # Columns in expressions and predicates are found by the dependencies PostgreSQL keeps of them.
 _INDEXES = f"""
 SELECT x.relname AS name, i.indisunique AND i.indimmediate AND NOT i.indisexclusion AS unique,
   i.indisvalid AND i.indisready AS valid,
   i.indisreplident AS replica_identity,
-  pg_catalog.pg_relation_size(x.oid) AS size, {_INDEX_TAIL} AS tail,
+  pg_catalog.pg_relation_size(x.oid) AS size, {INDEX_TAIL} AS tail,
   array(SELECT unnest FROM pg_catalog.unnest(i.indkey::int2[]) WHERE unnest > 0
         UNION SELECT d.refobjsubid::int2 FROM pg_catalog.pg_depend d WHERE d.classid = 'pg_catalog.pg_class'::regclass
           AND d.objid = x.oid AND d.refobjid = c.oid AND d.refobjsubid > 0) AS numbers,

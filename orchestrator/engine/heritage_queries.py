@@ -15,14 +15,18 @@ def _touched(condition: str, catalog: str = "", oid: str = "") -> str:
     WHERE w.attrelid = %(oid)s AND w.attname = ANY (%(columns)s) AND ({on}))"""  # noqa: S608 - the same
 
 
-# The definition's beginning is known to the letter, so it is cut off by its length.
-_TAIL = """pg_catalog.substr(pg_catalog.pg_get_indexdef(i.indexrelid), 1 + pg_catalog.length(pg_catalog.format(
-  'CREATE %%sINDEX %%I ON %%s%%I.%%I', CASE WHEN i.indisunique THEN 'UNIQUE ' END, x.relname,
-  CASE WHEN x.relkind = 'I' THEN 'ONLY ' END,
-  CASE WHEN c.relpersistence = 't' THEN 'pg_temp' ELSE n.nspname END, c.relname)))"""
+# The definition's beginning is known to the letter, so it is cut off by its length. The schema of a temporary table
+# is printed as pg_temp since PostgreSQL 15, and before that by its own name.
+INDEX_TAIL = """(
+  SELECT pg_catalog.substr(w.definition, 1 + pg_catalog.length(h.head || pg_catalog.format('%%I.%%I',
+    CASE WHEN pg_catalog.starts_with(w.definition, h.head || pg_catalog.quote_ident(n.nspname) || '.')
+      THEN n.nspname ELSE 'pg_temp' END, c.relname)))
+  FROM (SELECT pg_catalog.pg_get_indexdef(i.indexrelid) AS definition) w,
+    (SELECT pg_catalog.format('CREATE %%sINDEX %%I ON %%s', CASE WHEN i.indisunique THEN 'UNIQUE ' END, x.relname,
+      CASE WHEN x.relkind = 'I' THEN 'ONLY ' END) AS head) h)"""
 
 INDEXES = f"""
-SELECT x.relname AS name, i.indisunique AS unique, {_TAIL} AS tail,
+SELECT x.relname AS name, i.indisunique AS unique, {INDEX_TAIL} AS tail,
   {_touched("w.attnum = ANY (i.indkey::int2[])", "pg_class", "x.oid")} AS touched,
   pg_catalog.obj_description(x.oid, 'pg_class') AS comment, i.indisclustered AS clustered,
   i.indisreplident AS replica_identity,
@@ -54,7 +58,7 @@ def _named(numbers: str, table: str) -> str:
 KEYS = f"""
 SELECT k.conname AS name, k.contype::text AS kind, x.relname AS index,
   {_touched("w.attnum = ANY (i.indkey::int2[])")} AS touched,
-  'UNIQUE' || CASE WHEN {_TAIL} LIKE '%%) NULLS NOT DISTINCT%%' THEN ' NULLS NOT DISTINCT' ELSE '' END AS unique,
+  'UNIQUE' || CASE WHEN {INDEX_TAIL} LIKE '%%) NULLS NOT DISTINCT%%' THEN ' NULLS NOT DISTINCT' ELSE '' END AS unique,
   {_named("(i.indkey::int2[])[0:i.indnkeyatts - 1]", "i.indrelid")} AS columns,
   {_named("(i.indkey::int2[])[i.indnkeyatts:]", "i.indrelid")} AS included,
   CASE WHEN k.condeferrable THEN ' DEFERRABLE' ELSE '' END
@@ -115,10 +119,11 @@ WHERE k.contype = 'f' AND k.conparentid = 0 AND (
 ORDER BY n.nspname, c.relname, k.conname
 """  # noqa: S608 - constants in a constant
 
-# A definition's head and its end, ` FROM schema.table`, are known to the letter.
+# A definition's head and its end, ` FROM schema.table`, are known to the letter; a temporary schema as for indexes.
 _STATISTICS_TEXT = """pg_catalog.left(pg_catalog.substr(d.text, 1 + pg_catalog.length(pg_catalog.format(
     'CREATE STATISTICS %%I.%%I',
-    CASE WHEN c.relpersistence = 't' THEN 'pg_temp' ELSE n.nspname END, s.stxname))),
+    CASE WHEN pg_catalog.starts_with(d.text, 'CREATE STATISTICS ' || pg_catalog.quote_ident(n.nspname) || '.')
+      THEN n.nspname ELSE 'pg_temp' END, s.stxname))),
   -pg_catalog.length(' FROM ' || c.oid::regclass::text))"""
 
 STATISTICS = f"""
@@ -135,7 +140,7 @@ ORDER BY 1, 2
 """  # noqa: S608 - constants in a constant
 
 COPIED_INDEXES = f"""
-SELECT x.relname AS name, {_TAIL} AS text FROM pg_catalog.pg_index i
+SELECT x.relname AS name, {INDEX_TAIL} AS text FROM pg_catalog.pg_index i
 JOIN pg_catalog.pg_class x ON x.oid = i.indexrelid JOIN pg_catalog.pg_class c ON c.oid = i.indrelid
 JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace WHERE i.indrelid = 'pg_temp.ecm_copy'::regclass
 """  # noqa: S608 - constants in a constant

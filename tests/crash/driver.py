@@ -27,7 +27,7 @@ import transitions
 from orchestrator.conductor import Conductor
 from orchestrator.engine import locks, sweep
 from orchestrator.errors import EcmError
-from orchestrator.events import Event, StepFinished
+from orchestrator.events import Event, StepFinished, StepStarted
 from orchestrator.workspace import Workspace
 
 _ = alembic.command, alembic.config, sqlalchemy, transitions
@@ -40,7 +40,8 @@ class _Saboteur:
     """An observer that stops or kills its own process at an event.
 
     Args:
-        job: `at` names the event by its number from 1, or every event with "every"; or `past` has the steps
+        job: `at` names the event by its number from 1, or every event with "every"; a step that starts where
+            another has just finished is not counted, as nothing is done between the two; or `past` has the steps
             that it passes over before it stops at the end of one; `signal` is what to send; `here` is the file
             that tells which event it was.
     """
@@ -49,11 +50,14 @@ class _Saboteur:
         self._at, self._signal, self._here = job.get("at"), job.get("signal"), Path(job["here"])
         self._past: list[str] | None = job.get("past")
         self.events: list[dict[str, Any]] = []
+        self._number = 0
 
     def __call__(self, event: Event) -> None:
         seen = {"event": type(event).__name__, **dataclasses.asdict(event)}
+        goes_on = isinstance(event, StepStarted) and bool(self.events) and self.events[-1]["event"] == "StepFinished"
         self.events.append(seen)
-        if self._at in ("every", len(self.events)) or self._ends_a_new_step(event):
+        self._number += not goes_on
+        if self._at == "every" or (self._at == self._number and not goes_on) or self._ends_a_new_step(event):
             new = self._here.with_suffix(".new")
             new.write_text(json.dumps(seen, default=str))
             new.rename(self._here)

@@ -80,7 +80,7 @@ def test_steps_of_a_plain_column(journeys: Journeys) -> None:
         #variable_conflict use_column
         BEGIN
           IF TG_OP = 'INSERT' THEN
-            IF NEW."published" IS DISTINCT FROM NULL THEN
+            IF NEW."published" IS DISTINCT FROM NULL{{unless}} THEN
               NEW."year" := NEW."published";
             ELSE
               NEW."published" := NEW."year";
@@ -98,8 +98,9 @@ def test_steps_of_a_plain_column(journeys: Journeys) -> None:
         END""")
     new_changed = differ.format('NEW."published"', 'OLD."published"')
     old_changed = differ.format('NEW."year"', 'OLD."year"')
-    old_wins = function.format(wins=f"{new_changed} AND NOT {old_changed}").replace("'", "''")
-    new_wins = function.format(wins=new_changed).replace("'", "''")
+    unless = ' AND NOT (NEW."year" IS DISTINCT FROM NULL)'
+    old_wins = function.format(wins=f"{new_changed} AND NOT {old_changed}", unless=unless).replace("'", "''")
+    new_wins = function.format(wins=new_changed, unless="").replace("'", "''")
     create = (
         """CREATE OR REPLACE FUNCTION "ecm"."sync_golden_public.books"() RETURNS trigger LANGUAGE plpgsql"""
         " SET search_path = pg_catalog, pg_temp"
