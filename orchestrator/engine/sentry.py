@@ -95,7 +95,7 @@ def _versions(connection: Connection, trigger: SyncTrigger) -> tuple[str, ...]:
         drop = sql.SQL("DROP TRIGGER {} ON {}").format(sql.Identifier(trigger.name), trigger.table.identifier)
         raise _fault(trigger, "is another", (drop, trigger.create_function, trigger.create, trigger.enable))
     if body not in trigger.bodies:
-        why = "has another function than this plan gives it (replaced, or a default of the new column was changed)"
+        why = "has another function than this plan gives it (replaced, or a default of either side was changed)"
         raise _fault(trigger, why, (trigger.create_function,))
     if enabled != "A":
         raise _fault(trigger, _STATES[enabled], (trigger.enable,))
