@@ -39,7 +39,7 @@ def init(
     if provider == "url":
         steps.insert(1, "copy .env.example to .env and put your databases' URLs in")
     else:
-        steps[1] = "ecm doctor, which starts the server and says how psql and your application connect to it"
+        steps[1] = "ecm doctor, which starts the server and says how to connect to it"
     if desk.json:
         desk.dump({"written": written, "next": steps})
         return

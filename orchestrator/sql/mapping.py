@@ -253,8 +253,12 @@ class Copy(Mapping):
     def differ(self, left: sql.Composable, right: sql.Composable) -> sql.Composed:
         """Return a condition: the two values are not the same, byte for byte (NULL is the same as NULL)."""
         return sql.SQL("pg_catalog.record_image_ne(ROW({left}{cast}), ROW({right}{cast}))").format(
-            left=left, right=right, cast=verbatim(f"::{self.type}" if self.cast else "")
+            left=left, right=right, cast=self._cast
         )
+
+    @property
+    def _cast(self) -> sql.SQL:
+        return verbatim(f"::{self.type}" if self.cast else "")
 
     def given(self, value: sql.Composable) -> sql.Composed:
         """Return a condition: a value of the new column is not the one it has when it is left out."""
@@ -293,7 +297,8 @@ class Copy(Mapping):
     def on_insert(self, truth: Truth) -> sql.Composed:
         given = self.given(plpgsql.new(self.new))
         if truth is Truth.OLD and not self.old_varies:
-            old_given = plpgsql.given(plpgsql.new(self.old), self.old_default, self.type)
+            old = sql.SQL("{}{}").format(plpgsql.new(self.old), self._cast)
+            old_given = plpgsql.given(old, self.old_default, self.type)
             given = sql.SQL("{} AND NOT ({})").format(given, old_given)
         return sql.SQL("    IF {given} THEN\n      {to_old}\n    ELSE\n      {to_new}\n    END IF;").format(
             given=given,
