@@ -261,7 +261,7 @@ def test_init_says_where_to_connect(nowhere: Project) -> None:
     answer = nowhere.ecm("init", "--provider", "embedded")
 
     assert answer.code == 0
-    assert "ecm doctor, which starts the server and says how psql and your application connect to it" in answer.out
+    assert "ecm doctor, which starts the server and says how to connect to it" in answer.out
 
 
 # ---------------------------------------------------------------- what was dropped by hand
