@@ -5,6 +5,9 @@ own condition and enabled; the lock for that waits for every writer under way, s
 is counted (`orchestrator.sql.steps.Strays`, and docs/decisions/0029-rows-after-the-last-proof-are-counted.md).
 """
 
+from collections.abc import Iterable
+from dataclasses import replace
+
 from psycopg import sql
 
 from orchestrator.sql import plpgsql, sync
@@ -19,9 +22,10 @@ _IDLE = "BEGIN RETURN NULL; END"
 
 def install(plan: str, facts: Table, mappings: tuple[Mapping, ...]) -> Ddl:
     """Return what makes the trigger, disabled, and what takes it away; nothing where no row can stray."""
-    if not any(mapping.may_stray for mapping in mappings):
+    straying = _straying(mappings)
+    if not straying:
         return Ddl(statements=(), inverse=())
-    trigger = _trigger(plan, facts, mappings, _IDLE)
+    trigger = _trigger(plan, facts, straying, _IDLE)
     return Ddl(
         statements=(trigger.create_function, trigger.create, _disabled(trigger)),
         inverse=(
@@ -34,6 +38,7 @@ def install(plan: str, facts: Table, mappings: tuple[Mapping, ...]) -> Ddl:
 
 def strays(plan: str, facts: Table, proof: Proof) -> Strays:
     """Return what counts the rows of a table that would not pass a proof of it."""
+    proof = replace(proof, mappings=_straying(proof.mappings))
     trigger = _trigger(plan, facts, proof.mappings, _body(_counter(plan, facts), proof.mismatch))
     triggers = (trigger, *(sync.on_partition(trigger, partition) for partition in facts.lockable[1:]))
     counter = _counter(plan, facts)
@@ -48,6 +53,11 @@ def strays(plan: str, facts: Table, proof: Proof) -> Strays:
         ),
         end=tuple(map(_disabled, triggers)),
     )
+
+
+def _straying(mappings: Iterable[Mapping]) -> tuple[Mapping, ...]:
+    """Return the mappings that a row may leave behind; a rule in place drops no side, and asks for the row's ctid."""
+    return tuple(mapping for mapping in mappings if mapping.may_stray)
 
 
 def _trigger(plan: str, facts: Table, mappings: tuple[Mapping, ...], body: str) -> SyncTrigger:
