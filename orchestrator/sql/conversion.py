@@ -150,7 +150,8 @@ class Conversion(Mapping):
             given = sql.SQL("({}) OR NOT ({})").format(given, any_given(self.old))
             return plpgsql.when(given, self._to_old, self._to_new)
         if any(value.default_varies for value in self.old):
-            return plpgsql.when(given, self._to_old, self._to_new)
+            # Nobody can tell whether the old side was given. A row that moves to another partition comes by here too.
+            return plpgsql.when(given, self._where_both_differ(Truth.NEW), self._to_new)
         both = plpgsql.when(any_given(self.old), self._where_both_differ(truth), self._to_old)
         return plpgsql.when(given, both, self._to_new)
 

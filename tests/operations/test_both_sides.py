@@ -507,3 +507,24 @@ def test_no_write_is_lost(bench, column: str, default: int | None, trigger: str,
             max_examples=40, stateful_step_count=40, deadline=None, suppress_health_check=list(HealthCheck)
         ),
     )
+
+
+MOMENTS = """
+    CREATE TABLE t (id int, region int, at timestamp DEFAULT clock_timestamp()) PARTITION BY LIST (region);
+    CREATE TABLE t1 PARTITION OF t FOR VALUES IN (1); CREATE TABLE t2 PARTITION OF t FOR VALUES IN (2);
+    INSERT INTO t VALUES (1, 1, '2024-05-05 12:34:56');
+"""
+DAYS = {"kind": "change_type", "table": "t", "column": "at", "to": "day", "type": "date"} | {
+    "using": "at::date", "reverse": "day::timestamp"
+}  # fmt: skip
+BOTH_RUN = (State.EXPANDED, State.BACKFILLED, State.READS_MIGRATED)
+
+
+@pytest.mark.parametrize("state", BOTH_RUN)
+def test_a_row_whose_sides_agree_is_inserted_as_it_is(journeys: Journeys, state: State) -> None:
+    """An INSERT that gives both, as of a row that moves to another partition, takes no value for one drawn by default."""
+    journey = journeys(MOMENTS, DAYS)
+    journey.advance(state)
+    run(journey.db, "UPDATE t SET region = 2; INSERT INTO t SELECT 2, 1, at, day FROM t")
+    found = rows(journey.db, "SELECT at::text, day::text FROM t")
+    assert found == [("2024-05-05 12:34:56", "2024-05-05")] * 2
