@@ -195,7 +195,16 @@ class Conversion(Mapping):
         nothing_old = plpgsql.all_of(
             sql.SQL("{} IS NOT DISTINCT FROM NULL").format(plpgsql.new(value.column)) for value in self.old
         )
-        return plpgsql.when(nothing_old, wins, self._unless_right("NEW", wins))
+        alone = wins
+        if truth is Truth.OLD:
+            alone = plpgsql.when(sql.SQL("TG_OP = 'INSERT'"), self._unless_unheld(nothing_old, wins), wins)
+        return plpgsql.when(nothing_old, alone, self._unless_right("NEW", wins))
+
+    def _unless_unheld(self, nothing_old: sql.Composed, then: sql.Composed) -> sql.Composed:
+        """A row that is copied whole, or moves to another partition, may have none: it cannot be held there."""
+        emptied = (sql.SQL("{} := NULL;").format(plpgsql.new(value.column)) for value in self.old)
+        given = sql.SQL("\n").join((*emptied, then))
+        return sql.SQL("{}\n{}").format(self._to_old, plpgsql.when(sql.SQL("NOT ({})").format(nothing_old), given))
 
     def _where_unfilled(self, row: str, then: sql.Composed) -> sql.Composed:
         """Do something with a row that was not filled; most are told from it by a plain look at the row itself."""

@@ -528,3 +528,16 @@ def test_a_row_whose_sides_agree_is_inserted_as_it_is(journeys: Journeys, state:
     run(journey.db, "UPDATE t SET region = 2; INSERT INTO t SELECT 2, 1, at, day FROM t")
     found = rows(journey.db, "SELECT at::text, day::text FROM t")
     assert found == [("2024-05-05 12:34:56", "2024-05-05")] * 2
+
+
+@pytest.mark.parametrize("state", BOTH_RUN)
+def test_a_copy_of_a_row_that_the_old_side_cannot_hold(journeys: Journeys, state: State) -> None:
+    """Its old side is NULL, which is not that column's default, and was nevertheless not given by anyone."""
+    start = "CREATE TABLE t (id int PRIMARY KEY, v integer DEFAULT 0); INSERT INTO t VALUES (1, 5);"
+    journey = journeys(start, {"kind": "change_type", "table": "t", "column": "v", "type": "bigint", "to": "big"})
+    journey.advance(state)
+    run(journey.db, "UPDATE t SET big = 3000000000; INSERT INTO t SELECT 2, v, big FROM t")
+    assert rows(journey.db, "SELECT v, big FROM t") == [(None, 3000000000)] * 2
+    run(journey.db, "INSERT INTO t (id, v, big) VALUES (3, NULL, 7)")
+    wins = (7, 7) if state is State.READS_MIGRATED else (None, None)
+    assert rows(journey.db, "SELECT v, big FROM t WHERE id = 3") == [wins]
