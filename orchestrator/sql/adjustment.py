@@ -84,6 +84,11 @@ class Adjustment(Mapping):
 
     @property
     @override
+    def comes_last(self) -> bool:
+        return not self.old
+
+    @property
+    @override
     def may_stray(self) -> bool:
         return True
 
@@ -142,12 +147,15 @@ class Adjustment(Mapping):
 
     @override
     def on_insert(self, truth: Truth) -> sql.Composed:
-        return self.settle()
+        """A row that is copied whole, or moves to another partition, gives both sides, and is right already."""
+        if not self.old:
+            return self._filled()
+        return self._filled(self._unless_followed(self.new, self._given(self.old)))
 
     @override
     def on_update(self, truth: Truth) -> sql.Composed:
         if not self.old:
-            return sql.SQL("{}\n{}").format(self._kept_up, self.settle())
+            return sql.SQL("{}\n{}").format(self._kept_up, self._filled())
         new_changed, old_changed = _changed(self.news), _changed(self.olds)
         new_wins = new_changed if truth is Truth.NEW else sql.SQL("{} AND NOT {}").format(new_changed, old_changed)
         return sql.SQL("IF {} THEN\n{}\nELSIF {} THEN\n{}\nELSIF {} THEN\n{}\nEND IF;").format(
@@ -161,17 +169,13 @@ class Adjustment(Mapping):
 
         Whether the row had what is computed is told after an assignment, which makes it the column's type.
         """
-        same = plpgsql.all_of(
-            sql.SQL('pg_catalog.record_image_eq(ROW("ecm was".{name}), ROW(OLD.{name}))').format(name=each.name)
-            for each in self.new
-        )
         return sql.SQL(
             'IF NOT {changed} THEN\nDECLARE\n"ecm was" record;\nBEGIN\n"ecm was" := OLD;\n{was}\n'
             "IF {same} THEN\n{again}\nEND IF;\nEXCEPTION WHEN OTHERS THEN NULL;\nEND;\nEND IF;"
         ).format(
             changed=_changed(self.news),
             was=_into('"ecm was"', self.new, of="OLD"),
-            same=same,
+            same=_same(self.new, "OLD"),
             again=self._given(self.new),
         )
 
@@ -188,11 +192,22 @@ class Adjustment(Mapping):
 
     @override
     def settle(self) -> sql.Composed:
-        fill = self._given(self.new)
+        """The table's own triggers know the old side, and have the last word."""
         if not self.old:
-            return sql.SQL("IF {} THEN\n{}\nEND IF;").format(plpgsql.over("NEW", self.lacking), fill)
-        given = sql.SQL("ELSIF TG_OP = 'INSERT' THEN\n{}").format(self._given(self.old))
-        return sql.SQL("IF {} THEN\n{}\n{}\nEND IF;").format(plpgsql.over("NEW", self.lacking), fill, given)
+            return plpgsql.when(sql.SQL("TG_OP = 'INSERT'"), self.on_insert(Truth.OLD), self.on_update(Truth.OLD))
+        settled = self._unless_followed(self.new, self._unless_followed(self.old, self._given(self.new)))
+        return self._filled(plpgsql.when(sql.SQL("NOT ({})").format(plpgsql.over("NEW", self._nothing_new)), settled))
+
+    def _filled(self, otherwise: sql.Composed | None = None) -> sql.Composed:
+        return plpgsql.when(plpgsql.over("NEW", self.lacking), self._given(self.new), otherwise)
+
+    def _unless_followed(self, values: tuple[Assigned, ...], then: sql.Composed) -> sql.Composed:
+        """Do something unless these columns are what their expressions give, which is told as in `_kept_up`."""
+        return sql.SQL(
+            'DECLARE\n"ecm was" record;\n"ecm same" pg_catalog.bool := false;\nBEGIN\n'
+            'BEGIN\n"ecm was" := NEW;\n{was}\n"ecm same" := {same};\nEXCEPTION WHEN OTHERS THEN NULL;\nEND;\n'
+            'IF NOT "ecm same" THEN\n{then}\nEND IF;\nEND;'
+        ).format(was=_into('"ecm was"', values), same=_same(values, "NEW"), then=then)
 
 
 def _into(row: str, values: tuple[Assigned, ...], *, of: str = "NEW") -> sql.Composed:
@@ -201,6 +216,16 @@ def _into(row: str, values: tuple[Assigned, ...], *, of: str = "NEW") -> sql.Com
         values=sql.SQL(", ").join(each.computed for each in values),
         of=verbatim(of),
         columns=sql.SQL(", ").join(sql.SQL("{}.{}").format(verbatim(row), each.name) for each in values),
+    )
+
+
+def _same(values: tuple[Assigned, ...], row: str) -> sql.Composed:
+    """Return a condition: what was assigned to "ecm was" is what a row has."""
+    return plpgsql.all_of(
+        sql.SQL('pg_catalog.record_image_eq(ROW("ecm was".{name}), ROW({row}.{name}))').format(
+            name=each.name, row=verbatim(row)
+        )
+        for each in values
     )
 
 

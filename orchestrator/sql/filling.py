@@ -43,6 +43,11 @@ class Filling(Mapping):
 
     @property
     @override
+    def comes_last(self) -> bool:
+        return True
+
+    @property
+    @override
     def attempts(self) -> tuple[Value, ...]:
         return (self.new,) if self.new.attempt is not None else ()
 
@@ -80,7 +85,7 @@ class Filling(Mapping):
 
     @override
     def on_insert(self, truth: Truth) -> sql.Composed:
-        return self.settle()
+        return self._filled
 
     @override
     def on_update(self, truth: Truth) -> sql.Composed:
@@ -94,10 +99,14 @@ class Filling(Mapping):
         follows = sql.SQL("DECLARE stood pg_catalog.bool;\nBEGIN\n{}\n{}\nEND;").format(
             followed, plpgsql.when(sql.SQL("stood"), computed((self.new,)))
         )
-        return sql.SQL("{}\n{}").format(plpgsql.when(unchanged, follows), self.settle())
+        return sql.SQL("{}\n{}").format(plpgsql.when(unchanged, follows), self._filled)
 
     @override
     def settle(self) -> sql.Composed:
+        return plpgsql.when(sql.SQL("TG_OP = 'INSERT'"), self.on_insert(Truth.OLD), self.on_update(Truth.OLD))
+
+    @property
+    def _filled(self) -> sql.Composed:
         return plpgsql.when(
             sql.SQL("{} IS NOT DISTINCT FROM NULL").format(plpgsql.new(self.new.column)), computed((self.new,))
         )

@@ -85,6 +85,11 @@ class Mapping(ABC):
         return False
 
     @property
+    def comes_last(self) -> bool:
+        """Whether the table's own triggers have nothing to be shown first: what they make of a row is what counts."""
+        return self.in_place
+
+    @property
     def drifts(self) -> bool:
         """Whether a row may come to be wrong by what happens to other rows."""
         return False

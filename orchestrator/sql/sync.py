@@ -174,7 +174,7 @@ def _healers(plan: str, table: TableName, head: str, mappings: tuple[Mapping, ..
 
 def _encloses(plan: str, facts: Table, mappings: tuple[Mapping, ...]) -> bool:
     """Whether the table's own triggers have to be shown what was written through a new side, before they look."""
-    if all(mapping.in_place for mapping in mappings):
+    if all(mapping.comes_last for mapping in mappings):
         return False
     last, there = trigger_name(plan, facts.name), {trigger.name: trigger.function for trigger in facts.triggers}
     if bounded(FIRST, plan, facts.name.qualified) in there:
@@ -183,8 +183,8 @@ def _encloses(plan: str, facts: Table, mappings: tuple[Mapping, ...]) -> bool:
 
 
 def _before(mappings: tuple[Mapping, ...], encloses: bool) -> tuple[Mapping, ...]:
-    """Return the mappings of the sync function; what is changed in place is left to the trigger that fires last."""
-    return tuple(mapping for mapping in mappings if not (encloses and mapping.in_place))
+    """Return the mappings of the sync function; what comes last is left to the trigger that fires last."""
+    return tuple(mapping for mapping in mappings if not (encloses and mapping.comes_last))
 
 
 def _withdrawn(mappings: tuple[Mapping, ...]) -> tuple[Mapping, ...]:

@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 from operations.conftest import Journeys
-from operations.harness import Db, Journey, ask, make_plan, round_trip, rows, run
+from operations.harness import BOTH_RUN, Db, Journey, ask, make_plan, round_trip, rows, run
 from pydantic import ValidationError
 
 from orchestrator.errors import PreconditionError, StatementFailedError, VerificationError
@@ -285,3 +285,67 @@ def test_the_way_back_of_an_index_stands_alone() -> None:
     """Of a statement that drops others too, half could not be left out."""
     with pytest.raises(ValidationError, match="ecm takes of_title away where it was built"):
         make_plan("change", [{**BUILT, "rollback": {"expand": "DROP INDEX of_title, other"}}])
+
+
+DAYS = {
+    "kind": "sql",
+    "expand": "ALTER TABLE t ADD COLUMN day date",
+    "rollback": {"expand": "ALTER TABLE t DROP COLUMN day"},
+    "backfill": {"table": "t", "set": {"day": "at::date"}, "reverse": {"at": "day::timestamp"}},
+}
+
+
+@pytest.mark.parametrize("state", BOTH_RUN)
+def test_a_row_whose_sides_agree_is_inserted_as_it_is(journeys: Journeys, state: State) -> None:
+    """As one that is copied whole, or moves to another partition: the way back would give the day alone."""
+    start = """
+        CREATE TABLE t (id int, region int, at timestamp) PARTITION BY LIST (region);
+        CREATE TABLE t1 PARTITION OF t FOR VALUES IN (1); CREATE TABLE t2 PARTITION OF t FOR VALUES IN (2);
+        INSERT INTO t VALUES (1, 1, '2024-05-05 12:34:56');
+    """
+    journey = journeys(start, DAYS)
+    journey.advance(state)
+    run(journey.db, "UPDATE t SET region = 2; INSERT INTO t SELECT 2, 1, at, day FROM t")
+    run(journey.db, "INSERT INTO t (id, region, day) VALUES (3, 1, '2024-06-06')")
+    copies = [("2024-05-05 12:34:56", "2024-05-05")] * 2
+    found = rows(journey.db, "SELECT at::text, day::text FROM t ORDER BY id")
+    assert found == [*copies, ("2024-06-06 00:00:00", "2024-06-06")]
+
+
+LOWER = """
+    CREATE TABLE t (id int PRIMARY KEY, email text); INSERT INTO t VALUES (1, 'a@b'), (2, 'OLD@B');
+    CREATE FUNCTION lower() RETURNS trigger LANGUAGE plpgsql AS
+      'BEGIN NEW.email := lower(NEW.email); RETURN NEW; END';
+    CREATE TRIGGER lower BEFORE INSERT OR UPDATE ON t FOR EACH ROW EXECUTE FUNCTION lower();
+"""
+LINK = {
+    "kind": "sql",
+    "expand": "ALTER TABLE t ADD COLUMN link text",
+    "rollback": {"expand": "ALTER TABLE t DROP COLUMN link"},
+    "backfill": {"table": "t", "set": {"link": "'to:' || email"}},
+}
+LINKS: dict[str, dict[str, Any]] = {
+    "without a way back": LINK,
+    "with one": LINK | {"backfill": LINK["backfill"] | {"reverse": {"email": "substr(link, 4)"}}},
+    "add_column": {"kind": "add_column", "table": "t", "column": "link", "type": "text", "using": "'to:' || email"},
+}
+
+
+@pytest.mark.parametrize("how", LINKS)
+def test_the_tables_own_triggers_have_the_last_word(journeys: Journeys, how: str) -> None:
+    """What is computed is computed of what they make of a row, and what they make of it stays."""
+    journey = journeys(LOWER, LINKS[how])
+    for number, state in enumerate(BOTH_RUN, 11):
+        journey.advance(state)
+        run(journey.db, f"INSERT INTO t (id, email) VALUES ({number}, 'FOO'); UPDATE t SET email = 'BAR' WHERE id = 1")
+        found = rows(journey.db, f"SELECT email, link FROM t WHERE id IN (1, {number}) ORDER BY id")
+        assert found == [("bar", "to:bar"), ("foo", "to:foo")]
+        if how == "with one":
+            run(journey.db, "UPDATE t SET link = 'to:BAZ' WHERE id = 1")
+            assert rows(journey.db, "SELECT email, link FROM t WHERE id = 1") == [("baz", "to:baz")]
+        else:
+            run(journey.db, "UPDATE t SET link = 'own' WHERE id = 1; UPDATE t SET email = 'QUX' WHERE id = 1")
+            assert rows(journey.db, "SELECT email, link FROM t WHERE id = 1") == [("qux", "own")]
+            run(journey.db, "UPDATE t SET link = 'to:qux' WHERE id = 1")
+    assert rows(journey.db, "SELECT email, link FROM t WHERE id = 2") == [("old@b", "to:old@b")]
+    assert journey.advance() is State.CONTRACTED
