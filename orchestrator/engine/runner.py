@@ -192,15 +192,27 @@ class Runner:
         if task.move.direction is Direction.FORWARD or task.move.resumes or not isinstance(error, VerificationError):
             return False
 
+        counting = [
+            step for _, steps in task.steps for step in steps if isinstance(step, Transaction) and step.counting
+        ]
+        keys = {step.key for step in counting}
+
+        def stop(connection: Connection) -> None:
+            leases.hold(connection, self._lease)
+            locks.set_local(connection, lock_timeout=locks.milliseconds(task.lock_timeout))
+            self._each(connection, tuple(chain.from_iterable(each.end for step in counting for each in step.counting)))
+            self._writer(connection).call_off(begun, task.position)
+
         def call_off(connection: Connection) -> bool:
-            steps = journal.steps(connection, self._lease.plan)
-            if any(step.direction is Direction.BACK and not step.key.startswith("proof ") for step in steps):
+            steps = [step for step in journal.steps(connection, self._lease.plan) if step.direction is Direction.BACK]
+            # To count undoes nothing either; it ends here, and costs no writer anything any more.
+            if any(not step.key.startswith("proof ") and step.key not in keys for step in steps):
                 return False
-            self._transaction(connection, lambda again: self._writer(again).call_off(begun, task.position))
+            self._transaction(connection, stop)
             return True
 
         try:
-            return call_off(self._link.connection)
+            return bool(self._settled(task, call_off))
         except Exception as unreachable:  # noqa: BLE001 - the error itself matters more
             error.add_note(f"and the journal could not be told: {type(unreachable).__name__}")
             return False

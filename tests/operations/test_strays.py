@@ -206,3 +206,23 @@ def test_a_rule_of_the_same_plan_is_not_counted(journeys: Journeys) -> None:
     left = within(journey, "proof t", *("UPDATE t SET a = a + 1 WHERE id = 3",) * 2)
     assert journey.advance() is State.CONTRACTED
     assert len(left) == 1
+
+
+REFUSED = {
+    "on the way back": (WIDE, WIDEN, State.READS_MIGRATED, "UPDATE t SET v = 3000000000 WHERE id = 7"),
+    "when the plan is given up": (PAIR, MOVE, State.BACKFILLED, "INSERT INTO o (t_id, v) VALUES (99, 'alone')"),
+}
+
+
+@pytest.mark.parametrize("how", REFUSED)
+def test_a_rollback_that_is_refused_leaves_the_plan_free_to_go_forward(journeys: Journeys, how: str) -> None:
+    """To count undoes nothing: it ends with the refusal, and the plan is where it was."""
+    start, change, state, write = REFUSED[how]
+    journey = journeys(start, change)
+    journey.advance(state)
+    run(journey.db, write)
+    with pytest.raises(VerificationError):
+        journey.rollback()
+    found = rows(journey.db, "SELECT DISTINCT tgenabled::text FROM pg_trigger WHERE tgname LIKE '~ecm_strays%'")
+    assert found == [("D",)]
+    assert journey.advance() is not state
