@@ -142,13 +142,14 @@ class Conversion(Mapping):
 
     @override
     def on_insert(self, truth: Truth) -> sql.Composed:
-        if self.sees is Truth.OLD:
-            return self._to_new
         given = any_given(self.new)
+        if self.sees is Truth.OLD:
+            # Nobody gives the new side by its name, but a row that moves to another partition brings it along.
+            return plpgsql.when(given, self._where_both_differ(Truth.OLD), self._to_new)
         if self.sees is Truth.NEW:
             # Who names no columns gives values by their position, and the old column has the one that is known.
             given = sql.SQL("({}) OR NOT ({})").format(given, any_given(self.old))
-            return plpgsql.when(given, self._to_old, self._to_new)
+            return plpgsql.when(given, self._where_both_differ(Truth.NEW), self._to_new)
         if any(value.default_varies for value in self.old):
             # Nobody can tell whether the old side was given. A row that moves to another partition comes by here too.
             return plpgsql.when(given, self._where_both_differ(Truth.NEW), self._to_new)
@@ -233,7 +234,8 @@ class Conversion(Mapping):
             sql.SQL("pg_catalog.record_image_ne(ROW({}), ROW({}))").format(plpgsql.new(name), plpgsql.old(name))
             for name in (*self.olds, *self.news)
         )
-        return plpgsql.when(sql.SQL("TG_OP = 'INSERT'"), self._to_hidden, plpgsql.when(changed, self._to_hidden))
+        inserted = self._where_both_differ(self.sees or Truth.OLD)
+        return plpgsql.when(sql.SQL("TG_OP = 'INSERT'"), inserted, plpgsql.when(changed, self._to_hidden))
 
     def _unless_right(self, row: str, then: sql.Composed) -> sql.Composed:
         """Do something with a row neither side of which follows from the other; an expression may fail meanwhile.

@@ -621,3 +621,41 @@ def test_steps(journeys: Journeys) -> None:
         'ALTER TABLE "public"."events" RENAME COLUMN "amount" TO "amount_ecm_old"',
         'ALTER TABLE "public"."events" RENAME COLUMN "amount_ecm_new" TO "amount"',
     ]
+
+
+PARTS = """
+    CREATE TABLE t (id int, region int, at {}) PARTITION BY LIST (region);
+    CREATE TABLE t1 PARTITION OF t FOR VALUES IN (1); CREATE TABLE t2 PARTITION OF t FOR VALUES IN (2);
+    INSERT INTO t VALUES (1, 1, '2024-05-05 12:34:56');
+"""
+WATCHED = """
+    CREATE FUNCTION same() RETURNS trigger LANGUAGE plpgsql AS 'BEGIN RETURN NEW; END';
+    CREATE TRIGGER same BEFORE INSERT OR UPDATE ON t FOR EACH ROW EXECUTE FUNCTION same();
+"""
+DAY = {"kind": "change_type", "table": "t", "column": "at", "type": "date", "reverse": "at::timestamp"}
+
+
+@pytest.mark.parametrize("more", ["", WATCHED], ids=["alone", "with a trigger"])
+@pytest.mark.parametrize("default", ["", " DEFAULT '2020-01-01'", " DEFAULT clock_timestamp()"])
+def test_a_row_that_moves_to_another_partition_keeps_its_old_value(journeys: Journeys, default: str, more: str) -> None:
+    """Nobody wrote the column, so a rollback finds what it had; who gives another value writes both."""
+    journey = journeys(PARTS.format("timestamp" + default) + more, DAY | {"using": "at::date"})
+    journey.advance(State.READS_MIGRATED)
+    run(journey.db, "UPDATE t SET region = 2; INSERT INTO t VALUES (2, 1, '2024-07-07')")
+    run(journey.db, "INSERT INTO t (id, region, at) VALUES (3, 1, '2024-08-08')")
+    journey.rollback()
+    found = rows(journey.db, "SELECT at::text FROM t ORDER BY id")
+    assert found == [("2024-05-05 12:34:56",), ("2024-07-07 00:00:00",), ("2024-08-08 00:00:00",)]
+
+
+def test_a_row_that_moves_to_another_partition_keeps_what_a_new_writer_gave(journeys: Journeys) -> None:
+    """Readers went back meanwhile, to a column that holds less: once they return, the rest is there."""
+    change = {**DAY, "type": "timestamp", "using": "at::timestamp", "reverse": "at::date"}
+    journey = journeys(PARTS.format("date"), change)
+    journey.advance(State.READS_MIGRATED)
+    run(journey.db, "UPDATE t SET at = '2024-05-06 10:00'")
+    assert journey.rollback() is State.BACKFILLED
+    run(journey.db, "UPDATE t SET region = 2; INSERT INTO t VALUES (2, 1, '2024-07-07')")
+    journey.advance()
+    found = rows(journey.db, "SELECT at::text FROM t ORDER BY id")
+    assert found == [("2024-05-06 10:00:00",), ("2024-07-07 00:00:00",)]
