@@ -26,7 +26,6 @@ from orchestrator.sql.heritage import (
     Part,
     Trial,
     former_name,
-    guard,
 )
 from orchestrator.sql.identifiers import JOURNAL_SCHEMA, TableName, verbatim
 
@@ -59,9 +58,7 @@ def read(connection: Connection, table: Table, heirs: tuple[Heir, ...], names: N
         return Heritage(heirs=heirs)
     values: dict[str, Any] = {"oid": table.oid, "columns": [heir.column for heir in heirs]}
     indexes = _rows(connection, queries.INDEXES, values)
-    # Until a rollback is over, ecm's own guard says of both columns what the old one can hold.
-    guards = {guard(name) for heir in heirs for name in (heir.column, heir.successor)}
-    checks = [row for row in _rows(connection, queries.CHECKS, values) if row["name"] not in guards]
+    checks = _rows(connection, queries.CHECKS, values)
     statistics = _rows(connection, queries.STATISTICS, values)
     texts = _Texts(connection, table, heirs)
     tails = texts.indexes([row["tail"] for row in indexes])

@@ -439,6 +439,14 @@ class Writer:
         ).fetchone()
         return row is not None
 
+    def forget(self, phase: Phase, direction: Direction, key: str) -> None:
+        """Record that a step was taken back; in the same transaction."""
+        leases.hold(self.connection, self.lease)
+        self.connection.execute(
+            "DELETE FROM ecm.steps WHERE plan = %s AND phase = %s AND direction = %s AND key = %s",
+            [self.lease.plan, phase.value, direction.value, key],
+        )
+
     def done(self, phase: Phase, direction: Direction, key: str) -> bool:
         """Whether a step has been recorded as finished."""
         row = self.connection.execute(

@@ -9,6 +9,7 @@ from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import timedelta
+from functools import partial
 from itertools import chain
 from time import monotonic
 from typing import Any
@@ -112,12 +113,18 @@ class Runner:
                 number += 1
                 last = number == len(todo) and isinstance(step, Transaction)
                 complete = self._completion(task, position, data) if last else None
+                proof = _proof_of(todo[:number], phase)
                 try:
                     self._step(task, phase, step, data, complete)
                 except _StrayedError as strayed:
-                    if proofs == ROUNDS:
+                    if proofs == ROUNDS or proof is None:
                         raise strayed.for_good from None
-                    number, proofs = _proof_of(todo, phase), proofs + 1
+                    number, proofs = proof, proofs + 1
+                except StatementFailedError as error:
+                    # A row breaks a constraint that is validated: it came after the proof, if that would name it.
+                    if proofs > 1 or proof is None or not _breaks_a_rule(error):
+                        raise
+                    number, proofs = proof, proofs + 1
             if not (todo and isinstance(todo[-1][1], Transaction)):
                 self._settled(
                     task,
@@ -127,6 +134,8 @@ class Runner:
                     ),
                 )
         except Exception as error:
+            if (isinstance(error, VerificationError) or _breaks_a_rule(error)) and todo:
+                self._let_go(task, todo[number - 1][0], error)
             if not self._called_off(task, position, error):
                 self._remember(error)
             raise
@@ -187,28 +196,51 @@ class Runner:
         done = [step for step in steps if step.finished_at and not step.key.startswith("proof ")]
         return any(step.phase in phases and step.direction is task.move.direction for step in done)
 
+    def _let_go(self, task: Task, phase: Phase, error: Exception) -> None:
+        """Take back what was done after a proof that does not stand any more: it may hold writers to what is not to be.
+
+        So does a check that new rows are to keep, for one. To count costs every writer something.
+        """
+        back = task.move.direction is Direction.BACK
+        steps = [step for its, steps in task.steps for step in steps if its is phase]
+        proof = next((place for place, step in enumerate(steps) if _proves(step)), len(steps))
+        try:
+            for step in reversed(steps[proof:]):
+                match step:
+                    case Transaction() if step.inverse and (step.on_return if back else phase in _WITH_READERS):
+                        self._settled(task, partial(self._take_back, task, phase, step), step)
+                    case ConcurrentIndex() if back and step.on_return:
+                        self._settled(task, partial(self._take_back, task, phase, step), step)
+                    case _:
+                        pass
+        except Exception as unreachable:  # noqa: BLE001 - the error itself matters more
+            error.add_note(f"and what had been readied stays, until it is rolled back: {type(unreachable).__name__}")
+
+    def _take_back(self, task: Task, phase: Phase, step: Transaction | ConcurrentIndex, connection: Connection) -> None:
+        writer = self._writer(connection)
+        there = writer.done if isinstance(step, Transaction) else writer.begun
+        if not there(phase, task.move.direction, step.key):
+            return
+        if isinstance(step, ConcurrentIndex):
+            with locks.patient(connection):
+                self._each(connection, step.inverse)
+        with connection.transaction():
+            leases.hold(connection, self._lease)
+            if isinstance(step, Transaction):
+                self._lock(connection, task, step)
+                self._each(connection, step.inverse)
+            writer.forget(phase, task.move.direction, step.key)
+
     def _called_off(self, task: Task, begun: Position, error: Exception) -> bool:
         """Whether a rollback was refused by a proof before it undid anything: the plan may go forward as before."""
         if task.move.direction is Direction.FORWARD or task.move.resumes or not isinstance(error, VerificationError):
             return False
 
-        counting = [
-            step for _, steps in task.steps for step in steps if isinstance(step, Transaction) and step.counting
-        ]
-        keys = {step.key for step in counting}
-
-        def stop(connection: Connection) -> None:
-            leases.hold(connection, self._lease)
-            locks.set_local(connection, lock_timeout=locks.milliseconds(task.lock_timeout))
-            self._each(connection, tuple(chain.from_iterable(each.end for step in counting for each in step.counting)))
-            self._writer(connection).call_off(begun, task.position)
-
         def call_off(connection: Connection) -> bool:
             steps = [step for step in journal.steps(connection, self._lease.plan) if step.direction is Direction.BACK]
-            # To count undoes nothing either; it ends here, and costs no writer anything any more.
-            if any(not step.key.startswith("proof ") and step.key not in keys for step in steps):
+            if any(not step.key.startswith("proof ") for step in steps):
                 return False
-            self._transaction(connection, stop)
+            self._transaction(connection, lambda again: self._writer(again).call_off(begun, task.position))
             return True
 
         try:
@@ -247,8 +279,7 @@ class Runner:
                 complete is not None and self._is_complete(connection, task)
             ):
                 return True
-            proving = isinstance(step, Proof) or (isinstance(step, Transaction) and step.counting)
-            if proving and direction is Direction.BACK and not self._was_begun(connection, task, phase):
+            if _proves(step) and direction is Direction.BACK and not self._was_begun(connection, task, phase):
                 return True  # there is nothing to prove of what never committed
             if isinstance(step, ConcurrentIndex) and not self._owns(writer, phase, direction, step):
                 return True
@@ -327,21 +358,7 @@ class Runner:
             writer = self._writer(connection)
             leases.hold(connection, writer.lease)
             locks.set_local(connection, lock_timeout=locks.milliseconds(task.lock_timeout))
-            if step.lock is not None and step.tables:
-                budget = locks.budget_for(connection, (*step.views, *step.tables), task.lock_timeout)
-                asked = monotonic()
-                try:
-                    with explained("lock on " + ", ".join(map(str, step.tables))):
-                        locks.take(
-                            connection,
-                            step.tables,
-                            step.lock,
-                            budget,
-                            views=step.views,
-                            attempt=self._attempts,
-                        )
-                finally:
-                    self._waited += monotonic() - asked
+            self._lock(connection, task, step)
             # What never committed needs no undoing; a column of that name is someone else's by now.
             takes_back = direction is Direction.BACK and not step.on_return
             undo_nothing = takes_back and not writer.done(phase, Direction.FORWARD, step.follows or step.key)
@@ -366,6 +383,24 @@ class Runner:
             writer.finish(phase, direction, step.key, lock_wait=self._waited)
             if complete is not None:
                 complete(connection)
+
+    def _lock(self, connection: Connection, task: Task, step: Transaction) -> None:
+        """Take a transaction's locks, before it does anything."""
+        if step.lock is not None and step.tables:
+            budget = locks.budget_for(connection, (*step.views, *step.tables), task.lock_timeout)
+            asked = monotonic()
+            try:
+                with explained("lock on " + ", ".join(map(str, step.tables))):
+                    locks.take(
+                        connection,
+                        step.tables,
+                        step.lock,
+                        budget,
+                        views=step.views,
+                        attempt=self._attempts,
+                    )
+            finally:
+                self._waited += monotonic() - asked
 
     def _count(self, connection: Connection, step: Transaction) -> None:
         """Note where a count begins; its lock has waited for whoever wrote before."""
@@ -537,18 +572,26 @@ class _StrayedError(Exception):
         )
 
 
+def _breaks_a_rule(error: Exception) -> bool:
+    return isinstance(error, StatementFailedError) and isinstance(error.__cause__, errors.IntegrityError)
+
+
 def _strayed(connection: Connection, strays: Strays) -> int:
     row = connection.execute(strays.count).fetchone()
     return int(row[0]) if row else 0
 
 
-def _proof_of(todo: list[tuple[Phase, Step]], phase: Phase) -> int:
-    """Return the place in a phase where its proof begins, with the step that counts from there on."""
-    return next(
-        place
-        for place, (its, step) in enumerate(todo)
-        if its is phase and (isinstance(step, Proof) or (isinstance(step, Transaction) and step.counting))
-    )
+_WITH_READERS = (Phase.MIGRATE_READS, Phase.CONTRACT)
+"""The phases that ready something after their proof, for the moment in which one side gives way to the other."""
+
+
+def _proves(step: Step) -> bool:
+    return isinstance(step, Proof) or (isinstance(step, Transaction) and bool(step.counting))
+
+
+def _proof_of(todo: list[tuple[Phase, Step]], phase: Phase) -> int | None:
+    """Return the place where a phase's proof begins, with the step that counts from there on; None without a proof."""
+    return next((place for place, (its, step) in enumerate(todo) if its is phase and _proves(step)), None)
 
 
 def _placed(error: EcmError, statement: Statement) -> EcmError:

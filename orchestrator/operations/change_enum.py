@@ -19,17 +19,16 @@ from typing_extensions import override
 from orchestrator.operations import succession
 from orchestrator.operations.labels import Pair
 from orchestrator.operations.labels_judged import JudgedLabels
-from orchestrator.sql import heritage, moving, relabeling, sync
+from orchestrator.sql import moving, relabeling, sync
 from orchestrator.sql.conversion import Conversion
 from orchestrator.sql.enums import Enum
 from orchestrator.sql.facts import Column, Table
 from orchestrator.sql.heritage import Heir
 from orchestrator.sql.identifiers import TableName
 from orchestrator.sql.mapping import Truth
-from orchestrator.sql.steps import LockMode, Statement, Step, Transaction
+from orchestrator.sql.steps import Statement, Step
 from orchestrator.sql.sync import Ddl
 from orchestrator.sql.value import Value
-from orchestrator.words import a
 
 _NOTHING = Ddl(statements=(), inverse=())
 
@@ -154,7 +153,7 @@ class ChangeEnum(JudgedLabels):
         own = moving.leave(enum.readers) if self._is_first(facts) else _NOTHING
         return Ddl(
             statements=(*own.statements, *succession.released(facts)),
-            inverse=(*own.inverse, *self._unguarded(facts), *succession.released(self.switched(facts))),
+            inverse=(*own.inverse, *succession.released(self.switched(facts))),
         )
 
     @override
@@ -200,33 +199,7 @@ class ChangeEnum(JudgedLabels):
         return (
             *succession.on_return(succession.held(facts)),
             *succession.on_return(succession.required(facts, self._required(facts))),
-            *(self._guarded(facts, pair) for pair in self._pairs(facts)),
         )
-
-    def _guard(self, pair: Pair) -> sql.Identifier:
-        return sql.Identifier(heritage.guard(pair.column))
-
-    def _guarded(self, facts: Table, pair: Pair) -> Step:
-        """From the proof that the old column has everything until it is read again, nothing else may come."""
-        ((new,),) = (mapping.new for mapping in [self._conversion(facts, pair)])
-        return Transaction(
-            key=f"guard {facts.name} {pair.column}",
-            title=f"new rows have {a(pair.column)} that its old type can hold",
-            tables=facts.lockable,
-            lock=LockMode.ACCESS_EXCLUSIVE,
-            statements=(
-                sql.SQL("ALTER TABLE {} ADD CONSTRAINT {} CHECK ({} IS NULL OR {}) NOT VALID").format(
-                    facts.name.identifier, self._guard(pair), new.name, new.is_computed
-                ),
-            ),
-            inverse=(),
-            note="catalog only, until the columns have exchanged their names again",
-            on_return=True,
-        )
-
-    def _unguarded(self, facts: Table) -> Iterable[Statement]:
-        drop = sql.SQL("ALTER TABLE {} DROP CONSTRAINT IF EXISTS {}")
-        return (drop.format(facts.name.identifier, self._guard(pair)) for pair in self._pairs(facts))
 
     # ---------------------------------------------------------------- contract
 

@@ -18,15 +18,14 @@ from typing_extensions import override
 
 from orchestrator.operations import at_once, casts, feeding, succession, trying
 from orchestrator.operations.retyping import Expression, Retyping
-from orchestrator.sql import heritage, moving, sync
+from orchestrator.sql import moving, sync
 from orchestrator.sql.conversion import Conversion
 from orchestrator.sql.facts import Column, Table
 from orchestrator.sql.identifiers import TableName, bounded, verbatim
 from orchestrator.sql.mapping import Truth
-from orchestrator.sql.steps import LockMode, Statement, Step, Transaction
+from orchestrator.sql.steps import Statement, Step
 from orchestrator.sql.sync import Ddl
 from orchestrator.sql.value import Value
-from orchestrator.words import a
 
 
 class ChangeType(Retyping):
@@ -162,7 +161,7 @@ class ChangeType(Retyping):
             return Ddl(statements=(), inverse=())
         return Ddl(
             statements=succession.released(self._own(facts)),
-            inverse=(*self._unguarded, *succession.released(self._own(self.switched(facts)))),
+            inverse=succession.released(self._own(self.switched(facts))),
         )
 
     @override
@@ -251,39 +250,7 @@ class ChangeType(Retyping):
         return (
             *succession.on_return(succession.held(self._own(facts))),
             *succession.on_return(succession.required(self._own(facts), self._required(facts))),
-            self._guarded(facts),
         )
-
-    @property
-    def _guard(self) -> sql.Identifier:
-        return sql.Identifier(heritage.guard(self.column))
-
-    def _guarded(self, facts: Table) -> Step:
-        """From the proof that the old column has everything until it is read again, nothing else may come."""
-        (mapping,) = self.mappings(facts)
-        (old,), (new,) = mapping.old, mapping.new
-        empty = sql.SQL("{} IS NULL").format(new.name)
-        # A check may have no subquery, as what a plan's expression is wrapped in.
-        kept = new.is_computed if mapping.exact and self.using is None else sql.SQL("{} IS NOT NULL").format(old.name)
-        table = self.target.identifier
-        return Transaction(
-            key=f"guard {self.column}",
-            title=f"new rows have {a(self.column)} that its old type can hold",
-            tables=facts.lockable,
-            lock=LockMode.ACCESS_EXCLUSIVE,
-            statements=(
-                sql.SQL("ALTER TABLE {} ADD CONSTRAINT {} CHECK ({} OR {}) NOT VALID").format(
-                    table, self._guard, empty, kept
-                ),
-            ),
-            inverse=(),
-            note="catalog only, until the columns have exchanged their names again",
-            on_return=True,
-        )
-
-    @property
-    def _unguarded(self) -> tuple[Statement, ...]:
-        return (sql.SQL("ALTER TABLE {} DROP CONSTRAINT IF EXISTS {}").format(self.target.identifier, self._guard),)
 
     # ---------------------------------------------------------------- contract
 

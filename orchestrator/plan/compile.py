@@ -211,7 +211,7 @@ def _counting(plan: Plan, facts: Facts, found: Iterable[Proof], *, on_return: bo
             tables=tuple(chain.from_iterable(facts[each.table].lockable for each in counting)),
             lock=LockMode.SHARE_ROW_EXCLUSIVE,
             statements=tuple(chain.from_iterable(each.begin for each in counting)),
-            inverse=() if on_return else _ended(counting),
+            inverse=_ended(counting),
             note="what drops a side looks under its lock whether any came, and if so there is another proof",
             on_return=on_return,
             counting=counting,

@@ -13,11 +13,6 @@ from orchestrator.sql.identifiers import TableName, bounded
 from orchestrator.sql.restating import Restated
 
 
-def guard(column: str) -> str:
-    """Return the name of the check that holds new values to what a column's old type can hold, while it comes back."""
-    return bounded(column, "fits", "ecm")
-
-
 def former_name(table: TableName, column: str) -> str:
     """Return the name of the composite type in the journal's schema that keeps the type which a column had."""
     return bounded("was", table.qualified, column)

@@ -226,3 +226,35 @@ def test_a_rollback_that_is_refused_leaves_the_plan_free_to_go_forward(journeys:
     found = rows(journey.db, "SELECT DISTINCT tgenabled::text FROM pg_trigger WHERE tgname LIKE '~ecm_strays%'")
     assert found == [("D",)]
     assert journey.advance() is not state
+
+
+def test_a_way_back_that_is_refused_holds_no_writer_to_the_old_type(journeys: Journeys) -> None:
+    """It had readied the old column already; what came is named, both versions write on, and the plan may go forward."""
+    start = "CREATE TABLE t (id int PRIMARY KEY, v integer NOT NULL CHECK (v <> 5)); INSERT INTO t SELECT g, g + 5 FROM generate_series(1, 20) g; CREATE INDEX ON t (v);"
+    journey = journeys(start, WIDEN)
+    journey.advance(State.READS_MIGRATED)
+    before = journey.fingerprint
+    left = within(journey, "proof t on return", "UPDATE t SET v = 3000000000 WHERE id = 7")
+    with pytest.raises(VerificationError):
+        journey.rollback()
+    assert not left
+    run(journey.db, "INSERT INTO t (id, v) VALUES (500, 4000000000)")
+    assert journey.fingerprint == before
+    assert journey.advance() is State.CONTRACTED
+    assert rows(journey.db, "SELECT v FROM t WHERE id IN (7, 500) ORDER BY id") == [(3000000000,), (4000000000,)]
+
+
+def test_a_switch_that_is_refused_holds_no_writer_to_the_new_type(journeys: Journeys) -> None:
+    """The new column was readied already; what came is named, and the old version writes on."""
+    start = (
+        "CREATE TABLE t (id int PRIMARY KEY, v text NOT NULL); INSERT INTO t SELECT g, g FROM generate_series(1, 20) g;"
+    )
+    journey = journeys(start, NARROW)
+    journey.advance(State.BACKFILLED)
+    left = within(journey, "proof t", "UPDATE t SET v = 'many' WHERE id = 7")
+    with pytest.raises(VerificationError):
+        journey.advance()
+    assert not left
+    run(journey.db, "INSERT INTO t VALUES (500, 'more')")
+    run(journey.db, "UPDATE t SET v = '5' WHERE id IN (7, 500)")
+    assert journey.advance() is State.READS_MIGRATED
