@@ -233,14 +233,17 @@ class Runner:
 
     def _called_off(self, task: Task, begun: Position, error: Exception) -> bool:
         """Whether a rollback was refused by a proof before it undid anything: the plan may go forward as before."""
-        if task.move.direction is Direction.FORWARD or task.move.resumes or not isinstance(error, VerificationError):
+        move = task.move
+        if move.direction is Direction.FORWARD or not isinstance(error, VerificationError):
             return False
+        # A rollback that resumes does not tell any more what it was that it began to take back; the move does.
+        given_up = Position(state=move.origin, phase=move.phases[0], direction=Direction.FORWARD)
+        before = given_up if move.origin is move.target else Position(state=move.origin)
 
         def call_off(connection: Connection) -> bool:
-            steps = [step for step in journal.steps(connection, self._lease.plan) if step.direction is Direction.BACK]
-            if any(not step.key.startswith("proof ") for step in steps):
+            if self._has_undone(connection, task):
                 return False
-            self._transaction(connection, lambda again: self._writer(again).call_off(begun, task.position))
+            self._transaction(connection, lambda again: self._writer(again).call_off(begun, before))
             return True
 
         try:
@@ -248,6 +251,19 @@ class Runner:
         except Exception as unreachable:  # noqa: BLE001 - the error itself matters more
             error.add_note(f"and the journal could not be told: {type(unreachable).__name__}")
             return False
+
+    def _has_undone(self, connection: Connection, task: Task) -> bool:
+        """Whether a rollback did anything but look, and ready what was taken back again."""
+        known = {(phase, step.key): step for phase, steps in task.steps for step in steps}
+
+        def looks(record: journal.StepRecord) -> bool:
+            step = known.get((record.phase, record.key))
+            if isinstance(step, Transaction):
+                return record.finished_at is None  # it commits with its record, or not at all
+            return isinstance(step, Proof)
+
+        steps = journal.steps(connection, self._lease.plan)
+        return not all(looks(step) for step in steps if step.direction is Direction.BACK)
 
     def _remember(self, error: Exception) -> None:
         """Keep the error for `status`; the journal may be out of reach, and the error itself matters more."""

@@ -11,7 +11,7 @@ from operations.conftest import Journeys
 from operations.harness import Journey, ask, rows, run
 
 from orchestrator.errors import VerificationError
-from orchestrator.events import Event, StepFinished
+from orchestrator.events import Event, StepFinished, StepStarted
 from orchestrator.plan.lifecycle import State
 
 
@@ -258,3 +258,32 @@ def test_a_switch_that_is_refused_holds_no_writer_to_the_new_type(journeys: Jour
     run(journey.db, "INSERT INTO t VALUES (500, 'more')")
     run(journey.db, "UPDATE t SET v = '5' WHERE id IN (7, 500)")
     assert journey.advance() is State.READS_MIGRATED
+
+
+WIDER = {"kind": "change_type", "table": "t", "column": "n", "type": "bigint", "to": "m"}
+LARGE = "UPDATE t SET m = 3000000000 WHERE id = 3"
+
+
+@pytest.mark.parametrize("state", [State.BACKFILLED, State.READS_MIGRATED])
+@pytest.mark.parametrize("stopped", [False, True], ids=["at once", "stopped on the way, and begun again"])
+def test_a_rollback_that_is_refused_counts_no_longer(journeys: Journeys, state: State, *, stopped: bool) -> None:
+    """It had begun to count, and undone nothing: the plan goes forward as before, and no write pays for a count."""
+    change = WIDER if state is State.BACKFILLED else {key: WIDER[key] for key in WIDER if key != "to"}
+    journey = journeys("CREATE TABLE t (id integer PRIMARY KEY, n integer); INSERT INTO t VALUES (3, 3)", change)
+    journey.advance(state)
+    before = journey.fingerprint
+    run(journey.db, LARGE if state is State.BACKFILLED else LARGE.replace("m =", "n ="))
+
+    def stop(event: Event) -> None:
+        if isinstance(event, StepStarted) and event.key.startswith("proof"):
+            raise InterruptedError
+
+    if stopped:
+        journey.on_event = stop
+        with pytest.raises(InterruptedError):
+            journey.rollback()
+        journey.on_event = None
+    with pytest.raises(VerificationError, match="the old side cannot hold"):
+        journey.rollback()
+    assert journey.fingerprint == before
+    assert journey.advance(State.CONTRACTED) is State.CONTRACTED
