@@ -12,7 +12,7 @@ from datetime import timedelta
 from functools import partial
 from itertools import chain
 from time import monotonic
-from typing import Any
+from typing import Any, TypeGuard
 
 import psycopg
 from psycopg import errors, sql
@@ -295,7 +295,9 @@ class Runner:
                 complete is not None and self._is_complete(connection, task)
             ):
                 return True
-            if _proves(step) and direction is Direction.BACK and not self._was_begun(connection, task, phase):
+            # A count that is only taken back may be the move's last step, which completes it.
+            proving = _proves(step) and (isinstance(step, Proof) or step.on_return)
+            if proving and direction is Direction.BACK and not self._was_begun(connection, task, phase):
                 return True  # there is nothing to prove of what never committed
             if isinstance(step, ConcurrentIndex) and not self._owns(writer, phase, direction, step):
                 return True
@@ -601,7 +603,7 @@ _WITH_READERS = (Phase.MIGRATE_READS, Phase.CONTRACT)
 """The phases that ready something after their proof, for the moment in which one side gives way to the other."""
 
 
-def _proves(step: Step) -> bool:
+def _proves(step: Step) -> TypeGuard[Proof | Transaction]:
     return isinstance(step, Proof) or (isinstance(step, Transaction) and bool(step.counting))
 
 

@@ -287,3 +287,23 @@ def test_a_rollback_that_is_refused_counts_no_longer(journeys: Journeys, state: 
         journey.rollback()
     assert journey.fingerprint == before
     assert journey.advance(State.CONTRACTED) is State.CONTRACTED
+
+
+@pytest.mark.parametrize("state", [State.BACKFILLED, State.READS_MIGRATED])
+def test_a_phase_that_was_stopped_before_it_counted_is_given_up(journeys: Journeys, state: State) -> None:
+    """There is nothing to take back of the count, and it is the last thing to be: the plan is at rest after that."""
+    journey = journeys(WIDE, {"kind": "change_type", "table": "t", "column": "v", "type": "bigint"})
+    journey.advance(state)
+    before = journey.fingerprint
+
+    def stop(event: Event) -> None:
+        if isinstance(event, StepStarted) and event.key == "count":
+            raise InterruptedError
+
+    journey.on_event = stop
+    with pytest.raises(InterruptedError):
+        journey.advance()
+    journey.on_event = None
+    assert journey.rollback() is state
+    assert journey.fingerprint == before
+    assert journey.advance(State.CONTRACTED) is State.CONTRACTED
