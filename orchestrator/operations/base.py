@@ -20,7 +20,7 @@ from orchestrator.sql.identifiers import NAME_BYTES, SYSTEM_COLUMNS, SYSTEM_SCHE
 from orchestrator.sql.mapping import Mapping
 from orchestrator.sql.readers import Move
 from orchestrator.sql.script import Outright
-from orchestrator.sql.steps import Statement, Step, SyncTrigger
+from orchestrator.sql.steps import Statement, Step, SyncTrigger, Transaction
 from orchestrator.sql.sync import Ddl
 from orchestrator.words import did_you_mean
 
@@ -331,8 +331,8 @@ class Operation(BaseModel, ABC):
         """What is built between the proof and the switch, as late as can be; steps of their own."""
         return ()
 
-    def after_switch(self, facts: Table) -> tuple[Step, ...]:
-        """What follows the switch, or rather comes before it on the way back; steps of their own."""
+    def on_return(self, facts: Table) -> tuple[Transaction, ...]:
+        """What comes before the switch is taken back, and has nothing to do forward; steps of their own."""
         return ()
 
     def demands(self, facts: Table) -> tuple[Mapping, ...]:

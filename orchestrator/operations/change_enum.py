@@ -139,7 +139,7 @@ class ChangeEnum(JudgedLabels):
         )
 
     @override
-    def after_switch(self, facts: Table) -> tuple[Step, ...]:
+    def on_return(self, facts: Table) -> tuple[Transaction, ...]:
         return tuple(step for move in self._moves(facts) for step in moving.refreshed(facts, move))
 
     @override

@@ -152,7 +152,7 @@ class ChangeType(Retyping):
         )
 
     @override
-    def after_switch(self, facts: Table) -> tuple[Step, ...]:
+    def on_return(self, facts: Table) -> tuple[Transaction, ...]:
         return () if self._at_once(facts) else moving.refreshed(facts, self._move)
 
     @override

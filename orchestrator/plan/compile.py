@@ -48,7 +48,17 @@ _WINS = "which wins from now on where a statement writes both"
 
 
 def steps(plan: Plan, phase: Phase, facts: Facts) -> tuple[Step, ...]:
-    """Return the steps of a phase, in order. What changes the catalog for good is one transaction for all tables."""
+    """Return the steps of a phase, in order. What changes the catalog for good is one transaction for all tables.
+
+    What only does something on the way back is no step forward: after the switch the phase is over, in one commit.
+    """
+    return tuple(
+        step for step in _both_ways(plan, phase, facts) if not isinstance(step, Transaction) or step.statements
+    )
+
+
+def _both_ways(plan: Plan, phase: Phase, facts: Facts) -> tuple[Step, ...]:
+    """Return the steps of a phase, with those that are none but for a rollback."""
     compilers = {
         Phase.EXPAND: _expand,
         Phase.BACKFILL: _backfill,
@@ -75,7 +85,7 @@ def undo(plan: Plan, phase: Phase, facts: Facts, *, filled: bool) -> tuple[Step,
         filled: whether the backfill was completed. Before the side that new writers wrote goes, it is
             proven that the old side has all of it; rows that the backfill has not reached have nothing new.
     """
-    backward = tuple(step for step in reversed(steps(plan, phase, facts)) if step.inverse)
+    backward = tuple(step for step in reversed(_both_ways(plan, phase, facts)) if step.inverse)
     if phase is Phase.MIGRATE_READS:
         return _returning(plan, facts, backward)
     if phase is not Phase.EXPAND:
@@ -411,7 +421,12 @@ def _migrate_reads(plan: Plan, facts: Facts) -> tuple[Step, ...]:
             replace(step, statements=(*_ended(counted), *step.statements), counted=counted)
             for step in _switch(plan, facts)
         ),
-        *(step for change, table in scope.each(plan, facts) for step in change.after_switch(table)),
+        *(
+            # They take back what the switch did, which has the last record of the phase.
+            replace(step, follows=_SWITCH)
+            for change, table in scope.each(plan, facts)
+            for step in change.on_return(table)
+        ),
     )
 
 

@@ -2,7 +2,7 @@
 
     follow(facts, move, swap)   Operation.switch: readers move, the columns exchange their names, and the way back
     beside(facts, move)         Operation.before_switch: what is built before it, in steps of their own
-    refreshed(facts, move)      Operation.after_switch: what the way back begins with
+    refreshed(facts, move)      Operation.on_return: what the way back begins with
     moved(facts, move)          Operation.moved_first: the views among them
     forget(facts, move)         Operation.clear: what stands aside goes, before contract drops the old column
     strangers(facts, move)      Operation.standing_on: what stands on the old column and is not ecm's
@@ -88,8 +88,8 @@ def beside(facts: Table, move: Move) -> tuple[Step, ...]:
     )
 
 
-def refreshed(facts: Table, move: Move) -> tuple[Step, ...]:
-    """Return the steps, for `after_switch`, that only do something on the way back, before the switch is undone.
+def refreshed(facts: Table, move: Move) -> tuple[Transaction, ...]:
+    """Return the steps, for `on_return`, that only do something on the way back, before the switch is undone.
 
     They refresh the materialized views that stand aside, which nobody reads: those that go may have been
     refreshed since the switch.
