@@ -107,8 +107,10 @@ def _rows(connection: Connection, query: str, values: Mapping[str, Any]) -> list
         return cursor.execute(verbatim(query), values).fetchall()
 
 
-def _parts(found: list[dict[str, str]]) -> tuple[Part, ...]:
-    return tuple(Part(table=TableName(each["schema"], each["table"]), name=each["name"]) for each in found)
+def _parts(found: list[dict[str, Any]]) -> tuple[Part, ...]:
+    return tuple(
+        Part(table=TableName(each["schema"], each["table"]), name=each["name"], leaf=each["leaf"]) for each in found
+    )
 
 
 def _of(row: dict[str, Any], heirs: tuple[Heir, ...]) -> str:

@@ -31,11 +31,12 @@ SELECT x.relname AS name, i.indisunique AS unique, {INDEX_TAIL} AS tail,
   pg_catalog.obj_description(x.oid, 'pg_class') AS comment, i.indisclustered AS clustered,
   i.indisreplident AS replica_identity,
   coalesce((SELECT pg_catalog.json_agg(pg_catalog.json_build_object(
-                     'schema', pn.nspname, 'table', pt.relname, 'name', px.relname) ORDER BY pn.nspname, pt.relname)
+                     'schema', pn.nspname, 'table', pt.relname, 'name', px.relname, 'leaf', t.isleaf)
+                     ORDER BY pn.nspname, pt.relname)
    FROM pg_catalog.pg_partition_tree(x.oid) t JOIN pg_catalog.pg_index pi ON pi.indexrelid = t.relid
    JOIN pg_catalog.pg_class px ON px.oid = t.relid JOIN pg_catalog.pg_class pt ON pt.oid = pi.indrelid
    JOIN pg_catalog.pg_namespace pn ON pn.oid = pt.relnamespace
-   WHERE t.level > 0 AND t.isleaf), '[]') AS parts,
+   WHERE t.level > 0), '[]') AS parts,
   (SELECT k.conname FROM pg_catalog.pg_constraint k WHERE k.conindid = x.oid AND k.conrelid = c.oid
    AND k.contype IN ('p', 'u', 'x')) AS "constraint"
 FROM pg_catalog.pg_index i JOIN pg_catalog.pg_class x ON x.oid = i.indexrelid
@@ -106,11 +107,16 @@ SELECT k.conname AS name, n.nspname AS schema, c.relname AS "table",
     || CASE WHEN k.condeferred THEN ' INITIALLY DEFERRED' ELSE '' END
     || CASE WHEN /*enforced*/ THEN '' ELSE ' NOT ENFORCED' END AS deferrable,
   pg_catalog.obj_description(k.oid, 'pg_constraint') AS comment,
-  coalesce((SELECT pg_catalog.json_agg(pg_catalog.json_build_object(
-                     'schema', pn.nspname, 'table', pc.relname, 'name', p.conname) ORDER BY pn.nspname, pc.relname)
-   FROM pg_catalog.pg_constraint p JOIN pg_catalog.pg_class pc ON pc.oid = p.conrelid
-   JOIN pg_catalog.pg_namespace pn ON pn.oid = pc.relnamespace
-   WHERE p.conparentid = k.oid AND p.conrelid <> k.conrelid), '[]') AS parts
+  coalesce((WITH RECURSIVE below AS (
+     SELECT p.oid, p.conname, p.conrelid FROM pg_catalog.pg_constraint p
+     WHERE p.conparentid = k.oid AND p.conrelid <> k.conrelid
+     UNION ALL SELECT p.oid, p.conname, p.conrelid FROM pg_catalog.pg_constraint p
+     JOIN below b ON p.conparentid = b.oid AND p.conrelid <> b.conrelid)
+   SELECT pg_catalog.json_agg(pg_catalog.json_build_object(
+     'schema', pn.nspname, 'table', pc.relname, 'name', p.conname, 'leaf', pc.relkind <> 'p')
+     ORDER BY pn.nspname, pc.relname)
+   FROM below p JOIN pg_catalog.pg_class pc ON pc.oid = p.conrelid
+   JOIN pg_catalog.pg_namespace pn ON pn.oid = pc.relnamespace), '[]') AS parts
 FROM pg_catalog.pg_constraint k JOIN pg_catalog.pg_class c ON c.oid = k.conrelid
 JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace JOIN pg_catalog.pg_class r ON r.oid = k.confrelid
 JOIN pg_catalog.pg_namespace s ON s.oid = r.relnamespace

@@ -135,7 +135,7 @@ def _held(facts: Table, constraint: HeldConstraint) -> Iterable[Step]:
     like = [(constraint.table, constraint.name)]
     if constraint.kind == "f" and constraint.parts:
         # NOT VALID is for ordinary tables; the whole's takes those of the partitions over, without a look at rows.
-        like = [(part.table, part.name) for part in constraint.parts]
+        like = [(part.table, part.name) for part in constraint.parts if part.leaf]
     tables = facts.lockable if constraint.table == facts.name else (constraint.table,)
     also = (constraint.references,) if constraint.references is not None else ()
     for table, original in like:
@@ -285,7 +285,7 @@ def _constraint_comes(facts: Table, c: HeldConstraint, *, returning: bool) -> It
             return  # it was there all the time
         yield from _promoted(facts, c)
     elif c.parts:
-        yield from (_renamed_constraint(part.table, beside(part.name), part.name) for part in c.parts)
+        yield from (_renamed_constraint(part.table, beside(part.name), part.name) for part in c.parts if part.leaf)
         yield sql.SQL("ALTER TABLE {} ADD CONSTRAINT {} {}").format(
             c.table.identifier, sql.Identifier(c.name), verbatim(c.definition)
         )
@@ -301,9 +301,9 @@ def _promoted(facts: Table, c: HeldConstraint) -> Iterable[Statement]:
     """Make a constraint of an index that is there ("ALTER TABLE", ADD table_constraint_using_index)."""
     kind = verbatim("PRIMARY KEY" if c.kind == "p" else "UNIQUE")
     index = facts.heritage.index(c.index or "")
-    parts = index.parts if index is not None and facts.kind == "p" else ()
+    parts = {part.table: part for part in index.parts} if index is not None and facts.kind == "p" else {}
     add = sql.SQL("ALTER TABLE {} ADD CONSTRAINT {} {} USING INDEX {}{}")
-    for table, name in ((part.table, part.name) for part in parts):
+    for table, name in ((part.table, part.name) for part in parts.values() if part.leaf):
         yield add.format(
             table.identifier, sql.Identifier(name), kind, sql.Identifier(beside(name)), verbatim(c.definition)
         )
@@ -311,12 +311,15 @@ def _promoted(facts: Table, c: HeldConstraint) -> Iterable[Statement]:
     if facts.kind != "p":
         yield add.format(facts.name.identifier, name, kind, sql.Identifier(beside(c.name)), verbatim(c.definition))
         return
-    yield sql.SQL("ALTER TABLE ONLY {} ADD CONSTRAINT {} {}{}").format(
-        facts.name.identifier, name, verbatim(c.whole), verbatim(c.definition)
-    )
-    for part in parts:
+    # From the leaves up: each takes what is beneath it for its parts, and builds nothing.
+    names = {facts.name: c.name} | {part.table: part.name for part in parts.values()}
+    for table in (*reversed(facts.partitioned_again), facts.name):
+        yield sql.SQL("ALTER TABLE ONLY {} ADD CONSTRAINT {} {}{}").format(
+            table.identifier, sql.Identifier(names[table]), verbatim(c.whole), verbatim(c.definition)
+        )
+    for partition, parent in reversed(facts.tree):
         yield sql.SQL("ALTER INDEX {} ATTACH PARTITION {}").format(
-            sql.Identifier(facts.name.schema, c.name), sql.Identifier(part.table.schema, part.name)
+            sql.Identifier(parent.schema, names[parent]), sql.Identifier(partition.schema, names[partition])
         )
 
 

@@ -47,10 +47,17 @@ class Heir:
 
 @dataclass(frozen=True, kw_only=True)
 class Part:
-    """The part of an index or constraint that one partition has."""
+    """The part of an index or constraint that one partition has.
+
+    Attributes:
+        table: the partition.
+        name: of the part.
+        leaf: whether the partition holds rows, and is not partitioned itself.
+    """
 
     table: TableName
     name: str
+    leaf: bool = True
 
 
 @dataclass(frozen=True, kw_only=True)

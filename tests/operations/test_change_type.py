@@ -692,3 +692,27 @@ def test_a_materialized_view_leaves_nothing_to_do_after_the_switch(journeys: Jou
     assert journey.fingerprint == before
     assert rows(journey.db, "SELECT views FROM sums") == [(3,)]
     assert journey.advance(State.CONTRACTED) is State.CONTRACTED
+
+
+NESTED = """
+    CREATE SCHEMA other; CREATE TABLE kinds (kind integer PRIMARY KEY); INSERT INTO kinds SELECT generate_series(0, 6);
+    CREATE TABLE events (id integer, kind integer NOT NULL) PARTITION BY RANGE (id);
+    CREATE TABLE other.early PARTITION OF events FOR VALUES FROM (0) TO (100) PARTITION BY RANGE (id);
+    CREATE TABLE first PARTITION OF other.early FOR VALUES FROM (0) TO (50);
+    CREATE TABLE second PARTITION OF other.early FOR VALUES FROM (50) TO (100);
+    CREATE TABLE late PARTITION OF events FOR VALUES FROM (100) TO (200);
+    INSERT INTO events SELECT g, g % 7 FROM generate_series(1, 150) g;
+"""
+HANGS_ON_IT = {
+    "an index": "CREATE INDEX ON events (kind)",
+    "a primary key": "ALTER TABLE events ADD PRIMARY KEY (id, kind)",
+    "a unique constraint": "ALTER TABLE events ADD CONSTRAINT once UNIQUE (kind, id)",
+    "a foreign key": "ALTER TABLE events ADD FOREIGN KEY (kind) REFERENCES kinds",
+}
+
+
+@pytest.mark.parametrize("what", HANGS_ON_IT)
+def test_partitions_that_are_partitioned_again(journeys: Journeys, what: str) -> None:
+    """What hangs on the column has its part, with its name, on those that only hold others together as well."""
+    journey = journeys(NESTED + HANGS_ON_IT[what], {**WIDEN, "column": "kind"})
+    round_trip(journey, direct="ALTER TABLE events ALTER kind TYPE bigint")
