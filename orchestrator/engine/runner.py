@@ -199,7 +199,8 @@ class Runner:
     def _let_go(self, task: Task, phase: Phase, error: Exception) -> None:
         """Take back what was done after a proof that does not stand any more: it may hold writers to what is not to be.
 
-        So does a check that new rows are to keep, for one. To count costs every writer something.
+        So does a check that new rows are to keep, for one. To count costs every writer something. What was done to
+        such a check, and has no inverse of its own, is to be done anew with it.
         """
         back = task.move.direction is Direction.BACK
         steps = [step for its, steps in task.steps for step in steps if its is phase]
@@ -207,7 +208,7 @@ class Runner:
         try:
             for step in reversed(steps[proof:]):
                 match step:
-                    case Transaction() if step.inverse and (step.on_return if back else phase in _WITH_READERS):
+                    case Transaction() if step.on_return if back else phase in _WITH_READERS:
                         self._settled(task, partial(self._take_back, task, phase, step), step)
                     case ConcurrentIndex() if back and step.on_return:
                         self._settled(task, partial(self._take_back, task, phase, step), step)
@@ -226,7 +227,7 @@ class Runner:
                 self._each(connection, step.inverse)
         with connection.transaction():
             leases.hold(connection, self._lease)
-            if isinstance(step, Transaction):
+            if isinstance(step, Transaction) and step.inverse:
                 self._lock(connection, task, step)
                 self._each(connection, step.inverse)
             writer.forget(phase, task.move.direction, step.key)

@@ -26,7 +26,7 @@ from orchestrator.sql.facts import Column, Table
 from orchestrator.sql.heritage import Heir
 from orchestrator.sql.identifiers import TableName
 from orchestrator.sql.mapping import Truth
-from orchestrator.sql.steps import Statement, Step
+from orchestrator.sql.steps import Statement, Step, Transaction
 from orchestrator.sql.sync import Ddl
 from orchestrator.sql.value import Value
 

@@ -23,7 +23,7 @@ from orchestrator.sql.conversion import Conversion
 from orchestrator.sql.facts import Column, Table
 from orchestrator.sql.identifiers import TableName, bounded, verbatim
 from orchestrator.sql.mapping import Truth
-from orchestrator.sql.steps import Statement, Step
+from orchestrator.sql.steps import Statement, Step, Transaction
 from orchestrator.sql.sync import Ddl
 from orchestrator.sql.value import Value
 
