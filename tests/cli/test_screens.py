@@ -18,6 +18,8 @@ from orchestrator.reports import (
     BranchStatus,
     BuiltIndex,
     DependentReport,
+    DoctorReport,
+    Finding,
     ForecastReport,
     GateReport,
     HangingReport,
@@ -201,6 +203,18 @@ def test_a_branch_that_is_done_proposes_nothing() -> None:
     assert shown(project(plan(*done))).endswith("next      ecm history")
 
 
+def test_what_stopped_comes_first_and_what_has_not_begun_last() -> None:
+    """Of many next commands only some are shown: those that someone waits for."""
+    unbegun = [plan(on("b", next_command=f"ecm advance a{number} --branch b"), name=f"a{number}") for number in range(9)]
+    begun = plan(on("b", "expanded", next_command="ecm advance x --branch b"), name="x")
+    failed = under_way(holder=None, error="the two sides differ")
+    stopped = plan(on("b", "backfilled", in_progress=failed, next_command="ecm advance y --branch b"), name="y")
+    _, _, following = shown(project(*unbegun, begun, stopped)).partition("next ")
+
+    assert following.split("\n")[0].strip() == "ecm advance y --branch b"
+    assert following.split("\n")[1].strip() == "ecm advance x --branch b"
+
+
 def test_one_plan_shows_its_phases() -> None:
     """Per phase: when, how long, the longest wait for a lock; then what blocks, the next command and the way back."""
     steps = [
@@ -248,6 +262,19 @@ def test_a_move_ends_with_what_the_application_may_do(state: str) -> None:
     assert "your application  deploy version 2" in text
     assert ("there is no way back" in text) == (state == "contracted")
     assert text.endswith("next      ecm next")
+
+
+def test_the_way_back_stays_a_command() -> None:
+    """Where it does not fit, it is broken as a shell can read it."""
+    name = "add-order-items-quantity-check-once-more"
+    move = MoveReport(
+        direction="forward", origin="planned", target="expanded", phases=("expand",), resumes=False, seconds=1
+    )
+    report = AdvanceReport(
+        plan=name, branch="production", dry_run=False, moves=(move,), state="expanded", next_command=None
+    )
+
+    assert f"ecm rollback {name} \\\n" in shown(report)
 
 
 def test_a_rollback_says_that_nothing_is_lost() -> None:
@@ -560,6 +587,14 @@ def test_no_actor_breaks_the_history(actor: str) -> None:
 def test_audit_counts_in_words(report: AuditReport, words: str) -> None:
     """One is not many; a problem that is no entry's has no number."""
     assert " ".join(shown(report).split()).startswith(f"{'✗' if report.problems else '✓'} {words}")
+
+
+def test_no_character_of_a_finding_is_lost() -> None:
+    """The doctor says where to connect to; half of a URL is of no use."""
+    url = "postgresql://postgres@/development?host=%2Fhome%2Fsomebody%2Fprojects%2Fbookstore%2F.ecm%2Fembedded%2Fserver"
+    finding = Finding(branch="development", subject="psql", ok=True, message=f"psql '{url}'", remedy="")
+
+    assert f"'{url}'" in "".join(shown(DoctorReport(findings=(finding,))).split())
 
 
 def test_a_hint_is_not_said_twice() -> None:

@@ -172,11 +172,13 @@ def _scanned(value: Mapping[str, Any]) -> str:
     return f"{counted(value['rows'], 'row')}{of} verified, {value['mismatches']} differ"
 
 
-def _now(report: AdvanceReport) -> list[tuple[str, str]]:
+def _now(report: AdvanceReport) -> list[tuple[str, str | RenderableType]]:
     state = State(report.state)
     last = report.moves[-1] if report.moves else None
     possible = words.now_possible(state, sides=last.sides, retires=last.retires) if last else words.now_possible(state)
-    rows = [("your application", line) for line in filter(None, [last.deploy.strip() if last else "", possible])]
+    rows: list[tuple[str, str | RenderableType]] = [
+        ("your application", line) for line in filter(None, [last.deploy.strip() if last else "", possible])
+    ]
     if any(move.direction == Direction.BACK for move in report.moves):
         lost = tuple(dict.fromkeys(line for move in report.moves for line in move.forfeits))
         kept = "nothing; what was written through either side is kept"
@@ -184,5 +186,5 @@ def _now(report: AdvanceReport) -> list[tuple[str, str]]:
     elif state is State.CONTRACTED:
         rows.append(("undo", "none: there is no way back"))
     else:
-        rows.append(("undo", f"ecm rollback {report.plan} --branch {report.branch}"))
+        rows.append(("undo", look.Command(f"ecm rollback {report.plan} --branch {report.branch}")))
     return rows

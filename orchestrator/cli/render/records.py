@@ -145,6 +145,6 @@ def _findings(found: list[Finding]) -> Iterator[RenderableType]:
         remedy = Text(finding.remedy, style="bold", overflow="fold") if finding.remedy and not finding.ok else None
         grid.add_row(
             look.marked(look.GOOD if finding.ok else look.BAD, finding.subject),
-            look.stacked(Text(finding.message), remedy),
+            look.stacked(Text(finding.message, overflow="fold"), remedy),
         )
     yield look.indented(grid)

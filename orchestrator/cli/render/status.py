@@ -240,15 +240,18 @@ def _worth_saying(report: StatusReport) -> Iterable[str]:
 
 
 def _onward(report: StatusReport) -> tuple[RenderableType, ...]:
-    commands = [
-        branch.next_command
-        for plan in report.plans
-        for branch in plan.branches
-        if branch.next_command and _may_go_on(branch)
-    ]
+    open_ones = [branch for plan in report.plans for branch in plan.branches if _may_go_on(branch)]
+    commands = [branch.next_command for branch in sorted(open_ones, key=_urgency) if branch.next_command]
     several = list(dict.fromkeys(commands)) or [_when_nothing_is_open(report)]
     more = [Text(f"and {len(several) - _MOST_COMMANDS} more", style="dim")] if len(several) > _MOST_COMMANDS else []
     return (*look.onward(several[:_MOST_COMMANDS]), *(look.labelled([("", each)]) for each in more))
+
+
+def _urgency(branch: BranchStatus) -> int:
+    """Return a place in line: what stopped or is blocked, then what has begun, then what has not."""
+    if branch.blocked_by or (branch.in_progress and branch.in_progress.error):
+        return 0
+    return 1 if branch.in_progress or branch.state not in {None, State.PLANNED} else 2
 
 
 def _may_go_on(branch: BranchStatus) -> bool:
