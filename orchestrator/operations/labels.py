@@ -113,7 +113,7 @@ class Labels(Operation):
     @override
     def summary(self) -> str:
         renamed = (f"{old} becomes {new}" for old, new in sorted(self.rename.items()))
-        removed = (f"{old} goes, for {new}" for old, new in sorted(self.remove.items()))
+        removed = (f"{old} gives way to {new}" for old, new in sorted(self.remove.items()))
         return f"type {self.target}: " + listed([*renamed, *removed, *(f"{label} comes" for label in self.add)])
 
     @property

@@ -163,12 +163,13 @@ class JudgedLabels(Labels):
     def _asked(self, enum: Enum) -> Iterable[str]:
         gone = [*self.rename, *self.remove]
         if gone:
+            either = listed(gone, "or")
             yield (
                 f"the application reads and writes {listed(gone)} until readers move, and {listed(self._instead)} from"
                 " then on: before migrate reads it has to know both"
             )
             yield (
-                f"once readers have moved, PostgreSQL refuses a statement that names {listed(gone)} when it parses it,"
+                f"once readers have moved, PostgreSQL refuses a statement that names {either} when it parses it,"
                 " and no trigger can help: by then no version that writes that may be running"
             )
         if self.add:
