@@ -41,7 +41,7 @@ def verification(report: VerifyReport) -> RenderableType:
     survive = None
     if report.not_invertible:
         count = counted(report.not_invertible, "row")
-        survive = look.indented(Text(f"{count} would not be the same after the way back"))
+        survive = look.indented(Text(f"the new side of {count} would not come again from the old one"))
     onward = [f"ecm status {report.plan} --branch {report.branch}" if report.mismatches else report.next_command]
     return look.stacked(verdict, samples, expected, survive, *look.onward(onward))
 
