@@ -60,7 +60,8 @@ def foreseen(connection: Connection, facts: Table, mapping: Conversion, *, fille
         return f"rows of {facts.name} were not counted within {seconds:g} s: nobody knows what contract drops for good"
     except errors.DatabaseError as error:
         why = error.diag.message_primary or type(error).__name__
-        return f"nobody could count what contract drops for good of {facts.name}: {why}"
+        cause = "an expression fails on a value, so that " if isinstance(error, errors.DataError) else ""
+        return f"{cause}nobody could count what contract drops for good of {facts.name}: {why}"
     olds = listed([value.column for value in known])
     return (
         f"{lost:,} of {counted(total, 'row')} of {facts.name} hold in {olds} what does not come again from"

@@ -20,6 +20,7 @@ from orchestrator.engine.connection import Connection, Link
 from orchestrator.engine.crew import Crew
 from orchestrator.errors import ConnectionFailedError, VerificationError
 from orchestrator.sql.identifiers import TableName
+from orchestrator.sql.mapping import PAST_THE_TRIGGER
 from orchestrator.sql.steps import Proof, region
 from orchestrator.words import counted, listed
 
@@ -308,7 +309,7 @@ def unproven(verdict: Verdict, proof: Proof | None = None) -> VerificationError:
             f"{verdict.mismatches:,} of {counted(verdict.rows, 'row')} of {verdict.table} do not have"
             f" {listed(verdict.expressions)}",
             details=[sample.line for sample in verdict.samples],
-            hint="set these rows right, or have the plan repair them (using), then run the same command again",
+            hint="set these rows right, or have the plan repair them with using; then go on",
         )
     complaint = proof.complaint if proof and proof.complaint else "the two sides differ"
     return VerificationError(
@@ -316,8 +317,7 @@ def unproven(verdict: Verdict, proof: Proof | None = None) -> VerificationError:
         details=[*(sample.line for sample in verdict.samples), f"each row should have {listed(verdict.expressions)}"],
         hint=(proof.remedy if proof else "")
         or "; ".join(verdict.advice)
-        or "something writes past the sync trigger (a disabled trigger, a trigger of your own): set these rows right,"
-        " then run the same command again",
+        or f"{PAST_THE_TRIGGER}: set these rows right, then run the same command again",
     )
 
 

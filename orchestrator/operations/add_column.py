@@ -178,7 +178,11 @@ class AddColumn(Operation):
     def warnings(self, facts: Table) -> tuple[str, ...]:
         lost = f"a rollback drops {self.column} with what new writers have written to it"
         absent = f"until contract, NULL in {self.column} is taken for not given, and replaced by its value"
-        return (lost, absent) if self._filled_with is not None else (lost,)
+        if self._filled_with is not None:
+            return (lost, absent)
+        if self.not_null and self.default is None:
+            return (lost, f"a row without a {self.column} stops the plan before readers move: using would compute it")
+        return (lost,)
 
     @override
     def unfollowed(self, facts: Table) -> tuple[Dependent, ...]:

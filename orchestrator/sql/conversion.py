@@ -7,7 +7,7 @@ from typing_extensions import override
 
 from orchestrator.sql import plpgsql
 from orchestrator.sql.identifiers import verbatim
-from orchestrator.sql.mapping import Mapping, Truth
+from orchestrator.sql.mapping import PAST_THE_TRIGGER, Mapping, Truth
 from orchestrator.sql.value import Value, any_given, assigned, computed
 
 
@@ -79,6 +79,17 @@ class Conversion(Mapping):
     @override
     def attempts(self) -> tuple[Value, ...]:
         return tuple(value for value in (*self.old, *self.new) if value.attempt is not None)
+
+    @property
+    @override
+    def advice(self) -> str | None:
+        if not self.attempts:
+            return None
+        empty = ", or gives NULL where there has to be a value" if self.unfit is not None else ""
+        return (
+            f"an expression fails on these values{empty}, or {PAST_THE_TRIGGER}: set these rows right, then run the"
+            " same command again"
+        )
 
     @property
     @override

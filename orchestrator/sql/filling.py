@@ -6,7 +6,7 @@ from psycopg import sql
 from typing_extensions import override
 
 from orchestrator.sql import plpgsql
-from orchestrator.sql.mapping import Mapping, Truth
+from orchestrator.sql.mapping import PAST_THE_TRIGGER, Mapping, Truth
 from orchestrator.sql.value import Value, computed
 
 
@@ -50,6 +50,20 @@ class Filling(Mapping):
     @override
     def attempts(self) -> tuple[Value, ...]:
         return (self.new,) if self.new.attempt is not None else ()
+
+    @property
+    @override
+    def advice(self) -> str | None:
+        if self.new.expression is None:
+            return (
+                "nobody gave these rows a value, and the plan has no using to compute one: give them one, or roll back"
+                " and write using in the plan; then run the same command again"
+            )
+        empty = " or gives NULL" if self.new.not_null else ""
+        return (
+            f"the expression fails on these rows{empty}, or {PAST_THE_TRIGGER}: set these rows right, then run the same"
+            " command again"
+        )
 
     @property
     @override

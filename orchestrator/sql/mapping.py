@@ -26,6 +26,10 @@ if TYPE_CHECKING:
     from orchestrator.sql.value import Value
 
 
+PAST_THE_TRIGGER = "something writes past the sync trigger (a disabled trigger, a trigger of your own)"
+"""Why sides may differ, whatever they are made of."""
+
+
 class Truth(StrEnum):
     """The side that wins where a statement changed both to different values."""
 

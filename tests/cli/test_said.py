@@ -141,6 +141,28 @@ def test_a_refused_rollback_did_nothing_and_the_plan_may_go_on(users: Project) -
     assert users.ecm("advance", "wider", *HERE).code == 0
 
 
+def test_rows_that_an_expression_fails_on_are_told_as_such(users: Project) -> None:
+    """What was written after the expression was tried is found by the proof, which does not blame the trigger alone."""
+    users.sql("development", "UPDATE users SET city = '12'")
+    users.ecm("plan", "change-type", "users", "city", "int", "--name", "counted")
+    users.ecm("advance", "counted", *HERE)
+    users.sql("development", "UPDATE users SET city = 'Bath' WHERE id = 1")
+    refused = users.ecm("advance", "counted", *HERE)
+
+    assert refused.code == 6
+    assert "next an expression fails on these values, or something writes past the sync trigger" in said(refused.err)
+
+
+def test_a_column_that_nobody_fills_is_told_as_such(users: Project) -> None:
+    """NOT NULL without a value for the rows from before: said in the plan, and by the proof that stops it."""
+    drafted = users.ecm("plan", "add-column", "users", "rank", "int", "--not-null", "--name", "ranks")
+    refused = users.ecm("advance", "ranks", *HERE, "--to", "reads_migrated")
+
+    assert "a row without a rank stops the plan before readers move: using would compute it" in said(drafted.out)
+    assert refused.code == 6
+    assert "nobody gave these rows a value, and the plan has no using to compute one" in said(refused.err)
+
+
 def test_a_row_tells_a_column_of_its_key_once() -> None:
     """A key may be among the columns that differ."""
     assert Sample(key={"id": "1"}, old={"id": "1"}, new={"id_ecm_new": None}).line == "id=1  id_ecm_new=NULL"

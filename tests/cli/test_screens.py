@@ -205,7 +205,9 @@ def test_a_branch_that_is_done_proposes_nothing() -> None:
 
 def test_what_stopped_comes_first_and_what_has_not_begun_last() -> None:
     """Of many next commands only some are shown: those that someone waits for."""
-    unbegun = [plan(on("b", next_command=f"ecm advance a{number} --branch b"), name=f"a{number}") for number in range(9)]
+    unbegun = [
+        plan(on("b", next_command=f"ecm advance a{number} --branch b"), name=f"a{number}") for number in range(9)
+    ]
     begun = plan(on("b", "expanded", next_command="ecm advance x --branch b"), name="x")
     failed = under_way(holder=None, error="the two sides differ")
     stopped = plan(on("b", "backfilled", in_progress=failed, next_command="ecm advance y --branch b"), name="y")
