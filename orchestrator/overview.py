@@ -6,6 +6,8 @@ from dataclasses import dataclass
 from datetime import datetime
 from itertools import repeat
 
+from psycopg import sql
+
 from orchestrator import reports
 from orchestrator.engine import checkup, journal, sentry
 from orchestrator.engine.connection import Connection
@@ -271,7 +273,7 @@ class Overview:
                     },
                     steps={record.plan: journal.steps(connection, record.plan) for record in records},
                     absent={
-                        record.plan: sentry.absent(connection, _sync_triggers(record))
+                        record.plan: sentry.absent(connection, _sync_triggers(connection, record))
                         for record in records
                         if record.position.state not in (State.PLANNED, State.CONTRACTED)
                     },
@@ -399,7 +401,14 @@ def _way_back(record: Record | None, branch: str) -> str | None:
     return f"ecm rollback {record.plan} --branch {branch}"
 
 
-def _sync_triggers(record: Record) -> tuple[tuple[TableName, str], ...]:
-    """Return the trigger of each of a plan's tables that is always there; none where its text cannot be read."""
+def _sync_triggers(connection: Connection, record: Record) -> tuple[tuple[TableName, str], ...]:
+    """Return the trigger of each of a plan's tables that is always there; none where its text cannot be read.
+
+    Where a type changes at once, expand made no trigger, and the plan's text alone does not tell.
+    """
     plan = as_begun(record)
-    return tuple((table, trigger_name(plan.plan, table)) for table in scope.synced(plan)) if plan else ()
+    if plan is None:
+        return ()
+    made = "\n".join(journal.statements(connection, record.plan, Phase.EXPAND))
+    found = ((table, trigger_name(plan.plan, table)) for table in scope.synced(plan))
+    return tuple((table, name) for table, name in found if sql.Identifier(name).as_string(None) in made)

@@ -141,6 +141,16 @@ def test_a_refused_rollback_did_nothing_and_the_plan_may_go_on(users: Project) -
     assert users.ecm("advance", "wider", *HERE).code == 0
 
 
+def test_a_type_that_changes_at_once_misses_no_trigger(users: Project) -> None:
+    """Nothing has two sides, so nothing keeps them in step, and status does not ask for what does."""
+    users.ecm("plan", "change-type", "users", "city", "varchar", "--name", "cities")
+    users.ecm("advance", "cities", *HERE)
+    shown = users.ecm("status", "cities", *HERE).out
+
+    assert "is gone" not in shown
+    assert "ecm advance cities --branch development" in shown
+
+
 def test_rows_that_an_expression_fails_on_are_told_as_such(users: Project) -> None:
     """What was written after the expression was tried is found by the proof, which does not blame the trigger alone."""
     users.sql("development", "UPDATE users SET city = '12'")
