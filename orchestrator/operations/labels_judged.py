@@ -176,6 +176,10 @@ class JudgedLabels(Labels):
             yield f"{listed(self.add)} can be written once readers have moved, and not before"
             yield f"a rollback is refused while a row has {listed(self.add)}, which the old type cannot hold"
         yield (
+            f"until contract {self.target} is the name of the old type: once readers have moved, a statement that casts"
+            f" to it by name ('…'::{self.target}, as some drivers do) is refused beside such a column"
+        )
+        yield (
             f"a session that prepared a statement with a column of type {self.target} is told once, when readers move"
             " and when they are moved back, that its cached plan must not change result type, or that operator does"
             " not exist; it has to prepare it again"

@@ -151,6 +151,17 @@ def test_a_type_that_changes_at_once_misses_no_trigger(users: Project) -> None:
     assert "ecm advance cities --branch development" in shown
 
 
+def test_the_name_of_an_enum_is_that_of_its_old_type_until_contract(users: Project) -> None:
+    """A cast by name is refused once readers have moved: said before the plan begins."""
+    users.sql("development", "CREATE TYPE mood AS ENUM ('sad', 'ok'); ALTER TABLE users ADD COLUMN mood mood")
+    drafted = users.ecm("plan", "change-enum", "mood", "--rename", "sad=blue", "--name", "moods")
+    users.ecm("advance", "moods", *HERE, "--to", "reads_migrated")
+
+    assert "until contract mood is the name of the old type: once readers have moved" in said(drafted.out)
+    with pytest.raises(psycopg.errors.UndefinedFunction):
+        users.sql("development", "SELECT FROM users WHERE mood = 'ok'::mood")
+
+
 def test_rows_that_an_expression_fails_on_are_told_as_such(users: Project) -> None:
     """What was written after the expression was tried is found by the proof, which does not blame the trigger alone."""
     users.sql("development", "UPDATE users SET city = '12'")
