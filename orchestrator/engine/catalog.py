@@ -18,6 +18,7 @@ from orchestrator.engine.heritage_queries import INDEX_TAIL
 from orchestrator.errors import PreconditionError, PrivilegeError
 from orchestrator.operations import Operation
 from orchestrator.sql.facts import Column, Dependent, Grant, Index, Rule, Table, Trigger
+from orchestrator.sql.heritage import under_exchange
 from orchestrator.sql.identifiers import TableName, aside, verbatim
 from orchestrator.words import did_you_mean
 
@@ -120,7 +121,9 @@ def read_table(
         behind=behind,
         **head,
     )
-    wanted = {*columns, *(column for pair in renames for column in pair)}
+    # What stands on a column that another plan is changing may stand on one of this plan's as well.
+    exchanged = under_exchange({column.name for column in found})
+    wanted = {*columns, *(column for pair in renames for column in pair), *exchanged}
     needed = tuple(dict.fromkeys(relations))
     return replace(
         table,

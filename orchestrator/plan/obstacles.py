@@ -69,6 +69,7 @@ def unfit(plan: Plan, facts: Facts) -> tuple[EcmError, ...]:
             *shapes.no_room(table, scope.on(plan, table)),
             *shapes.early_rules(table, scope.on(plan, table)),
             *shapes.exchanged(table, scope.on(plan, table)),
+            *shapes.shared(table, scope.on(plan, table)),
             *_at_odds(plan, table),
             *(error for change in scope.on(plan, table) for error in change.problems(table)),
         )
@@ -252,7 +253,9 @@ def _suppressible(plan: Plan, facts: Table) -> Iterable[EcmError]:
 
 def _left_to_the_person(plan: Plan, facts: Table) -> tuple[Dependent, ...]:
     """Return what names an old column where PostgreSQL does not track it, each once."""
-    return tuple(dict.fromkeys(d for change in scope.on(plan, facts) for d in change.unfollowed(facts)))
+    found = dict.fromkeys(d for change in scope.on(plan, facts) for d in change.unfollowed(facts))
+    # What another plan keeps in ecm's own schema for its way back is not for a person to drop.
+    return tuple(each for each in found if not each.name.startswith(f"{JOURNAL_SCHEMA}."))
 
 
 def _is_acknowledged(plan: Plan, dependent: Dependent) -> bool:

@@ -6,10 +6,14 @@ from psycopg import sql
 
 from orchestrator.errors import EcmError, PreconditionError
 from orchestrator.operations import Operation
-from orchestrator.sql.facts import Table
-from orchestrator.sql.heritage import aside, beside
+from orchestrator.operations.base import moves_readers
+from orchestrator.sql.facts import Dependent, Table
+from orchestrator.sql.heritage import aside, beside, under_exchange
+from orchestrator.sql.identifiers import JOURNAL_SCHEMA
 from orchestrator.words import counted
 
+_HANDED_OVER = ("index", "view", "statistics")
+"""What is made again, under its own name, when readers move."""
 MOST_COLUMNS = 1600
 """MaxHeapAttributeNumber ("PostgreSQL Limits", manual, appendix K); dropped columns count."""
 
@@ -41,6 +45,31 @@ def exchanged(facts: Table, changes: Iterable[Operation]) -> Iterable[EcmError]:
                     ],
                     hint="ecm status",
                 )
+
+
+def shared(facts: Table, changes: Iterable[Operation]) -> Iterable[EcmError]:
+    """Yield what stands on a column that is to have a successor, and on one to which another plan gives one.
+
+    Each of the two would put one of its own in its place, over a column that is not there any more for the other.
+    """
+    mine = {name for change in changes if moves_readers(change) for name in change.touched_in(facts)}
+    theirs = under_exchange({column.name for column in facts.columns}) - mine
+    told: set[Dependent] = set()
+    for name in sorted(mine):
+        for each in facts.tracked.get(name, ()):
+            other = next((column for column in sorted(theirs) if each in facts.tracked.get(column, ())), None)
+            aside_already = each.name.startswith(f"{JOURNAL_SCHEMA}.")
+            if each in told or each.kind not in _HANDED_OVER or (other is None and not aside_already):
+                continue
+            told.add(each)
+            on = f"{facts.name}.{name}" + (f" and {other}, which another plan is changing" if other else "")
+            yield PreconditionError(
+                f"{each.kind} {each.name} stands on {on}",
+                details=["both plans would make it again, each over its own column; ecm keeps it for the way back"]
+                if aside_already
+                else ["both plans would make it again, each over its own column"],
+                hint="take the other plan to its end, or back to planned, before this one begins: ecm status",
+            )
 
 
 def early_rules(facts: Table, changes: Iterable[Operation]) -> Iterable[EcmError]:

@@ -18,6 +18,11 @@ def former_name(table: TableName, column: str) -> str:
     return bounded("was", table.qualified, column)
 
 
+def under_exchange(names: Collection[str]) -> frozenset[str]:
+    """Return those of a table's columns that exchange their names with a successor, whichever plan's that is."""
+    return frozenset(name for name in names if beside(name) in names or aside(name) in names)
+
+
 def beside(name: str) -> str:
     """Return the name of a successor, or of an object of one, until it takes over."""
     return bounded(name, "ecm_new")

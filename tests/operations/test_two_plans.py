@@ -152,3 +152,29 @@ def test_words_in_a_string_are_no_columns(journeys: Journeys) -> None:
     second = beside(first, "second", {**DECADE, "using": "length('year')"})
     first.advance(State.EXPANDED)
     assert second.advance() is State.EXPANDED
+
+
+SHARED = {
+    "an index": "CREATE INDEX ab ON t (a, b)",
+    "statistics": "CREATE STATISTICS ab ON a, b FROM t",
+    "a view": "CREATE VIEW ab AS SELECT a, b FROM t",
+}
+
+
+@pytest.mark.parametrize("state", [State.EXPANDED, State.READS_MIGRATED])
+@pytest.mark.parametrize("what", SHARED)
+def test_what_stands_on_columns_of_two_plans_is_made_again_by_one_at_a_time(
+    journeys: Journeys, what: str, state: State
+) -> None:
+    """The second plan does not begin before the first is over, and is told what they share."""
+    start = f"CREATE TABLE t (id int PRIMARY KEY, a int, b int); INSERT INTO t VALUES (1, 2, 3); {SHARED[what]}"
+    change = {"kind": "change_type", "table": "t", "type": "bigint"}
+    first = journeys(start, {**change, "column": "a"}, plan="widen-a")
+    second = beside(first, "widen-b", {**change, "column": "b"})
+    first.advance(state)
+    with pytest.raises(EcmError) as refused:
+        second.advance()
+    assert "which another plan is changing" in str(refused.value) + "".join(refused.value.details)
+    assert "drop it" not in str(refused.value) + "".join(refused.value.details) + (refused.value.hint or "")
+    first.advance(State.CONTRACTED)
+    assert second.advance(State.CONTRACTED) is State.CONTRACTED
