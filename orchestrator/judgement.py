@@ -1,6 +1,7 @@
 """May a plan go on? What the gates weigh is gathered here; the weighing itself is `plan.gates`."""
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Mapping as Dictionary
 from contextlib import closing, suppress
 from functools import partial
 
@@ -11,7 +12,7 @@ from orchestrator import reports
 from orchestrator.engine import catalog, journal, sentry
 from orchestrator.engine.connection import Connection, explained
 from orchestrator.engine.journal import Record
-from orchestrator.engine.losses import foreseen
+from orchestrator.engine.losses import foreseen, replaced
 from orchestrator.engine.verification import glance, unproven
 from orchestrator.errors import (
     ConfigurationError,
@@ -34,7 +35,10 @@ from orchestrator.plan.model import Plan
 from orchestrator.records import copy_moves, passages
 from orchestrator.reporting import reason_report
 from orchestrator.sql.conversion import Conversion
+from orchestrator.sql.facts import Table
 from orchestrator.sql.identifiers import TableName, verbatim
+from orchestrator.sql.mapping import Mapping
+from orchestrator.sql.repair import Repair
 from orchestrator.stage import Scene, Stage
 from orchestrator.words import listed
 
@@ -198,12 +202,17 @@ def uncarried(scene: Scene, facts: scope.Facts) -> tuple[str, ...]:
     if scene.position.state is State.CONTRACTED:
         return ()
     filled = STATES.index(scene.position.state) >= STATES.index(State.BACKFILLED)
-    found = (
-        foreseen(scene.connection, table, mapping, filled=filled, seconds=GLANCE)
-        for table in facts.values()
-        for mapping in scope.mappings(scene.plan, table)
-        if isinstance(mapping, Conversion)
-    )
+
+    def told(table: Table, mapping: Mapping) -> str | None:
+        match mapping:
+            case Conversion():
+                return foreseen(scene.connection, table, mapping, filled=filled, seconds=GLANCE)
+            case Repair():
+                return replaced(scene.connection, table, mapping, seconds=GLANCE)
+            case _:
+                return None
+
+    found = (told(table, mapping) for table in facts.values() for mapping in scope.mappings(scene.plan, table))
     return tuple(filter(None, found))
 
 
@@ -220,7 +229,7 @@ def case(
     required: tuple[str, ...],
     history: tuple[Passage, ...],
     checks: tuple[CheckResult, ...] = (),
-    open_plans: Mapping[str, tuple[str, ...]] | None = None,
+    open_plans: Dictionary[str, tuple[str, ...]] | None = None,
 ) -> Case:
     """Return what is weighed when a plan asks to enter a phase, from what a branch's journal says of it."""
     return Case(

@@ -15,6 +15,7 @@ from orchestrator.sql import plpgsql
 from orchestrator.sql.conversion import Conversion
 from orchestrator.sql.facts import Table
 from orchestrator.sql.identifiers import verbatim
+from orchestrator.sql.repair import Repair, is_repaired
 from orchestrator.sql.value import Value
 from orchestrator.words import counted, listed
 
@@ -69,6 +70,54 @@ def foreseen(connection: Connection, facts: Table, mapping: Conversion, *, fille
     )
 
 
+def replaced(connection: Connection, facts: Table, rule: Repair, *, seconds: float) -> str | None:
+    """Return a line about the values that were replaced to keep a rule, and go at contract; None where there are none.
+
+    Args:
+        connection: a session with the branch.
+        facts: of the table.
+        rule: by which rows were repaired.
+        seconds: the longest look.
+    """
+    if any(facts.column(name) is None for name in rule.scaffolding):
+        return None  # nothing is repaired yet
+    condition = is_repaired(rule.replacements)
+    try:
+        with connection.transaction():
+            connection.execute("SET TRANSACTION READ ONLY")
+            locks.set_local(connection, statement_timeout=locks.milliseconds(timedelta(seconds=seconds)))
+            row = connection.execute(
+                sql.SQL("SELECT count(*) FROM {} WHERE {}").format(facts.name.identifier, condition)
+            ).fetchone()
+            if not row or not row[0]:
+                return None
+            samples = _replaced(connection, facts, rule)
+    except errors.QueryCanceled:
+        return (
+            f"rows of {facts.name} were not counted within {seconds:g} s: nobody knows what contract forgets for good"
+        )
+    return (
+        f"{counted(row[0], 'row')} of {facts.name} {'has' if row[0] == 1 else 'have'} another value than"
+        f" {'its' if row[0] == 1 else 'their'} own, to keep the rule, and contract forgets that: {'; '.join(samples)}"
+    )
+
+
+def _replaced(connection: Connection, facts: Table, rule: Repair) -> tuple[str, ...]:
+    keys = catalog.primary_key(connection, facts.name)
+    columns = [each.column for each in rule.replacements]
+    shown = [
+        *(sql.SQL("{}::text").format(sql.Identifier(name)) for name in keys),
+        *(sql.SQL("({})::text").format(each.own) for each in rule.replacements),
+        *(sql.SQL("{}::text").format(each.name) for each in rule.replacements),
+    ]
+    found = connection.execute(
+        sql.SQL("SELECT {} FROM {} WHERE {} LIMIT {}").format(
+            sql.SQL(", ").join(shown), facts.name.identifier, is_repaired(rule.replacements), sql.Literal(_SAMPLES)
+        )
+    ).fetchall()
+    return tuple(_told([*keys, *columns], row, len(columns), "is now") for row in found)
+
+
 def _rows(facts: Table, mapping: Conversion, *, filled: bool) -> sql.Composed:
     """Return the table's rows, with the new columns as the backfill will have filled them."""
     table = sql.SQL('{} AS "row"').format(facts.name.identifier)
@@ -111,12 +160,12 @@ def _samples(
         )
     ).fetchall()
     names = [*keys, *(value.column for value in known)]
-    return tuple(_told(names, row, len(known)) for row in found)
+    return tuple(_told(names, row, len(known), "would be") for row in found)
 
 
-def _told(names: list[str], row: tuple[str | None, ...], several: int) -> str:
+def _told(names: list[str], row: tuple[str | None, ...], several: int, verb: str) -> str:
     had = " ".join(f"{name}={_short(value)}" for name, value in zip(names, row[: len(names)], strict=True))
-    return f"{had} would be {', '.join(map(_short, row[-several:]))}"
+    return f"{had} {verb} {', '.join(map(_short, row[-several:]))}"
 
 
 def _short(value: str | None) -> str:

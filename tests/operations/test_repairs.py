@@ -164,6 +164,18 @@ def test_rows_have_their_own_values_back_unless_the_application_changed_them(jou
 
 
 @kinds
+def test_contract_says_which_values_it_forgets(journeys: Journeys, kind: str) -> None:
+    """The gate before it, and its own report: how many rows have a replacement, and what theirs was."""
+    journey = journeys(START, CHANGES[kind])
+    journey.advance(State.READS_MIGRATED)
+    repaired = ask(journey.db, f"SELECT count(*) FROM books WHERE {column(kind)}_ecm_repaired")
+    (warning,) = (line for line in journey.conductor.gate(journey.plan.plan, BRANCH).warnings if "forgets" in line)
+    assert warning.startswith(f"{repaired} rows of books have another value than their own")
+    assert f"{column(kind)}=" in warning
+    journey.advance()
+
+
+@kinds
 def test_a_row_that_is_copied_whole_has_what_its_writer_gave_it(journeys: Journeys, kind: str) -> None:
     """It brings what was hidden in a repaired row; that stays its own only as long as its value does."""
     journey, name = journeys(START, CHANGES[kind]), column(kind)
