@@ -72,7 +72,7 @@ def rollback(
     yes: Yes = False,
     events: Events = False,
 ) -> None:
-    """Take a plan one step back; nothing that was written is lost.
+    """Take a plan one step back; what was written stays, where the old schema has a place for it.
 
     After contract the old structure is gone and there is no way back.
     """
