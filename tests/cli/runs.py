@@ -7,6 +7,7 @@ import select
 import signal
 import subprocess
 import sys
+import tempfile
 from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -14,6 +15,7 @@ from time import monotonic
 from typing import Any
 
 import psycopg
+from cli import forked
 
 ECM = (sys.executable, "-m", "orchestrator.cli.main")
 PATIENCE = 60.0
@@ -103,17 +105,16 @@ class Project:
 
     def ecm(self, *arguments: str, stdin: str = "", **environment: str) -> Answer:
         """Run the command without a terminal."""
-        done = subprocess.run(
-            [*ECM, *arguments],
-            cwd=self.root,
-            env=self.environment(**environment),
-            input=stdin,
-            capture_output=True,
-            encoding="utf-8",
-            timeout=PATIENCE,
-            check=False,
-        )
-        return Answer(code=done.returncode, out=done.stdout, err=done.stderr)
+        with tempfile.TemporaryDirectory() as files:
+            code, out, err = forked.run(
+                arguments,
+                folder=self.root,
+                environment=self.environment(**environment),
+                stdin=stdin.encode(),
+                files=Path(files),
+                patience=PATIENCE,
+            )
+        return Answer(code=code, out=out.decode(), err=err.decode())
 
     def start(self, *arguments: str, **options: Any) -> "subprocess.Popen[str]":
         """Start the command without a terminal, for whoever wants to meddle."""

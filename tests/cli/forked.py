@@ -1,0 +1,67 @@
+"""The command in a process of its own, forked from one that has imported everything already.
+
+A run spends most of its time on imports, and there are many hundred runs. What starts the command anew, and how long
+that takes, is for `Project.start`, `Project.terminal` and tests/cli/test_help.py, which run the real thing.
+"""
+
+import io
+import multiprocessing
+import os
+import sys
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+_CONTEXT = multiprocessing.get_context("forkserver")
+_CONTEXT.set_forkserver_preload(["cli.imported"])
+
+
+def run(
+    arguments: Sequence[str],
+    *,
+    folder: Path,
+    environment: Mapping[str, str],
+    stdin: bytes,
+    files: Path,
+    patience: float,
+) -> tuple[int, bytes, bytes]:
+    """Run the command without a terminal; return its exit code and what it wrote to stdout and stderr.
+
+    Args:
+        arguments: without the program's name.
+        folder: to run it in.
+        environment: all that it sees.
+        stdin: what it reads.
+        files: an empty folder for what goes in and out.
+        patience: seconds after which it is given up.
+    """
+    (files / "in").write_bytes(stdin)
+    process = _CONTEXT.Process(target=_perform, args=(tuple(arguments), folder, dict(environment), files))
+    process.start()
+    process.join(patience)
+    if process.exitcode is None:
+        process.kill()
+        process.join()
+        raise TimeoutError(f"ecm {' '.join(arguments)} did not end within {patience:g} s")
+    return process.exitcode, (files / "out").read_bytes(), (files / "err").read_bytes()
+
+
+def _perform(arguments: tuple[str, ...], folder: Path, environment: dict[str, str], files: Path) -> None:
+    os.chdir(folder)
+    os.environ.clear()
+    os.environ.update(environment)
+    for number, (name, mode) in enumerate((("in", os.O_RDONLY), ("out", os.O_WRONLY), ("err", os.O_WRONLY))):
+        opened = os.open(files / name, mode | os.O_CREAT, 0o600)
+        os.dup2(opened, number)
+        os.close(opened)
+    sys.stdin = io.TextIOWrapper(os.fdopen(0, "rb", closefd=False), encoding="utf-8")
+    sys.stdout = io.TextIOWrapper(os.fdopen(1, "wb", closefd=False), encoding="utf-8")
+    sys.stderr = io.TextIOWrapper(os.fdopen(2, "wb", closefd=False), encoding="utf-8", line_buffering=True)
+    sys.argv = ["ecm", *arguments]
+    from orchestrator.cli.main import main
+
+    try:
+        code = main(list(arguments))
+    finally:
+        sys.stdout.flush()
+        sys.stderr.flush()
+    sys.exit(code)
