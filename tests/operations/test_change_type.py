@@ -315,7 +315,7 @@ class Stopped(BaseException):
     """What a kill is to the rest of the program."""
 
 
-@pytest.mark.parametrize(("phase", "after"), [("back", "guard"), ("forward", "beside")])
+@pytest.mark.parametrize(("phase", "after"), [("back", "proof"), ("forward", "beside")])
 def test_a_switch_that_was_interrupted(journeys: Journeys, phase: str, after: str) -> None:
     """The same command carries on after any step before the columns exchange their names, and after any before they do so again."""
     view = "CREATE MATERIALIZED VIEW sums AS SELECT sum(amount) AS total FROM events"
