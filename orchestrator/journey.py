@@ -2,6 +2,7 @@
 
 import time
 from collections.abc import Callable
+from dataclasses import replace
 from functools import cached_property
 
 import psycopg
@@ -126,7 +127,7 @@ class Journey:
     def _task(self, scene: Scene, move: Move, link: Link) -> Task:
         forward = move.direction is Direction.FORWARD
         texts = forward and Phase.MIGRATE_READS in move.phases
-        facts = link.do(lambda connection: self._stage.facts(connection, scene.plan, texts=texts))
+        facts = link.do(lambda connection: self._stage.facts_of(replace(scene, connection=connection), texts=texts))
         recorded = scene.record.recorded if scene.record and not forward else scene.plan.model_dump(mode="json")
         return Task(
             move=move,

@@ -159,7 +159,7 @@ class Judgement:
         if move.resumes and any(step.finished_at for step in journal.steps(scene.connection, scene.plan.plan)):
             return ()  # what was begun is carried on
         try:
-            facts = self._stage.facts(scene.connection, scene.plan)
+            facts = self._stage.facts_of(scene)
         except (PreconditionError, PrivilegeError) as error:
             return (error,)  # there is no such table, or it may not be looked at
         problems = obstacles.problems(scene.plan, move.phases[0], facts)

@@ -3,7 +3,7 @@
 import time
 from collections.abc import Callable, Generator
 from contextlib import closing, contextmanager, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 from urllib.parse import urlsplit
 
@@ -44,6 +44,8 @@ class Scene:
     branch: str
     connection: Connection
     record: Record | None
+    facts: dict[bool, scope.Facts] = field(default_factory=dict[bool, scope.Facts], compare=False, repr=False)
+    """Those of its tables that were read for it, with the texts of readers or without; see `Stage.facts_of`."""
 
     @property
     def position(self) -> Position:
@@ -126,6 +128,13 @@ class Stage:
             connection=connection,
             record=journal.read(connection, scene.plan.plan),
         )
+
+    def facts_of(self, scene: Scene, *, texts: bool = False) -> scope.Facts:
+        """Return the facts of a scene's tables, read once: what it is judged by is what it is compiled for."""
+        found = scene.facts.get(texts) or scene.facts.get(True)
+        if found is None:
+            found = scene.facts[texts] = self.facts(scene.connection, scene.plan, texts=texts)
+        return found
 
     def facts(self, connection: Connection, plan: Plan, *, texts: bool = False) -> dict[TableName, Table]:
         """Return the facts of a plan's tables; a standby cannot be asked everything, and is of no use anyway.

@@ -6,6 +6,7 @@ things; SQLite has no schemas. Every column but `seq` is text: it holds exactly 
 """
 
 from dataclasses import dataclass
+from functools import cache
 
 from sqlalchemy import BigInteger, CheckConstraint, Column, Index, Integer, MetaData, Table, Text
 
@@ -28,6 +29,7 @@ class Tables:
     version: Table
 
 
+@cache
 def tables(schema: str | None) -> Tables:
     """Describe the tables in a schema (PostgreSQL), or without one (SQLite)."""
     metadata = MetaData(schema=schema)

@@ -191,8 +191,8 @@ def assert_table(out: str) -> None:
         ("1  A project", True, signal.SIGINT),
         ("PostgreSQL 18 runs", True, signal.SIGINT),
         ("on development: backfill", True, signal.SIGINT),
-        ("development=> INSERT", False, signal.SIGTERM),
-        ("11  What is on record", False, signal.SIGHUP),
+        ("on development: backfill", False, signal.SIGTERM),
+        ("on development: backfill", False, signal.SIGHUP),
     ],
 )
 def test_an_interrupt_leaves_nothing(
