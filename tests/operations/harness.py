@@ -106,6 +106,7 @@ class Journey:
         db: a session of the tests' own, as superuser.
         events: what ecm told so far.
         on_event: called with each event as it happens, in ecm's own thread, while it waits.
+        longest_sleep: seconds that ecm waits at most before it asks for a lock again.
     """
 
     folder: Path
@@ -114,6 +115,7 @@ class Journey:
     db: Db
     events: list[Event] = field(default_factory=list[Event], repr=False)
     on_event: Callable[[Event], None] | None = field(default=None, repr=False)
+    longest_sleep: float = 0.05
 
     @cached_property
     def conductor(self) -> Conductor:
@@ -122,7 +124,9 @@ class Journey:
         (self.folder / "ecm.yaml").write_text(f"project: test\nbranches: {{{BRANCH}: {{url_env: URL}}}}\n")
         self._write()
         workspace = Workspace.find(self.folder, None, {"URL": self.url, "ECM_ACTOR": "tests"})
-        return Conductor(workspace, observer=self._heard, sleep=lambda seconds: time.sleep(min(seconds, 0.05)))
+        return Conductor(
+            workspace, observer=self._heard, sleep=lambda seconds: time.sleep(min(seconds, self.longest_sleep))
+        )
 
     def _heard(self, event: Event) -> None:
         self.events.append(event)

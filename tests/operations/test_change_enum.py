@@ -215,6 +215,7 @@ def test_writers_of_both_versions(journeys: Journeys) -> None:
 def test_writers_while_labels_change(journeys: Journeys) -> None:
     """Who writes what both types have, or what a default gives, notices nothing, in whatever order it uses the tables."""
     journey = journeys(START + VIEWS, RENAME)
+    journey.longest_sleep = 10  # as patient as ecm is, between writers who take two tables in either order
     tables = ("posts", "notes")
 
     def work(order: int, db: Db) -> None:
