@@ -16,12 +16,12 @@ docs/decisions/0023-what-cannot-wait-is-owed.md).
 """
 
 import hashlib
-from collections.abc import Iterable
 from dataclasses import dataclass
 
 from psycopg import sql
 
 from orchestrator.sql.identifiers import JOURNAL_SCHEMA, TableName, bounded, verbatim
+from orchestrator.sql.plpgsql import changed, differ, is_not_null
 from orchestrator.sql.steps import Statement
 
 VALUE = sql.SQL('"~value"')
@@ -247,31 +247,6 @@ class Debts:
 def numbered(place: int) -> sql.Identifier:
     """Return the name of a key's column in ecm's own table, and inside a condition."""
     return sql.Identifier(f"~key {place + 1}")
-
-
-def differ(left: sql.Composable, right: sql.Composable) -> sql.Composed:
-    """Return a condition: two values are not the same, byte for byte (NULL is the same as NULL)."""
-    return sql.SQL("pg_catalog.record_image_ne(ROW({}), ROW({}))").format(left, right)
-
-
-def is_null(value: sql.Composable) -> sql.Composed:
-    """Return a condition: a value is NULL, and not a composite one of NULLs."""
-    return sql.SQL("{} IS NOT DISTINCT FROM NULL").format(value)
-
-
-def is_not_null(value: sql.Composable) -> sql.Composed:
-    """Return the opposite of `is_null`."""
-    return sql.SQL("{} IS DISTINCT FROM NULL").format(value)
-
-
-def changed(columns: Iterable[str]) -> sql.Composed:
-    """Return a condition over OLD and NEW: one of the columns was changed."""
-    return sql.SQL("({})").format(
-        sql.SQL(" OR ").join(
-            differ(sql.SQL("NEW.{}").format(name), sql.SQL("OLD.{}").format(name))
-            for name in map(sql.Identifier, columns)
-        )
-    )
 
 
 def block(value_of: Side, *work: sql.Composable) -> sql.Composed:

@@ -5,7 +5,6 @@ knows their types when the trigger is written. Its body therefore never names on
 UPDATE would, and compared only once it is of the column's type.
 """
 
-from collections.abc import Iterable
 from dataclasses import dataclass
 
 from psycopg import sql
@@ -13,7 +12,7 @@ from typing_extensions import override
 
 from orchestrator.sql import plpgsql
 from orchestrator.sql.identifiers import verbatim
-from orchestrator.sql.mapping import Mapping, Truth
+from orchestrator.sql.mapping import Mapping, Truth, new_wins
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -99,7 +98,7 @@ class Adjustment(Mapping):
 
     @property
     def _nothing_new(self) -> sql.Composed:
-        return plpgsql.all_of(sql.SQL("{} IS NOT DISTINCT FROM NULL").format(each.name) for each in self.new)
+        return plpgsql.all_null(each.name for each in self.new)
 
     @property
     def _new_follows(self) -> sql.Composed:
@@ -156,12 +155,15 @@ class Adjustment(Mapping):
     def on_update(self, truth: Truth) -> sql.Composed:
         if not self.old:
             return sql.SQL("{}\n{}").format(self._kept_up, self._filled())
-        new_changed, old_changed = _changed(self.news), _changed(self.olds)
-        new_wins = new_changed if truth is Truth.NEW else sql.SQL("{} AND NOT {}").format(new_changed, old_changed)
+        new_changed, old_changed = plpgsql.changed(self.news), plpgsql.changed(self.olds)
         return sql.SQL("IF {} THEN\n{}\nELSIF {} THEN\n{}\nELSIF {} THEN\n{}\nEND IF;").format(
-            new_wins, self._given(self.old), old_changed, self._given(self.new), plpgsql.over("NEW", self.lacking),
+            new_wins(truth, new_changed, old_changed),
+            self._given(self.old),
+            old_changed,
             self._given(self.new),
-        )  # fmt: skip
+            plpgsql.over("NEW", self.lacking),
+            self._given(self.new),
+        )
 
     @property
     def _kept_up(self) -> sql.Composed:
@@ -173,7 +175,7 @@ class Adjustment(Mapping):
             'IF NOT {changed} THEN\nDECLARE\n"ecm was" record;\nBEGIN\n"ecm was" := OLD;\n{was}\n'
             "IF {same} THEN\n{again}\nEND IF;\nEXCEPTION WHEN OTHERS THEN NULL;\nEND;\nEND IF;"
         ).format(
-            changed=_changed(self.news),
+            changed=plpgsql.changed(self.news),
             was=_into('"ecm was"', self.new, of="OLD"),
             same=_same(self.new, "OLD"),
             again=self._given(self.new),
@@ -227,11 +229,3 @@ def _same(values: tuple[Assigned, ...], row: str) -> sql.Composed:
         )
         for each in values
     )
-
-
-def _changed(columns: Iterable[str]) -> sql.Composed:
-    each = (
-        sql.SQL("pg_catalog.record_image_ne(ROW(NEW.{name}), ROW(OLD.{name}))").format(name=sql.Identifier(name))
-        for name in columns
-    )
-    return sql.SQL("({})").format(sql.SQL(" OR ").join(each))

@@ -57,7 +57,7 @@ class Conversion(Mapping):
 
     @property
     def _nothing_new(self) -> sql.Composed:
-        return plpgsql.all_of(sql.SQL("{} IS NOT DISTINCT FROM NULL").format(value.name) for value in self.new)
+        return plpgsql.all_null(value.name for value in self.new)
 
     @property
     def _new_follows(self) -> sql.Composed:
@@ -120,7 +120,7 @@ class Conversion(Mapping):
     def unfilled(self) -> sql.Composed:
         """The new side is NULL, and would not be if it followed from the old one."""
         if self.sees is Truth.OLD:
-            given = plpgsql.all_of(sql.SQL("{} IS NOT DISTINCT FROM NULL").format(value.filling) for value in self.new)
+            given = plpgsql.all_null(value.filling for value in self.new)
             return sql.SQL("{} AND NOT ({})").format(self._nothing_new, given)
         return sql.SQL("{} AND {}").format(self._nothing_new, self.mismatch)
 
@@ -169,15 +169,7 @@ class Conversion(Mapping):
 
     @override
     def on_update(self, truth: Truth) -> sql.Composed:
-        new_changed, old_changed = (
-            sql.SQL("({})").format(
-                sql.SQL(" OR ").join(
-                    sql.SQL("pg_catalog.record_image_ne(ROW({}), ROW({}))").format(plpgsql.new(name), plpgsql.old(name))
-                    for name in names
-                )
-            )
-            for names in (self.news, self.olds)
-        )
+        new_changed, old_changed = plpgsql.changed(self.news), plpgsql.changed(self.olds)
         # A statement that gives one of several new columns of a row that was not filled means to keep the others.
         first_filled = self._where_unfilled(
             "OLD",
@@ -204,9 +196,7 @@ class Conversion(Mapping):
         wins = self._to_old if truth is Truth.NEW else self._to_new
         if not self.attempts:
             return plpgsql.when(plpgsql.over("NEW", self.mismatch), wins)
-        nothing_old = plpgsql.all_of(
-            sql.SQL("{} IS NOT DISTINCT FROM NULL").format(plpgsql.new(value.column)) for value in self.old
-        )
+        nothing_old = plpgsql.all_null(map(plpgsql.new, self.olds))
         alone = wins
         if truth is Truth.OLD:
             alone = plpgsql.when(sql.SQL("TG_OP = 'INSERT'"), self._unless_unheld(nothing_old, wins), wins)
@@ -220,16 +210,12 @@ class Conversion(Mapping):
 
     def _where_unfilled(self, row: str, then: sql.Composed) -> sql.Composed:
         """Do something with a row that was not filled; most are told from it by a plain look at the row itself."""
-        empty = (sql.SQL("{}.{} IS NOT DISTINCT FROM NULL").format(verbatim(row), value.name) for value in self.new)
+        empty = plpgsql.all_null(sql.SQL("{}.{}").format(verbatim(row), value.name) for value in self.new)
         if self.sees is not None:
-            return (
-                plpgsql.when(plpgsql.all_of(empty), then)
-                if self.sees is Truth.OLD
-                else sql.Composed([sql.SQL("NULL;")])
-            )
+            return plpgsql.when(empty, then) if self.sees is Truth.OLD else sql.Composed([sql.SQL("NULL;")])
         if self.attempts:
-            return plpgsql.when(plpgsql.all_of(empty), self._unless_right(row, then))
-        return plpgsql.when(plpgsql.all_of(empty), plpgsql.when(plpgsql.over(row, self.unfilled), then))
+            return plpgsql.when(empty, self._unless_right(row, then))
+        return plpgsql.when(empty, plpgsql.when(plpgsql.over(row, self.unfilled), then))
 
     @override
     def settle(self) -> sql.Composed:
@@ -241,10 +227,7 @@ class Conversion(Mapping):
 
     def _settle_hidden(self) -> sql.Composed:
         """The table's own triggers see what the application sees, and may have put back what it wrote."""
-        changed = sql.SQL(" OR ").join(
-            sql.SQL("pg_catalog.record_image_ne(ROW({}), ROW({}))").format(plpgsql.new(name), plpgsql.old(name))
-            for name in (*self.olds, *self.news)
-        )
+        changed = plpgsql.changed((*self.olds, *self.news))
         inserted = self._where_both_differ(self.sees or Truth.OLD)
         return plpgsql.when(sql.SQL("TG_OP = 'INSERT'"), inserted, plpgsql.when(changed, self._to_hidden))
 
@@ -254,9 +237,7 @@ class Conversion(Mapping):
         An old side without a value may be that of a new one which it cannot hold.
         """
         held = sql.SQL("NOT ({})").format(
-            plpgsql.all_of(
-                sql.SQL("{}.{} IS NOT DISTINCT FROM NULL").format(verbatim(row), value.name) for value in self.old
-            )
+            plpgsql.all_null(sql.SQL("{}.{}").format(verbatim(row), value.name) for value in self.old)
         )
         new_follows = plpgsql.all_of(value.is_computed for value in self.new)
         old_follows = plpgsql.all_of(value.is_computed for value in self.old) if self._two_way else self._old_follows

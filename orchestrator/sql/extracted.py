@@ -13,9 +13,10 @@ from psycopg import sql
 from typing_extensions import override
 
 from orchestrator.sql import plpgsql
-from orchestrator.sql.across import LEAVE, LONGEST_NAP, is_not_null, is_null, somebody_waits
+from orchestrator.sql.across import LEAVE, LONGEST_NAP, somebody_waits
 from orchestrator.sql.identifiers import JOURNAL_SCHEMA, TableName, bounded, verbatim
-from orchestrator.sql.mapping import Mapping, Truth
+from orchestrator.sql.mapping import Mapping, Truth, new_wins
+from orchestrator.sql.plpgsql import is_not_null, is_null
 from orchestrator.sql.steps import Statement, SyncTrigger
 from orchestrator.sql.value import Value, any_given
 
@@ -196,13 +197,12 @@ class Extracted(Mapping):
 
     @override
     def on_update(self, truth: Truth) -> sql.Composed:
-        new_changed, old_changed = _changed((self.reference,)), _changed(self.columns)
-        new_wins = new_changed if truth is Truth.NEW else sql.SQL("{} AND NOT {}").format(new_changed, old_changed)
+        new_changed, old_changed = plpgsql.changed((self.reference,)), plpgsql.changed(self.columns)
         return sql.SQL(
             "IF {new_wins} THEN\n{to_old}\nELSIF {old_changed} OR NEW.{reference} IS NULL THEN\n{to_new}\n"
             'ELSIF EXISTS (SELECT FROM {owed} AS o WHERE o."~key" = NEW.{reference}) THEN\n{to_old}\nEND IF;'
         ).format(
-            new_wins=new_wins,
+            new_wins=new_wins(truth, new_changed, old_changed),
             to_old=self._to_old(),
             old_changed=old_changed,
             reference=self._reference,
@@ -340,7 +340,7 @@ class Extracted(Mapping):
             "UPDATE {table} AS t SET ({columns}) = ROW({new}) WHERE {behind};\n"
             'END "~ecm";\n'
         ).format(
-            changed=_changed(self.columns),
+            changed=plpgsql.changed(self.columns),
             leave=LEAVE,
             rows=sql.SQL("FROM {} AS t WHERE {}").format(self.table.identifier, behind),
             waits=somebody_waits(),
@@ -382,15 +382,6 @@ def _differ(columns: tuple[str, ...], left: str, right: str) -> sql.Composed:
             sql.SQL("{}.{name} IS DISTINCT FROM {}.{name}").format(
                 verbatim(left), verbatim(right), name=sql.Identifier(column)
             )
-            for column in columns
-        )
-    )
-
-
-def _changed(columns: tuple[str, ...]) -> sql.Composed:
-    return sql.SQL("({})").format(
-        sql.SQL(" OR ").join(
-            sql.SQL("pg_catalog.record_image_ne(ROW(NEW.{name}), ROW(OLD.{name}))").format(name=sql.Identifier(column))
             for column in columns
         )
     )

@@ -121,9 +121,7 @@ class Filling(Mapping):
 
     @property
     def _filled(self) -> sql.Composed:
-        return plpgsql.when(
-            sql.SQL("{} IS NOT DISTINCT FROM NULL").format(plpgsql.new(self.new.column)), computed((self.new,))
-        )
+        return plpgsql.when(plpgsql.is_null(plpgsql.new(self.new.column)), computed((self.new,)))
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -198,6 +196,4 @@ class Standin(Mapping):
 
     @property
     def _filled(self) -> sql.Composed:
-        return plpgsql.when(
-            sql.SQL("{} IS NOT DISTINCT FROM NULL").format(plpgsql.new(self.old.column)), computed((self.old,))
-        )
+        return plpgsql.when(plpgsql.is_null(plpgsql.new(self.old.column)), computed((self.old,)))

@@ -50,6 +50,11 @@ class Healing:
     work: sql.Composed
 
 
+def new_wins(truth: Truth, new_changed: sql.Composed, old_changed: sql.Composed) -> sql.Composed:
+    """Return the condition that an UPDATE's new side is written to the old: it changed, and not the old, or it wins."""
+    return new_changed if truth is Truth.NEW else sql.SQL("{} AND NOT {}").format(new_changed, old_changed)
+
+
 class Mapping(ABC):
     """An old side and a new side of a table's rows, each of which follows from the other."""
 
@@ -319,13 +324,12 @@ class Copy(Mapping):
     def on_update(self, truth: Truth) -> sql.Composed:
         new_changed = self.differ(plpgsql.new(self.new), plpgsql.old(self.new))
         old_changed = self.differ(plpgsql.new(self.old), plpgsql.old(self.old))
-        new_wins = new_changed if truth is Truth.NEW else sql.SQL("{} AND NOT {}").format(new_changed, old_changed)
         return sql.SQL(
             "    IF {differ} THEN\n      IF {new_wins} THEN\n        {to_old}\n"
             "      ELSE\n        {to_new}\n      END IF;\n    END IF;"
         ).format(
             differ=self.differ(plpgsql.new(self.old), plpgsql.new(self.new)),
-            new_wins=new_wins,
+            new_wins=new_wins(truth, new_changed, old_changed),
             to_old=plpgsql.assign(self.old, self.new),
             to_new=plpgsql.assign(self.new, self.old),
         )

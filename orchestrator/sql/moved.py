@@ -14,13 +14,11 @@ from orchestrator.sql.across import (
     Debts,
     Side,
     block,
-    differ,
-    is_not_null,
-    is_null,
     locked,
 )
 from orchestrator.sql.identifiers import verbatim
 from orchestrator.sql.mapping import Mapping, Truth
+from orchestrator.sql.plpgsql import differ, is_not_null, is_null
 from orchestrator.sql.steps import Statement
 
 _NEVER = sql.Composed([sql.SQL("false")])

@@ -17,6 +17,31 @@ def old(column: str) -> sql.Composed:
     return sql.SQL("OLD.{}").format(sql.Identifier(column))
 
 
+def differ(left: sql.Composable, right: sql.Composable) -> sql.Composed:
+    """Return a condition: two values are not the same, byte for byte (NULL is the same as NULL)."""
+    return sql.SQL("pg_catalog.record_image_ne(ROW({}), ROW({}))").format(left, right)
+
+
+def is_null(value: sql.Composable) -> sql.Composed:
+    """Return a condition: a value is NULL, and not a composite one of NULLs."""
+    return sql.SQL("{} IS NOT DISTINCT FROM NULL").format(value)
+
+
+def is_not_null(value: sql.Composable) -> sql.Composed:
+    """Return the opposite of `is_null`."""
+    return sql.SQL("{} IS DISTINCT FROM NULL").format(value)
+
+
+def all_null(values: Iterable[sql.Composable]) -> sql.Composed:
+    """Return the condition that all values are NULL."""
+    return all_of(map(is_null, values))
+
+
+def changed(columns: Iterable[str]) -> sql.Composed:
+    """Return a condition over OLD and NEW: one of the columns was changed."""
+    return sql.SQL("({})").format(sql.SQL(" OR ").join(differ(new(column), old(column)) for column in columns))
+
+
 def assign(column: str, other: str) -> sql.Composed:
     """Return the statement that gives a column the value of another."""
     return sql.SQL("{} := {};").format(new(column), new(other))

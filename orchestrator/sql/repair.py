@@ -296,9 +296,8 @@ class Repair(_InPlace):
         stored = self._where(_over("NEW.*, OLD.ctid AS ctid, TG_RELID AS tableoid", self.violated))
         if self.arriving is None:
             return _lines((self._forget_overtaken, *((self._returned,) if self.heals else ()), stored))
-        changed = sql.SQL(" OR ").join(_changed(column) for column in self.columns)
         arriving = self._where(_over("NEW.*, OLD.ctid AS ctid, TG_RELID AS tableoid", self.arriving))
-        return _lines((self._forget_overtaken, plpgsql.when(changed, arriving, stored)))
+        return _lines((self._forget_overtaken, plpgsql.when(plpgsql.changed(self.columns), arriving, stored)))
 
     @override
     def healing(self) -> Healing | None:
@@ -416,11 +415,6 @@ def _replaced(each: Replacement) -> Iterable[tuple[sql.Identifier, sql.Composabl
     if each.kept is not None:
         yield each.kept, each.own
     yield each.flag, sql.SQL("true")
-
-
-def _changed(column: str) -> sql.Composed:
-    name = sql.Identifier(column)
-    return sql.SQL("pg_catalog.record_image_ne(ROW(NEW.{}), ROW(OLD.{}))").format(name, name)
 
 
 def _over(row: str, condition: sql.Composed) -> sql.Composed:

@@ -61,25 +61,17 @@ def _straying(mappings: Iterable[Mapping]) -> tuple[Mapping, ...]:
 
 
 def _trigger(plan: str, facts: Table, mappings: tuple[Mapping, ...], body: str) -> SyncTrigger:
-    table = facts.name
-    name, function = bounded(sync.LAST, "strays", plan, table.qualified), sync.function_name("strays", plan, table)
     # A row may come before the one in the other table that it goes with: what counts is the writer's end.
-    waits = any(mapping.reaches_out for mapping in mappings)
-    return SyncTrigger(
-        table=table,
-        name=name,
-        function=function,
-        timing="AFTER",
+    return sync.made(
+        plan,
+        facts.name,
+        sync.header(facts, mappings, definer=True),
+        name=bounded(sync.LAST, "strays", plan, facts.name.qualified),
+        function=sync.function_name("strays", plan, facts.name),
         bodies=(body,),
-        create_function=sync.definition(function, body, sync.header(facts, mappings, definer=True)),
-        create=sql.SQL("CREATE {}TRIGGER {} AFTER INSERT OR UPDATE ON {}{} FOR EACH ROW EXECUTE FUNCTION {}()").format(
-            sql.SQL("CONSTRAINT " if waits else ""),
-            sql.Identifier(name),
-            table.identifier,
-            sql.SQL(" DEFERRABLE INITIALLY DEFERRED" if waits else ""),
-            sql.Identifier(JOURNAL_SCHEMA, function),
-        ),
-        enable=sync.enabled(table, name),
+        timing="AFTER",
+        late=any(mapping.reaches_out for mapping in mappings),
+        spared=False,
         does="counts what a proof has to look at again",
     )
 

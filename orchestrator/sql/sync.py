@@ -109,7 +109,7 @@ def triggers(
         *(_sync_body(_before(mappings, encloses), each) for each in sorted(Truth, key=lambda each: each is not truth)),
         _sync_body(_before(withdrawn, encloses), Truth.OLD),
     ]
-    keeps = _kept(
+    keeps = made(
         plan,
         table,
         head,
@@ -120,10 +120,10 @@ def triggers(
     own = [keeps]
     if encloses:
         settled = tuple(dict.fromkeys((_settle_body(mappings), _settle_body(withdrawn))))
-        own.append(_kept(plan, table, head, name=last, function=function_name("settle", plan, table), bodies=settled))
+        own.append(made(plan, table, head, name=last, function=function_name("settle", plan, table), bodies=settled))
     if any(mapping.after() is not None for mapping in mappings):
         own.append(
-            _kept(
+            made(
                 plan,
                 table,
                 head,
@@ -150,25 +150,20 @@ def _healers(plan: str, table: TableName, head: str, mappings: tuple[Mapping, ..
     healings = [healing for mapping in mappings if (healing := mapping.healing()) is not None]
     if not healings:
         return []
-    function = function_name("heal", plan, table)
     body = _body(sql.SQL("\n").join(healing.work for healing in healings))
-    wanted = sql.SQL(" OR ").join(healing.wanted for healing in healings)
-    guard, qualified = trigger_name(plan, table), sql.Identifier(JOURNAL_SCHEMA, function)
     return [
-        SyncTrigger(
-            table=table,
-            name=name,
-            function=function,
-            timing="AFTER",
+        made(
+            plan,
+            table,
+            f"{head} SET lock_timeout = '{_HEALED_WITHIN}'",
+            name=bounded(LAST, moment, plan, table.qualified),
+            function=function_name("heal", plan, table),
             bodies=(body,),
-            create_function=definition(function, body, f"{head} SET lock_timeout = '{_HEALED_WITHIN}'"),
-            create=_trigger(name, table, qualified, timing="AFTER", guard=guard, late=late, wanted=wanted),
-            enable=enabled(table, name),
+            timing="AFTER",
+            late=moment == "late",
+            wanted=sql.SQL(" OR ").join(healing.wanted for healing in healings),
         )
-        for name, late in (
-            (bounded(LAST, "heal", plan, table.qualified), False),
-            (bounded(LAST, "late", plan, table.qualified), True),
-        )
+        for moment in ("heal", "late")
     ]
 
 
@@ -195,19 +190,18 @@ def withdraw(plan: str, facts: Table, mappings: tuple[Mapping, ...]) -> tuple[St
     """Return what has the triggers' functions do what a rollback needs of them; see `Mapping.withdrawn`."""
     encloses, head, withdrawn = _encloses(plan, facts, mappings), header(facts, mappings), _withdrawn(mappings)
     sync = _sync_body(_before(withdrawn, encloses), Truth.OLD)
-    functions = [definition(function_name("sync", plan, facts.name), sync, head)]
+    functions = [_definition(function_name("sync", plan, facts.name), sync, head)]
     if encloses:
-        functions.append(definition(function_name("settle", plan, facts.name), _settle_body(withdrawn), head))
+        functions.append(_definition(function_name("settle", plan, facts.name), _settle_body(withdrawn), head))
     return tuple(functions)
 
 
 def on_partition(trigger: SyncTrigger, partition: TableName) -> SyncTrigger:
     """Return the trigger as PostgreSQL makes it for a partition."""
-    return replace(trigger, table=partition, enable=enabled(partition, trigger.name))
+    return replace(trigger, table=partition, enable=_enabled(partition, trigger.name))
 
 
-def enabled(table: TableName, name: str) -> Statement:
-    """Return what has a trigger fire in every session, those that replay a primary's changes too."""
+def _enabled(table: TableName, name: str) -> Statement:
     return sql.SQL("ALTER TABLE {} ENABLE ALWAYS TRIGGER {}").format(table.identifier, sql.Identifier(name))
 
 
@@ -216,7 +210,7 @@ def function_name(role: str, plan: str, table: TableName) -> str:
     return bounded(role, plan, table.qualified)
 
 
-def _kept(
+def made(
     plan: str,
     table: TableName,
     head: str,
@@ -225,52 +219,59 @@ def _kept(
     function: str,
     bodies: tuple[str, ...],
     timing: Literal["BEFORE", "AFTER"] = "BEFORE",
+    late: bool = False,
+    wanted: sql.Composed | None = None,
+    spared: bool = True,
+    does: str = SyncTrigger.does,
 ) -> SyncTrigger:
-    qualified = sql.Identifier(JOURNAL_SCHEMA, function)
+    """Return a trigger of a plan with its function.
+
+    Args:
+        plan: its name.
+        table: whose rows it fires for.
+        head: with whose rights the function runs, and where it looks names up; see `header`.
+        name: the trigger's.
+        function: its function's, in the journal's schema.
+        bodies: what the function's body may be; it is made with the first.
+        timing: when it fires for a row.
+        late: whether it fires at the end of the transaction instead ("CREATE TRIGGER", INITIALLY DEFERRED).
+        wanted: a condition over the row that it fires for.
+        spared: whether the plan's own sweep is spared the call.
+        does: what it is for, for a person.
+    """
+    sweep = sql.SQL("pg_catalog.current_setting({}, true) IS DISTINCT FROM {}").format(
+        sql.Literal(GUARD), sql.Literal(trigger_name(plan, table))
+    )
+    conditions = [*([sweep] if spared else []), *([sql.SQL("({})").format(wanted)] if wanted is not None else [])]
+    when = sql.SQL(" WHEN ({})").format(sql.SQL(" AND ").join(conditions)) if conditions else sql.SQL("")
     return SyncTrigger(
         table=table,
         name=name,
         function=function,
         timing=timing,
         bodies=bodies,
-        create_function=definition(function, bodies[0], head),
-        create=_trigger(name, table, qualified, timing=timing, guard=trigger_name(plan, table)),
-        enable=enabled(table, name),
-    )
-
-
-def _trigger(
-    name: str,
-    table: TableName,
-    function: sql.Identifier,
-    *,
-    timing: str,
-    guard: str,
-    late: bool = False,
-    wanted: sql.Composed | None = None,
-) -> Statement:
-    """Return what makes a trigger; one that is `late` fires at the end of the transaction ("CREATE TRIGGER")."""
-    return sql.SQL(
-        "CREATE {constraint}TRIGGER {name} {timing} INSERT OR UPDATE ON {table}{deferred} FOR EACH ROW"
-        " WHEN (pg_catalog.current_setting({setting}, true) IS DISTINCT FROM {guard}{wanted})"
-        " EXECUTE FUNCTION {function}()"
-    ).format(
-        constraint=sql.SQL("CONSTRAINT " if late else ""),
-        deferred=sql.SQL(" DEFERRABLE INITIALLY DEFERRED" if late else ""),
-        wanted=sql.SQL("") if wanted is None else sql.SQL(" AND ({})").format(wanted),
-        name=sql.Identifier(name),
-        timing=verbatim(timing),
-        table=table.identifier,
-        setting=sql.Literal(GUARD),
-        guard=sql.Literal(guard),
-        function=function,
+        create_function=_definition(function, bodies[0], head),
+        create=sql.SQL(
+            "CREATE {constraint}TRIGGER {name} {timing} INSERT OR UPDATE ON {table}{deferred} FOR EACH ROW{when}"
+            " EXECUTE FUNCTION {function}()"
+        ).format(
+            constraint=sql.SQL("CONSTRAINT " if late else ""),
+            name=sql.Identifier(name),
+            timing=verbatim(timing),
+            table=table.identifier,
+            deferred=sql.SQL(" DEFERRABLE INITIALLY DEFERRED" if late else ""),
+            when=when,
+            function=sql.Identifier(JOURNAL_SCHEMA, function),
+        ),
+        enable=_enabled(table, name),
+        does=does,
     )
 
 
 def sync_function(plan: str, facts: Table, mappings: tuple[Mapping, ...], truth: Truth) -> sql.Composed:
     """Return the CREATE OR REPLACE of the sync function; replacing it takes no lock on the table."""
     body = _sync_body(_before(mappings, _encloses(plan, facts, mappings)), truth)
-    return definition(function_name("sync", plan, facts.name), body, header(facts, mappings))
+    return _definition(function_name("sync", plan, facts.name), body, header(facts, mappings))
 
 
 def _sync_body(mappings: tuple[Mapping, ...], truth: Truth) -> str:
@@ -294,8 +295,7 @@ def _body(work: sql.Composed) -> str:
     return sql.SQL("#variable_conflict use_column\nBEGIN\n{}\n  RETURN NEW;\nEND").format(work).as_string(None)
 
 
-def definition(function: str, body: str, head: str) -> sql.Composed:
-    """Return the CREATE OR REPLACE of a trigger's function in the journal's schema."""
+def _definition(function: str, body: str, head: str) -> sql.Composed:
     return sql.SQL("CREATE OR REPLACE FUNCTION {name}() RETURNS trigger LANGUAGE plpgsql {head} AS {body}").format(
         name=sql.Identifier(JOURNAL_SCHEMA, function), head=verbatim(head), body=sql.Literal(body)
     )
