@@ -433,11 +433,7 @@ class Writer:
 
     def begun(self, phase: Phase, direction: Direction, key: str) -> bool:
         """Whether a step has been recorded as about to be run."""
-        row = self.connection.execute(
-            "SELECT FROM ecm.steps WHERE plan = %s AND phase = %s AND direction = %s AND key = %s",
-            [self.lease.plan, phase.value, direction.value, key],
-        ).fetchone()
-        return row is not None
+        return self._finished(phase, direction, key) is not None
 
     def forget(self, phase: Phase, direction: Direction, key: str) -> None:
         """Record that a step was taken back; in the same transaction."""
@@ -449,12 +445,16 @@ class Writer:
 
     def done(self, phase: Phase, direction: Direction, key: str) -> bool:
         """Whether a step has been recorded as finished."""
+        return self._finished(phase, direction, key) is True
+
+    def _finished(self, phase: Phase, direction: Direction, key: str) -> bool | None:
+        """Whether a step is finished; None where it was not begun."""
         row = self.connection.execute(
-            "SELECT FROM ecm.steps WHERE plan = %s AND phase = %s AND direction = %s AND key = %s"
-            " AND finished_at IS NOT NULL",
+            "SELECT finished_at IS NOT NULL FROM ecm.steps"
+            " WHERE plan = %s AND phase = %s AND direction = %s AND key = %s",
             [self.lease.plan, phase.value, direction.value, key],
         ).fetchone()
-        return row is not None  # a row without columns is an empty tuple, which counts as false
+        return None if row is None else bool(row[0])
 
     def finish(self, phase: Phase, direction: Direction, key: str, *, lock_wait: float) -> None:
         """Record that a step was done; in the same transaction as the step, where it has one."""

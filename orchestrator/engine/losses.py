@@ -4,7 +4,8 @@ A row is right when its new side follows from the old one, and then the old one 
 middle name is in neither of two parts. Until contract it is in the old column; with that it goes.
 """
 
-from dataclasses import replace
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from datetime import timedelta
 
 from psycopg import errors, sql
@@ -40,21 +41,16 @@ def foreseen(connection: Connection, facts: Table, mapping: Conversion, *, fille
     if not filled:
         # The functions that attempt an expression come with expand.
         known = [replace(value, attempt=None) for value in known]
-    rows = _rows(facts, mapping, filled=filled)
-    gone = sql.SQL(" OR ").join(
-        sql.SQL("({} IS DISTINCT FROM NULL AND NOT ({}))").format(value.name, value.follows) for value in known
+    loss = _Loss(
+        rows=_rows(facts, mapping, filled=filled),
+        condition=sql.SQL(" OR ").join(
+            sql.SQL("({} IS DISTINCT FROM NULL AND NOT ({}))").format(value.name, value.follows) for value in known
+        ),
+        values=[(value.column, value.name, value.filling) for value in known],
+        verb="would be",
     )
     try:
-        with connection.transaction():
-            connection.execute("SET TRANSACTION READ ONLY")
-            locks.set_local(connection, statement_timeout=locks.milliseconds(timedelta(seconds=seconds)))
-            locks.as_the_owner(connection)
-            total, lost = connection.execute(
-                sql.SQL("SELECT count(*), count(*) FILTER (WHERE {}) FROM {}").format(gone, rows)
-            ).fetchone() or (0, 0)
-            if not lost:
-                return None
-            samples = _samples(connection, facts, known, rows, gone)
+        total, lost, samples = _look(connection, facts, loss, seconds)
     except (errors.UndefinedObject, errors.UndefinedColumn, errors.UndefinedFunction):
         return None  # what is to be compared comes with expand, or expand itself will say what is wrong
     except errors.QueryCanceled:
@@ -63,6 +59,8 @@ def foreseen(connection: Connection, facts: Table, mapping: Conversion, *, fille
         why = error.diag.message_primary or type(error).__name__
         cause = "an expression fails on a value, so that " if isinstance(error, errors.DataError) else ""
         return f"{cause}nobody could count what contract drops for good of {facts.name}: {why}"
+    if not lost:
+        return None
     olds = listed([value.column for value in known])
     return (
         f"{lost:,} of {counted(total, 'row')} of {facts.name} hold in {olds} what does not come again from"
@@ -81,41 +79,73 @@ def replaced(connection: Connection, facts: Table, rule: Repair, *, seconds: flo
     """
     if any(facts.column(name) is None for name in rule.scaffolding):
         return None  # nothing is repaired yet
-    condition = is_repaired(rule.replacements)
+    loss = _Loss(
+        rows=facts.name.identifier,
+        condition=is_repaired(rule.replacements),
+        values=[(each.column, each.own, each.name) for each in rule.replacements],
+        verb="is now",
+    )
     try:
-        with connection.transaction():
-            connection.execute("SET TRANSACTION READ ONLY")
-            locks.set_local(connection, statement_timeout=locks.milliseconds(timedelta(seconds=seconds)))
-            row = connection.execute(
-                sql.SQL("SELECT count(*) FROM {} WHERE {}").format(facts.name.identifier, condition)
-            ).fetchone()
-            if not row or not row[0]:
-                return None
-            samples = _replaced(connection, facts, rule)
+        _, lost, samples = _look(connection, facts, loss, seconds)
     except errors.QueryCanceled:
         return (
             f"rows of {facts.name} were not counted within {seconds:g} s: nobody knows what contract forgets for good"
         )
+    if not lost:
+        return None
     return (
-        f"{counted(row[0], 'row')} of {facts.name} {'has' if row[0] == 1 else 'have'} another value than"
-        f" {'its' if row[0] == 1 else 'their'} own, to keep the rule, and contract forgets that: {'; '.join(samples)}"
+        f"{counted(lost, 'row')} of {facts.name} {'has' if lost == 1 else 'have'} another value than"
+        f" {'its' if lost == 1 else 'their'} own, to keep the rule, and contract forgets that: {'; '.join(samples)}"
     )
 
 
-def _replaced(connection: Connection, facts: Table, rule: Repair) -> tuple[str, ...]:
-    keys = catalog.primary_key(connection, facts.name)
-    columns = [each.column for each in rule.replacements]
-    shown = [
-        *(sql.SQL("{}::text").format(sql.Identifier(name)) for name in keys),
-        *(sql.SQL("({})::text").format(each.own) for each in rule.replacements),
-        *(sql.SQL("{}::text").format(each.name) for each in rule.replacements),
-    ]
+@dataclass(frozen=True, kw_only=True)
+class _Loss:
+    """What is looked for.
+
+    Attributes:
+        rows: the table, or what stands for it.
+        condition: over a row: something of it goes for good.
+        values: a column, what goes of it, and the value that there is instead; over a row.
+        verb: between the two, for a person.
+    """
+
+    rows: sql.Composable
+    condition: sql.Composable
+    values: Sequence[tuple[str, sql.Composable, sql.Composable]]
+    verb: str
+
+
+def _look(connection: Connection, facts: Table, loss: _Loss, seconds: float) -> tuple[int, int, tuple[str, ...]]:
+    """Return how many rows there are, how many of them lose something, and some of these, a line each."""
+    with connection.transaction():
+        connection.execute("SET TRANSACTION READ ONLY")
+        locks.set_local(connection, statement_timeout=locks.milliseconds(timedelta(seconds=seconds)))
+        locks.as_the_owner(connection)
+        total, lost = connection.execute(
+            sql.SQL("SELECT count(*), count(*) FILTER (WHERE {}) FROM {}").format(loss.condition, loss.rows)
+        ).fetchone() or (0, 0)
+        return total, lost, _samples(connection, facts, loss) if lost else ()
+
+
+def _samples(connection: Connection, facts: Table, loss: _Loss) -> tuple[str, ...]:
+    columns = [column for column, _, _ in loss.values]
+    keys = [name for name in catalog.primary_key(connection, facts.name) if name not in columns]
+    shown = (*map(sql.Identifier, keys), *(goes for _, goes, _ in loss.values), *(there for _, _, there in loss.values))
     found = connection.execute(
         sql.SQL("SELECT {} FROM {} WHERE {} LIMIT {}").format(
-            sql.SQL(", ").join(shown), facts.name.identifier, is_repaired(rule.replacements), sql.Literal(_SAMPLES)
+            sql.SQL(", ").join(sql.SQL("({})::text").format(each) for each in shown),
+            loss.rows,
+            loss.condition,
+            sql.Literal(_SAMPLES),
         )
     ).fetchall()
-    return tuple(_told([*keys, *columns], row, len(columns), "is now") for row in found)
+    names = [*keys, *columns]
+    return tuple(
+        f"{' '.join(f'{name}={_short(value)}' for name, value in zip(names, row[: len(names)], strict=True))}"
+        f" {loss.verb} {', '.join(map(_short, row[len(names) :]))}"
+        for row in found
+    )
 
 
 def _rows(facts: Table, mapping: Conversion, *, filled: bool) -> sql.Composed:
@@ -124,11 +154,7 @@ def _rows(facts: Table, mapping: Conversion, *, filled: bool) -> sql.Composed:
     if filled:
         return table
     new = {value.column: value for value in mapping.new}
-    empty = plpgsql.all_of(
-        sql.SQL("{} IS NOT DISTINCT FROM NULL").format(value.name)
-        for value in mapping.new
-        if facts.column(value.column)
-    )
+    empty = plpgsql.all_null(value.name for value in mapping.new if facts.column(value.column))
 
     def shown(value: Value) -> sql.Composed:
         computed = sql.SQL("{}::{}").format(value.computed, verbatim(value.type))
@@ -141,31 +167,6 @@ def _rows(facts: Table, mapping: Conversion, *, filled: bool) -> sql.Composed:
         *(shown(value) for value in mapping.new),
     )
     return sql.SQL('(SELECT {} FROM {}) AS "row"').format(sql.SQL(", ").join(columns), table)
-
-
-def _samples(
-    connection: Connection, facts: Table, known: list[Value], rows: sql.Composed, gone: sql.Composed
-) -> tuple[str, ...]:
-    keys = [
-        name for name in catalog.primary_key(connection, facts.name) if name not in {value.column for value in known}
-    ]
-    shown = [
-        *(sql.SQL("{}::text").format(sql.Identifier(name)) for name in keys),
-        *(sql.SQL("{}::text").format(value.name) for value in known),
-        *(sql.SQL("({})::text").format(value.filling) for value in known),
-    ]
-    found = connection.execute(
-        sql.SQL("SELECT {} FROM {} WHERE {} LIMIT {}").format(
-            sql.SQL(", ").join(shown), rows, gone, sql.Literal(_SAMPLES)
-        )
-    ).fetchall()
-    names = [*keys, *(value.column for value in known)]
-    return tuple(_told(names, row, len(known), "would be") for row in found)
-
-
-def _told(names: list[str], row: tuple[str | None, ...], several: int, verb: str) -> str:
-    had = " ".join(f"{name}={_short(value)}" for name, value in zip(names, row[: len(names)], strict=True))
-    return f"{had} {verb} {', '.join(map(_short, row[-several:]))}"
 
 
 def _short(value: str | None) -> str:

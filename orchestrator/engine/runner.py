@@ -134,8 +134,8 @@ class Runner:
                     ),
                 )
         except Exception as error:
-            if (isinstance(error, VerificationError) or _breaks_a_rule(error)) and todo:
-                self._let_go(task, todo[number - 1][0], error)
+            if isinstance(error, VerificationError) or _breaks_a_rule(error):
+                self._let_go(task, todo, task.move.phases[0] if not number else todo[number - 1][0], error)
             if not self._called_off(task, position, error):
                 self._remember(error)
             raise
@@ -196,24 +196,22 @@ class Runner:
         done = [step for step in steps if step.finished_at and not step.key.startswith("proof ")]
         return any(step.phase in phases and step.direction is task.move.direction for step in done)
 
-    def _let_go(self, task: Task, phase: Phase, error: Exception) -> None:
+    def _let_go(self, task: Task, todo: list[tuple[Phase, Step]], phase: Phase, error: Exception) -> None:
         """Take back what was done after a proof that does not stand any more: it may hold writers to what is not to be.
 
         So does a check that new rows are to keep, for one. To count costs every writer something. What was done to
         such a check, and has no inverse of its own, is to be done anew with it.
         """
-        back = task.move.direction is Direction.BACK
-        steps = [step for its, steps in task.steps for step in steps if its is phase]
-        proof = next((place for place, step in enumerate(steps) if _proves(step)), len(steps))
+        proof = _proof_of(todo, phase)
+        after = [step for its, step in todo[proof:] if its is phase] if proof is not None else []
+        readied = (
+            [step for step in after if isinstance(step, Transaction | ConcurrentIndex) and step.on_return]
+            if task.move.direction is Direction.BACK
+            else [step for step in after if isinstance(step, Transaction) and phase in _WITH_READERS]
+        )
         try:
-            for step in reversed(steps[proof:]):
-                match step:
-                    case Transaction() if step.on_return if back else phase in _WITH_READERS:
-                        self._settled(task, partial(self._take_back, task, phase, step), step)
-                    case ConcurrentIndex() if back and step.on_return:
-                        self._settled(task, partial(self._take_back, task, phase, step), step)
-                    case _:
-                        pass
+            for step in reversed(readied):
+                self._settled(task, partial(self._take_back, task, phase, step), step)
         except Exception as unreachable:  # noqa: BLE001 - the error itself matters more
             error.add_note(f"and what had been readied stays, until it is rolled back: {type(unreachable).__name__}")
 
