@@ -14,7 +14,7 @@ from typing_extensions import override
 
 from orchestrator.errors import EcmError, PreconditionError
 from orchestrator.operations import constraints, trying
-from orchestrator.operations.base import ColumnField, Guide, NewColumnField, Operation, TableField, taken
+from orchestrator.operations.base import ColumnField, Guide, NewColumnField, OnTable, TableField, taken
 from orchestrator.sql.facts import Dependent, Table
 from orchestrator.sql.filling import Filling
 from orchestrator.sql.identifiers import NAME_BYTES, TableName, bounded, verbatim, words
@@ -61,11 +61,10 @@ class Reference(BaseModel):
         return sql.SQL(" ({})").format(names) if self.columns else sql.Composed([])
 
 
-class AddColumn(Operation):
+class AddColumn(OnTable):
     """A column is added, filled in every row, and held to its constraints from contract on."""
 
     kind: Literal["add_column"] = "add_column"  # pyright: ignore[reportIncompatibleVariableOverride] - frozen
-    table: Annotated[TableField, Field(description="The table, as table or schema.table")]
     column: Annotated[NewColumnField, Field(description="The column's name")]
     type: Annotated[str, Field(min_length=1, description="Its type")]
     using: Annotated[Expression | None, Field(description="Its value where nobody gives one, over the row")] = None
@@ -86,11 +85,6 @@ class AddColumn(Operation):
         if self.using is not None and self.default is not None:
             raise ValueError("using and default both say what the column is where nobody gives it; keep one of them")
         return self
-
-    @property
-    @override
-    def target(self) -> TableName:
-        return TableName.parse(self.table)
 
     @property
     @override

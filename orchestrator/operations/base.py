@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from typing import Annotated, ClassVar
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field
+from typing_extensions import override
 
 from orchestrator.errors import EcmError, PreconditionError
 from orchestrator.operations.sides import Sides
@@ -386,6 +387,17 @@ class Operation(BaseModel, ABC):
     def also_locked(self, facts: Table) -> tuple[TableName, ...]:
         """What its transactions lock besides its tables, so that it is asked for with them, in one statement."""
         return ()
+
+
+class OnTable(Operation):
+    """A change of one table, which the plan names; of others only what hangs on that."""
+
+    table: Annotated[TableField, Field(description="The table, as table or schema.table")]
+
+    @property
+    @override
+    def target(self) -> TableName:
+        return TableName.parse(self.table)
 
 
 def moves_readers(change: Operation) -> bool:

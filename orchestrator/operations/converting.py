@@ -15,8 +15,7 @@ from orchestrator.operations import constraints, dropping, trying
 from orchestrator.operations.base import (
     Guide,
     NewColumnField,
-    Operation,
-    TableField,
+    OnTable,
     begun_with,
     guide_to,
     taken,
@@ -24,7 +23,7 @@ from orchestrator.operations.base import (
 )
 from orchestrator.sql.conversion import Conversion
 from orchestrator.sql.facts import Column, Dependent, Table
-from orchestrator.sql.identifiers import TableName, verbatim, words
+from orchestrator.sql.identifiers import verbatim, words
 from orchestrator.sql.steps import Statement, Step
 from orchestrator.sql.sync import Ddl
 from orchestrator.sql.value import Value
@@ -58,10 +57,9 @@ class MadeColumn(BaseModel):
         return found and {**found.groupdict(), "not_null": found["not_null"] is not None}
 
 
-class Converting(Operation):
+class Converting(OnTable):
     """A change from old columns to new ones, whose values follow from one another by expressions."""
 
-    table: Annotated[TableField, Field(description="The table, as table or schema.table")]
     one_way: Annotated[
         bool, Field(description="Accept that old readers do not see, and a rollback loses, what new writers write")
     ] = False
@@ -97,11 +95,6 @@ class Converting(Operation):
             )
         if not missing and self.one_way:
             raise ValueError("one_way: true says that there is no way back, and reverse gives one; leave one out")
-
-    @property
-    @override
-    def target(self) -> TableName:
-        return TableName.parse(self.table)
 
     @property
     @override

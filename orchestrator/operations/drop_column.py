@@ -9,7 +9,7 @@ from typing_extensions import override
 
 from orchestrator.errors import EcmError, PreconditionError
 from orchestrator.operations import constraints, dropping, keepsake, trying
-from orchestrator.operations.base import NOTHING_TO_FILL, ColumnField, Guide, Operation, TableField, missing, never_null
+from orchestrator.operations.base import NOTHING_TO_FILL, ColumnField, Guide, OnTable, missing, never_null
 from orchestrator.operations.converting import Expression
 from orchestrator.sql.facts import Column, Dependent, Table
 from orchestrator.sql.filling import Standin
@@ -21,11 +21,10 @@ from orchestrator.sql.value import Value
 from orchestrator.words import a, kebab
 
 
-class DropColumn(Operation):
+class DropColumn(OnTable):
     """A column goes at contract; from expand on, new writers need not give it."""
 
     kind: Literal["drop_column"] = "drop_column"  # pyright: ignore[reportIncompatibleVariableOverride] - frozen
-    table: Annotated[TableField, Field(description="The table, as table or schema.table")]
     column: Annotated[ColumnField, Field(description="The column that goes at contract")]
     reverse: Annotated[
         Expression | None, Field(description="What old readers see in rows that new writers add, over the row")
@@ -34,11 +33,6 @@ class DropColumn(Operation):
     standing: ClassVar[str] = "stands on a column that contract drops"
     fate: ClassVar[str] = "go with the column"
     example: ClassVar[str] = """books legacy_code --reverse "'none'\""""
-
-    @property
-    @override
-    def target(self) -> TableName:
-        return TableName.parse(self.table)
 
     @override
     def synced(self) -> tuple[TableName, ...]:

@@ -9,7 +9,7 @@ from typing_extensions import override
 
 from orchestrator.errors import EcmError, PreconditionError
 from orchestrator.operations import constraints, keepsake, trying
-from orchestrator.operations.base import NOTHING_TO_FILL, ColumnField, Guide, Operation, TableField, missing
+from orchestrator.operations.base import NOTHING_TO_FILL, ColumnField, Guide, OnTable, missing
 from orchestrator.operations.converting import Expression
 from orchestrator.sql.facts import Dependent, Table
 from orchestrator.sql.identifiers import TableName
@@ -20,11 +20,10 @@ from orchestrator.sql.value import Value
 from orchestrator.words import a, kebab
 
 
-class DropNotNull(Operation):
+class DropNotNull(OnTable):
     """A column may be NULL from expand on; a rollback refuses to lose what NULL was written."""
 
     kind: Literal["drop_not_null"] = "drop_not_null"  # pyright: ignore[reportIncompatibleVariableOverride] - frozen
-    table: Annotated[TableField, Field(description="The table, as table or schema.table")]
     column: Annotated[ColumnField, Field(description="The column that may be NULL in the end")]
     reverse: Annotated[
         Expression | None, Field(description="What a rollback puts where NULL was written, over the row")
@@ -32,11 +31,6 @@ class DropNotNull(Operation):
 
     fate: ClassVar[str] = "stay as they are"
     example: ClassVar[str] = """books isbn --reverse "'unknown'\""""
-
-    @property
-    @override
-    def target(self) -> TableName:
-        return TableName.parse(self.table)
 
     @override
     def synced(self) -> tuple[TableName, ...]:

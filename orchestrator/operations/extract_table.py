@@ -16,7 +16,7 @@ from orchestrator.operations.base import (
     ColumnField,
     Guide,
     NewColumnField,
-    Operation,
+    OnTable,
     TableField,
     begun_with,
     guide_to,
@@ -48,14 +48,13 @@ class Lookup(BaseModel):
         return TableName.parse(self.table)
 
 
-class ExtractTable(Operation):
+class ExtractTable(OnTable):
     """Columns become a table of their own, one row for each combination of values that there is.
 
     A row whose columns are all NULL refers to nothing.
     """
 
     kind: Literal["extract_table"] = "extract_table"  # pyright: ignore[reportIncompatibleVariableOverride] - frozen
-    table: Annotated[TableField, Field(description="The table, as table or schema.table")]
     columns: Annotated[tuple[ColumnField, ...], Field(min_length=1, description="A column that moves")]
     into: Annotated[Lookup, Field(description="The table that is made: {table: …, key: id}")]
     reference: Annotated[NewColumnField, Field(description="The column that takes their place")]
@@ -77,11 +76,6 @@ class ExtractTable(Operation):
         if self.into.target == self.target:
             raise ValueError(f"into.table is {self.target} itself")
         return self
-
-    @property
-    @override
-    def target(self) -> TableName:
-        return TableName.parse(self.table)
 
     @property
     @override

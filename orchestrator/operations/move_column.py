@@ -14,7 +14,7 @@ from orchestrator.operations.base import (
     ColumnField,
     Guide,
     NewColumnField,
-    Operation,
+    OnTable,
     TableField,
     begun_with,
     guide_to,
@@ -46,7 +46,7 @@ class Destination(BaseModel):
         return TableName.parse(self.table)
 
 
-class MoveColumn(Operation):
+class MoveColumn(OnTable):
     """A column moves to another table; both versions see each other's writes until contract.
 
     Each table has one row at most for each row of the other, so that the value has one place.
@@ -55,7 +55,6 @@ class MoveColumn(Operation):
     """
 
     kind: Literal["move_column"] = "move_column"  # pyright: ignore[reportIncompatibleVariableOverride] - frozen
-    table: Annotated[TableField, Field(description="The table, as table or schema.table")]
     column: Annotated[ColumnField, Field(description="The column that moves")]
     to: Annotated[Destination, Field(description="Where it goes: {table: …, column: …}")]
     on: Annotated[
@@ -93,11 +92,6 @@ class MoveColumn(Operation):
         if len(set(self.on.values())) < len(self.on):
             raise ValueError("on names a column of the other table twice")
         return self
-
-    @property
-    @override
-    def target(self) -> TableName:
-        return TableName.parse(self.table)
 
     @property
     def _source(self) -> Side:

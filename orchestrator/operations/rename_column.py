@@ -19,26 +19,24 @@ from orchestrator.operations.base import (
     ColumnField,
     Guide,
     NewColumnField,
-    Operation,
-    TableField,
+    OnTable,
     begun_with,
     guide_to,
     taken,
     unusable,
 )
 from orchestrator.sql.facts import Dependent, Grant, Table
-from orchestrator.sql.identifiers import TableName, verbatim
+from orchestrator.sql.identifiers import verbatim
 from orchestrator.sql.mapping import Copy
 from orchestrator.sql.steps import Statement
 from orchestrator.sql.sync import Ddl
 from orchestrator.words import kebab
 
 
-class RenameColumn(Operation):
+class RenameColumn(OnTable):
     """A column gets another name; both names work until contract."""
 
     kind: Literal["rename_column"] = "rename_column"  # pyright: ignore[reportIncompatibleVariableOverride] - frozen
-    table: Annotated[TableField, Field(description="The table, as table or schema.table")]
     column: Annotated[ColumnField, Field(description="The column's name now")]
     to: Annotated[NewColumnField, Field(description="The column's name in the end")]
 
@@ -49,11 +47,6 @@ class RenameColumn(Operation):
         return self
 
     goes_along: ClassVar[str] = "contract drops that column and renames the original, and this would go with it"
-
-    @property
-    @override
-    def target(self) -> TableName:
-        return TableName.parse(self.table)
 
     @property
     @override

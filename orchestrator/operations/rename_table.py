@@ -20,8 +20,8 @@ from orchestrator.operations.base import (
     Claim,
     Guide,
     NewTableField,
+    OnTable,
     Operation,
-    TableField,
     moves_readers,
 )
 from orchestrator.sql.facts import Dependent, Table
@@ -32,11 +32,10 @@ from orchestrator.sql.sync import Ddl
 from orchestrator.words import kebab
 
 
-class RenameTable(Operation):
+class RenameTable(OnTable):
     """A table gets another name; both names work until contract."""
 
     kind: Literal["rename_table"] = "rename_table"  # pyright: ignore[reportIncompatibleVariableOverride] - frozen
-    table: Annotated[TableField, Field(description="The table, as table or schema.table")]
     to: Annotated[NewTableField, Field(description="Its name in the end, in the same schema")]
 
     fate: ClassVar[str] = "follow by themselves"
@@ -55,11 +54,6 @@ class RenameTable(Operation):
                 " along there, where roles need USAGE; rename it within its schema"
             )
         return self
-
-    @property
-    @override
-    def target(self) -> TableName:
-        return TableName.parse(self.table)
 
     @property
     def new(self) -> TableName:

@@ -17,8 +17,7 @@ from orchestrator.operations.base import (
     ColumnField,
     Guide,
     NewColumnField,
-    Operation,
-    TableField,
+    OnTable,
     begun_with,
 )
 from orchestrator.operations.sides import Sides
@@ -34,10 +33,8 @@ Expression = Annotated[str, Field(min_length=1)]
 """A SQL expression over the row."""
 
 
-class Repairing(Operation):
+class Repairing(OnTable):
     """A rule for the rows of a table."""
-
-    table: Annotated[TableField, Field(description="The table, as table or schema.table")]
 
     standing: ClassVar[str] = "stands on what contract drops"
     fate: ClassVar[str] = "stay as they are"
@@ -102,11 +99,6 @@ class Repairing(Operation):
     @abstractmethod
     def rule(self, facts: Table) -> Repair:
         """The rule itself, with what repairs it."""
-
-    @property
-    @override
-    def target(self) -> TableName:
-        return TableName.parse(self.table)
 
     @override
     def synced(self) -> tuple[TableName, ...]:

@@ -14,8 +14,7 @@ from orchestrator.operations.base import (
     ColumnField,
     Guide,
     NewColumnField,
-    Operation,
-    TableField,
+    OnTable,
     guide_to,
     taken,
     unusable,
@@ -23,7 +22,7 @@ from orchestrator.operations.base import (
 from orchestrator.sql import heritage, moving
 from orchestrator.sql.facts import Column, Dependent, Table
 from orchestrator.sql.heritage import Heir
-from orchestrator.sql.identifiers import TableName, words
+from orchestrator.sql.identifiers import words
 from orchestrator.sql.readers import Move
 from orchestrator.words import kebab
 
@@ -33,10 +32,9 @@ _GOES_ALONG = frozenset({"index", "constraint", "statistics", "sequence", "trigg
 """What hangs on a column and is handed over, or was refused before anything was touched."""
 
 
-class Retyping(Operation):
+class Retyping(OnTable):
     """What a change of type is, what there is of it, and what stands in its way."""
 
-    table: Annotated[TableField, Field(description="The table, as table or schema.table")]
     column: Annotated[ColumnField, Field(description="The column's name")]
     type: Annotated[str, Field(min_length=1, description="Its type in the end")]
     using: Annotated[
@@ -55,11 +53,6 @@ class Retyping(Operation):
         if self.column == self.to:
             raise ValueError(f"column and to are both {self.to!r}; leave `to` out, and the name stays")
         return self
-
-    @property
-    @override
-    def target(self) -> TableName:
-        return TableName.parse(self.table)
 
     @property
     @override
