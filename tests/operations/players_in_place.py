@@ -5,7 +5,7 @@ from typing import Any, ClassVar
 
 from hypothesis import strategies as st
 from operations.players import SMALL, WORDS, Cell, Draw, Player, Values
-from operations.type_pairs import PAIRS
+from operations.type_pairs import OfPair
 
 from orchestrator.plan.lifecycle import State
 
@@ -49,17 +49,10 @@ class Exchanged(InPlace):
         return self.seen(cell)
 
 
-class RetypedInPlace(Exchanged):
+class RetypedInPlace(OfPair, Exchanged):
     """A column of another type, under its name."""
 
-    def __init__(self, table: str, number: int, draw: Draw) -> None:
-        super().__init__(table, number, draw)
-        self.pair = draw(st.sampled_from(PAIRS))
-        self.required = draw(st.booleans())
-
-    @property
-    def columns(self) -> str:
-        return f"{self.quoted('amount')} {self.pair.old}{' NOT NULL' if self.required else ''}"
+    source: ClassVar[str] = "amount"
 
     @property
     def change(self) -> dict[str, Any]:
@@ -67,15 +60,14 @@ class RetypedInPlace(Exchanged):
         return {"kind": "change_type", "column": self.name("amount"), "type": self.pair.new, **given}
 
     def direct(self, table: str) -> list[str]:
-        amount = self.quoted("amount")
-        return [f"ALTER TABLE {table} ALTER {amount} TYPE {self.pair.new} USING {self.pair.made_of(amount)}"]
+        return [self.retyped(table)]
 
     @property
     def indexes(self) -> list[str]:
         return [f"({self.quoted('amount')})", f"(id, {self.quoted('amount')} DESC)"]
 
     def old_values(self) -> Values:
-        value = self.draw(self.pair.values if self.required else st.none() | self.pair.values)
+        value = self.drawn()
         return {self.name("amount"): self.pair.forward(value) if self.switched else value}
 
     def forward(self, old: Values) -> Values:

@@ -4,7 +4,7 @@ from typing import Any, ClassVar
 
 from hypothesis import strategies as st
 from operations.players import PARTS, SMALL, WORDS, Cell, Draw, Player, Values
-from operations.type_pairs import PAIRS
+from operations.type_pairs import OfPair
 
 
 class Renamed(Player):
@@ -181,19 +181,11 @@ class Added(Player):
         cell.new = self.forward(cell.old) if follows else {**cell.new, **values}
 
 
-class Retyped(Player):
+class Retyped(OfPair):
     """A column of another type, under another name."""
 
     moves_readers: ClassVar[bool] = True
-
-    def __init__(self, table: str, number: int, draw: Draw) -> None:
-        super().__init__(table, number, draw)
-        self.pair = draw(st.sampled_from(PAIRS))
-        self.required = draw(st.booleans())
-
-    @property
-    def columns(self) -> str:
-        return f"{self.quoted('was')} {self.pair.old}{' NOT NULL' if self.required else ''}"
+    source: ClassVar[str] = "was"
 
     @property
     def change(self) -> dict[str, Any]:
@@ -207,10 +199,9 @@ class Retyped(Player):
         }
 
     def direct(self, table: str) -> list[str]:
-        was = self.quoted("was")
         return [
-            f"ALTER TABLE {table} ALTER {was} TYPE {self.pair.new} USING {self.pair.made_of(was)}",
-            f"ALTER TABLE {table} RENAME {was} TO {self.quoted('is')}",
+            self.retyped(table),
+            f"ALTER TABLE {table} RENAME {self.quoted('was')} TO {self.quoted('is')}",
         ]
 
     @property
@@ -218,7 +209,7 @@ class Retyped(Player):
         return [f"({self.quoted('was')})", f"(id, {self.quoted('was')})"]
 
     def old_values(self) -> Values:
-        return {self.name("was"): self.draw(self.pair.values if self.required else st.none() | self.pair.values)}
+        return {self.name("was"): self.drawn()}
 
     def new_values(self) -> Values:
         # NULL as for a rename; and only what the old type can hold.

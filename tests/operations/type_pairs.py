@@ -3,9 +3,10 @@
 from collections.abc import Callable
 from dataclasses import dataclass
 from decimal import ROUND_HALF_UP, Decimal
-from typing import Any
+from typing import Any, ClassVar
 
 from hypothesis import strategies as st
+from operations.players import Draw, Player
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -84,3 +85,28 @@ PAIRS = [
     Pair(old="varchar(20)", new="varchar(40)", values=_WORDS, to_new=_same, to_old=_same),
     Pair(old="text", new="varchar(40)", values=_WORDS, to_new=_same, to_old=_same),
 ]
+
+
+class OfPair(Player):
+    """One whose column has the types of a pair, drawn when the game begins."""
+
+    source: ClassVar[str]
+    """The column's name at the start."""
+
+    def __init__(self, table: str, number: int, draw: Draw) -> None:
+        super().__init__(table, number, draw)
+        self.pair = draw(st.sampled_from(PAIRS))
+        self.required = draw(st.booleans())
+
+    @property
+    def columns(self) -> str:
+        return f"{self.quoted(self.source)} {self.pair.old}{' NOT NULL' if self.required else ''}"
+
+    def retyped(self, table: str) -> str:
+        """Return what gives the column its type at once."""
+        column = self.quoted(self.source)
+        return f"ALTER TABLE {table} ALTER {column} TYPE {self.pair.new} USING {self.pair.made_of(column)}"
+
+    def drawn(self) -> Any:
+        """Return a value of the old type, or NULL where that may be."""
+        return self.draw(self.pair.values if self.required else st.none() | self.pair.values)
