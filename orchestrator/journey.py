@@ -100,7 +100,7 @@ class Journey:
 
     def _proposal(self, scene: Scene, moves: tuple[Move, ...]) -> reports.AdvanceReport:
         # Where nothing is left to do, the tables may have their final names by now.
-        facts = self._stage.facts(scene.connection, scene.plan, texts=True) if moves else {}
+        facts: scope.Facts = self._stage.facts_of(scene, texts=any(map(_moves_readers, moves))) if moves else {}
         return reports.AdvanceReport(
             plan=scene.plan.plan,
             branch=scene.branch,
@@ -126,7 +126,7 @@ class Journey:
 
     def _task(self, scene: Scene, move: Move, link: Link) -> Task:
         forward = move.direction is Direction.FORWARD
-        texts = forward and Phase.MIGRATE_READS in move.phases
+        texts = _moves_readers(move)
         facts = link.do(lambda connection: self._stage.facts_of(replace(scene, connection=connection), texts=texts))
         recorded = scene.record.recorded if scene.record and not forward else scene.plan.model_dump(mode="json")
         return Task(
@@ -154,6 +154,11 @@ class Journey:
 def contracts(moves: tuple[Move, ...]) -> bool:
     """Whether moves end in contract."""
     return any(move.direction is Direction.FORWARD and Phase.CONTRACT in move.phases for move in moves)
+
+
+def _moves_readers(move: Move) -> bool:
+    """Whether the texts of readers over the new columns are wanted: to ask for them may lock a table for a moment."""
+    return move.direction is Direction.FORWARD and Phase.MIGRATE_READS in move.phases
 
 
 def _overtaken(judged: State, found: State) -> LeaseError:
