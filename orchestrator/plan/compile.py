@@ -355,7 +355,9 @@ def _sweep(plan: Plan, facts: Table) -> Sweep:
         # the old side does not come again from that, it would be another.
         meddled = bool(sync.meddlers(facts))
         # What comes last is computed of the row as those triggers leave it.
-        last = (each for each in pairs if meddled and (each.one_way is not None or each.comes_last > each.in_place))
+        last = (
+            each for each in pairs if meddled and (each.one_way is not None or (each.comes_last and not each.in_place))
+        )
         filled = (*(each for each in pairs if each.by_trigger), *last)
         touch = next((name for mapping in filled for name in mapping.news), None)
     return Sweep(

@@ -16,7 +16,7 @@ from orchestrator.plan.model import Plan
 from orchestrator.plan.scope import Facts
 from orchestrator.sql import sync
 from orchestrator.sql.facts import Dependent, Table, Trigger
-from orchestrator.sql.identifiers import JOURNAL_SCHEMA, TableName, bounded
+from orchestrator.sql.identifiers import TableName, bounded
 from orchestrator.words import listed
 
 
@@ -130,7 +130,7 @@ def hanging(plan: Plan, facts: Table) -> tuple[tuple[str, tuple[Dependent, ...]]
     for change in scope.on(plan, facts):
         for column in sorted(change.touched_in(facts) - set(change.made())):
             for each in facts.tracked.get(column, ()):
-                if (each.kind, each.name) not in left and not each.name.startswith(f"{JOURNAL_SCHEMA}."):
+                if (each.kind, each.name) not in left and not each.is_ours:
                     found.setdefault(change.fate, {})[each.kind, each.name] = each
     return tuple((fate, tuple(dependents.values())) for fate, dependents in found.items())
 
@@ -255,7 +255,7 @@ def _left_to_the_person(plan: Plan, facts: Table) -> tuple[Dependent, ...]:
     """Return what names an old column where PostgreSQL does not track it, each once."""
     found = dict.fromkeys(d for change in scope.on(plan, facts) for d in change.unfollowed(facts))
     # What another plan keeps in ecm's own schema for its way back is not for a person to drop.
-    return tuple(each for each in found if not each.name.startswith(f"{JOURNAL_SCHEMA}."))
+    return tuple(each for each in found if not each.is_ours)
 
 
 def _is_acknowledged(plan: Plan, dependent: Dependent) -> bool:

@@ -9,7 +9,6 @@ from orchestrator.operations import Operation
 from orchestrator.operations.base import moves_readers
 from orchestrator.sql.facts import Dependent, Table
 from orchestrator.sql.heritage import aside, beside, under_exchange
-from orchestrator.sql.identifiers import JOURNAL_SCHEMA
 from orchestrator.words import counted
 
 _HANDED_OVER = ("index", "view", "statistics")
@@ -58,15 +57,14 @@ def shared(facts: Table, changes: Iterable[Operation]) -> Iterable[EcmError]:
     for name in sorted(mine):
         for each in facts.tracked.get(name, ()):
             other = next((column for column in sorted(theirs) if each in facts.tracked.get(column, ())), None)
-            aside_already = each.name.startswith(f"{JOURNAL_SCHEMA}.")
-            if each in told or each.kind not in _HANDED_OVER or (other is None and not aside_already):
+            if each in told or each.kind not in _HANDED_OVER or (other is None and not each.is_ours):
                 continue
             told.add(each)
             on = f"{facts.name}.{name}" + (f" and {other}, which another plan is changing" if other else "")
             yield PreconditionError(
                 f"{each.kind} {each.name} stands on {on}",
                 details=["both plans would make it again, each over its own column; ecm keeps it for the way back"]
-                if aside_already
+                if each.is_ours
                 else ["both plans would make it again, each over its own column"],
                 hint="take the other plan to its end, or back to planned, before this one begins: ecm status",
             )

@@ -10,7 +10,7 @@ from typing import Literal, Self
 
 from orchestrator.sql.enums import Enum
 from orchestrator.sql.heritage import Heritage
-from orchestrator.sql.identifiers import TableName
+from orchestrator.sql.identifiers import JOURNAL_SCHEMA, TableName
 from orchestrator.sql.readers import Reader
 
 
@@ -153,6 +153,11 @@ class Dependent:
     """Whether it fails when the old name is gone; otherwise it minds what is there until contract."""
     remedy: str | None = None
     """What to do about it, where that is not to drop it and make it again."""
+
+    @property
+    def is_ours(self) -> bool:
+        """Whether it is in ecm's own schema, where it stands aside for the way back of a plan."""
+        return self.name.startswith(f"{JOURNAL_SCHEMA}.")
 
 
 @dataclass(frozen=True, kw_only=True)
