@@ -4,7 +4,8 @@ from collections.abc import Callable, Generator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import timedelta
-from time import monotonic
+from random import uniform
+from time import monotonic, sleep
 from typing import TypeVar
 
 from psycopg import errors, sql
@@ -29,7 +30,7 @@ UNHEARD_OF = timedelta(seconds=2)
 """How long a transaction that holds locks of the application's tables outlives an ecm that says nothing."""
 
 _MOMENT = timedelta(milliseconds=100)
-"""How long a further lock is waited for once that went wrong."""
+"""How long a further lock is waited for once that went wrong, and at most until it is asked for again."""
 
 _LOCK_TIMEOUT = "SELECT pg_catalog.set_config('lock_timeout', %s, false)"
 
@@ -93,11 +94,13 @@ def take(
     """Take locks, as a whole within the budget; they outlive an ecm that is frozen by no more than `UNHEARD_OF`.
 
     Those on tables are taken in one statement: `lock_timeout` counts for each lock anew, and `statement_timeout`
-    bounds them together. With views among them it is tried several times, each time another way: who uses a view locks
-    it before its table; but who writes a child of the table has that locked already and wants the view next, and who
-    reads a view may want next one that stands on it. Of sessions that go different ways ecm can follow one at a
-    time. Where it went the wrong way, whoever has what it waits for waits for what it has, and nothing but to let
-    go of that helps: so after the first time it waits for a second lock for a moment only.
+    bounds them together. Where there are several, it is tried several times, each time another way. Who writes one
+    table and then the other has the first by the time that ecm has the second, and each waits for what the other one
+    has; who uses a view locks it before its table, but who writes a child of the table has that locked already and
+    wants the view next; and who reads a view may want next one that stands on it. Of sessions that go different ways
+    ecm can follow one at a time. Where it went the wrong way, nothing but to let go of what it has helps: so after the
+    first time it waits for each further lock for a moment only, and lets those that waited for it go on before it asks
+    again.
 
     Args:
         connection: a session with the branch, in a transaction.
@@ -108,8 +111,8 @@ def take(
         attempt: how often it was tried, this time included.
     """
     tables = sorted(set(tables) - set(views))
-    if views:
-        _take_with_views(connection, tables, mode, budget, views=views, way=attempt)
+    if len(tables) + len(views) > 1:
+        _take_several(connection, tables, mode, budget, views=views, way=attempt)
     else:
         _take_tables(connection, tables, mode, budget)
     set_local(
@@ -120,7 +123,7 @@ def take(
     )
 
 
-def _take_with_views(
+def _take_several(
     connection: Connection,
     tables: Sequence[TableName],
     mode: LockMode,
@@ -136,24 +139,51 @@ def _take_with_views(
         try:
             # Back to here, PostgreSQL lets go of what was locked since ("SAVEPOINT").
             with connection.transaction():
-                round_about = (way - 1) // 2 % 2 == 1
-                if way % 2:
-                    _take_views(connection, views[::-1] if round_about else views, left - second)
-                    _take_tables(connection, tables, mode, second)
+                if views:
+                    _take_with_views(connection, tables, mode, views=views, way=way, first=left - second, second=second)
                 else:
-                    _take_tables(connection, tables[::-1] if round_about else tables, mode, left - second)
-                    _take_views(connection, views, second)
+                    _take_tables(connection, tables if way % 2 else tables[::-1], mode, second, together=left)
                 return
         except (errors.LockNotAvailable, errors.QueryCanceled):
             way, second = way + 1, min(_MOMENT, budget / 4)
             if until - monotonic() < 2 * second.total_seconds():
                 raise
+            # Who waited is in the middle of its transaction now, and would meet ecm there again. For as long as such
+            # a transaction may take, but never twice the same: in step with it, ecm would come at the wrong time again.
+            sleep(uniform(0, min(_MOMENT, budget / 8).total_seconds()))  # noqa: S311 - chance, no secret
 
 
-def _take_tables(connection: Connection, tables: Sequence[TableName], mode: LockMode, budget: timedelta) -> None:
+def _take_with_views(
+    connection: Connection,
+    tables: Sequence[TableName],
+    mode: LockMode,
+    *,
+    views: Sequence[TableName],
+    way: int,
+    first: timedelta,
+    second: timedelta,
+) -> None:
+    round_about = (way - 1) // 2 % 2 == 1
+    if way % 2:
+        _take_views(connection, views[::-1] if round_about else views, first)
+        _take_tables(connection, tables, mode, second)
+    else:
+        _take_tables(connection, tables[::-1] if round_about else tables, mode, first)
+        _take_views(connection, views, second)
+
+
+def _take_tables(
+    connection: Connection,
+    tables: Sequence[TableName],
+    mode: LockMode,
+    budget: timedelta,
+    *,
+    together: timedelta | None = None,
+) -> None:
     if tables:
         names = sql.SQL(", ").join(table.identifier for table in tables)
-        set_local(connection, lock_timeout=milliseconds(budget), statement_timeout=milliseconds(budget * 1.1))
+        bound = budget * 1.1 if together is None else together
+        set_local(connection, lock_timeout=milliseconds(budget), statement_timeout=milliseconds(bound))
         connection.execute(sql.SQL("LOCK TABLE {} IN {} MODE").format(names, sql.SQL(mode.value)))
 
 
