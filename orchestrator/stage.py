@@ -90,9 +90,12 @@ class Stage:
         self.project.branch(branch)
         return connect(self._provider.address(branch).url, branch=branch)
 
-    def link(self, branch: str) -> Link:
-        """Return a session with a branch that comes back after it was lost; to be entered by the caller."""
-        return Link(lambda: self.connect(branch), patience=RECONNECT_PATIENCE, sleep=self.sleep)
+    def link(self, branch: str, first: Connection | None = None) -> Link:
+        """Return a session with a branch that comes back after it was lost; to be entered by the caller.
+
+        It begins with the one that is open already, where there is one: what that has read of the catalog, it knows.
+        """
+        return Link(lambda: self.connect(branch), patience=RECONNECT_PATIENCE, sleep=self.sleep, first=first)
 
     @contextmanager
     def open(self, branch: str) -> Generator[Connection]:
@@ -133,18 +136,24 @@ class Stage:
         """Return the facts of a scene's tables, read once: what it is judged by is what it is compiled for."""
         found = scene.facts.get(texts) or scene.facts.get(True)
         if found is None:
-            found = scene.facts[texts] = self.facts(scene.connection, scene.plan, texts=texts)
+            known = scene.facts.get(False)
+            found = scene.facts[texts] = self.facts(scene.connection, scene.plan, texts=texts, known=known)
         return found
 
-    def facts(self, connection: Connection, plan: Plan, *, texts: bool = False) -> dict[TableName, Table]:
+    def facts(
+        self, connection: Connection, plan: Plan, *, texts: bool = False, known: scope.Facts | None = None
+    ) -> dict[TableName, Table]:
         """Return the facts of a plan's tables; a standby cannot be asked everything, and is of no use anyway.
 
-        With `texts`, also how readers would read over the new columns: that may lock a table for a moment.
+        With `texts`, also how readers would read over the new columns: that may lock a table for a moment, and
+        only that is asked where all else is `known`.
         """
         _refuse_standby(connection)
         names = scope.tables(plan)
 
         def read() -> dict[TableName, Table]:
+            if known is not None:
+                return catalog.with_readers(connection, changes(plan), known, texts=texts)
             return catalog.read_tables(connection, changes(plan), texts=texts)
 
         try:

@@ -5,7 +5,7 @@ PostgreSQL writes here means the same in any session. Reading takes no lock that
 could notice: catalog rows only, except for `twins`, which uses a temporary table of its own.
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from typing import Any
 
@@ -34,6 +34,7 @@ def read_tables(connection: Connection, changes: Iterable[Operation], *, texts: 
     Raises:
         PreconditionError: one of them does not exist.
     """
+    changes = tuple(changes)
     wanted: dict[TableName, list[Operation]] = {}
     used: dict[TableName, dict[TableName, tuple[str, ...]]] = {}
     for change in changes:
@@ -64,15 +65,33 @@ def read_tables(connection: Connection, changes: Iterable[Operation], *, texts: 
         name: replace(table, heritage=heritage.read(connection, table, heirs[name], names)) if heirs[name] else table
         for name, table in facts.items()
     }
+    return with_readers(connection, changes, facts, texts=texts)
+
+
+def with_readers(
+    connection: Connection, changes: Iterable[Operation], facts: Mapping[TableName, Table], *, texts: bool
+) -> dict[TableName, Table]:
+    """Return the facts of tables with what reads them; what was known of that before is read again.
+
+    Args:
+        connection: a session with the branch, in autocommit.
+        changes: of a plan.
+        facts: of the tables that they concern.
+        texts: whether to find out how readers would read over the new columns, which may lock a table for a moment.
+    """
+    changes = tuple(changes)
+    types = dict.fromkeys(name for table in facts.values() for name in table.enums)
+    concerned = {
+        table: [change for change in changes if table in change.tables() or change.type_changed() in found.enums]
+        for table, found in facts.items()
+    }
     moves = {
-        table: [move for change in wanted[table] for move in change.moves(found)] for table, found in facts.items()
+        table: [move for change in concerned[table] for move in change.moves(found)] for table, found in facts.items()
     }
-    facts = {
-        table: readers.with_readers(connection, found, moves[table], texts=texts) for table, found in facts.items()
-    }
-    for name, tables in used.items():
-        facts |= enums.with_readers(name, {table: facts[table] for table in tables}, moves)
-    return facts
+    read = {table: readers.with_readers(connection, found, moves[table], texts=texts) for table, found in facts.items()}
+    for name in types:
+        read |= enums.with_readers(name, {table: each for table, each in read.items() if name in each.enums}, moves)
+    return read
 
 
 def read_table(
@@ -131,8 +150,8 @@ def read_table(
             replace(column, accepts_null=_accepts_null(connection, column)) if column.name in wanted else column
             for column in found
         ),
-        untracked={column: _untracked(connection, table, column) for column in wanted},
-        tracked={column: _tracked(connection, oid, column) for column in wanted},
+        untracked=_untracked(connection, table, sorted(wanted)),
+        tracked=_tracked(connection, oid, sorted(wanted)),
         twins=_twins(connection, table, tuple(renames)),
         views=viewing.view_facts(connection, table, needed) if needed else table.views,
     )
@@ -423,12 +442,13 @@ def _trigger(row: dict[str, Any]) -> Trigger:
 _UNTRACKED = r"""
 WITH wanted AS (
   -- A column or table named as a word of its own, in any case, since unquoted names fold.
-  SELECT '(?i)(^|[^[:alnum:]_$])' || escaped[1] || '($|[^[:alnum:]_$])' AS name,
+  SELECT w.column, '(?i)(^|[^[:alnum:]_$])' || escaped[1] || '($|[^[:alnum:]_$])' AS name,
          '(?i)(^|[^[:alnum:]_$])' || escaped[2] || '($|[^[:alnum:]_$])' AS owner
-  FROM (SELECT array_agg(regexp_replace(word, '([^[:alnum:]_])', '\\\1', 'g') ORDER BY place) AS escaped
-        FROM unnest(ARRAY[%(column)s, %(table)s]) WITH ORDINALITY w (word, place)) e)
-SELECT 'function' AS kind, n.nspname || '.' || f.proname AS name,
-  'its ' || l.lanname || ' body names ' || %(column)s AS why, true AS names_it
+  FROM unnest(%(columns)s::text[]) w ("column") CROSS JOIN LATERAL (
+    SELECT array_agg(regexp_replace(word, '([^[:alnum:]_])', '\\\1', 'g') ORDER BY place) AS escaped
+    FROM unnest(ARRAY[w.column, %(table)s]) WITH ORDINALITY v (word, place)) e)
+SELECT wanted.column, 'function' AS kind, n.nspname || '.' || f.proname AS name,
+  'its ' || l.lanname || ' body names ' || wanted.column AS why, true AS names_it
 FROM pg_catalog.pg_proc f JOIN pg_catalog.pg_namespace n ON n.oid = f.pronamespace
 JOIN pg_catalog.pg_language l ON l.oid = f.prolang CROSS JOIN wanted
 WHERE n.nspname NOT IN ('pg_catalog', 'information_schema', 'ecm') AND n.nspname NOT LIKE 'pg\_temp%%'
@@ -443,22 +463,22 @@ WHERE n.nspname NOT IN ('pg_catalog', 'information_schema', 'ecm') AND n.nspname
        -- dynamic SQL may put the table's name together from pieces
        OR f.prosrc ~* '\mexecute\M')
 UNION
-SELECT 'function', n.nspname || '.' || f.proname,
+SELECT wanted.column, 'function', n.nspname || '.' || f.proname,
   'its body uses NEW.* or OLD.* of ' || %(table)s || ', which have one column more until contract', false
 FROM pg_catalog.pg_trigger t JOIN pg_catalog.pg_proc f ON f.oid = t.tgfoid
-JOIN pg_catalog.pg_namespace n ON n.oid = f.pronamespace
+JOIN pg_catalog.pg_namespace n ON n.oid = f.pronamespace CROSS JOIN wanted
 WHERE t.tgrelid = %(oid)s AND n.nspname <> 'ecm' AND f.prosrc ~* '\m(new|old)\s*\)?\s*\.\s*\*'
 UNION
-SELECT 'function', n.nspname || '.' || f.proname,
+SELECT wanted.column, 'function', n.nspname || '.' || f.proname,
   'its parsed body returns whole rows of ' || %(table)s || ', which have one column more until contract', false
-FROM pg_catalog.pg_proc f JOIN pg_catalog.pg_namespace n ON n.oid = f.pronamespace
+FROM pg_catalog.pg_proc f JOIN pg_catalog.pg_namespace n ON n.oid = f.pronamespace CROSS JOIN wanted
 WHERE f.prosqlbody IS NOT NULL
   AND f.prorettype = (SELECT reltype FROM pg_catalog.pg_class WHERE oid = %(oid)s) AND f.prorettype <> 0
-ORDER BY 2
+ORDER BY 3
 """
 
 _TRACKED = """
-SELECT DISTINCT CASE d.classid WHEN 'pg_catalog.pg_class'::regclass THEN
+SELECT DISTINCT a.attname AS "column", CASE d.classid WHEN 'pg_catalog.pg_class'::regclass THEN
     -- before PostgreSQL 15 it is a generated column itself that depends, since then its expression
     CASE WHEN d.objsubid > 0 THEN 'generated column' WHEN c.relkind IN ('i', 'I') THEN 'index'
       WHEN c.relkind = 'S' THEN 'sequence' ELSE 'table' END
@@ -470,39 +490,45 @@ SELECT DISTINCT CASE d.classid WHEN 'pg_catalog.pg_class'::regclass THEN
   WHEN 'pg_catalog.pg_attrdef'::regclass THEN 'generated column' ELSE 'object' END AS kind,
   coalesce(v.owner, i.identity) AS name, i.identity AS why
 FROM pg_catalog.pg_depend d
+JOIN pg_catalog.pg_attribute a ON a.attrelid = d.refobjid AND a.attnum = d.refobjsubid AND NOT a.attisdropped
 LEFT JOIN pg_catalog.pg_class c ON d.classid = 'pg_catalog.pg_class'::regclass AND c.oid = d.objid
 LEFT JOIN LATERAL (SELECT (pg_catalog.pg_identify_object(d.classid, d.objid, d.objsubid)).identity) i ON true
 LEFT JOIN LATERAL (SELECT r.ev_class::regclass::text AS owner FROM pg_catalog.pg_rewrite r
                    WHERE d.classid = 'pg_catalog.pg_rewrite'::regclass AND r.oid = d.objid
                      AND r.rulename = '_RETURN') v ON true
-WHERE d.refclassid = 'pg_catalog.pg_class'::regclass AND d.refobjid = %(oid)s
-  AND d.refobjsubid = (SELECT attnum FROM pg_catalog.pg_attribute
-                       WHERE attrelid = %(oid)s AND attname = %(column)s AND NOT attisdropped)
+WHERE d.refclassid = 'pg_catalog.pg_class'::regclass AND d.refobjid = %(oid)s AND a.attname = ANY (%(columns)s)
   -- A column's own default is not something else that stands on it.
   AND NOT (d.classid = 'pg_catalog.pg_attrdef'::regclass AND EXISTS (
     SELECT FROM pg_catalog.pg_attrdef f WHERE f.oid = d.objid AND f.adrelid = %(oid)s AND f.adnum = d.refobjsubid))
   AND NOT (d.classid = 'pg_catalog.pg_trigger'::regclass AND EXISTS (
     SELECT FROM pg_catalog.pg_trigger t WHERE t.oid = d.objid AND t.tgattr::int2[] @> ARRAY[d.refobjsubid::int2]))
-ORDER BY 2
+ORDER BY 3
 """
 
 
-def _untracked(connection: Connection, table: Table, column: str) -> tuple[Dependent, ...]:
-    values = {"column": column, "table": table.name.name, "oid": table.oid}
-    with connection.cursor(row_factory=dict_row) as cursor:
-        functions = [Dependent(**row) for row in cursor.execute(verbatim(_UNTRACKED), values).fetchall()]
-    by_argument = [
-        Dependent(kind="trigger", name=f"{table.name.schema}.{trigger.name}", why=f"its arguments name {column}")
-        for trigger in table.triggers
-        if column in trigger.arguments
-    ]
-    return (*functions, *by_argument)
+def _untracked(connection: Connection, table: Table, columns: list[str]) -> dict[str, tuple[Dependent, ...]]:
+    values = {"columns": columns, "table": table.name.name, "oid": table.oid}
+    found = _dependents(connection, _UNTRACKED, values)
+    for column in columns:
+        found[column] += tuple(
+            Dependent(kind="trigger", name=f"{table.name.schema}.{trigger.name}", why=f"its arguments name {column}")
+            for trigger in table.triggers
+            if column in trigger.arguments
+        )
+    return found
 
 
-def _tracked(connection: Connection, oid: int, column: str) -> tuple[Dependent, ...]:
+def _tracked(connection: Connection, oid: int, columns: list[str]) -> dict[str, tuple[Dependent, ...]]:
+    return _dependents(connection, _TRACKED, {"columns": columns, "oid": oid})
+
+
+def _dependents(connection: Connection, query: str, values: dict[str, Any]) -> dict[str, tuple[Dependent, ...]]:
+    """Return what hangs on each of the columns, all asked for at once."""
+    found: dict[str, tuple[Dependent, ...]] = dict.fromkeys(values["columns"], ())
     with connection.cursor(row_factory=dict_row) as cursor:
-        rows = cursor.execute(verbatim(_TRACKED), {"oid": oid, "column": column}).fetchall()
-    return tuple(Dependent(**row) for row in rows)
+        for row in cursor.execute(verbatim(query), values).fetchall() if found else ():
+            found[row.pop("column")] += (Dependent(**row),)
+    return found
 
 
 # ---------------------------------------------------------------- how an index would read under another name
