@@ -279,7 +279,8 @@ class Conductor:
                         details=["the sync trigger is in order, so what is written now reaches both sides"],
                         hint=f"ecm advance {name} --branch {branch}",
                     )
-                with self._stage.link(branch) as link, remedied(link, name), explained(f"verification of {name}"):
+                link = self._stage.link(branch, scene.connection)
+                with link, remedied(link, name), explained(f"verification of {name}"):
                     workers = scene.plan.backfill.workers
                     verdicts = [verify(link, proof, workers=workers, progress=told(proof)) for proof in proofs]
             return reports.VerifyReport(

@@ -57,7 +57,7 @@ class Journey:
             return proposal
         consent(proposal)
         journal.prepare(scene.connection)
-        link = self._stage.link(scene.branch)
+        link = self._stage.link(scene.branch, scene.connection)
         done: list[reports.MoveReport] = []
         untold: tuple[str, ...] = ()
         with link, self._stage.lease(link, scene) as lease:

@@ -185,13 +185,21 @@ class Link:
         opens: opens a new session.
         patience: seconds to keep trying to come back.
         sleep: how to wait.
+        first: a session that is open already, to begin with; the link's own from then on.
     """
 
-    def __init__(self, opens: Callable[[], Connection], *, patience: float, sleep: Callable[[float], None]) -> None:
+    def __init__(
+        self,
+        opens: Callable[[], Connection],
+        *,
+        patience: float,
+        sleep: Callable[[float], None],
+        first: Connection | None = None,
+    ) -> None:
         self._opens = opens
         self._patience = patience
         self._sleep = sleep
-        self._connection: Connection | None = None
+        self._connection = first
         self.reopened: list[Callable[[Connection], None]] = []
         """Called with every new session after the first, before it is used."""
 
@@ -210,7 +218,7 @@ class Link:
         return Link(opens, patience=self._patience, sleep=self._sleep)
 
     def __enter__(self) -> Self:
-        self._connection = self._opens()
+        self._connection = self._connection or self._opens()
         return self
 
     def __exit__(self, *_: object) -> None:
