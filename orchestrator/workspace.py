@@ -10,6 +10,7 @@ import secrets
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
+from functools import lru_cache
 from io import StringIO
 from pathlib import Path
 from typing import TYPE_CHECKING, Self
@@ -209,9 +210,7 @@ class Workspace:
         return plan.with_defaults(self.project.defaults)
 
     def _parse(self, path: Path, text: str) -> "Plan":
-        from orchestrator.plan.model import Plan
-
-        plan = parse(text, file=self._shown(path), model=Plan)
+        plan = _parsed(text, self._shown(path))
         if plan.plan != path.stem:
             raise _misnamed(self._shown(path), plan.plan, taken=plan.plan in self.plan_names())
         return plan
@@ -229,6 +228,14 @@ class Workspace:
         ]
         details = [*broken, did_you_mean(name, names) or f"there are no plans in {self._shown(self.folder)}/"]
         return UsageError(f"there is no plan {name}", details=details, hint="ecm plan list")
+
+
+@lru_cache(maxsize=128)
+def _parsed(text: str, shown: str) -> "Plan":
+    # A script that waits for something asks of the same file again and again; most of a short answer's time is this.
+    from orchestrator.plan.model import Plan
+
+    return parse(text, file=shown, model=Plan)
 
 
 def _misnamed(shown: str, name: str, *, taken: bool) -> InvalidFileError:

@@ -242,6 +242,10 @@ class Repair(_InPlace):
     fallible: bool = False
     heals: bool = False
 
+    def __hash__(self) -> int:
+        """Return a hash of the adjustment; the driver has none for conditions that are put together."""
+        return super().__hash__()
+
     @property
     @override
     def reaches_out(self) -> bool:

@@ -13,6 +13,7 @@ search_path.
 """
 
 from dataclasses import dataclass, replace
+from functools import lru_cache
 from itertools import chain
 from typing import Literal
 
@@ -274,7 +275,9 @@ def sync_function(plan: str, facts: Table, mappings: tuple[Mapping, ...], truth:
     return _definition(function_name("sync", plan, facts.name), body, header(facts, mappings))
 
 
+@lru_cache(maxsize=256)
 def _sync_body(mappings: tuple[Mapping, ...], truth: Truth) -> str:
+    # A command wants the same ones a dozen times: to show, to make, to look for. To compose one takes milliseconds.
     body = sql.SQL("  IF TG_OP = 'INSERT' THEN\n{inserts}\n  ELSE\n{updates}\n  END IF;").format(
         inserts=sql.SQL("\n").join(mapping.on_insert(truth) for mapping in mappings),
         updates=sql.SQL("\n").join(mapping.on_update(truth) for mapping in mappings),
