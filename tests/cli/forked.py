@@ -23,6 +23,7 @@ def run(
     stdin: bytes,
     files: Path,
     patience: float,
+    attempts: int | None = None,
 ) -> tuple[int, bytes, bytes]:
     """Run the command without a terminal; return its exit code and what it wrote to stdout and stderr.
 
@@ -33,9 +34,10 @@ def run(
         stdin: what it reads.
         files: an empty folder for what goes in and out.
         patience: seconds after which it is given up.
+        attempts: how often it asks for a lock before it gives up, where a test is about what it does then.
     """
     (files / "in").write_bytes(stdin)
-    process = _CONTEXT.Process(target=_perform, args=(tuple(arguments), folder, dict(environment), files))
+    process = _CONTEXT.Process(target=_perform, args=(tuple(arguments), folder, dict(environment), files, attempts))
     process.start()
     process.join(patience)
     if process.exitcode is None:
@@ -45,7 +47,9 @@ def run(
     return process.exitcode, (files / "out").read_bytes(), (files / "err").read_bytes()
 
 
-def _perform(arguments: tuple[str, ...], folder: Path, environment: dict[str, str], files: Path) -> None:
+def _perform(
+    arguments: tuple[str, ...], folder: Path, environment: dict[str, str], files: Path, attempts: int | None
+) -> None:
     os.chdir(folder)
     os.environ.clear()
     os.environ.update(environment)
@@ -58,7 +62,9 @@ def _perform(arguments: tuple[str, ...], folder: Path, environment: dict[str, st
     sys.stderr = io.TextIOWrapper(os.fdopen(2, "wb", closefd=False), encoding="utf-8", line_buffering=True)
     sys.argv = ["ecm", *arguments]
     from orchestrator.cli.main import main
+    from orchestrator.engine import locks
 
+    locks.ATTEMPTS = attempts or locks.ATTEMPTS
     try:
         code = main(list(arguments))
     finally:

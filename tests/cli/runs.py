@@ -103,8 +103,8 @@ class Project:
     urls: dict[str, str] = field(default_factory=dict)
     terminals: list[Terminal] = field(default_factory=list)
 
-    def ecm(self, *arguments: str, stdin: str = "", **environment: str) -> Answer:
-        """Run the command without a terminal."""
+    def ecm(self, *arguments: str, stdin: str = "", attempts: int | None = None, **environment: str) -> Answer:
+        """Run the command without a terminal; with `attempts` at a lock, if those it makes are too many to wait for."""
         with tempfile.TemporaryDirectory() as files:
             code, out, err = forked.run(
                 arguments,
@@ -113,6 +113,7 @@ class Project:
                 stdin=stdin.encode(),
                 files=Path(files),
                 patience=PATIENCE,
+                attempts=attempts,
             )
         return Answer(code=code, out=out.decode(), err=err.decode())
 
