@@ -12,7 +12,7 @@ from typing import Any, Protocol, overload
 import hypothesis
 import psycopg
 import pytest
-from servers import OwnServer, Server, scratch_folder, shared_server
+from servers import OwnServer, Server, scratch_folder, scratch_parent, shared_server
 
 hypothesis.settings.register_profile("ecm", deadline=None)
 hypothesis.settings.register_profile("ci", deadline=None, derandomize=True, database=None)
@@ -26,6 +26,9 @@ signal.signal(signal.SIGINT, signal.default_int_handler)
 # A person's own settings for PostgreSQL's clients must not send a test elsewhere.
 for _name in [name for name in os.environ if name.startswith("PG")]:
     del os.environ[_name]
+
+# Each test has a ledger too, and a file on disk costs it a wait at every commit.
+os.environ.setdefault("PYTEST_DEBUG_TEMPROOT", str(scratch_parent()))
 
 _numbers = count(1)
 

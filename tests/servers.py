@@ -172,8 +172,8 @@ def _container(version: int) -> Generator[ContainerServer]:
         yield ContainerServer(version, container.get_connection_url())
 
 
-def _scratch_parent() -> Path:
-    """Where scratch folders are: in memory where there is plenty, or among the other temporary files.
+def scratch_parent() -> Path:
+    """Where the tests' folders are: in memory where there is plenty, or among the other temporary files.
 
     A third of the time that a run spends on ext4 goes into inodes: each test's database is some three hundred
     files, and ext4 looks for an inode past all that were freed in the last seconds (recently_deleted, ialloc.c).
@@ -189,7 +189,7 @@ def _scratch_parent() -> Path:
 @contextmanager
 def scratch_folder() -> Generator[Path]:
     """A folder for servers, that any user can enter and only this one can write; removed in the end."""
-    base = _scratch_parent() / f"ecm-tests-{os.geteuid()}"
+    base = scratch_parent() / f"ecm-tests-{os.geteuid()}"
     base.mkdir(mode=0o755, exist_ok=True)
     found = base.lstat()
     assert stat.S_ISDIR(found.st_mode), f"{base} is no folder"
