@@ -8,7 +8,7 @@ from functools import partial
 import psycopg
 from pydantic import ValidationError
 
-from orchestrator import reports
+from orchestrator import reports, trials
 from orchestrator.engine import catalog, journal, sentry
 from orchestrator.engine.connection import Connection, explained
 from orchestrator.engine.journal import Record
@@ -172,12 +172,14 @@ class Judgement:
         return ()
 
     def broken(self, scene: Scene, facts: scope.Facts) -> tuple[tuple[EcmError, ...], tuple[str, ...]]:
-        """Look for rows that break what nothing repairs, before a plan begins.
+        """Look for expressions that fail, and for rows that break what nothing repairs, before a plan begins.
 
         Returns:
-            An error for each table that has some; and a line for each where the look took too long, which expand
+            An error for each expression, or else for each table that has such rows; and a line for each where the look took too long, which expand
             itself then takes, range by range.
         """
+        if failing := trials.refused(scene.connection, scene.plan, facts, seconds=GLANCE):
+            return failing, ()
         found: list[EcmError] = []
         unknown: list[str] = []
         for proof in compiler.demanded(scene.plan, facts):

@@ -224,7 +224,7 @@ class AddColumn(OnTable):
 
     @override
     def before_expand(self, facts: Table) -> tuple[Step, ...]:
-        return (trying.first(facts, (mapping.new for mapping in self.mappings(facts))),)
+        return (trying.first(facts, (mapping.new for mapping in self.mappings(facts)), check=self.check),)
 
     @override
     def before_contract(self, facts: Table) -> tuple[Step, ...]:

@@ -104,7 +104,11 @@ class ChangeType(Retyping):
 
     @override
     def before_expand(self, facts: Table) -> tuple[Step, ...]:
-        return tuple(trying.first(facts, mapping.new) for mapping in self.mappings(facts))
+        # Nobody may set an identity; and what changes at once has no mapping.
+        return tuple(
+            trying.first(facts, mapping.new, back=() if self._old(facts).identity else mapping.old)
+            for mapping in self.mappings(facts)
+        )
 
     @override
     def expand(self, facts: Table) -> Ddl:

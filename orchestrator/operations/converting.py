@@ -261,7 +261,7 @@ class Converting(OnTable):
     @override
     def before_expand(self, facts: Table) -> tuple[Step, ...]:
         (mapping,) = self.mappings(facts)
-        return (trying.first(facts, mapping.new),)
+        return (trying.first(facts, mapping.new, back=mapping.old, gone=self.sources),)
 
     @override
     def before_contract(self, facts: Table) -> tuple[Step, ...]:

@@ -14,13 +14,24 @@ ROWS = 10_000
 """On how many rows expressions are tried."""
 
 
-def first(facts: Table, values: Iterable[Value], *, kept: bool = False) -> Transaction:
+def first(
+    facts: Table,
+    values: Iterable[Value],
+    *,
+    kept: bool = False,
+    back: Iterable[Value] = (),
+    gone: Iterable[str] = (),
+    check: str | None = None,
+) -> Transaction:
     """Return the step that asks PostgreSQL what it makes of new columns' types and expressions.
 
     Args:
         facts: of the table that gets the columns.
         values: the columns.
         kept: whether they are there already, so that their types are what they are.
+        back: columns that are there, with their expressions over the new ones; they are parsed.
+        gone: columns that those expressions may not be made of.
+        check: a condition over the row with the new columns; it is parsed.
     """
     values = tuple(values)
     names = " and ".join(value.column for value in values)
@@ -34,14 +45,36 @@ def first(facts: Table, values: Iterable[Value], *, kept: bool = False) -> Trans
     tried = sql.SQL('SELECT {} FROM (SELECT {} FROM ONLY {} LIMIT {}) AS "row"').format(
         sql.SQL(", ").join(computed), columns, heap.identifier, sql.Literal(ROWS)
     )
+    asked = [value.computed for value in back if value.expression is not None]
+    asked += [] if check is None else [sql.SQL("({}) IS TRUE").format(verbatim(check))]
     return Transaction(
         key=f"try {names}",
         title=f"try {'the value' if kept else 'the type and the value'} of {names} on rows that are there",
         tables=(facts.name,),
         lock=None,
-        statements=(*(_no_domain(value.type) for value in values if not kept), *((tried,) if computed else ())),
+        statements=(
+            *(_no_domain(value.type) for value in values if not kept),
+            *((tried,) if computed else ()),
+            *((_parsed(facts, values, asked, gone=gone),) if asked else ()),
+        ),
         inverse=(),
         note="reads only",
+    )
+
+
+def _parsed(
+    facts: Table, values: Iterable[Value], asked: Iterable[sql.Composed], *, gone: Iterable[str]
+) -> sql.Composed:
+    """Return what has PostgreSQL parse expressions over a row that has new columns already, in their old place."""
+    new = {value.column: value for value in values}
+    hidden = {*gone, *new}
+    there = (column.name for column in facts.columns if not column.generated and column.name not in hidden)
+    row = (
+        *map(sql.Identifier, there),
+        *(sql.SQL("NULL::{} AS {}").format(verbatim(value.type), value.name) for value in new.values()),
+    )
+    return sql.SQL('EXPLAIN SELECT {} FROM (SELECT {} FROM ONLY {}) AS "row"').format(
+        sql.SQL(", ").join(asked), sql.SQL(", ").join(row), facts.name.identifier
     )
 
 

@@ -589,3 +589,13 @@ def demanded(plan: Plan, facts: Facts) -> tuple[Proof, ...]:
         for found in [_demands(plan, table)]
         if found
     )
+
+
+def trials(plan: Plan, facts: Facts) -> tuple[tuple[Operation, Table, Transaction], ...]:
+    """Return the steps of expand that only read, to find out what PostgreSQL makes of expressions: each with its own."""
+    return tuple(
+        (change, table, step)
+        for change, table in scope.each(plan, facts)
+        for step in change.before_expand(table)
+        if isinstance(step, Transaction) and step.lock is None and not step.inverse
+    )

@@ -149,9 +149,9 @@ def test_a_contract_that_stops_half_way_can_be_taken_back(journeys: Journeys) ->
 @pytest.mark.parametrize(
     ("settings", "why"),
     [
-        ({"using": "prize"}, 'column "prize" does not exist'),
+        ({"using": "prize"}, "using names a column prize that books does not have"),
         ({"default": "nothing()"}, "function nothing() does not exist"),
-        ({"check": "totals > 0"}, 'column "totals" does not exist'),
+        ({"check": "totals > 0"}, "the check names a column totals that books does not have"),
         ({"type": "nothing"}, 'type "nothing" does not exist'),
         ({"type": "positive"}, "a column of a domain cannot be added without rewriting the table"),
         ({"type": "bigserial"}, 'type "bigserial" does not exist'),

@@ -177,7 +177,10 @@ def test_refused_before_anything_is_touched(journeys: Journeys, start: str, chan
 
 @pytest.mark.parametrize(
     ("reverse", "why"),
-    [("nothing(id)", "function nothing(integer) does not exist"), ("codes", 'column "codes" does not exist')],
+    [
+        ("nothing(id)", "function nothing(integer) does not exist"),
+        ("codes", "reverse names a column codes that books does not have"),
+    ],
 )
 def test_an_expression_that_does_not_work(journeys: Journeys, reverse: str, why: str) -> None:
     """It is tried before a writer meets it."""

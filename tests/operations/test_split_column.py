@@ -285,10 +285,13 @@ def test_refused_before_anything_is_touched(journeys: Journeys, start: str, chan
 @pytest.mark.parametrize(
     ("change", "why"),
     [
-        ({"into": [{**PART, "using": "split_part(name, ' ', 1)"}]}, 'column "name" does not exist'),
+        (
+            {"into": [{**PART, "using": "split_part(name, ' ', 1)"}]},
+            "using of first_name names a column name that users does not have",
+        ),
         ({"into": [{**PART, "using": "full_name::integer::text"}]}, "invalid input syntax for type integer"),
         ({"into": [{**PART, "type": "jsonb", "using": "full_name"}]}, "invalid input syntax for type json"),
-        ({"reverse": "first_name || full_name"}, 'column "full_name" does not exist'),
+        ({"reverse": "first_name || full_name"}, "reverse cannot be made of users.full_name"),
         ({"reverse": "nothing(first_name)"}, "function nothing(text) does not exist"),
     ],
 )

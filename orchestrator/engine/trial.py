@@ -1,0 +1,58 @@
+"""A trial: statements that only read, run before anything is begun to hear what PostgreSQL says against them."""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from datetime import timedelta
+
+import psycopg
+from psycopg import errors
+
+from orchestrator.engine import locks
+from orchestrator.engine.connection import Connection, is_lost
+from orchestrator.sql.steps import Statement
+
+_UNDECIDED = (errors.QueryCanceled, errors.LockNotAvailable, errors.ReadOnlySqlTransaction)
+"""What says nothing of the statement: it took too long, waited, or calls what writes, nextval() say."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Objection:
+    """What PostgreSQL says against a statement.
+
+    Attributes:
+        error: as it came.
+        at: the statement from the place on that PostgreSQL points at; empty where it points at none.
+    """
+
+    error: psycopg.Error
+    at: str
+
+
+def objection(connection: Connection, statements: Iterable[Statement], *, seconds: float) -> Objection | None:
+    """Run statements in a transaction that may only read; return what PostgreSQL says against the first it refuses.
+
+    Args:
+        connection: a session with the branch.
+        statements: what is tried.
+        seconds: the longest look; what takes longer is not known to be wrong.
+
+    Raises:
+        psycopg.Error: the session is lost.
+    """
+    text = ""
+    try:
+        with connection.transaction():
+            connection.execute("SET TRANSACTION READ ONLY")
+            locks.set_local(connection, statement_timeout=locks.milliseconds(timedelta(seconds=seconds)))
+            locks.as_the_owner(connection)
+            for statement in statements:
+                text = statement.as_string(connection)
+                connection.execute(statement)
+    except _UNDECIDED:
+        return None
+    except psycopg.Error as error:
+        if is_lost(error):
+            raise
+        position = error.diag.statement_position
+        return Objection(error=error, at=text[int(position) - 1 :] if position else "")
+    return None

@@ -1,0 +1,101 @@
+"""Expressions of a plan that PostgreSQL refuses, found before the plan begins and told in the plan's own words."""
+
+import re
+from collections.abc import Iterable, Mapping
+from typing import cast
+
+from psycopg import errors
+
+from orchestrator.engine.connection import Connection
+from orchestrator.engine.trial import Objection, objection
+from orchestrator.errors import EcmError, PrivilegeError, StatementFailedError
+from orchestrator.operations import Operation
+from orchestrator.plan import compile as compiler
+from orchestrator.plan.model import Plan
+from orchestrator.plan.scope import Facts
+from orchestrator.sql.facts import Table
+from orchestrator.sql.identifiers import words
+from orchestrator.words import did_you_mean, listed
+
+_NAME = r'(?:"(?:[^"]|"")+"|[^\W\d][\w$]*)'
+_NAMED = re.compile(rf"(?:{_NAME}\.)*({_NAME})")
+"""A column as an expression names it, with or without its table; the group is its own name."""
+
+_WRITTEN_IN = ("check", "using", "reverse", "default")
+"""The fields of all kinds that hold expressions."""
+
+_AT_FAULT = "correct the plan, or set these rows right"
+
+
+def refused(connection: Connection, plan: Plan, facts: Facts, *, seconds: float) -> tuple[EcmError, ...]:
+    """Try what expand tries first, without touching anything; return an error for each trial that fails.
+
+    Args:
+        connection: a session with the branch.
+        plan: whose expressions are tried.
+        facts: of its tables, before it begins.
+        seconds: the longest look at one table.
+    """
+    return tuple(
+        _error(change, table, found)
+        for change, table, step in compiler.trials(plan, facts)
+        if (found := objection(connection, step.statements, seconds=seconds)) is not None
+    )
+
+
+def _error(change: Operation, table: Table, found: Objection) -> EcmError:
+    diag, error = found.error.diag, found.error
+    why = diag.message_primary or str(error)
+    more = [line for line in (diag.message_detail, diag.message_hint) if line]
+    if isinstance(error, errors.InsufficientPrivilege):
+        return PrivilegeError(f"{change.summary}: {why}", details=more)
+    if isinstance(error, errors.UndefinedColumn) and (name := _NAMED.match(found.at)):
+        return _of_column(change, table, _plain(name[1]))
+    if isinstance(error, errors.DataError):
+        blamed = listed(_expressions(change), "or") or "an expression"
+        return StatementFailedError(
+            f"{blamed} fails on a row of {table.name}: {why}", details=[change.summary, *more], hint=_AT_FAULT
+        )
+    return StatementFailedError(f"{change.summary}: PostgreSQL says {why}", details=more, hint="correct the plan")
+
+
+def _of_column(change: Operation, table: Table, name: str) -> EcmError:
+    blamed = _expressions(change, name)
+    column = table.column(name)
+    if column is not None:
+        # It is there, so only what is written for the other direction can be wrong to name it.
+        back = tuple(each for each in blamed if each.startswith("reverse"))
+        said = listed((not column.generated and back) or blamed, "or") or "an expression"
+        return StatementFailedError(f"{said} cannot be made of {table.name}.{name}", hint="correct the plan")
+    forward = any(each.startswith("using") for each in blamed)
+    known = {*(each.name for each in table.columns), *(() if forward else change.made())} - {name}
+    return StatementFailedError(
+        f"{listed(blamed, 'or') or 'an expression'} names a column {name} that {table.name} does not have",
+        details=[did_you_mean(name, known)],
+        hint="correct the plan",
+    )
+
+
+def _expressions(change: Operation, naming: str | None = None) -> tuple[str, ...]:
+    """Return the fields of a change that hold expressions, as a person calls them; those that name a column, or all."""
+
+    def found(field: str, value: object, of: str) -> Iterable[str]:
+        if isinstance(value, str) and field in _WRITTEN_IN and (naming is None or naming in words(value)):
+            yield f"{'the ' if field == 'check' else ''}{field}{of}"
+        elif isinstance(value, Mapping):
+            several = cast("Mapping[str, object]", value)
+            part = several.get("column")
+            for key, each in several.items():
+                if field in _WRITTEN_IN:
+                    yield from found(field, each, f" of {key}")
+                else:
+                    yield from found(key, each, f" of {part}" if isinstance(part, str) and field else "")
+        elif isinstance(value, list | tuple):
+            for each in cast("Iterable[object]", value):
+                yield from found(field, each, of)
+
+    return tuple(dict.fromkeys(found("", change.model_dump(), "")))
+
+
+def _plain(name: str) -> str:
+    return name[1:-1].replace('""', '"') if name.startswith('"') else name.lower()

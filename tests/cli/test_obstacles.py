@@ -1,0 +1,101 @@
+"""What would stop a plan is said before it begins, under the one heading, in the plan's words, with what comes next."""
+
+import pytest
+from cli.runs import Project
+
+USERS = """
+CREATE TABLE users (id int PRIMARY KEY, full_name text NOT NULL, age int, zero int DEFAULT 0);
+INSERT INTO users VALUES (1, 'Ada Lovelace', 36), (2, 'Mary Ann Smith', 40);
+"""
+HERE = ("--branch", "development")
+IN_THE_WAY = "in the way, before anything is touched:"
+SPLIT = ("split-column", "users", "full_name", "--into", "first text = split_part(full_name, ' ', 1)", "--into")
+
+
+def said(text: str) -> str:
+    return " ".join(text.split())
+
+
+@pytest.fixture
+def users(project: Project) -> Project:
+    """A project of one table of two users more."""
+    project.sql("development", USERS)
+    return project
+
+
+@pytest.mark.parametrize(
+    ("change", "why"),
+    [
+        (
+            ("add-column", "users", "ratio", "int", "--using", "age / zero"),
+            "using fails on a row of users: division by zero",
+        ),
+        (
+            ("add-column", "users", "ratio", "int", "--using", "agee / 2"),
+            "using names a column agee that users does not have; did you mean age?",
+        ),
+        (
+            ("change-type", "users", "full_name", "int", "--using", "full_name::int"),
+            'using fails on a row of users: invalid input syntax for type integer: "Ada Lovelace"',
+        ),
+        (
+            ("add-column", "users", "ratio", "intt", "--using", "age"),
+            'users gets a column ratio: PostgreSQL says type "intt" does not exist',
+        ),
+        (
+            (*SPLIT, "last text = full_name", "--reverse", "firs || last"),
+            "reverse names a column firs that users does not have; did you mean first",
+        ),
+        (
+            (*SPLIT, "last text = full_name", "--reverse", "coalesce(first, full_name)"),
+            "reverse cannot be made of users.full_name",
+        ),
+        (
+            ("add-check", "users", "users_age_check", "agee > 0"),
+            "the check names a column agee that users does not have; did you mean age?",
+        ),
+        (
+            ("add-check", "users", "users_age_check", "age > 100", "--using", "age = agee"),
+            "using of age names a column agee that users does not have; did you mean age?",
+        ),
+    ],
+)
+def test_an_expression_that_expand_would_refuse_is_in_the_way(
+    users: Project, change: tuple[str, ...], why: str
+) -> None:
+    """It is tried as expand tries it, told in the plan's own words, and by nothing is the plan begun."""
+    drafted = users.ecm("plan", *change, "--name", "new")
+    shown = users.ecm("plan", "show", "new")
+    gate = users.ecm("gate", "new", *HERE)
+    advance = users.ecm("advance", "new", *HERE)
+
+    for screen in (drafted.out, shown.out):
+        beware, _, in_the_way = said(screen).partition(IN_THE_WAY)
+        assert why in in_the_way
+        assert why not in beware
+    assert (gate.code, advance.code) == (4, 4)
+    assert why in said(gate.out)
+    assert why.partition(";")[0] in said(advance.err)
+    assert "proof" not in said(advance.err)
+    assert "find no row" not in said(advance.err)
+    (plan,) = users.ecm("status", "new", *HERE, "--json").json["plans"]
+    assert plan["branches"][0]["in_progress"] is None
+
+
+def test_what_cannot_be_tried_without_writing_is_left_to_expand(users: Project) -> None:
+    """A preview draws nothing from a sequence, and does not take that for an obstacle."""
+    users.sql("development", "CREATE SEQUENCE numbers")
+    drafted = users.ecm("plan", "add-column", "users", "number", "bigint", "--using", "nextval('numbers')")
+
+    assert IN_THE_WAY not in drafted.out
+    assert users.sql("development", "SELECT is_called FROM numbers") == [(False,)]
+
+
+def test_a_plan_with_something_in_the_way_says_what_comes_next(users: Project) -> None:
+    """What a person has to do first has no command of ecm's; the one that tells whether it is done is named."""
+    users.ecm("plan", "add-column", "users", "ratio", "int", "--using", "age / zero", "--name", "ratio")
+
+    assert users.ecm("plan", "show", "ratio").out.endswith("next      ecm gate ratio --branch development\n")
+    assert users.ecm("gate", "ratio", *HERE).out.endswith("next      ecm gate ratio --branch development\n")
+    users.sql("development", "UPDATE users SET zero = 1; ALTER TABLE users ALTER zero SET DEFAULT 1")
+    assert users.ecm("gate", "ratio", *HERE).code == 0
