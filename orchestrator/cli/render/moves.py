@@ -38,10 +38,8 @@ def gate(report: GateReport) -> RenderableType:
         verdict = look.item(look.GOOD, f"{where} may go from {words.state(report.state)} to {to}")
         return look.stacked(verdict, *_beware(report.warnings), *look.onward([report.next_command]))
     verdict = look.item(look.BAD, f"{where} may not go from {words.state(report.state)} to {to} yet")
-    remedies = [reason.remedy for reason in report.reasons if reason.remedy.startswith("ecm ")]
-    return look.stacked(
-        verdict, *plans.conditions(report.reasons), *_beware(report.warnings), *look.onward(remedies[:1])
-    )
+    onward = plans.past(report.reasons, report.plan, report.branch)
+    return look.stacked(verdict, *plans.conditions(report.reasons), *_beware(report.warnings), *look.onward([onward]))
 
 
 def paused(report: PauseReport) -> RenderableType:

@@ -76,10 +76,8 @@ def preview(report: PreviewReport) -> RenderableType:
     for phase in report.phases:
         parts += [Text(), *_phase(phase)]
     parts += [*_beware(report.beware), *_obstacles(report.obstacles)]
-    remedies = [reason.remedy for reason in report.obstacles if reason.remedy.startswith("ecm ")]
-    return look.stacked(
-        *parts, *look.onward(remedies[:1] if report.obstacles else [report.next_command or "ecm status"])
-    )
+    onward = past(report.obstacles, report.plan, report.branch) if report.obstacles else report.next_command
+    return look.stacked(*parts, *look.onward([onward or "ecm status"]))
 
 
 def steps(
@@ -175,6 +173,12 @@ def _obstacles(reasons: Sequence[ReasonReport]) -> Iterator[RenderableType]:
     yield Text()
     yield Text("in the way, before anything is touched:", style="bold")
     yield from conditions(reasons)
+
+
+def past(reasons: Sequence[ReasonReport], plan: str, branch: str) -> str:
+    """Return the command that removes the first of what is in the way; or else the one that tells whether it is gone."""
+    remedies = (reason.remedy for reason in reasons if reason.remedy.startswith("ecm "))
+    return next(remedies, f"ecm gate {plan} --branch {branch}")
 
 
 def conditions(reasons: Sequence[ReasonReport]) -> Iterator[RenderableType]:
