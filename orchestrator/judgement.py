@@ -175,8 +175,8 @@ class Judgement:
         """Look for expressions that fail, and for rows that break what nothing repairs, before a plan begins.
 
         Returns:
-            An error for each expression, or else for each table that has such rows; and a line for each where the look took too long, which expand
-            itself then takes, range by range.
+            An error for each expression, or else for each table that has such rows; and a line for each table where
+            the look took too long, which expand itself then takes, range by range.
         """
         if failing := trials.refused(scene.connection, scene.plan, facts, seconds=GLANCE):
             return failing, ()

@@ -592,7 +592,7 @@ def demanded(plan: Plan, facts: Facts) -> tuple[Proof, ...]:
 
 
 def trials(plan: Plan, facts: Facts) -> tuple[tuple[Operation, Table, Transaction], ...]:
-    """Return the steps of expand that only read, to find out what PostgreSQL makes of expressions: each with its own."""
+    """Return the steps of expand that only read, to find out what PostgreSQL makes of expressions."""
     return tuple(
         (change, table, step)
         for change, table in scope.each(plan, facts)

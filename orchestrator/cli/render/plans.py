@@ -176,7 +176,7 @@ def _obstacles(reasons: Sequence[ReasonReport]) -> Iterator[RenderableType]:
 
 
 def past(reasons: Sequence[ReasonReport], plan: str, branch: str) -> str:
-    """Return the command that removes the first of what is in the way; or else the one that tells whether it is gone."""
+    """Return the command that removes what is in the way; or else the one that tells whether it is gone."""
     remedies = (reason.remedy for reason in reasons if reason.remedy.startswith("ecm "))
     return next(remedies, f"ecm gate {plan} --branch {branch}")
 
