@@ -21,7 +21,6 @@ from orchestrator.cli.commands import LookAt, group, register
 from orchestrator.cli.desk import Desk
 from orchestrator.errors import EcmError, UsageError
 from orchestrator.operations import KINDS, Operation
-from orchestrator.words import a
 
 _SCALARS = (str, int, float, bool)
 _IN_A_FILE = re.compile(r"[:,] \[?\{[^}]*\}(?:, …\])?")
@@ -228,7 +227,7 @@ def _build(operation: type[Operation], given: Mapping[str, Any]) -> Operation:
         beneath = {place[:length] for place in places for length in range(len(place)) if length}
         told = (problem for problem in problems if problem["loc"] not in beneath)
         raise UsageError(
-            f"that is not {a(operation.model_fields['kind'].default)}",
+            f"ecm plan {_kebab(operation.model_fields['kind'].default)} cannot make a plan of that",
             details=[_said(each, operation) for each in told],
         ) from None
 
@@ -236,7 +235,8 @@ def _build(operation: type[Operation], given: Mapping[str, Any]) -> Operation:
 def _said(problem: Any, operation: type[Operation]) -> str:
     """Return what is wrong with a value, after its place on the command line."""
     # A validator's own words come after pydantic's "Value error, ".
-    words = problem["msg"].removeprefix("Value error, ")
+    empty = problem["type"] == "string_too_short"
+    words = "there is nothing in it" if empty else problem["msg"].removeprefix("Value error, ")
     if not problem["loc"]:
         return _as_typed(words, operation)
     name, *within = problem["loc"]
@@ -264,6 +264,7 @@ def _as_typed(words: str, operation: type[Operation]) -> str:
         return _place(found[1], operation) if found[1] in fields else found[0]
 
     said = words.replace(" in the plan", "").replace("one_way: true", "one_way")
+    said = re.sub(r"say kind: (\w+)", lambda found: f"ecm plan {_kebab(found[1])} does", said)
     said = re.sub(r"`(\w+)`", placed, said)
     said = re.sub(rf"(?<![\w-])({'|'.join(_NOTHING_ELSE)})(?![\w-])", placed, said)
     said = re.sub(r"^(\w+)(?=[ .])", placed, said)

@@ -262,7 +262,13 @@ def test_the_help_of_a_kind_has_no_stray_brace(kind: str) -> None:
         (("rename-column", "users", "nme", "name"), "correct COLUMN"),
         (
             ("add-column", "users", "x", "int", "--using", "1", "--default", "2"),
-            "that is not an add_column --using and",
+            "ecm plan add-column cannot make a plan of that --using and",
+        ),
+        (("drop-column", "users", "ctid"), "ecm plan drop-column cannot make a plan of that COLUMN: 'ctid' is"),
+        (("sql", "--expand", ""), "ecm plan sql cannot make a plan of that --expand: there is nothing in it"),
+        (
+            ("move-column", "users", "city", "--to", "{table: users, column: town}", "--on", "id = id"),
+            "to rename a column, ecm plan rename-column does",
         ),
     ],
 )
@@ -273,6 +279,7 @@ def test_errors_are_in_the_words_of_the_command(users: Project, arguments: tuple
     assert answer.code in (1, 2)
     assert words in said(answer.err)
     assert "in the plan" not in answer.err
+    assert not any(kind in answer.err for kind in KINDS if "_" in kind)
 
 
 def test_two_plans_of_the_same_name(users: Project) -> None:
