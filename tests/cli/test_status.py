@@ -168,3 +168,29 @@ def test_a_branch_that_nobody_knows_has_no_state(offline: Project) -> None:
     assert "✗ unknown" in offline.ecm("status").out
     assert "unknown" in offline.ecm("status", PLAN).out
     assert "planned" not in offline.ecm("status").out + offline.ecm("status", PLAN).out
+
+
+def test_a_plan_that_stopped_says_what_it_goes_on_with(project: Project) -> None:
+    """In either direction: what stopped it, and the commands that go on and back, beside it and at the end."""
+    change = ("add-column", "books", "pages", "int", "--using", "id", "--check", "pages < 1000", "--name", "pages")
+    project.ecm("plan", *change)
+    assert project.ecm("advance", "pages", *DEVELOPMENT, "--to", "reads_migrated").code == 0
+    project.sql("development", "UPDATE books SET pages = 5000 WHERE id = 1")
+    assert project.ecm("advance", "pages", *DEVELOPMENT).code == 1
+    forward, back = "ecm advance pages --branch development", "ecm rollback pages --branch development"
+    overview, closer = project.ecm("status").out, project.ecm("status", "pages", *DEVELOPMENT).out
+
+    said = " ".join(overview.split())
+    assert "pages on development stopped in contract: every row has pages < 1000" in said
+    assert f"once that is set right, {forward} goes on, and {back} takes back what was done of it" in said
+    assert f"next      {forward}" in overview
+    assert closer.endswith(f"next      {forward}\nback      {back}\n")
+
+    project.sql("development", "UPDATE ecm.plans SET direction = 'back' WHERE plan = 'pages'")
+    overview, closer = project.ecm("status").out, project.ecm("status", "pages", *DEVELOPMENT).out
+    said = " ".join(overview.split())
+    assert "pages on development stopped in undoing contract: every row has pages < 1000" in said
+    assert f"once that is set right, {back} goes on" in said
+    assert forward not in overview
+    assert f"next      {back}" in overview
+    assert closer.endswith(f"next      {back}\n")

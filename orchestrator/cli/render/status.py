@@ -232,11 +232,23 @@ def _worth_saying(report: StatusReport) -> Iterable[str]:
             if branch.error:
                 yield branch.error if branch.branch in branch.error else f"{branch.branch}: {branch.error}"
             elif branch.in_progress and branch.in_progress.error:
-                yield f"{plan.plan} on {branch.branch}: {branch.in_progress.error}"
+                yield _stopped(plan.plan, branch, branch.in_progress)
             for reason in branch.blocked_by:
                 if reason.code != "requires":
                     choice = f"; {reason.remedy}" if reason.code == "no_file" else ""
                     yield f"{plan.plan} on {branch.branch}: {reason.message}{choice}"
+
+
+def _stopped(plan: str, branch: BranchStatus, under_way: InProgress) -> str:
+    """Return why a phase stopped, and what it goes on with, or is taken back with, once that is set right."""
+    doing = words.doing(under_way.phase, under_way.direction)
+    stopped = f"{plan} on {branch.branch} stopped in {doing}: {under_way.error}"
+    back = f"ecm rollback {plan} --branch {branch.branch}"
+    if under_way.direction == Direction.BACK:
+        return f"{stopped}; once that is set right, {back} goes on"
+    if branch.blocked_by or branch.next_command is None:
+        return f"{stopped}; {back} takes back what was done of it"
+    return f"{stopped}; once that is set right, {branch.next_command} goes on, and {back} takes back what was done of it"
 
 
 def _onward(report: StatusReport) -> tuple[RenderableType, ...]:
