@@ -509,11 +509,12 @@ def test_rows_that_were_never_counted_are_unknown() -> None:
 
 
 def test_a_plan_that_cannot_begin_proposes_what_would_let_it() -> None:
-    """The remedy is the next command, where it is one."""
+    """The remedy is the next command, where it is one; else the one that tells whether what a person does is done."""
     overlap = ReasonReport(code="overlap", message="other is under way", remedy="ecm advance other --branch production")
     assert shown(PREVIEW.model_copy(update={"obstacles": (overlap,)})).endswith(f"next      {overlap.remedy}")
     plain = ReasonReport(code="precondition", message="it is a view", remedy="change a table")
-    assert "\nnext" not in shown(PREVIEW.model_copy(update={"obstacles": (plain,)}))
+    told = shown(PREVIEW.model_copy(update={"obstacles": (plain,)}))
+    assert told.endswith(f"next      ecm gate {PREVIEW.plan} --branch {PREVIEW.branch}")
 
 
 def test_a_command_is_never_broken_within_quotes() -> None:

@@ -248,7 +248,9 @@ def _stopped(plan: str, branch: BranchStatus, under_way: InProgress) -> str:
         return f"{stopped}; once that is set right, {back} goes on"
     if branch.blocked_by or branch.next_command is None:
         return f"{stopped}; {back} takes back what was done of it"
-    return f"{stopped}; once that is set right, {branch.next_command} goes on, and {back} takes back what was done of it"
+    return (
+        f"{stopped}; once that is set right, {branch.next_command} goes on, and {back} takes back what was done of it"
+    )
 
 
 def _onward(report: StatusReport) -> tuple[RenderableType, ...]:
