@@ -104,6 +104,9 @@ class AddColumn(OnTable):
 
     @override
     def guide(self) -> Mapping[str, Guide]:
+        # A default stays, and goes on giving the old version's rows their value.
+        last = self.using is not None or (self.not_null and self.default is None)
+        unfilled = ", and nothing fills it in any more" if last else ""
         filled = f"{self.column} has its value in every row, those too that the old version adds."
         return {
             "expand": Guide(
@@ -119,8 +122,10 @@ class AddColumn(OnTable):
                 deploy=f"the version that reads and writes {self.column}, everywhere",
             ),
             "contract": Guide(
-                about=f"{self.column} is held to its constraints, and nothing fills it in any more.",
-                deploy=f"nothing; a version that does not write {self.column} must be gone everywhere",
+                about=f"{self.column} is held to its constraints{unfilled}.",
+                deploy=f"nothing; a version that does not write {self.column} must be gone everywhere"
+                if last
+                else "nothing",
             ),
         }
 

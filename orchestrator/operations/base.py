@@ -118,8 +118,14 @@ def guide_to(*, old: str, new: str, expand: str, ending: str) -> Dictionary[str,
     }
 
 
-NOTHING_TO_FILL = "nothing yet"
-"""What the application does once a backfill is through that had nothing to do."""
+def nothing_to_fill(since: str, about: str = "There is nothing to fill.") -> Guide:
+    """Return a guide for a backfill that has nothing to do, so that the application does what it did before.
+
+    Args:
+        since: what it may do since expand.
+        about: why there is nothing, a sentence.
+    """
+    return Guide(about=about, deploy=f"as since expand, {since}")
 
 
 class Operation(BaseModel, ABC):

@@ -9,7 +9,7 @@ from typing_extensions import override
 
 from orchestrator.errors import EcmError, PreconditionError
 from orchestrator.operations import constraints, dropping, keepsake, trying
-from orchestrator.operations.base import NOTHING_TO_FILL, ColumnField, Guide, OnTable, missing, never_null
+from orchestrator.operations.base import ColumnField, Guide, OnTable, missing, never_null, nothing_to_fill
 from orchestrator.operations.converting import Expression
 from orchestrator.sql.facts import Column, Dependent, Table
 from orchestrator.sql.filling import Standin
@@ -67,8 +67,9 @@ class DropColumn(OnTable):
                 about=f"In a row that is added without {self.column}, old readers see {shown}.",
                 deploy=f"{unused} may be deployed from here on, beside the old one",
             ),
-            "backfill": Guide(
-                about=f"There is nothing to fill: rows from before have their {self.column}.", deploy=NOTHING_TO_FILL
+            "backfill": nothing_to_fill(
+                f"{unused} may be deployed, beside the old one",
+                f"There is nothing to fill: rows from before have their {self.column}.",
             ),
             "migrate_reads": Guide(
                 about=f"{self.column} is still there for the old version.", deploy=f"{unused}, everywhere"

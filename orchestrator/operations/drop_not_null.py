@@ -9,7 +9,7 @@ from typing_extensions import override
 
 from orchestrator.errors import EcmError, PreconditionError
 from orchestrator.operations import constraints, keepsake, trying
-from orchestrator.operations.base import NOTHING_TO_FILL, ColumnField, Guide, OnTable, missing
+from orchestrator.operations.base import ColumnField, Guide, OnTable, missing, nothing_to_fill
 from orchestrator.operations.converting import Expression
 from orchestrator.sql.facts import Dependent, Table
 from orchestrator.sql.identifiers import TableName
@@ -63,12 +63,13 @@ class DropNotNull(OnTable):
             if self.reverse is None
             else f"gives rows with NULL in {self.column} what reverse says"
         )
+        copes = f"the version that copes with NULL in {self.column}, everywhere, before one writes it"
         return {
             "expand": Guide(
                 about=f"From here on {self.column} may be NULL, for both versions; until contract, a rollback {back}.",
-                deploy=f"the version that copes with NULL in {self.column}, everywhere, before one writes it",
+                deploy=copes,
             ),
-            "backfill": Guide(about="There is nothing to fill.", deploy=NOTHING_TO_FILL),
+            "backfill": nothing_to_fill(copes),
             "migrate_reads": Guide(
                 about=f"Nothing changes in the database: by now every reader copes with NULL in {self.column}.",
                 deploy=f"the version that writes NULL to {self.column}",

@@ -15,7 +15,6 @@ from typing_extensions import override
 from orchestrator.errors import EcmError
 from orchestrator.operations import viewing
 from orchestrator.operations.base import (
-    NOTHING_TO_FILL,
     WHOLE,
     Claim,
     Guide,
@@ -23,6 +22,7 @@ from orchestrator.operations.base import (
     OnTable,
     Operation,
     moves_readers,
+    nothing_to_fill,
 )
 from orchestrator.sql.facts import Dependent, Table
 from orchestrator.sql.identifiers import TableName
@@ -88,7 +88,10 @@ class RenameTable(OnTable):
                 about=f"A view {self.new.name} appears; what is written through it is written to {self.target}.",
                 deploy=f"{renamed} may be deployed from here on, beside the old one",
             ),
-            "backfill": Guide(about="There is nothing to fill: both names show the same rows.", deploy=NOTHING_TO_FILL),
+            "backfill": nothing_to_fill(
+                f"{renamed} may be deployed, beside the old one",
+                "There is nothing to fill: both names show the same rows.",
+            ),
             "migrate_reads": Guide(
                 about="Nothing changes in the database: both names still work.", deploy=f"{renamed}, everywhere"
             ),

@@ -13,12 +13,12 @@ from orchestrator.errors import EcmError, PreconditionError
 from orchestrator.operations import trying
 from orchestrator.operations.base import (
     KEY,
-    NOTHING_TO_FILL,
     ColumnField,
     Guide,
     NewColumnField,
     OnTable,
     begun_with,
+    nothing_to_fill,
 )
 from orchestrator.operations.sides import Sides
 from orchestrator.sql.facts import Dependent, Index, Table
@@ -75,7 +75,7 @@ class Repairing(OnTable):
                 "expand": Guide(
                     about=f"Nothing is written: {self.broken} are counted and named, and stop the plan.", deploy=keeps
                 ),
-                "backfill": Guide(about="There is nothing to fill.", deploy=NOTHING_TO_FILL),
+                "backfill": nothing_to_fill(keeps),
                 "migrate_reads": Guide(
                     about=f"Every row is read again: {self.broken} stop the plan.", deploy=f"{keeps}, everywhere"
                 ),

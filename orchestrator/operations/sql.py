@@ -13,7 +13,7 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 from typing_extensions import override
 
 from orchestrator.errors import EcmError
-from orchestrator.operations.base import NOTHING_TO_FILL, ColumnField, Guide, Operation, TableField, unusable
+from orchestrator.operations.base import ColumnField, Guide, Operation, TableField, nothing_to_fill, unusable
 from orchestrator.operations.converting import Expression
 from orchestrator.operations.sides import Sides
 from orchestrator.sql.adjustment import Adjustment, Assigned
@@ -200,20 +200,29 @@ class Sql(Operation):
             if self.backfill
             else "nothing"
         )
+        new = (
+            f"the version that uses {filled}"
+            if filled
+            else "the version that uses what expand added"
+            if self.expand_sql
+            else "the version that does without what contract takes away"
+        )
         return {
             "expand": Guide(
                 about=f"{runs}; from then on rows that are written get {filled}." if filled else f"{runs}.",
-                deploy="nothing yet; the application goes on as it is",
+                deploy="nothing yet; the application goes on as it is"
+                if filled
+                else f"{new} may be deployed from here on, beside the old one",
             ),
             "backfill": Guide(
                 about=f"Rows from before get {filled}, while the application writes; then every row is proven.",
-                deploy=f"the version that uses {filled} may be deployed from here on, beside the old one",
+                deploy=f"{new} may be deployed from here on, beside the old one",
             )
             if filled
-            else Guide(about="There is nothing to fill.", deploy=NOTHING_TO_FILL),
+            else nothing_to_fill(f"{new} may be deployed, beside the old one"),
             "migrate_reads": Guide(
                 about="Every row is proven again: readers may rely on it." if filled else "No statements run here.",
-                deploy="the version that uses what expand added, everywhere",
+                deploy=f"{new}, everywhere",
             ),
             "contract": Guide(
                 about=("The statements of contract run" if self.contract_sql else "No statements run here")

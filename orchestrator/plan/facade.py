@@ -15,7 +15,7 @@ from typing_extensions import override
 
 from orchestrator.errors import EcmError, PreconditionError
 from orchestrator.operations import Operation, viewing
-from orchestrator.operations.base import NOTHING_TO_FILL, WHOLE, Claim, Guide, missing, taken
+from orchestrator.operations.base import WHOLE, Claim, Guide, missing, nothing_to_fill, taken
 from orchestrator.operations.rename_column import RenameColumn
 from orchestrator.operations.rename_table import RenameTable
 from orchestrator.plan.model import Plan
@@ -135,8 +135,9 @@ class TableFacade(Operation):
                 about=f"The table is renamed aside; a view in its place shows {olds} as {news} too.",
                 deploy=f"{renamed} may be deployed from here on, beside the old one",
             ),
-            "backfill": Guide(
-                about="There is nothing to fill: both names show the same column.", deploy=NOTHING_TO_FILL
+            "backfill": nothing_to_fill(
+                f"{renamed} may be deployed, beside the old one",
+                "There is nothing to fill: both names show the same column.",
             ),
             "migrate_reads": Guide(
                 about="Nothing changes in the database: both names still work.", deploy=f"{renamed}, everywhere"

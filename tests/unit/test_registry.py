@@ -160,6 +160,47 @@ def test_a_new_plan_says_what_each_phase_is(kind: str) -> None:
     assert len(taken_up.migrate_reads.checks) == (change.suggested_check() is not None)
 
 
+WITHOUT_A_FILL = (
+    *EXAMPLES.values(),
+    {"kind": "add_check", "table": "books", "name": "dated", "check": "year > 0"},
+    {"kind": "drop_column", "table": "books", "column": "year"},
+    {"kind": "sql", "expand": "CREATE TABLE shelves ()", "rollback": {"expand": "DROP TABLE shelves"}},
+)
+"""What may find nothing to fill, as some of the examples do."""
+
+
+@pytest.mark.parametrize("fields", WITHOUT_A_FILL, ids=[str(fields["kind"]) for fields in WITHOUT_A_FILL])
+def test_what_may_be_deployed_after_expand_still_may_after_a_backfill_with_nothing_to_do(
+    fields: dict[str, str],
+) -> None:
+    """The backfill's word is expand's again: nobody who was to deploy something is told of nothing."""
+    guide = KINDS[fields["kind"]].model_validate(fields).guide()
+    before, after = guide["expand"].deploy, guide["backfill"].deploy
+
+    assert "nothing" not in after
+    if "nothing to fill" in guide["backfill"].about and not before.startswith("nothing yet"):
+        assert after.startswith(f"as since expand, {before.partition(' may be deployed')[0]}")
+
+
+def test_a_default_that_stays_goes_on_filling_a_column() -> None:
+    """A version that leaves the column out may run after contract, where the default or NULL is its value."""
+    added = {"kind": "add_column", "table": "books", "column": "slug", "type": "text"}
+    ends = {
+        key: KINDS["add_column"].model_validate({**added, **more}).guide()["contract"]
+        for key, more in {
+            "using": {"using": "title"},
+            "required": {"not_null": True},
+            "default": {"default": "''", "not_null": True},
+            "nullable": {},
+        }.items()
+    }
+
+    assert {key: end.deploy == "nothing" for key, end in ends.items()} == {
+        "using": False, "required": False, "default": True, "nullable": True,
+    }  # fmt: skip
+    assert "nothing fills it" not in ends["default"].about
+
+
 @kinds
 def test_its_example_can_be_typed(kind: str) -> None:
     """The example on the command line is one change of the kind, as it stands in its help and in usage errors."""

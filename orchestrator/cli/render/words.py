@@ -150,7 +150,7 @@ _NOW_POSSIBLE: Mapping[Sides, Mapping[State, str]] = {
         " from before have no value until the backfill is done.",
         State.BACKFILLED: "Both versions may read and write every row, side by side; what the old one leaves out is"
         " filled in.",
-        State.READS_MIGRATED: "Both versions still work side by side. From contract on nothing is filled in any more.",
+        State.READS_MIGRATED: "Both versions still work side by side. From contract on ecm fills in nothing any more.",
     },
     Sides.REPAIRED: {
         State.EXPANDED: "Every version may read and write; what breaks the rule is repaired as it is written. Rows from"
@@ -175,7 +175,7 @@ _NOW_POSSIBLE: Mapping[Sides, Mapping[State, str]] = {
 _RETIRE = "Retire the old version before contract."
 _AFTER: Mapping[Sides, str] = {
     Sides.EXCHANGED: "Every version reads and writes the new type; nothing is left of the old one.",
-    Sides.FILLED: "Nothing is filled in any more: every version writes its rows as they have to be.",
+    Sides.FILLED: "ecm fills in nothing any more: what a version leaves out has the column's DEFAULT, or NULL.",
     Sides.REPAIRED: "PostgreSQL refuses what breaks the rule; every version that keeps it works.",
     Sides.RULE: "PostgreSQL refuses what breaks the rule; every version that keeps it works.",
     Sides.NONE: "Nothing more changes for the application: what it was given in expand stays.",
