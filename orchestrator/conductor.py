@@ -9,10 +9,11 @@ from collections.abc import Callable, Sequence
 
 from orchestrator import reports
 from orchestrator.actor import actor
+from orchestrator.choosing import only
 from orchestrator.engine import journal, sentry
 from orchestrator.engine.connection import explained
 from orchestrator.engine.verification import verify
-from orchestrator.errors import RefusedError, UsageError
+from orchestrator.errors import RefusedError
 from orchestrator.events import Observer, Progress, ignore
 from orchestrator.journey import Consent, Journey, contracts
 from orchestrator.judgement import Judgement, uncarried
@@ -33,7 +34,7 @@ from orchestrator.plan.lifecycle import (
     previous_move,
 )
 from orchestrator.previews import Previews
-from orchestrator.reporting import error_report, is_begun, is_open, named, sweep_progress
+from orchestrator.reporting import error_report, named, sweep_progress
 from orchestrator.sql.steps import Proof
 from orchestrator.stage import Scene, Stage
 from orchestrator.words import NOTHING_TO_COPY
@@ -104,7 +105,7 @@ class Conductor:
 
     def preview(self, plan: str | None, branch: str | None = None, phase: str | None = None) -> reports.PreviewReport:
         """Return every statement of a plan's phases as they would run on a branch now."""
-        name = self._only(plan)
+        name = self._only("plan show", plan)
         branch = branch or next(iter(self._project.branches))
         with self._stage.scene(name, branch) as scene:
             return self._previews.preview(scene, named(Phase, phase) if phase else None)
@@ -135,7 +136,7 @@ class Conductor:
             LockTimeoutError, LeaseError, VerificationError, StatementFailedError: it could not be done;
                 nothing half done is left, and the same call carries on.
         """
-        name = self._only(plan, branch)
+        name = self._only("advance", plan, branch)
         state = named(State, to) if to else None
 
         def moves(scene: Scene) -> tuple[Move, ...]:
@@ -164,7 +165,7 @@ class Conductor:
 
         It follows the text that was begun, whatever has become of the plan's file since.
         """
-        name = plan or self._only(None, branch, begun=True)
+        name = self._only("rollback", plan, branch)
         state = named(State, to) if to else None
 
         def moves(scene: Scene) -> tuple[Move, ...]:
@@ -193,7 +194,7 @@ class Conductor:
         return self._hold(plan, branch, None)
 
     def _hold(self, plan: str | None, branch: str, by: str | None) -> reports.PauseReport:
-        name = plan or self._only(None, branch, begun=True)
+        name = self._only("pause" if by else "resume", plan, branch)
         with self._stage.scene(name, branch, as_begun=True) as scene:
             record = scene.record
             if (
@@ -224,7 +225,7 @@ class Conductor:
 
     def gate(self, plan: str | None, branch: str, to: str | None = None) -> reports.GateReport:
         """Return whether a plan may enter the phases that lead to a state on a branch, and every unmet condition."""
-        name = self._only(plan, branch)
+        name = self._only("gate", plan, branch)
         with self._stage.scene(name, branch) as scene:
             position = scene.position
             target = named(State, to) if to else STATES[min(STATES.index(position.state) + 1, len(STATES) - 1)]
@@ -256,7 +257,7 @@ class Conductor:
                 yet, or is contracted.
             VerificationError: a sync trigger is not on its post.
         """
-        name = plan or self._only(None, branch, begun=True)
+        name = self._only("verify", plan, branch)
         with self._stage.scene(name, branch, as_begun=True) as scene:
             if scene.position.state in (State.PLANNED, State.CONTRACTED):
                 raise RefusedError(
@@ -324,27 +325,8 @@ class Conductor:
 
     # ------------------------------------------------------------ names
 
-    def _only(self, plan: str | None, branch: str | None = None, *, begun: bool = False) -> str:
-        """Return the plan's name; where none is given, that of the only one that is active.
-
-        Args:
-            plan: as given.
-            branch: where; a plan is active there until it is contracted there, or anywhere where it is None.
-            begun: whether it also has to have begun there, so that there is something to look at or to undo.
-        """
+    def _only(self, command: str, plan: str | None, branch: str | None = None) -> str:
+        """Return the plan's name; where none is given, that of the only one that the command could act on."""
         if plan is not None:
             return plan
-        names = self._workspace.plan_names()
-        if len(names) > 1 or (begun and branch is not None):
-            found = [each for each in self.status(branch=branch).plans if any(is_open(b) for b in each.branches)]
-            if begun and branch is not None:
-                found = [each for each in found if any(is_begun(b) for b in each.branches)] or found
-            names = tuple(each.plan for each in found) or names
-            if not found and len(names) > 1 and branch is not None:
-                raise UsageError(f"no plan is active on {branch}: all are contracted there", hint="ecm status")
-        if len(names) == 1:
-            return names[0]
-        if not names:
-            raise UsageError("there is no plan yet", hint="ecm plan rename-column TABLE COLUMN NEW_NAME")
-        where = f" on {branch}" if branch is not None else ""
-        raise UsageError(f"several plans are active{where}: {', '.join(names)}", hint="name one: ecm … PLAN")
+        return only(command, self._workspace.plan_names(), branch, lambda branch: self.status(branch=branch))

@@ -144,16 +144,6 @@ def step_done(step: StepRecord) -> reports.StepDone:
     )
 
 
-def is_open(status: reports.BranchStatus) -> bool:
-    """Whether a plan has something left to do on a branch."""
-    return status.state != State.CONTRACTED
-
-
-def is_begun(status: reports.BranchStatus) -> bool:
-    """Whether a plan was begun on a branch, and neither taken back nor contracted."""
-    return status.in_progress is not None or status.state not in (None, State.PLANNED, State.CONTRACTED)
-
-
 def is_missing(error: EcmError) -> bool:
     """Whether an error says that a table or column is not there, so that no step can be made for it."""
     return isinstance(error, PreconditionError) and "does not exist" in error.message
