@@ -10,7 +10,7 @@ from orchestrator.plan.gates import Reason
 from orchestrator.plan.lifecycle import Direction, Move, Phase, State
 from orchestrator.plan.model import Plan
 from orchestrator.records import Unknown
-from orchestrator.sql.steps import ConcurrentIndex, Step, sent
+from orchestrator.sql.steps import ConcurrentIndex, Step, sent, told
 from orchestrator.words import counted, did_you_mean
 
 Named = TypeVar("Named", State, Phase)
@@ -45,7 +45,7 @@ def step_preview(step: Step, direction: Direction) -> reports.StepPreview:
     """Return a step as it would be run in a direction."""
     return reports.StepPreview(
         key=step.key,
-        title=step.title,
+        title=told(step, back=direction is Direction.BACK),
         sql=";\n".join(statement.as_string(None) for statement in sent(step, back=direction is Direction.BACK)),
         lock=step.lock.value if step.lock else None,
         waits=step.waits,

@@ -36,7 +36,7 @@ from orchestrator.plan.lifecycle import Direction, Move, Phase, Position
 from orchestrator.plan.phases import Backfill
 from orchestrator.sql.identifiers import TableName
 from orchestrator.sql.lexer import Written
-from orchestrator.sql.steps import ConcurrentIndex, Proof, Statement, Step, Strays, Sweep, Transaction, sent
+from orchestrator.sql.steps import ConcurrentIndex, Proof, Statement, Step, Strays, Sweep, Transaction, sent, told
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -283,7 +283,8 @@ class Runner:
     ) -> None:
         direction = task.move.direction
         started, self._waited = monotonic(), 0.0
-        self._observer(StepStarted(key=step.key, title=step.title))
+        title = told(step, back=direction is Direction.BACK)
+        self._observer(StepStarted(key=step.key, title=title))
 
         def attempt(connection: Connection) -> bool:
             writer = self._writer(connection)
@@ -322,7 +323,7 @@ class Runner:
         self._observer(
             StepFinished(
                 key=step.key,
-                title=step.title,
+                title=title,
                 seconds=monotonic() - started,
                 lock_wait=self._waited,
                 already_done=already,

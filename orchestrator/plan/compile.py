@@ -218,6 +218,7 @@ def _counting(plan: Plan, facts: Facts, found: Iterable[Proof], *, on_return: bo
         Transaction(
             key="count on return" if on_return else "count",
             title="from here on, count the rows that would not pass the proof",
+            ends="count no more rows that would not pass the proof",
             tables=tuple(chain.from_iterable(facts[each.table].lockable for each in counting)),
             lock=LockMode.SHARE_ROW_EXCLUSIVE,
             statements=tuple(chain.from_iterable(each.begin for each in counting)),

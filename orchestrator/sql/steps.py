@@ -117,6 +117,8 @@ class Transaction:
     """False where nothing takes it back."""
     kept_by: tuple[SyncTrigger, ...] = ()
     """What has to have kept both sides in step, since they were proven, until this takes one of them away."""
+    ends: str = ""
+    """What its inverse does, for a person, where to take it back says too little."""
     on_return: bool = False
     """Whether a rollback does it, as a step of its own, instead of taking it back."""
     follows: str | None = None
@@ -326,6 +328,13 @@ class Sweep(OnTable):
 
 
 Step = Transaction | ConcurrentIndex | Sweep | Proof
+
+
+def told(step: Step, *, back: bool) -> str:
+    """Return what a phase, or the rollback of one, does with a step, for a person."""
+    if not back or isinstance(step, Sweep | Proof) or step.on_return or not step.statements:
+        return step.title
+    return (step.ends if isinstance(step, Transaction) else "") or f"take back: {step.title}"
 
 
 def sent(step: Step, *, back: bool) -> tuple[Statement, ...]:

@@ -62,10 +62,23 @@ def test_waiting_names_what_for_without_secrets() -> None:
     assert lines == ["  ◐ fill y in books: books: held by postgresql://u:***@h, or ***; try 2 in 1.25", "    s"]
 
 
+def test_what_had_nothing_to_do_says_so() -> None:
+    """A sweep that goes on behind its last page, or finds every row written since, filled none; a proof saw none."""
+    nothing = Progress(what="backfill books", done=4, total=4, rows=0, rows_per_second=20_000)
+    empty = Progress(what="proof books", done=0, total=0, rows=0)
+    one = Progress(what="verify books", done=1, total=2, rows=1)
+
+    assert told((0, STEP), (1, nothing), (2, empty), (3, one)) == [
+        "  ◐ fill y in books: nothing was left to do, 20k rows/s",
+        "  ◐ fill y in books: no rows",
+        "  ◐ fill y in books: 50%, 1 row",
+    ]
+
+
 def test_what_is_taken_back_is_told_as_such() -> None:
     """A rollback runs the steps of a phase backwards, and says so; a proof is a proof either way."""
     back = PhaseStarted(plan="p", branch="b", phase="expand", direction="back", resumes=False)
-    undone = StepFinished(key="expand", title="add the column", seconds=1, lock_wait=0)
+    undone = StepFinished(key="expand", title="take back: add the column", seconds=1, lock_wait=0)
     proven = StepFinished(key="proof books", title="find no row that differs", seconds=1, lock_wait=0)
 
     assert told((0, back), (0, undone), (0, proven)) == [

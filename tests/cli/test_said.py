@@ -1,6 +1,7 @@
 """What is said of each sort of change is true of it: in each state, before contract, and where it is refused."""
 
 import inspect
+import json
 from io import StringIO
 from itertools import product
 from typing import Any, get_args
@@ -139,6 +140,42 @@ def test_a_refused_rollback_did_nothing_and_the_plan_may_go_on(users: Project) -
     (plan,) = users.ecm("status", "wider", *HERE, "--json").json["plans"]
     assert plan["branches"][0]["in_progress"] is None
     assert users.ecm("advance", "wider", *HERE).code == 0
+
+
+@pytest.mark.parametrize(
+    ("change", "names"),
+    [
+        (
+            ("change-type", "users", "age", "bigint"),
+            [
+                "from here on, count the rows that would not pass the proof",
+                "nothing is lost: find no row whose new side alone holds its value",
+                "take back: readers move to the new side",
+                "count no more rows that would not pass the proof",
+            ],
+        ),
+        (
+            ("add-check", "users", "users_age_check", "age > 38", "--using", "age = 39"),
+            [
+                "repair nothing any more",
+                "give repaired rows of users their own values back",
+            ],
+        ),
+    ],
+)
+def test_a_rollback_names_each_step_once_by_what_it_does(
+    users: Project, change: tuple[str, ...], names: list[str]
+) -> None:
+    """What a rollback does of its own is not 'taken back', and a count that ends is not the one that begins."""
+    users.ecm("plan", *change, "--name", "plan")
+    users.ecm("advance", "plan", *HERE, "--to", "reads_migrated" if change[0] == "change-type" else "backfilled")
+    dry = users.ecm("rollback", "plan", *HERE, "--dry-run", "--json").json["moves"][0]["steps"]
+    run = users.ecm("rollback", "plan", *HERE, "--events", "--json").err
+
+    done = [event["title"] for line in run.splitlines() if (event := json.loads(line))["event"] == "step_finished"]
+    assert [step["title"] for step in dry] == done
+    assert len(done) == len(set(done))
+    assert [title for title in done if title in names] == names
 
 
 def test_a_type_that_changes_at_once_misses_no_trigger(users: Project) -> None:

@@ -80,7 +80,6 @@ class Live:
         self._animated = console.is_terminal and not console.is_dumb_terminal
         self._spinner = Spinner("dots" if console.encoding.lower().startswith("utf") else "line")
         self._title = ""
-        self._direction = ""
         self._status: RenderableType | None = None
         self._said: dict[str, float] = {}
         self._gone = False
@@ -111,12 +110,11 @@ class Live:
         match event:
             case PhaseStarted():
                 self._line(Text(self._redact(_begun(event)), style="bold"))
-                self._direction = event.direction
                 self._now(words.doing(event.phase, event.direction))
             case StepStarted():
-                self._now(self._redact(words.step(event.key, event.title, self._direction)))
+                self._now(self._redact(event.title))
             case StepFinished():
-                self._line(look.indented(look.item(look.DONE, self._redact(_finished(event, self._direction)))))
+                self._line(look.indented(look.item(look.DONE, self._redact(_finished(event)))))
             case Waiting():
                 text = self._redact(_waited(event))
                 self._status = look.item(look.PART, text)
@@ -163,12 +161,11 @@ def _begun(event: PhaseStarted) -> str:
     return f"{event.plan} on {event.branch}: {words.doing(event.phase, event.direction)}{goes_on}"
 
 
-def _finished(event: StepFinished, direction: str) -> str:
-    title = words.step(event.key, event.title, direction)
+def _finished(event: StepFinished) -> str:
     if event.already_done:
-        return f"{title}: done before"
+        return f"{event.title}: done before"
     waited = f", {words.lasting(event.lock_wait)} of it for the lock" if event.lock_wait >= 0.001 else ""  # noqa: PLR2004 - a millisecond
-    return f"{title}: {words.lasting(event.seconds)}{waited}"
+    return f"{event.title}: {words.lasting(event.seconds)}{waited}"
 
 
 def _waited(event: Waiting) -> str:
@@ -176,7 +173,7 @@ def _waited(event: Waiting) -> str:
 
 
 def _far(event: Progress) -> str:
-    return f"{words.percent(event.done, event.total)}, {words.compact(event.rows)} rows"
+    return words.far(event.done, event.total, event.rows, sweep=event.what.startswith("backfill "))
 
 
 def _pace(event: Progress) -> tuple[str, ...]:

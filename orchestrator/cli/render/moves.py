@@ -90,9 +90,7 @@ def _for_real(report: AdvanceReport) -> str:
 def _steps(move: MoveReport, *, statements: bool) -> Iterator[RenderableType]:
     if not move.steps:
         yield look.indented(Text("nothing to run but the record", style="dim"), 4)
-    yield from (
-        look.indented(step) for step in plans.steps(move.steps, statements=statements, direction=move.direction)
-    )
+    yield from (look.indented(step) for step in plans.steps(move.steps, statements=statements))
 
 
 def _way(report: AdvanceReport) -> str:

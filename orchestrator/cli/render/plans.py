@@ -6,7 +6,7 @@ from rich.console import RenderableType
 from rich.text import Text
 
 from orchestrator.cli.render import forecasts, look, words
-from orchestrator.plan.lifecycle import Direction, Phase
+from orchestrator.plan.lifecycle import Phase
 from orchestrator.reports import (
     DraftReport,
     PhasePreview,
@@ -84,7 +84,6 @@ def steps(
     several: Sequence[StepPreview],
     *,
     statements: bool,
-    direction: str = Direction.FORWARD,
     patience: float | None = None,
 ) -> Iterator[RenderableType]:
     """Return steps numbered, with their locks; their statements too where wanted.
@@ -92,11 +91,10 @@ def steps(
     Args:
         several: the steps.
         statements: whether to show what is sent.
-        direction: whether they are done or undone.
         patience: seconds for which each waits for its lock, where that is known.
     """
     for number, step in enumerate(several, 1):
-        yield look.labelled([(f"{number:3}", Text(words.step(step.key, step.title, direction)))], width=_NUMBER)
+        yield look.labelled([(f"{number:3}", Text(step.title))], width=_NUMBER)
         yield look.indented(Text(_lock(step, patience), style="dim"), _NUMBER)
         if statements and step.sql:
             yield look.indented(look.Code(step.sql), _NUMBER + 2)

@@ -364,7 +364,7 @@ def _running(branch: BranchStatus) -> RenderableType:
         state = f"by {under_way.holder}"
     if not progress or not progress.total:
         return look.stacked(Text(state), *_reasons(branch))
-    far = f"{words.percent(progress.done, progress.total)}, {words.compact(progress.rows)} rows"
+    far = words.far(progress.done, progress.total, progress.rows, sweep=True)
     pace = f"; {_pace(progress)}" if under_way.holder and _pace(progress) else ""
     by = [
         counted(progress.workers, "worker") if under_way.holder and progress.workers else "",

@@ -108,6 +108,20 @@ def percent(done: int, total: int) -> str:
     return f"{100 if done >= total else min(99, 100 * done // total)}%" if total else "0%"
 
 
+def far(done: int, total: int, rows: int, *, sweep: bool) -> str:
+    """Return how far a scan is: `61%, 7.6M rows`; that there were none only where all pages are done.
+
+    Args:
+        done: pages that are done.
+        total: pages in all.
+        rows: what was found on them: rows that were written, or looked at.
+        sweep: whether they are written.
+    """
+    if done >= total and not rows:
+        return "nothing was left to do" if sweep else "no rows"
+    return f"{percent(done, total)}, {compact(rows)} {'row' if rows == 1 else 'rows'}"
+
+
 def state(name: str) -> str:
     """Return a state as a person reads it."""
     return State(name).words
@@ -121,12 +135,6 @@ def phase(name: str) -> str:
 def doing(phase_name: str, direction: str) -> str:
     """Return what is under way: `backfill`, `undoing expand`."""
     return f"undoing {phase(phase_name)}" if direction == Direction.BACK else phase(phase_name)
-
-
-def step(key: str, title: str, direction: str) -> str:
-    """Return a step's title as it is done or undone; a proof is the same both ways."""
-    undone = direction == Direction.BACK and not key.startswith("proof ")
-    return f"take back: {title}" if undone else title
 
 
 _NOW_POSSIBLE: Mapping[Sides, Mapping[State, str]] = {
