@@ -22,8 +22,14 @@ def standing_on(facts: Table, columns: Iterable[str]) -> tuple[Dependent, ...]:
             if each.kind not in _GOES_WITH_ITS_COLUMN and not _is_own(each, facts):
                 stands.setdefault((each.kind, each.name), []).append(name)
     return tuple(
-        Dependent(kind=kind, name=name, why=f"it stands on {listed(dict.fromkeys(on))}, which contract drops")
+        Dependent(
+            kind=kind,
+            name=name,
+            why=f"it stands on {gone}, which contract drops",
+            remedy=f"make it again without {gone}, or drop it",
+        )
         for (kind, name), on in stands.items()
+        for gone in [listed(dict.fromkeys(on))]
     )
 
 

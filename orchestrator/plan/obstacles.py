@@ -30,9 +30,11 @@ def problems(plan: Plan, phase: Phase, facts: Facts) -> tuple[EcmError, ...]:
             suppressible = (error for table in facts.values() for error in _suppressible(plan, table))
             return (*unfit(plan, facts), *own, *suppressible)
         case Phase.CONTRACT:
+            standing = _standing(plan, facts)
+            told = {(dependent.kind, dependent.name) for _, dependent in standing}
             return (
-                *(_in_the_way(plan, change, dependent) for change, dependent in _standing(plan, facts)),
-                *(error for table in facts.values() for error in _written_since(plan, table)),
+                *(_in_the_way(plan, change, dependent) for change, dependent in standing),
+                *(error for table in facts.values() for error in _written_since(plan, table, told)),
             )
         case Phase.BACKFILL:
             return tuple(error for table in facts.values() for error in _suppressible(plan, table))
@@ -295,10 +297,10 @@ def left_behind(plan: Plan, facts: Facts) -> tuple[str, ...]:
     )
 
 
-def _written_since(plan: Plan, facts: Table) -> Iterable[EcmError]:
-    """What came to name the old column after expand looked, and would fail after contract."""
+def _written_since(plan: Plan, facts: Table, told: set[tuple[str, str]]) -> Iterable[EcmError]:
+    """What came to name the old column after expand looked, and would fail after contract; `told` is said already."""
     for each in _left_to_the_person(plan, facts):
-        if each.names_it and not _is_acknowledged(plan, each):
+        if each.names_it and (each.kind, each.name) not in told and not _is_acknowledged(plan, each):
             yield PreconditionError(
                 f"{each.kind} {each.name} was made while both versions ran, and {each.why}",
                 details=["after contract that name is gone, and it would fail"],

@@ -238,6 +238,30 @@ def test_the_gate_and_advance_agree(users: Project) -> None:
         assert (refused.code, refused.json["error"]["code"]) == (4, "precondition")
 
 
+def test_what_stands_on_a_column_that_goes_is_made_again_without_it(users: Project) -> None:
+    """The advice works: as it was, a view could not be made again after contract. It is told once."""
+    parts = (
+        "--into",
+        "first text = split_part(full_name, ' ', 1)",
+        "--into",
+        "last text = split_part(full_name, ' ', 2)",
+    )
+    users.ecm(
+        "plan", "split-column", "users", "full_name", *parts, "--reverse", "first || ' ' || last", "--name", "parts"
+    )
+    users.ecm("advance", "parts", *HERE, "--to", "reads_migrated")
+    users.sql("development", "CREATE VIEW names AS SELECT id, full_name FROM users")
+    refused = users.ecm("advance", "parts", *HERE)
+
+    assert refused.code == 4
+    assert said(refused.err).count("view public.names") == 1
+    assert said(refused.err).endswith("next make it again without full_name, or drop it")
+    again = "CREATE OR REPLACE VIEW names AS SELECT id, first || ' ' || last AS full_name FROM users"
+    users.sql("development", again)
+    assert users.ecm("advance", "parts", *HERE).code == 0
+    assert users.sql("development", "SELECT full_name FROM names WHERE id = 1") == [("Ada Lovelace",)]
+
+
 def test_status_names_the_plan_that_is_in_the_way(users: Project) -> None:
     """What would be refused is not recommended; without PLAN, what is contracted there is no candidate."""
     users.ecm("plan", "add-check", "users", "users_age_check", "age > 0", "--name", "rule")
