@@ -7,7 +7,7 @@ from psycopg import sql
 from orchestrator.engine import journal
 from orchestrator.engine.connection import Connection
 from orchestrator.sql.identifiers import verbatim
-from orchestrator.words import counted
+from orchestrator.words import counted, listed
 
 LONG = 300
 """Seconds after which an open transaction is worth a word."""
@@ -29,6 +29,7 @@ def examine(connection: Connection, *, branch: str, known_plans: tuple[str, ...]
         _server(connection),
         _writable(connection),
         _privilege(connection),
+        _creators(connection),
         _long(connection),
         _leftovers(connection, branch, known_plans),
     )
@@ -74,6 +75,57 @@ def _privilege(connection: Connection) -> Observation:
         ok=False,
         message=f"role {user} lacks {' and '.join(lacking)} on database {database}",
         remedy=grant.as_string(None),
+    )
+
+
+_CREATORS = """
+WITH path AS (
+  SELECT oid, nspname, nspowner, nspacl FROM pg_catalog.pg_namespace
+  WHERE nspname = ANY (pg_catalog.current_schemas(false))
+), creator AS (
+  SELECT r.oid, r.rolname::text AS name, p.oid AS schema FROM pg_catalog.pg_roles r CROSS JOIN path p
+  WHERE r.rolcanlogin AND NOT r.rolsuper AND r.rolname <> current_user
+    AND pg_catalog.has_database_privilege(r.oid, pg_catalog.current_database(), 'CONNECT')
+    AND pg_catalog.has_schema_privilege(r.oid, p.oid, 'CREATE')
+    -- Whose schema it is, or who may become this role, needs no detour.
+    AND NOT pg_catalog.pg_has_role(r.oid, p.nspowner, 'USAGE')
+    AND NOT pg_catalog.pg_has_role(r.oid, current_user, 'MEMBER')
+)
+SELECT p.nspname::text, array_agg(DISTINCT c.name ORDER BY c.name),
+  array_agg(DISTINCT CASE a.grantee WHEN 0 THEN NULL ELSE pg_catalog.pg_get_userbyid(a.grantee)::text END)
+FROM path p JOIN creator c ON c.schema = p.oid CROSS JOIN LATERAL pg_catalog.aclexplode(p.nspacl) a
+WHERE a.privilege_type = 'CREATE'
+  AND CASE a.grantee WHEN 0 THEN true ELSE pg_catalog.pg_has_role(c.oid, a.grantee, 'USAGE') END
+GROUP BY p.nspname ORDER BY p.nspname
+"""
+
+
+def _creators(connection: Connection) -> Observation:
+    """Tell who may put functions of their own where the names in a plan's expressions are looked up.
+
+    Among functions of one name PostgreSQL takes the one whose arguments fit exactly, be it not that of pg_catalog
+    ("Function Type Resolution", manual 10.3): a `lower(varchar)` in public would be called by the sweep, by the proofs
+    and by ecm's SECURITY DEFINER triggers, with the rights of this role.
+    """
+    with connection.transaction():
+        connection.execute("SET LOCAL search_path TO DEFAULT")
+        rows = connection.execute(_CREATORS).fetchall()
+    if not rows:
+        message = "nobody else may create functions where expressions look names up"
+        return Observation(subject="search_path", ok=True, message=message)
+    found = "; ".join(f"{listed(roles)} in schema {schema}" for schema, roles, _ in rows)
+    revoked = (
+        sql.SQL("REVOKE CREATE ON SCHEMA {} FROM {}").format(
+            sql.Identifier(schema),
+            sql.SQL(", ").join(sql.SQL("PUBLIC") if name is None else sql.Identifier(name) for name in grantees),
+        )
+        for schema, _, grantees in rows
+    )
+    return Observation(
+        subject="search_path",
+        ok=False,
+        message=f"may create functions that a plan's expressions would call with the rights of this role: {found}",
+        remedy="; ".join(statement.as_string(None) for statement in revoked),
     )
 
 

@@ -68,6 +68,44 @@ def test_a_table_of_another_role(project: Project) -> None:
         assert granted["ok"]
 
 
+@pytest.mark.parametrize("to_public", [False, True])
+def test_who_may_create_functions_where_expressions_look_names_up(project: Project, *, to_public: bool) -> None:
+    """They would be called with the rights of ecm's role: the roles are named, and the REVOKE ends it."""
+    app, here = f"app_{uuid4().hex[:8]}", ("--branch", "development")
+    project.sql("development", f"CREATE ROLE {app} LOGIN PASSWORD '{app}'")
+    project.sql("development", "REVOKE CREATE ON SCHEMA public FROM PUBLIC")  # who has it before PostgreSQL 15
+    (fine,) = found(project, "search_path", *here)
+    assert fine["ok"]
+    project.sql("development", f"GRANT CREATE ON SCHEMA public TO {'PUBLIC' if to_public else app}")
+
+    (finding,) = found(project, "search_path", *here)
+    assert not finding["ok"]
+    assert app in finding["message"]
+    assert finding["message"].endswith("in schema public")
+    grantee = "PUBLIC" if to_public else f'"{app}"'
+    assert finding["remedy"] == f'REVOKE CREATE ON SCHEMA "public" FROM {grantee}'
+
+    project.sql("development", "ALTER TABLE books ALTER title TYPE varchar")
+    project.ecm("plan", "set-not-null", "books", "published_year", "--using", "length(lower(title))", "--name", "year")
+    assert project.ecm("advance", "year", *here).code == 0
+    project.sql("development", f"GRANT SELECT, INSERT ON books TO {app}")
+    parts = urlsplit(project.urls["development"])
+    as_app = urlunsplit(parts._replace(netloc=f"{app}:{app}@{parts.netloc.rpartition('@')[2]}"))
+    strange = (
+        "(varchar) RETURNS text LANGUAGE plpgsql AS $$ BEGIN RAISE WARNING 'as %', current_user; RETURN $1; END $$"
+    )
+    with psycopg.connect(as_app, autocommit=True) as writer:
+        warnings: list[str | None] = []
+        writer.add_notice_handler(lambda notice: warnings.append(notice.message_primary))
+        writer.execute(f"CREATE FUNCTION public.lower{strange}")
+        writer.execute("INSERT INTO books (id, title, published_year) VALUES (1000, 'x', NULL)")
+        assert set(warnings) == {"as postgres"}, "this is what the finding is about"
+        project.sql("development", finding["remedy"])
+        with pytest.raises(psycopg.errors.InsufficientPrivilege):
+            writer.execute(f"CREATE FUNCTION public.upper{strange}")
+    assert found(project, "search_path", *here) == [fine]
+
+
 def test_a_plan_whose_table_is_not_there_is_no_finding(project: Project) -> None:
     """A plan may be for a table that is still to come, and what is contracted needs no privilege any more."""
     project.sql("production", "DROP TABLE books")
