@@ -342,4 +342,7 @@ class Retyping(OnTable):
     def standing_on(self, facts: Table) -> tuple[Dependent, ...]:
         if self._at_once(facts):
             return ()
-        return tuple(each for each in moving.strangers(facts, self._move) if each.kind not in _GOES_ALONG)
+        remedy = f"make it again without {self._move.left}, or drop it"
+        return tuple(
+            replace(each, remedy=remedy) for each in moving.strangers(facts, self._move) if each.kind not in _GOES_ALONG
+        )

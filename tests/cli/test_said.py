@@ -262,6 +262,19 @@ def test_what_stands_on_a_column_that_goes_is_made_again_without_it(users: Proje
     assert users.sql("development", "SELECT full_name FROM names WHERE id = 1") == [("Ada Lovelace",)]
 
 
+def test_what_stands_on_a_column_that_was_exchanged_is_made_again_without_it(users: Project) -> None:
+    """Its name goes with it at contract, so that nothing can be made again over it."""
+    users.ecm("plan", "change-type", "users", "age", "bigint", "--name", "wider")
+    users.ecm("advance", "wider", *HERE, "--to", "reads_migrated")
+    users.sql("development", "CREATE VIEW old_ages AS SELECT id, age_ecm_old AS age FROM users")
+    refused = users.ecm("advance", "wider", *HERE)
+
+    assert refused.code == 4
+    assert said(refused.err).endswith("next make it again without age_ecm_old, or drop it")
+    users.sql("development", "DROP VIEW old_ages; CREATE VIEW old_ages AS SELECT id, age FROM users")
+    assert users.ecm("advance", "wider", *HERE).code == 0
+
+
 def test_status_names_the_plan_that_is_in_the_way(users: Project) -> None:
     """What would be refused is not recommended; without PLAN, what is contracted there is no candidate."""
     users.ecm("plan", "add-check", "users", "users_age_check", "age > 0", "--name", "rule")
