@@ -98,7 +98,7 @@ class Overview:
             return None
 
     def doctor(self, branch: str | None = None) -> reports.DoctorReport:
-        """Look at connections, privileges, who may have ecm run code, long transactions, leftovers, files and the ledger."""
+        """Look at connections, privileges, the search_path, long transactions, leftovers, plan files and the ledger."""
         branches = (branch,) if branch else tuple(self._stage.project.branches)
         if branch:
             self._stage.project.branch(branch)

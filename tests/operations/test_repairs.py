@@ -317,6 +317,26 @@ def test_an_upsert_says_what_it_said(journeys: Journeys, kind: str) -> None:
     assert value
 
 
+def test_an_upsert_that_meets_an_insert_in_flight_keeps_the_replacement(journeys: Journeys) -> None:
+    """The limit that docs/decisions/0017 names: the upsert's own SET writes the replacement, and without a flag."""
+    start = "CREATE TABLE t (id integer PRIMARY KEY, y integer); INSERT INTO t VALUES (1, 1)"
+    journey = journeys(start, {"kind": "set_not_null", "table": "t", "column": "y", "using": "-1"})
+    journey.advance()
+    upsert = "INSERT INTO t VALUES ({}, NULL) ON CONFLICT (id) DO UPDATE SET y = excluded.y"
+    with psycopg.connect(journey.url) as first, psycopg.connect(journey.url, autocommit=True) as second:
+        run(first, "INSERT INTO t VALUES (2, 2)")
+        waiting = Thread(target=run, args=(second, upsert.format(2)))
+        waiting.start()
+        while not ask(journey.db, f"SELECT pg_blocking_pids({second.info.backend_pid}) <> '{{}}'"):
+            pass
+        first.commit()
+        waiting.join()
+    run(journey.db, upsert.format(1))
+    assert rows(journey.db, "SELECT id, y, y_ecm_repaired FROM t ORDER BY id") == [(1, -1, True), (2, -1, None)]
+    assert journey.rollback() is State.PLANNED
+    assert rows(journey.db, "SELECT id, y FROM t ORDER BY id") == [(1, None), (2, -1)]
+
+
 # ---------------------------------------------------------------- shapes
 
 
