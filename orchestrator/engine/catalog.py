@@ -36,29 +36,31 @@ def read_tables(connection: Connection, changes: Iterable[Operation], *, texts: 
     """
     changes = tuple(changes)
     wanted: dict[TableName, list[Operation]] = {}
-    used: dict[TableName, dict[TableName, tuple[str, ...]]] = {}
+    used: dict[TableName, enums.Users] = {}
     for change in changes:
         changed = change.type_changed()
         if changed is not None:
-            used[changed] = users(connection, changed)
-        for table in (*change.tables(), *(used[changed] if changed is not None else ())):
+            used[changed] = enums.users(connection, changed)
+        for table in (*change.tables(), *(used[changed].columns if changed is not None else ())):
             wanted.setdefault(table, []).append(change)
-    types = {name: enums.read(connection, name, tuple(tables)) for name, tables in used.items()}
+    types = {name: enums.read(connection, name, own) for name, own in used.items()}
     facts = {
         table: read_table(
             connection,
             table,
             columns={
                 *(name for change in own for name in change.touched(table)),
-                *(name for tables in used.values() for name in tables.get(table, ())),
+                *(name for own in used.values() for name in own.columns.get(table, ())),
             },
             renames=[pair for change in own if change.target == table for pair in change.renames()],
             relations=[name for change in own for name in change.relations()],
         )
         for table, own in wanted.items()
     }
-    for name, tables in used.items():
-        facts |= {table: replace(facts[table], enums={**facts[table].enums, name: types[name]}) for table in tables}
+    for name, own in used.items():
+        facts |= {
+            table: replace(facts[table], enums={**facts[table].enums, name: types[name]}) for table in own.columns
+        }
     heirs = {name: tuple(heir for change in wanted[name] for heir in change.heirs(facts[name])) for name in facts}
     names = heritage.successors(heirs)
     facts = {
@@ -155,22 +157,6 @@ def read_table(
         twins=_twins(connection, table, tuple(renames)),
         views=viewing.view_facts(connection, table, needed) if needed else table.views,
     )
-
-
-def users(connection: Connection, type_name: TableName) -> dict[TableName, tuple[str, ...]]:
-    """Return the tables with columns of a type, or of an array of it, and these; partitions are part of theirs."""
-    rows = _rows(
-        connection,
-        "SELECT n.nspname AS schema, c.relname AS name, array_agg(a.attname::text ORDER BY a.attnum) AS columns"
-        " FROM pg_catalog.pg_type t"
-        " JOIN pg_catalog.pg_namespace s ON s.oid = t.typnamespace"
-        " JOIN pg_catalog.pg_attribute a ON a.atttypid IN (t.oid, t.typarray) AND a.attnum > 0 AND NOT a.attisdropped"
-        " JOIN pg_catalog.pg_class c ON c.oid = a.attrelid JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace"
-        " WHERE s.nspname = %s AND t.typname = %s AND c.relkind IN ('r', 'p') AND NOT c.relispartition"
-        " AND c.relpersistence <> 't' GROUP BY 1, 2 ORDER BY 1, 2",
-        [type_name.schema, type_name.name],
-    )
-    return {TableName(row["schema"], row["name"]): tuple(row["columns"]) for row in rows}
 
 
 def heaps(connection: Connection, table: TableName) -> tuple[TableName, ...]:

@@ -1,7 +1,7 @@
 """Read an enum type from the catalog, and have PostgreSQL print texts as they read over the type that succeeds it."""
 
-from collections.abc import Iterable, Mapping
-from dataclasses import replace
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, replace
 from typing import Any
 
 from psycopg import sql
@@ -9,8 +9,9 @@ from psycopg.rows import dict_row
 
 from orchestrator.engine.connection import Connection
 from orchestrator.errors import PreconditionError
-from orchestrator.sql.enums import Enum, Spelling, User, successor
+from orchestrator.sql.enums import Enum, Naming, Spelling, User, former, of_new, of_old, second
 from orchestrator.sql.facts import Table
+from orchestrator.sql.heritage import aside, beside
 from orchestrator.sql.identifiers import TableName, verbatim
 from orchestrator.sql.readers import Move, Reader
 from orchestrator.sql.restating import Restated
@@ -20,18 +21,23 @@ _ASKED = "ecm asked"
 """The name that the second type has while the first is printed under its name."""
 
 
-def restate(connection: Connection, restated: Restated) -> None:
-    """Give a type the labels and the name of its successor; for a transaction that is rolled back.
+def restate(connection: Connection, restated: Restated, *, named: bool) -> None:
+    """Give a type the labels of its successor; for a transaction that is rolled back.
 
     Nobody else sees it, and no table is locked ("ALTER TYPE", RENAME VALUE). A label without a counterpart is
     printed as its marker.
+
+    Args:
+        connection: in that transaction.
+        restated: the type and its successor.
+        named: whether to give it the name as well that the successor has so far, for what is made before it has the
+            type's own.
     """
-    alter = sql.SQL("ALTER TYPE {} RENAME {}")
     own = restated.type.identifier
 
     def label(now: str, then: str) -> None:
-        value = sql.SQL("VALUE {} TO {}").format(sql.Literal(now), sql.Literal(then))
-        connection.execute(alter.format(own, value))
+        value = sql.SQL("ALTER TYPE {} RENAME VALUE {} TO {}")
+        connection.execute(value.format(own, sql.Literal(now), sql.Literal(then)))
 
     changed = [(old, new) for old, new in restated.labels if old != new]
     for old, _ in changed:
@@ -39,25 +45,78 @@ def restate(connection: Connection, restated: Restated) -> None:
     for old, new in changed:
         if new is not None:
             label(restated.marker(old), new)
+    if named:
+        if _one(connection, _TYPE, restated.successor) is not None:
+            _rename(connection, restated.successor, _ASKED)
+        _rename(connection, restated.type, restated.successor.name)
+
+
+def exchange(connection: Connection, restated: Restated) -> None:
+    """Give a type and its successor the names that they have next; for a transaction that is rolled back."""
+    _rename(connection, restated.type, restated.aside.name)
     if _one(connection, _TYPE, restated.successor) is not None:
-        to = sql.SQL("TO {}").format(sql.Identifier(_ASKED))
-        connection.execute(alter.format(restated.successor.identifier, to))
-    to = sql.SQL("TO {}").format(sql.Identifier(restated.successor.name))
-    connection.execute(alter.format(own, to))
+        _rename(connection, restated.successor, restated.type.name)
 
 
-def read(connection: Connection, name: TableName, tables: tuple[TableName, ...]) -> Enum:
+def _rename(connection: Connection, now: TableName, then: str) -> None:
+    connection.execute(sql.SQL("ALTER TYPE {} RENAME TO {}").format(now.identifier, sql.Identifier(then)))
+
+
+@dataclass(frozen=True, kw_only=True)
+class Users:
+    """The columns of the type that a plan names, and of the one that takes, or took, its place.
+
+    Attributes:
+        columns: by table; partitions are part of theirs.
+        made: whether there is a second type.
+        switched: whether that has the name by now.
+    """
+
+    columns: dict[TableName, tuple[str, ...]]
+    made: bool
+    switched: bool
+
+
+def users(connection: Connection, name: TableName) -> Users:
+    """Return the columns that are of a type or of an array of it, or of its other self.
+
+    A type with the name of that is ecm's where a column of it stands beside, or aside, of one of the type.
+
+    Args:
+        connection: a session with the branch, in autocommit.
+        name: the type.
+    """
+    types = {"schema": name.schema, "names": [name.name, second(name).name, former(name).name]}
+    found: dict[str, dict[TableName, tuple[str, ...]]] = {each: {} for each in types["names"]}
+    for row in _rows(connection, _COLUMNS, types):
+        found[row["type"]][TableName(row["schema"], row["name"])] = tuple(row["columns"])
+    own = found[name.name]
+
+    def goes_with(other: TableName, named: Callable[[str], str]) -> bool:
+        theirs = found[other.name]
+        return any(named(column) in theirs.get(table, ()) for table, columns in own.items() for column in columns)
+
+    switched = goes_with(former(name), aside)
+    made = switched or goes_with(second(name), beside)
+    other = found[(former(name) if switched else second(name)).name] if made else {}
+    tables = sorted({*own, *other})
+    return Users(
+        columns={table: (*own.get(table, ()), *other.get(table, ())) for table in tables}, made=made, switched=switched
+    )
+
+
+def read(connection: Connection, name: TableName, used: Users) -> Enum:
     """Return what the catalog says of an enum type.
 
     Args:
         connection: a session with the branch, in autocommit.
         name: the type.
-        tables: those with a column of it.
+        used: the columns of it.
 
     Raises:
         PreconditionError: there is no such type, it is not an enum, or no table has a column of it.
     """
-    row = _one(connection, _TYPE, name)
+    row = _one(connection, _TYPE, of_old(name, switched=used.switched))
     if row is None or row.pop("kind") != "e":
         known = [str(TableName(each["schema"], each["name"])) for each in _rows(connection, _ENUMS, {})]
         raise PreconditionError(
@@ -65,28 +124,28 @@ def read(connection: Connection, name: TableName, tables: tuple[TableName, ...])
             details=[did_you_mean(str(name), known) or "the database has no enum types"],
             hint="correct `type` in the plan, or the branch's URL",
         )
-    if not tables:
+    if not used.columns:
         raise PreconditionError(
             f"no table has a column of type {name}",
             details=["so there are no two sides to keep in step"],
             hint="change it directly: ALTER TYPE … RENAME VALUE, ALTER TYPE … ADD VALUE",
         )
     spelling = Spelling(plain=row.pop("plain"), array=row.pop("array"))
-    other = _one(connection, _TYPE, successor(name))
-    made = other is not None and other["kind"] == "e" and other["used"]
+    other = _one(connection, _TYPE, of_new(name, switched=used.switched)) if used.made else None
+    free = () if used.made else (second(name), former(name))
     grants = row.pop("grants")
     values = {"oid": row.pop("oid"), "name": name.name}
-    row.pop("used")
     return Enum(
         name=name,
         labels=tuple(row.pop("labels")),
         spelling=spelling,
         grants=None if grants is None else tuple((each["grantee"], each["grantable"]) for each in grants),
-        made=Spelling(plain=other["plain"], array=other["array"]) if other is not None and made else None,
-        occupied=other is not None and not made,
-        tables=tables,
+        made=Spelling(plain=other["plain"], array=other["array"]) if other is not None else None,
+        occupied=next((each for each in free if _one(connection, _TYPE, each) is not None), None),
+        tables=tuple(used.columns),
+        switched=used.switched,
         users=tuple(_user(each) for each in _rows(connection, _USERS, values)),
-        naming=tuple(each["name"] for each in _rows(connection, _NAMING, values)),
+        naming=tuple(Naming(**each) for each in _rows(connection, _NAMING, values)),
         **row,
     )
 
@@ -122,7 +181,6 @@ def with_readers(
         return replace(
             enum,
             moves=tuple((table.name, move) for table, move in columns),
-            switched=any(table.column(move.left) is not None for table, move in columns),
             readers=merged,
             aside=aside,
             unmovable=tuple(names[key] for key in several),
@@ -179,11 +237,19 @@ SELECT t.oid::bigint, t.typtype::text AS kind, pg_catalog.format_type(t.oid, NUL
       'grantee', CASE WHEN g.grantee <> 0 THEN pg_catalog.pg_get_userbyid(g.grantee) END, 'grantable', g.is_grantable)),
       '[]') FROM pg_catalog.aclexplode(t.typacl) g) END AS grants,
   (SELECT x.extname FROM pg_catalog.pg_depend d JOIN pg_catalog.pg_extension x ON x.oid = d.refobjid
-   WHERE d.classid = 'pg_catalog.pg_type'::regclass AND d.objid = t.oid AND d.deptype = 'e') AS extension,
-  EXISTS (SELECT FROM pg_catalog.pg_attribute a JOIN pg_catalog.pg_class c ON c.oid = a.attrelid
-          WHERE a.atttypid IN (t.oid, t.typarray) AND NOT a.attisdropped AND c.relkind IN ('r', 'p')) AS used
+   WHERE d.classid = 'pg_catalog.pg_type'::regclass AND d.objid = t.oid AND d.deptype = 'e') AS extension
 FROM pg_catalog.pg_type t JOIN pg_catalog.pg_namespace n ON n.oid = t.typnamespace
 WHERE n.nspname = %(schema)s AND t.typname = %(name)s
+"""
+
+_COLUMNS = """
+SELECT t.typname AS type, n.nspname AS schema, c.relname AS name,
+  pg_catalog.array_agg(a.attname::text ORDER BY a.attnum) AS columns
+FROM pg_catalog.pg_type t JOIN pg_catalog.pg_namespace s ON s.oid = t.typnamespace
+JOIN pg_catalog.pg_attribute a ON a.atttypid IN (t.oid, t.typarray) AND a.attnum > 0 AND NOT a.attisdropped
+JOIN pg_catalog.pg_class c ON c.oid = a.attrelid JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace
+WHERE s.nspname = %(schema)s AND t.typname = ANY (%(names)s) AND c.relkind IN ('r', 'p') AND NOT c.relispartition
+  AND c.relpersistence <> 't' GROUP BY 1, 2, 3
 """
 
 _ENUMS = """
@@ -216,12 +282,16 @@ WHERE NOT (f.objsubid > 0 AND c.relkind IN ('r', 'p')) AND 'ecm' IS DISTINCT FRO
 ORDER BY i.identity
 """
 
+# Sessions keep functions in these languages compiled, with the type that a name meant then, until their row changes.
 _NAMING = r"""
-SELECT DISTINCT f.oid::regproc::text AS name FROM pg_catalog.pg_proc f
+SELECT f.oid::regproc::text AS name, CASE WHEN l.lanname IN ('plpgsql', 'sql')
+    AND pg_catalog.pg_has_role(f.proowner, 'USAGE')
+    AND NOT EXISTS (SELECT FROM pg_catalog.unnest(f.proconfig) c WHERE c LIKE 'geqo_seed=%%')
+  THEN f.oid::regprocedure::text END AS routine FROM pg_catalog.pg_proc f
 JOIN pg_catalog.pg_namespace n ON n.oid = f.pronamespace JOIN pg_catalog.pg_language l ON l.oid = f.prolang
 WHERE n.nspname NOT IN ('pg_catalog', 'information_schema', 'ecm') AND l.lanname NOT IN ('internal', 'c')
   AND f.prosqlbody IS NULL AND f.prosrc ~ (
     SELECT '(?i)(^|[^[:alnum:]_$])' || pg_catalog.regexp_replace(%(name)s, '([^[:alnum:]_])', '\', 'g')
       || '($|[^[:alnum:]_$])')
-ORDER BY 1
+ORDER BY 1, 2
 """

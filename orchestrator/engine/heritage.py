@@ -89,6 +89,7 @@ def read(connection: Connection, table: Table, heirs: tuple[Heir, ...], names: N
         trials={heir.column: _trial(connection, table, heir) for heir in heirs if heir.type is not None},
         functions=tuple(TableName(row["schema"], row["name"]) for row in _rows(connection, queries.FUNCTIONS, values)),
         former=_former(connection, table.name, heirs),
+        defaults=_defaults_then(connection, table, heirs),
     )
 
 
@@ -148,12 +149,32 @@ def _defaults(connection: Connection, table: Table, heirs: tuple[Heir, ...]) -> 
         rows: list[dict[str, Any]] = []
         try:
             with connection.transaction():
-                enums.restate(connection, heir.restated)
+                enums.restate(connection, heir.restated, named=False)
                 rows = _rows(connection, queries.DEFAULT, {"oid": table.oid, "column": heir.column})
                 raise _UndoError  # noqa: TRY301 - it ends the transaction around it
         except _UndoError:
             for row in rows:
                 found[heir.column] = row["default"]
+    return found
+
+
+def _defaults_then(connection: Connection, table: Table, heirs: tuple[Heir, ...]) -> dict[str, str]:
+    """Return the defaults of columns and heirs as they read once their types have exchanged their names."""
+    found: dict[str, str] = {}
+    for restated in {heir.restated: None for heir in heirs if heir.restated is not None}:
+        columns = [name for heir in heirs if heir.restated == restated for name in (heir.column, heir.successor)]
+        rows: list[tuple[str, dict[str, Any]]] = []
+        try:
+            with connection.transaction():
+                enums.exchange(connection, restated)
+                rows = [
+                    (column, row)
+                    for column in columns
+                    for row in _rows(connection, queries.DEFAULT, {"oid": table.oid, "column": column})
+                ]
+                raise _UndoError  # noqa: TRY301 - it ends the transaction around it
+        except _UndoError:
+            found |= {column: row["default"] for column, row in rows}
     return found
 
 
@@ -257,10 +278,16 @@ class _Texts:
             name = sql.Identifier("pg_temp", f"ecm_{number}")
             return sql.SQL("CREATE STATISTICS {}{} FROM {}").format(name, verbatim(definition), copy)
 
-        return self._printed(definitions, make, queries.COPIED_STATISTICS)
+        # Only these are made once the types have exchanged their names.
+        return self._printed(definitions, make, queries.COPIED_STATISTICS, named=False)
 
     def _printed(
-        self, texts: list[str], make: Callable[[sql.Identifier, int, str], sql.Composed], query: str
+        self,
+        texts: list[str],
+        make: Callable[[sql.Identifier, int, str], sql.Composed],
+        query: str,
+        *,
+        named: bool = True,
     ) -> list[str]:
         if not texts:
             return []
@@ -278,7 +305,7 @@ class _Texts:
                     self._connection.execute(make(copy, number, text))
                 self._connection.execute("SET LOCAL search_path TO ''")
                 for restated in {heir.restated for heir in self._heirs if heir.restated is not None}:
-                    enums.restate(self._connection, restated)
+                    enums.restate(self._connection, restated, named=named)
                 for heir in self._heirs:
                     self._alter("RENAME COLUMN {} TO {}", heir.column, heir.successor)
                 printed = {row["name"]: row["text"] for row in _rows(self._connection, query, {})}

@@ -261,7 +261,7 @@ def _restated(connection: Connection, restated: Restated, found: _Found) -> dict
     texts: dict[Node, str] = {}
     try:
         with connection.transaction():
-            enums.restate(connection, restated)
+            enums.restate(connection, restated, named=False)
             texts = _texts(connection, {node for node, reader in found.readers.items() if not reader.is_ours})
             raise _UndoError  # noqa: TRY301 - it ends the transaction around it
     except _UndoError:
@@ -276,7 +276,7 @@ def _marked(connection: Connection, table: Table, move: Move, readers: dict[Node
     pair = (sql.Identifier(move.old), sql.Identifier(MARKER))
     connection.execute(sql.SQL("ALTER TABLE {} RENAME COLUMN {} TO {}").format(table.name.identifier, *pair))
     if move.restated is not None:
-        enums.restate(connection, move.restated)
+        enums.restate(connection, move.restated, named=True)
     texts = _texts(connection, {node for node, reader in readers.items() if not reader.early})
     early = {node: reader for node, reader in readers.items() if reader.early}
     # What is built beside stands on what is built beside: so it is there, for as long as PostgreSQL prints it.

@@ -2,8 +2,8 @@
 
 A second type with the labels of the end stands beside the first one, and every column of the first, plain or array,
 in every table, gets a successor of the second in its place (`orchestrator.operations.succession`), by a table of
-labels that is read in both directions. The two exchange their names when readers move; contract drops the first type
-and gives the second its name.
+labels that is read in both directions. When readers move the columns exchange their names, and the types theirs, so
+that who casts by the type's name has the type of the column in every state; contract drops the first type.
 
 The application sees the old labels until readers move, and the new ones from then on. PostgreSQL refuses a label
 that the type does not have when it parses the statement, before any trigger, so no trigger can translate it.
@@ -21,7 +21,7 @@ from orchestrator.operations.labels import Pair
 from orchestrator.operations.labels_judged import JudgedLabels
 from orchestrator.sql import moving, relabeling, sync
 from orchestrator.sql.conversion import Conversion
-from orchestrator.sql.enums import Enum
+from orchestrator.sql.enums import Enum, former, second
 from orchestrator.sql.facts import Column, Table
 from orchestrator.sql.heritage import Heir
 from orchestrator.sql.identifiers import TableName
@@ -52,8 +52,8 @@ class ChangeEnum(JudgedLabels):
             new=(
                 Value(
                     column=pair.new,
-                    type=self._spelled(self._successor, pair),
-                    expression=of(pair.old, {**self.rename, **self.remove}, self._spelled(self._successor, pair)),
+                    type=self._new_type(pair),
+                    expression=of(pair.old, {**self.rename, **self.remove}, self._new_type(pair)),
                     default=new.constant_default if new else None,
                     not_null=seen is not None and seen.not_null,
                 ),
@@ -61,17 +61,14 @@ class ChangeEnum(JudgedLabels):
             old=(
                 Value(
                     column=pair.old,
-                    type=self._spelled(self.target, pair),
-                    expression=of(pair.new, back, self._spelled(self.target, pair), unknown=self.add),
+                    type=self._old_type(pair),
+                    expression=of(pair.new, back, self._old_type(pair), unknown=self.add),
                     default=old.constant_default if old else None,
                 ),
             ),
             exact=True,
             sees=Truth.NEW if pair.switched else Truth.OLD,
         )
-
-    def _spelled(self, type_name: TableName, pair: Pair) -> str:
-        return type_name.identifier.as_string(None) + ("[]" if pair.array else "")
 
     @override
     def also_locked(self, facts: Table) -> tuple[TableName, ...]:
@@ -90,7 +87,7 @@ class ChangeEnum(JudgedLabels):
                     statement
                     for pair, column in pairs
                     for statement in succession.added(
-                        facts, replace(column, name=pair.column), pair.heir, self._spelled(self._successor, pair)
+                        facts, replace(column, name=pair.column), pair.heir, self._new_type(pair)
                     )
                 ),
             ),
@@ -104,7 +101,7 @@ class ChangeEnum(JudgedLabels):
         )
 
     def _second_type(self, facts: Table) -> Ddl:
-        enum, name = self._enum(facts), self._successor.identifier
+        enum, name = self._enum(facts), second(self.target).identifier
         labels = sql.SQL(", ").join(map(sql.Literal, self._labels(enum)))
         statements: list[Statement] = [sql.SQL("CREATE TYPE {} AS ENUM ({})").format(name, labels)]
         if enum.owner != facts.role:
@@ -148,12 +145,24 @@ class ChangeEnum(JudgedLabels):
 
     @override
     def release(self, facts: Table) -> Ddl:
-        """Readers leave before the first column of any table does, and come once the last has."""
-        enum = self._enum(facts)
-        own = moving.leave(enum.readers) if self._is_first(facts) else _NOTHING
+        """Readers leave before the first column of any table does, and come once the last has.
+
+        The types have exchanged their names before anything is made.
+        """
+        own = self._types_exchanged(self._enum(facts)) if self._is_first(facts) else _NOTHING
         return Ddl(
             statements=(*own.statements, *succession.released(facts)),
             inverse=(*own.inverse, *succession.released(self.switched(facts))),
+        )
+
+    def _types_exchanged(self, enum: Enum) -> Ddl:
+        readers = moving.leave(enum.readers)
+        # Under the names that the types of their arguments have before.
+        recompiled = succession.recompiled_routines(each.routine for each in enum.naming if each.routine is not None)
+        name, new, old = self.target, second(self.target), former(self.target)
+        return Ddl(
+            statements=(*readers.statements, *recompiled, _type_renamed(name, old), _type_renamed(new, name)),
+            inverse=(*readers.inverse, *recompiled, _type_renamed(name, new), _type_renamed(old, name)),
         )
 
     @override
@@ -177,7 +186,7 @@ class ChangeEnum(JudgedLabels):
     def switched(self, facts: Table) -> Table:
         pairs = [pair for pair in self._pairs(facts) if not pair.switched]
         missing = [pair for pair in pairs if facts.column(pair.new) is None]
-        made = (Column.plain(pair.new, self._spelled(self._successor, pair)) for pair in missing)
+        made = (Column.plain(pair.new, self._new_type(pair)) for pair in missing)
         facts = replace(facts, columns=(*facts.columns, *made))
         return _exchanged(facts, [(pair, succession.aside(pair.column)) for pair in pairs])
 
@@ -206,7 +215,7 @@ class ChangeEnum(JudgedLabels):
     @property
     @override
     def ending(self) -> str:
-        return f"drop the old type {self.target} with its columns, and give the new one its name"
+        return f"drop the type with the old labels of {self.target}, and its columns"
 
     @override
     def clear(self, facts: Table) -> tuple[Statement, ...]:
@@ -224,14 +233,12 @@ class ChangeEnum(JudgedLabels):
             for statement in sync.handed_over(facts.name, trigger, pair.old, pair.new)
         )
         gone = (sql.SQL("ALTER TABLE {} DROP COLUMN {}").format(table, sql.Identifier(pair.old)) for pair in pairs)
-        return (*handed, *gone, *(self._named() if self._is_last(facts) else ()))
+        last = (sql.SQL("DROP TYPE {}").format(former(self.target).identifier),) if self._is_last(facts) else ()
+        return (*handed, *gone, *last)
 
-    def _named(self) -> tuple[Statement, ...]:
-        name = sql.Identifier(self.target.name)
-        return (
-            sql.SQL("DROP TYPE {}").format(self.target.identifier),
-            sql.SQL("ALTER TYPE {} RENAME TO {}").format(self._successor.identifier, name),
-        )
+
+def _type_renamed(now: TableName, then: TableName) -> sql.Composed:
+    return sql.SQL("ALTER TYPE {} RENAME TO {}").format(now.identifier, sql.Identifier(then.name))
 
 
 def _renamed(enum: Enum, *, back: bool = False) -> Iterable[Statement]:
@@ -260,17 +267,18 @@ def _exchanged(facts: Table, pairs: list[tuple[Pair, str]]) -> Table:
         before = seen.get(name)
         if column.name not in names:
             return column
+        own = facts.heritage.defaults.get(column.name, column.default)
         if before is None:
             # What stays behind keeps its default for the way back; what was made loses it.
             stays = name == succession.aside(column.name)
-            return replace(column, name=name, not_null=False, default=column.default if stays else None)
+            return replace(column, name=name, not_null=False, default=own if stays else None)
         attributes = facts.heritage.attributes.get(name)
         default = (attributes and attributes.default) if name != succession.aside(name) else None
         return replace(
             column,
             name=name,
             not_null=before.not_null,
-            default=column.default or default,
+            default=own or default,
             default_is_constant=before.default_is_constant,
         )
 
@@ -281,5 +289,9 @@ def _exchanged(facts: Table, pairs: list[tuple[Pair, str]]) -> Table:
             replace(trigger, update_of=tuple(names.get(name, name) for name in trigger.update_of))
             for trigger in facts.triggers
         ),
-        heritage=replace(facts.heritage, heirs=tuple(Heir(column=pair.column, successor=left) for pair, left in pairs)),
+        heritage=replace(
+            facts.heritage,
+            heirs=tuple(Heir(column=pair.column, successor=left) for pair, left in pairs),
+            defaults={},
+        ),
     )

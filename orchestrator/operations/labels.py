@@ -10,7 +10,7 @@ from typing_extensions import override
 from orchestrator.errors import EcmError, PreconditionError
 from orchestrator.operations import succession
 from orchestrator.operations.base import WHOLE, Claim, Guide, Operation, TableField
-from orchestrator.sql.enums import Enum, successor
+from orchestrator.sql.enums import Enum, former, of_new, of_old, second
 from orchestrator.sql.facts import Table
 from orchestrator.sql.heritage import Heir
 from orchestrator.sql.identifiers import NAME_BYTES, TableName
@@ -50,6 +50,10 @@ class Pair:
     def heir(self) -> str:
         """The one that the application does not see."""
         return self.old if self.switched else self.new
+
+
+def _spelled(type_name: TableName, pair: Pair) -> str:
+    return type_name.identifier.as_string(None) + ("[]" if pair.array else "")
 
 
 class Labels(Operation):
@@ -134,12 +138,10 @@ class Labels(Operation):
                 deploy=f"{both}; until readers move it writes the old ones, and afterwards the new ones",
             ),
             "migrate_reads": Guide(
-                about="The columns exchange their names: old labels are refused from here on, by PostgreSQL itself.",
+                about="Columns and types exchange their names: PostgreSQL itself refuses old labels from here on.",
                 deploy="the version that reads and writes the new labels, everywhere",
             ),
-            "contract": Guide(
-                about="The old type and its columns go, and the second type gets the name.", deploy="nothing"
-            ),
+            "contract": Guide(about="The old type and its columns go.", deploy="nothing"),
         }
 
     @property
@@ -178,9 +180,13 @@ class Labels(Operation):
     def _is_last(self, facts: Table) -> bool:
         return self._enum(facts).tables[-1] == facts.name
 
-    @property
-    def _successor(self) -> TableName:
-        return successor(self.target)
+    def _old_type(self, pair: Pair) -> str:
+        """Return the type of a pair's column with the old labels, under the name it has now."""
+        return _spelled(of_old(self.target, switched=pair.switched), pair)
+
+    def _new_type(self, pair: Pair) -> str:
+        """Return the type of a pair's column with the new labels, under the name it has now."""
+        return _spelled(of_new(self.target, switched=pair.switched), pair)
 
     def _pairs(self, facts: Table) -> tuple[Pair, ...]:
         """Return the columns that change; one that came since expand is none of them."""
@@ -223,14 +229,16 @@ class Labels(Operation):
 
     def _restated(self, facts: Table, *, back: bool) -> Restated | None:
         enum = self._enum(facts)
-        if not enum.may_alter or any(self._wrong_labels(enum)):
+        if not enum.may_alter or enum.occupied is not None or any(self._wrong_labels(enum)):
             return None
         kept = tuple((label, self.rename.get(label, label)) for label in enum.labels if label not in self.remove)
         if back:
             labels = (*((new, old) for old, new in kept), *((label, None) for label in self.add))
-            return Restated(type=self._successor, successor=self.target, labels=labels)
+            return Restated(type=self.target, successor=former(self.target), aside=second(self.target), labels=labels)
         gone = tuple((label, None) for label in enum.labels if label in self.remove)
-        return Restated(type=self.target, successor=self._successor, labels=(*kept, *gone))
+        return Restated(
+            type=self.target, successor=second(self.target), aside=former(self.target), labels=(*kept, *gone)
+        )
 
     def _labels(self, enum: Enum) -> tuple[str, ...]:
         """Return the labels of the end: those that stay keep their place."""

@@ -47,9 +47,9 @@ class JudgedLabels(Labels):
                 f"type {self.target} belongs to extension {enum.extension}",
                 hint="let the extension change it: ALTER EXTENSION … UPDATE",
             )
-        if enum.occupied:
+        if enum.occupied is not None:
             yield PreconditionError(
-                f"there is a type {self._successor} already, and the second type needs that name until contract",
+                f"there is a type {enum.occupied} already, and one of the two types needs that name until contract",
                 hint="give it another name first: ALTER TYPE … RENAME TO …",
             )
 
@@ -176,15 +176,19 @@ class JudgedLabels(Labels):
             yield f"{listed(self.add)} can be written once readers have moved, and not before"
             yield f"a rollback is refused while a row has {listed(self.add)}, which the old type cannot hold"
         yield (
-            f"until contract {self.target} is the name of the old type: once readers have moved, a statement that casts"
-            f" to it by name ('…'::{self.target}, as some drivers do) is refused beside such a column"
+            f"the types exchange their names when readers move, so a statement that casts to it by name"
+            f" ('…'::{self.target}) goes on; a driver that has looked the type up by name has to connect again"
         )
         yield (
-            f"a session that prepared a statement with a column of type {self.target} is told once, when readers move"
-            " and when they are moved back, that its cached plan must not change result type, or that operator does"
-            " not exist; it has to prepare it again"
+            f"a session that prepared a statement with a value of type {self.target} is told, when readers move and"
+            " when they are moved back, that its cached plan must not change result type, or that there is no such"
+            " operator or cast; it has to prepare it again"
         )
-        yield from (f"function {name}: its text names {self.target}, whose labels change" for name in enum.naming)
+        yield from dict.fromkeys(
+            f"function {each.name}: its text names {self.target}, whose labels change"
+            + ("" if each.routine else "; a session that has run it may have to connect again once readers move")
+            for each in enum.naming
+        )
 
     @property
     def _instead(self) -> tuple[str, ...]:
@@ -204,7 +208,7 @@ class JudgedLabels(Labels):
             name=user.name,
             why=f"it is of type {self.target}, and goes on to take and give the old labels",
             names_it=False,
-            remedy=f"in reads migrated, drop it and make it again with {self._successor}, {self.target} in the end",
+            remedy=f"in reads migrated, drop it and make it again: {self.target} is the new type there",
         )
 
     @override

@@ -366,10 +366,16 @@ def recompiled(facts: Table) -> tuple[Statement, ...]:
     does not match that when preparing the plan"). It looks whether the function's row in the catalog is another
     one; RESET makes it that, and changes nothing.
     """
-    return tuple(
-        sql.SQL("ALTER FUNCTION {}() RESET geqo_seed").format(function.identifier)
-        for function in facts.heritage.functions
-    )
+    return recompiled_routines(f"{each.identifier.as_string(None)}()" for each in facts.heritage.functions)
+
+
+def recompiled_routines(routines: Iterable[str]) -> tuple[Statement, ...]:
+    """Return the same for functions and procedures.
+
+    Args:
+        routines: each with the types of its arguments.
+    """
+    return tuple(sql.SQL("ALTER ROUTINE {} RESET geqo_seed").format(verbatim(each)) for each in routines)
 
 
 def _heir(facts: Table, column: str) -> Heir:

@@ -1,19 +1,35 @@
 """An enum type and the one that takes its place, as a branch's catalog has them.
 
 PostgreSQL can add a label to a type and rename one; but an old writer does not know the renamed one, and an added one
-never goes again. So labels change through a second type (`orchestrator.operations.change_enum`);
-`orchestrator.engine.enums` reads what is here.
+never goes again. So labels change through a second type (`orchestrator.operations.change_enum`), which has the name
+of the first once readers have moved; `orchestrator.engine.enums` reads what is here.
 """
 
 from dataclasses import dataclass
 
-from orchestrator.sql.identifiers import TableName, bounded
+from orchestrator.sql.heritage import aside, beside
+from orchestrator.sql.identifiers import TableName
 from orchestrator.sql.readers import Move, Reader
 
 
-def successor(type_name: TableName) -> TableName:
-    """Return the name that the second type has until contract."""
-    return TableName(type_name.schema, bounded(type_name.name, "ecm_new"))
+def second(type_name: TableName) -> TableName:
+    """Return the name that the second type has until readers move to it."""
+    return TableName(type_name.schema, beside(type_name.name))
+
+
+def former(type_name: TableName) -> TableName:
+    """Return the name that the first type has from then on, until contract."""
+    return TableName(type_name.schema, aside(type_name.name))
+
+
+def of_old(type_name: TableName, *, switched: bool) -> TableName:
+    """Return the name of the type with the old labels, before readers move or after."""
+    return former(type_name) if switched else type_name
+
+
+def of_new(type_name: TableName, *, switched: bool) -> TableName:
+    """Return the name of the type with the new labels, before readers move or after."""
+    return type_name if switched else second(type_name)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -42,10 +58,24 @@ class User:
 
 
 @dataclass(frozen=True, kw_only=True)
+class Naming:
+    """A function whose text names the type, which PostgreSQL does not track.
+
+    Attributes:
+        name: as regproc prints it.
+        routine: with its arguments, where sessions keep it compiled and the connected role may have that done anew.
+    """
+
+    name: str
+    routine: str | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
 class Enum:
-    """An enum type, with all that a plan has to know of it."""
+    """An enum type, with all that a plan has to know of it: the one with the old labels, whatever its name is now."""
 
     name: TableName
+    """As the plan has it: that of the type which the application uses."""
     labels: tuple[str, ...]
     spelling: Spelling
     owner: str
@@ -59,17 +89,16 @@ class Enum:
     """The extension it belongs to."""
     made: Spelling | None = None
     """The second type, once expand has made it."""
-    occupied: bool = False
-    """Whether something else has the second type's name."""
+    occupied: TableName | None = None
+    """A name that one of the two types has until contract, where something else has it."""
     tables: tuple[TableName, ...] = ()
     """The tables with a column of it; what is done once for all of them is done with the first, or the last."""
     moves: tuple[tuple[TableName, Move], ...] = ()
     """The columns that change, in all tables: all get their names at once, for keys point from one to another."""
     switched: bool = False
-    """Whether readers have moved to the second type."""
+    """Whether readers have moved to the second type, and the name with them."""
     users: tuple[User, ...] = ()
-    naming: tuple[str, ...] = ()
-    """Functions whose text names the type, which PostgreSQL does not track."""
+    naming: tuple[Naming, ...] = ()
     readers: tuple[Reader, ...] = ()
     """What reads its columns, each once and after those it stands on."""
     aside: tuple[Reader, ...] = ()

@@ -180,6 +180,8 @@ class Heritage:
     """By column."""
     functions: tuple[TableName, ...] = ()
     """The PL/pgSQL functions of the table's triggers that are the connected role's to alter."""
+    defaults: dict[str, str] = field(default_factory=dict[str, str])
+    """By column, heir or not: its default as it reads once the types have exchanged their names, where these do."""
     former: dict[str, str] = field(default_factory=dict[str, str])
     """By column whose type was changed at once: what it was before."""
 

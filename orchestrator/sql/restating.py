@@ -18,13 +18,15 @@ class Restated:
     """A type whose constants are to be printed as another's.
 
     Attributes:
-        type: the one that columns have.
-        successor: the one they get, whether it is there already or not.
+        type: the one that columns have, under the name that the application knows.
+        successor: the one they get, under the name it has until it takes that one over, whether it is there or not.
+        aside: the name that the first one has from then on.
         labels: of the first, in terms of the second.
     """
 
     type: TableName
     successor: TableName
+    aside: TableName
     labels: Labels
 
     def gone(self, text: str) -> tuple[str, ...]:
