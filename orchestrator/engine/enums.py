@@ -52,7 +52,12 @@ def restate(connection: Connection, restated: Restated, *, named: bool) -> None:
 
 
 def exchange(connection: Connection, restated: Restated) -> None:
-    """Give a type and its successor the names that they have next; for a transaction that is rolled back."""
+    """Give a type and its successor the names that they have next; for a transaction that is rolled back.
+
+    Where someone has made another type of such a name since expand, the switch will be told so by PostgreSQL.
+    """
+    if _one(connection, _TYPE, restated.aside) is not None:
+        return
     _rename(connection, restated.type, restated.aside.name)
     if _one(connection, _TYPE, restated.successor) is not None:
         _rename(connection, restated.successor, restated.type.name)

@@ -326,6 +326,7 @@ REFUSED: dict[str, tuple[str, dict[str, Any], str]] = {
     "a label twice": ("", {"add": ["live"]}, "'live' twice"),
     "no such label in its place": ("", {"remove": {"gone": "lvie"}}, "did you mean live?"),
     "a name that is taken": ("CREATE TYPE status_ecm_new AS ENUM ()", {}, "there is a type status_ecm_new already"),
+    "the other name": ("CREATE TABLE status_ecm_old ()", {}, "there is a type status_ecm_old already"),
     "a domain": ("CREATE DOMAIN word AS status", {}, "public.word"),
     "a composite type": ("CREATE TYPE pair AS (s status)", {}, "public.pair"),
     "a range": ("CREATE TYPE span AS RANGE (subtype = status)", {}, "public.span"),
@@ -457,7 +458,42 @@ def test_a_column_that_came_meanwhile(journeys: Journeys) -> None:
     told = str((refused.value.message, refused.value.details))
     assert "late.s" in told or "notes.s2" in told
     run(journey.db, "DROP TABLE late; ALTER TABLE notes DROP s2")
+    run(journey.db, "CREATE TABLE late (id integer PRIMARY KEY, s status DEFAULT 'pending')")  # of the new type
     assert journey.advance() is State.CONTRACTED
+    run(journey.db, "INSERT INTO late VALUES (1)")
+    assert ask(journey.db, "SELECT s = 'pending'::status FROM late")
+
+
+def test_what_came_to_use_the_new_type(journeys: Journeys) -> None:
+    """A rollback moves readers back all the same; before the new type goes, whoever made it is told what is of it."""
+    journey = journeys(START, RENAME)
+    journey.advance(State.READS_MIGRATED)
+    run(journey.db, "CREATE TABLE late (id integer PRIMARY KEY, s status DEFAULT 'pending')")
+    assert journey.rollback() is State.BACKFILLED
+    cast = "SELECT count(*) FROM posts WHERE s = 'draft'::status"
+    assert ask(journey.db, cast) == 1
+    with pytest.raises(EcmError) as refused:
+        journey.rollback()
+    assert "column s of table late depends on type status_ecm_new" in str(refused.value.details)
+    run(journey.db, "DROP TABLE late")
+    assert journey.rollback() is State.PLANNED
+    assert ask(journey.db, cast) == 1
+
+
+def test_a_name_that_is_taken_meanwhile(journeys: Journeys) -> None:
+    """Readers are not moved while another type has the name that the old one needs, and the plan can be taken back."""
+    journey = journeys(START, RENAME)
+    start = journey.fingerprint
+    journey.advance(State.BACKFILLED)
+    run(journey.db, "CREATE TYPE status_ecm_old AS ENUM ('a')")
+    with pytest.raises(EcmError) as refused:
+        journey.advance()
+    assert 'type "status_ecm_old" already exists' in refused.value.message
+    assert journey.rollback() is State.BACKFILLED
+    assert journey.rollback() is State.PLANNED
+    run(journey.db, "DROP TYPE status_ecm_old")
+    assert journey.fingerprint == start
+    assert journey.advance(State.CONTRACTED) is State.CONTRACTED
 
 
 def test_two_plans_one_after_the_other(journeys: Journeys) -> None:
