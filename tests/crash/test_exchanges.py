@@ -67,9 +67,13 @@ ALTER TABLE books DROP publisher, ADD publisher_id bigint REFERENCES publishers 
 Pen = tuple[str, str, list[Any]]
 """How a table is written (%s are value and id), how it is read, and values to write."""
 IN_PLACE: dict[str, Pen] = {
-    # What both types can hold, under the name that stays.
+    # What both types can hold, under the names that stay: those of the column and of its type.
     "amount": ("UPDATE orders SET amount = %s WHERE id = %s", "SELECT id, amount FROM orders", [1, 50, 900]),
-    "state": ("UPDATE posts SET state = %s WHERE id = %s", "SELECT id, state::text FROM posts", ["live", "kept"]),
+    "state": (
+        "UPDATE posts SET state = CAST(%s AS mood) WHERE id = %s AND state = ANY (enum_range(NULL::mood))",
+        "SELECT id, state::text FROM posts",
+        ["live", "kept"],
+    ),
 }
 PUBLISHERS = [f"publisher {n}" for n in range(3)]
 OLD: dict[str, Pen] = {

@@ -92,9 +92,11 @@ VIEWS = """
     CREATE FUNCTION first_draft() RETURNS integer LANGUAGE sql BEGIN ATOMIC;
       SELECT min(id) FROM posts WHERE s = 'draft'; END;
     CREATE POLICY p ON notes USING (s <> 'draft'); COMMENT ON VIEW drafts IS 'drafts';
+    CREATE STATISTICS told ON (s = 'draft'), (tags = '{draft,live}'), id FROM posts;
 """
 AGAIN = (
     "DROP VIEW on_both; DROP VIEW both_tables; DROP VIEW drafts; DROP FUNCTION first_draft(); DROP POLICY p ON notes;"
+    "DROP STATISTICS told;"
 )
 RENAME = {"kind": "change_enum", "type": "status", "rename": {"draft": "pending"}}
 RENAMED = ("pending", "live", "gone")
@@ -409,7 +411,7 @@ def test_a_role_that_is_no_superuser(journeys: Journeys, roles: Roles) -> None:
         ALTER TYPE status OWNER TO {role}; ALTER TABLE posts OWNER TO {role}; ALTER TABLE notes OWNER TO {role};
         GRANT CREATE ON SCHEMA public TO {role}; GRANT CREATE ON DATABASE :db TO {role};
         ALTER VIEW drafts OWNER TO {role}; ALTER VIEW both_tables OWNER TO {role}; ALTER VIEW on_both OWNER TO {role};
-        ALTER FUNCTION first_draft OWNER TO {role};
+        ALTER FUNCTION first_draft OWNER TO {role}; ALTER STATISTICS told OWNER TO {role};
     """
     grant = f"DO $$ BEGIN EXECUTE format('GRANT CREATE ON DATABASE %I TO {role}', current_database()); END $$;"
     owned = owned.replace(f"GRANT CREATE ON DATABASE :db TO {role};", grant)
