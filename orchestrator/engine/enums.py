@@ -18,7 +18,7 @@ from orchestrator.sql.restating import Restated
 from orchestrator.words import did_you_mean
 
 _ASKED = "ecm asked"
-"""The name that the second type has while the first is printed under its name."""
+"""The name that a type has in between, to be printed under that of its successor."""
 
 
 def restate(connection: Connection, restated: Restated, *, named: bool) -> None:
@@ -46,9 +46,11 @@ def restate(connection: Connection, restated: Restated, *, named: bool) -> None:
         if new is not None:
             label(restated.marker(old), new)
     if named:
+        # In the order in which the switch takes them, and whoever asks at the same time.
+        _rename(connection, restated.type, _ASKED)
         if _one(connection, _TYPE, restated.successor) is not None:
-            _rename(connection, restated.successor, _ASKED)
-        _rename(connection, restated.type, restated.successor.name)
+            _rename(connection, restated.successor, restated.type.name)
+        _rename(connection, TableName(restated.type.schema, _ASKED), restated.successor.name)
 
 
 def exchange(connection: Connection, restated: Restated) -> None:
