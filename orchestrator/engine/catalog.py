@@ -12,7 +12,7 @@ from typing import Any
 from psycopg import errors, sql
 from psycopg.rows import dict_row
 
-from orchestrator.engine import enums, heritage, readers, viewing
+from orchestrator.engine import enums, heritage, partitions, readers, viewing
 from orchestrator.engine.connection import Connection
 from orchestrator.engine.heritage_queries import INDEX_TAIL
 from orchestrator.errors import PreconditionError, PrivilegeError
@@ -154,6 +154,7 @@ def read_table(
         ),
         untracked=_untracked(connection, table, sorted(wanted)),
         tracked=_tracked(connection, oid, sorted(wanted)),
+        apart={column: partitions.apart(connection, oid, column) for column in wanted} if table.tree else {},
         twins=_twins(connection, table, tuple(renames)),
         views=viewing.view_facts(connection, table, needed) if needed else table.views,
     )

@@ -25,6 +25,7 @@ from orchestrator.sql.heritage import (
     Heritage,
     Part,
     Trial,
+    Words,
     former_name,
 )
 from orchestrator.sql.identifiers import JOURNAL_SCHEMA, TableName, verbatim
@@ -86,6 +87,7 @@ def read(connection: Connection, table: Table, heirs: tuple[Heir, ...], names: N
             row["name"]: _attributes(connection, row, defaults)
             for row in _rows(connection, queries.attributes(connection.info.server_version), values)
         },
+        partitions=_partitions(connection, table, heirs),
         trials={heir.column: _trial(connection, table, heir) for heir in heirs if heir.type is not None},
         functions=tuple(TableName(row["schema"], row["name"]) for row in _rows(connection, queries.FUNCTIONS, values)),
         former=_former(connection, table.name, heirs),
@@ -184,6 +186,19 @@ def _attributes(connection: Connection, row: dict[str, Any], defaults: Mapping[s
     row["used"] = tuple(row["used"])
     row["default"] = defaults.get(row.pop("name"))
     return Attributes(**row, sequence=_sequence(connection, sequence) if sequence is not None else None)
+
+
+def _partitions(connection: Connection, table: Table, heirs: tuple[Heir, ...]) -> dict[TableName, dict[str, Words]]:
+    columns = [name for heir in heirs for name in (heir.column, heir.successor)]
+    found: dict[TableName, dict[str, Words]] = {}
+    for row in _rows(connection, queries.WORDS, {"oid": table.oid, "columns": columns}):
+        found.setdefault(TableName(row["schema"], row["table"]), {})[row["column"]] = Words(
+            comment=row["comment"],
+            statistics=row["statistics"],
+            options=tuple(tuple(option.split("=", 1)) for option in row["options"]),
+            grants=tuple((each["grantee"], each["privilege"], each["grantable"]) for each in row["grants"]),
+        )
+    return found
 
 
 def _sequence(connection: Connection, oid: int) -> HeldSequence:

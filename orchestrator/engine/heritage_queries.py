@@ -208,6 +208,21 @@ JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace WHERE c.oid = %(oid)s
 """
 
 
+WORDS = """
+SELECT n.nspname AS schema, c.relname AS "table", a.attname AS "column",
+  pg_catalog.col_description(c.oid, a.attnum) AS comment, nullif(a.attstattarget, -1)::integer AS statistics,
+  coalesce(a.attoptions, '{}') AS options,
+  coalesce((SELECT pg_catalog.json_agg(pg_catalog.json_build_object(
+      'grantee', CASE WHEN g.grantee <> 0 THEN pg_catalog.pg_get_userbyid(g.grantee) END,
+      'privilege', g.privilege_type, 'grantable', g.is_grantable))
+    FROM pg_catalog.aclexplode(a.attacl) g), '[]') AS grants
+FROM pg_catalog.pg_partition_tree(%(oid)s::bigint::pg_catalog.oid) t JOIN pg_catalog.pg_class c ON c.oid = t.relid
+JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace
+JOIN pg_catalog.pg_attribute a ON a.attrelid = c.oid AND NOT a.attisdropped AND a.attname = ANY (%(columns)s)
+WHERE t.level > 0 ORDER BY t.level, 1, 2, 3
+"""
+
+
 def attributes(version: int) -> str:
     """Return the query for what is said of the columns themselves."""
     named = (

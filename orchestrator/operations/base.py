@@ -274,6 +274,10 @@ class Operation(BaseModel, ABC):
         """Which columns have others to take over from them; asked before what hangs on them is in the facts."""
         return ()
 
+    def succeeded(self, facts: Table) -> tuple[str, ...]:
+        """Which columns another is yet to take over from, with all that hangs on the table's own."""
+        return ()
+
     @abstractmethod
     def problems(self, facts: Table) -> tuple[EcmError, ...]:
         """Everything that stands in the way before anything is touched."""

@@ -30,6 +30,10 @@ class JudgedLabels(Labels):
             *(error for pair in self._pairs(facts) for error in self._unfit(facts, pair)),
         )
 
+    @override
+    def succeeded(self, facts: Table) -> tuple[str, ...]:
+        return tuple(pair.column for pair in self._pairs(facts) if not pair.switched)
+
     def _unsuitable(self, enum: Enum) -> Iterable[EcmError]:
         if not enum.may_alter:
             yield PrivilegeError(

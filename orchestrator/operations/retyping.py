@@ -31,6 +31,9 @@ Expression = Annotated[str, Field(min_length=1)]
 _GOES_ALONG = frozenset({"index", "constraint", "statistics", "sequence", "trigger", "generated column"})
 """What hangs on a column and is handed over, or was refused before anything was touched."""
 
+_STAYS_AT_ONCE = frozenset({"default", "NOT NULL", "index", "key", "statistics", "sequence"})
+"""What a partition alone may have on a column whose type changes at once: PostgreSQL keeps it, and reads no row."""
+
 
 class Retyping(OnTable):
     """What a change of type is, what there is of it, and what stands in its way."""
@@ -180,6 +183,7 @@ class Retyping(OnTable):
         held = any(constraint.kind in "cf" for constraint in self._own(facts).heritage.constraints)
         asked = self.to is None and self.using is None and self.reverse is None
         read = any(each.kind not in _GOES_ALONG for each in facts.tracked.get(self.column, ()))
+        read = read or any(each.kind not in _STAYS_AT_ONCE for each in facts.apart.get(self.column, ()))
         return trial is not None and trial.refusal is None and not (trial.rewrites or held or read) and asked
 
     def _former(self, facts: Table) -> str:
@@ -191,6 +195,10 @@ class Retyping(OnTable):
         if self._is_switched(facts):
             return (Heir(column=self.column, successor=self._left),)
         return (Heir(column=self.column, successor=self._new, type=None if self._is_made(facts) else self.type),)
+
+    @override
+    def succeeded(self, facts: Table) -> tuple[str, ...]:
+        return () if self._at_once(facts) or self._is_switched(facts) else (self.column,)
 
     def _old(self, facts: Table) -> Column:
         name = self._left if self._is_switched(facts) else self.column

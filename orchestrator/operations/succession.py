@@ -20,8 +20,8 @@ from dataclasses import replace
 
 from psycopg import sql
 
-from orchestrator.operations import building, constraints, feeding
-from orchestrator.sql.facts import Column, Grant, Table
+from orchestrator.operations import building, constraints, feeding, saying
+from orchestrator.sql.facts import Column, Table
 from orchestrator.sql.heritage import Heir, HeldConstraint, HeldIndex, aside, beside
 from orchestrator.sql.identifiers import TableName, bounded, verbatim
 from orchestrator.sql.steps import ConcurrentIndex, LockMode, Statement, Step, Transaction
@@ -35,29 +35,9 @@ def added(facts: Table, column: Column, successor: str, type_name: str) -> tuple
     Collation, storage and compression are those of the type, as after ALTER COLUMN TYPE.
     """
     table, name = facts.name.identifier, sql.Identifier(successor)
-    said = facts.heritage.attributes[column.name]
-    alter = sql.SQL("ALTER TABLE {} ALTER COLUMN {} SET {}")
-    statements: list[Statement] = [
+    return (
         sql.SQL("ALTER TABLE {} ADD COLUMN {} {}").format(table, name, verbatim(type_name)),
-        *(_grant(facts.name, grant, successor) for grant in column.grants),
-    ]
-    if said.comment is not None:
-        statements.append(sql.SQL("COMMENT ON COLUMN {}.{} IS {}").format(table, name, sql.Literal(said.comment)))
-    if said.statistics is not None:
-        statements.append(alter.format(table, name, sql.SQL("STATISTICS {}").format(sql.Literal(said.statistics))))
-    if said.options:
-        options = sql.SQL(", ").join(sql.SQL("{} = {}").format(verbatim(key), verbatim(v)) for key, v in said.options)
-        statements.append(alter.format(table, name, sql.SQL("({})").format(options)))
-    return tuple(statements)
-
-
-def _grant(table: TableName, grant: Grant, column: str) -> sql.Composed:
-    return sql.SQL("GRANT {privilege} ({column}) ON {table} TO {role}{option}").format(
-        privilege=verbatim(grant.privilege),
-        column=sql.Identifier(column),
-        table=table.identifier,
-        role=sql.SQL("PUBLIC") if grant.grantee is None else sql.Identifier(grant.grantee),
-        option=sql.SQL(" WITH GRANT OPTION" if grant.grantable else ""),
+        *saying.said(facts, column, successor),
     )
 
 
@@ -221,6 +201,7 @@ def taken_over(
         ),
         *(statement for column in never_null for statement in _free(facts, column)),
         *_statistics(facts, returning=returning),
+        *(() if returning else saying.said_since(facts)),
     )
 
 

@@ -35,11 +35,19 @@ def problems(plan: Plan, phase: Phase, facts: Facts) -> tuple[EcmError, ...]:
             return (
                 *(_in_the_way(plan, change, dependent) for change, dependent in standing),
                 *(error for table in facts.values() for error in _written_since(plan, table, told)),
+                *_apart(plan, facts),
             )
         case Phase.BACKFILL:
             return tuple(error for table in facts.values() for error in _suppressible(plan, table))
         case Phase.MIGRATE_READS:
-            return tuple(error for table in facts.values() for error in _names_taken(plan, table))
+            taken = (error for table in facts.values() for error in _names_taken(plan, table))
+            return (*taken, *_apart(plan, facts))
+
+
+def _apart(plan: Plan, facts: Facts) -> Iterable[EcmError]:
+    """What came on a partition alone since the plan began."""
+    for table in facts.values():
+        yield from shapes.apart(table, scope.on(plan, table), begins=False)
 
 
 def _standing(plan: Plan, facts: Facts) -> tuple[tuple[Operation, Dependent], ...]:
@@ -72,6 +80,7 @@ def unfit(plan: Plan, facts: Facts) -> tuple[EcmError, ...]:
             *shapes.early_rules(table, scope.on(plan, table)),
             *shapes.exchanged(table, scope.on(plan, table)),
             *shapes.shared(table, scope.on(plan, table)),
+            *shapes.apart(table, scope.on(plan, table), begins=True),
             *_at_odds(plan, table),
             *(error for change in scope.on(plan, table) for error in change.problems(table)),
         )

@@ -13,6 +13,8 @@ from orchestrator.words import counted
 
 _HANDED_OVER = ("index", "view", "statistics")
 """What is made again, under its own name, when readers move."""
+_TELLS_ROWS_APART = ("default", "partition key")
+"""What the trigger goes by."""
 MOST_COLUMNS = 1600
 """MaxHeapAttributeNumber ("PostgreSQL Limits", manual, appendix K); dropped columns count."""
 
@@ -68,6 +70,40 @@ def shared(facts: Table, changes: Iterable[Operation]) -> Iterable[EcmError]:
                 else ["both plans would make it again, each over its own column"],
                 hint="take the other plan to its end, or back to planned, before this one begins: ecm status",
             )
+
+
+def apart(facts: Table, changes: Iterable[Operation], *, begins: bool) -> Iterable[EcmError]:
+    """Yield what a partition alone has on a column, and a change can neither follow nor hand over.
+
+    A successor is given what hangs on the table's own column, and what partitions have of that. Where rows have two
+    sides, a trigger that is the same for all partitions tells by the column's default what a row was given.
+
+    Args:
+        facts: of the table.
+        changes: of it.
+        begins: whether the plan is about to begin.
+    """
+    for change in changes:
+        succeeded = change.succeeded(facts)
+        synced = {
+            name
+            for each in (change.mappings(facts) if begins else ())
+            if each.fills and each.news
+            for name in each.olds
+        }
+        for name in sorted(change.touched_in(facts)):
+            for each in facts.apart.get(name, ()):
+                if name not in succeeded and not (name in synced and each.kind in _TELLS_ROWS_APART):
+                    continue
+                yield PreconditionError(
+                    f"partition {each.partition} alone has {each.what} on {facts.name}.{name}",
+                    details=[
+                        "ecm's trigger tells by the table's own what a row was given, or where it belongs"
+                        if each.kind in _TELLS_ROWS_APART
+                        else "it would stay on a column that contract drops"
+                    ],
+                    hint=f"{each.remedy}; undo that after contract" if each.kind != "partition key" else each.remedy,
+                )
 
 
 def early_rules(facts: Table, changes: Iterable[Operation]) -> Iterable[EcmError]:

@@ -161,6 +161,19 @@ class Dependent:
 
 
 @dataclass(frozen=True, kw_only=True)
+class Apart:
+    """What a partition has on a column and the table it belongs to has not, or has otherwise."""
+
+    partition: TableName
+    kind: str
+    """default, NOT NULL, key, constraint, index, view …"""
+    what: str
+    """In words."""
+    remedy: str
+    """The statement that makes the partition as the others are, or what to do."""
+
+
+@dataclass(frozen=True, kw_only=True)
 class View:
     """A view of ecm's own over a table, as it is found."""
 
@@ -252,6 +265,8 @@ class Table:
     """Every partition with what it is a partition of, the table's own first, then those beneath them."""
     unlike_partitions: tuple[str, ...] = ()
     """Why ecm cannot treat its partitions as one table, a line each: triggers of their own, say."""
+    apart: dict[str, tuple[Apart, ...]] = field(default_factory=dict[str, tuple[Apart, ...]])
+    """By column: what partitions alone have on it."""
     rules: tuple[Rule, ...] = ()
     """Those that are not disabled."""
     attributes: int = 0

@@ -158,6 +158,17 @@ class Attributes:
 
 
 @dataclass(frozen=True, kw_only=True)
+class Words:
+    """What is said of a column where it is said, on a table or on one of its partitions; it goes no further."""
+
+    comment: str | None = None
+    statistics: int | None = None
+    options: tuple[tuple[str, str], ...] = ()
+    grants: tuple[tuple[str | None, str, bool], ...] = ()
+    """(grantee, privilege, grantable)."""
+
+
+@dataclass(frozen=True, kw_only=True)
 class Trial:
     """What PostgreSQL itself makes of ALTER COLUMN TYPE, tried on an empty copy."""
 
@@ -176,6 +187,9 @@ class Heritage:
     statistics: tuple[HeldStatistics, ...] = ()
     attributes: dict[str, Attributes] = field(default_factory=dict[str, Attributes])
     """By column."""
+    partitions: dict[TableName, dict[str, Words]] = field(default_factory=dict[TableName, dict[str, Words]])
+    """What each partition says of those columns and of their heirs, as far as these are there; a partition before
+    those beneath it."""
     trials: dict[str, Trial] = field(default_factory=dict[str, Trial])
     """By column."""
     functions: tuple[TableName, ...] = ()

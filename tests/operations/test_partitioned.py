@@ -1,7 +1,7 @@
 """A partitioned table is changed as one: its partitions follow, also those that come while both versions run."""
 
 import pytest
-from operations.conftest import Journeys
+from operations.conftest import Journeys, Roles
 from operations.harness import Db, Journey, ask, round_trip, rows, run
 
 from orchestrator.errors import PreconditionError, VerificationError
@@ -116,6 +116,150 @@ def test_partitions_that_are_not_alike(journeys: Journeys, what: str) -> None:
         journey.advance()
     assert why in refused.value.message
     assert ask(journey.db, "SELECT to_regnamespace('ecm') IS NULL")
+
+
+CHANGED = """
+    CREATE TABLE events (id integer NOT NULL, amount integer, note text) PARTITION BY RANGE (id);
+    CREATE TABLE events_1 PARTITION OF events FOR VALUES FROM (0) TO (30);
+    CREATE TABLE "Events 2" PARTITION OF events FOR VALUES FROM (30) TO (60) PARTITION BY RANGE (id);
+    CREATE TABLE events_3 PARTITION OF "Events 2" FOR VALUES FROM (30) TO (60);
+    INSERT INTO events SELECT g, g * 10, 'n' || g FROM generate_series(1, 50) g;
+"""
+WIDEN = {"kind": "change_type", "table": "events", "column": "amount", "type": "bigint"}
+WIDENED = "ALTER TABLE events ALTER COLUMN amount TYPE bigint"
+SAID = """
+    COMMENT ON COLUMN events.amount IS 'of all'; COMMENT ON COLUMN events_1.amount IS 'of the first';
+    ALTER TABLE events ALTER amount SET STATISTICS 500; ALTER TABLE events_1 ALTER amount SET STATISTICS 40;
+    ALTER TABLE ONLY "Events 2" ALTER amount SET STATISTICS -1; ALTER TABLE events_3 ALTER amount SET STATISTICS -1;
+    ALTER TABLE events_1 ALTER amount SET (n_distinct = 7, n_distinct_inherited = 8);
+    GRANT SELECT (amount) ON events_1 TO PUBLIC; GRANT UPDATE (amount) ON "Events 2" TO {role} WITH GRANT OPTION;
+"""
+
+
+@pytest.mark.parametrize("kind", ["in place", "with to"])
+def test_what_is_said_of_a_partitions_own_column(journeys: Journeys, roles: Roles, kind: str) -> None:
+    """Comment, grants, statistics target and options of a partition stay its own, as ALTER COLUMN TYPE leaves them."""
+    to = {"to": "total"} if kind == "with to" else {}
+    journey = journeys(CHANGED + SAID.format(role=roles()), {**WIDEN, **to})
+    round_trip(journey, direct=WIDENED + ("; ALTER TABLE events RENAME COLUMN amount TO total" if to else ""))
+
+
+LABELED = """
+    CREATE TYPE status AS ENUM ('draft', 'done');
+    CREATE TABLE events (id integer NOT NULL, state status) PARTITION BY RANGE (id);
+    CREATE TABLE events_1 PARTITION OF events FOR VALUES FROM (0) TO (30);
+    COMMENT ON COLUMN events_1.state IS 'of the first'; ALTER TABLE events_1 ALTER state SET STATISTICS 40;
+    GRANT SELECT (state) ON events_1 TO PUBLIC;
+    INSERT INTO events VALUES (1, 'draft'), (2, 'done');
+"""
+
+
+def test_what_is_said_of_a_partitions_own_label(journeys: Journeys) -> None:
+    """A column of a type whose labels change has a successor like any other."""
+    journey = journeys(LABELED, {"kind": "change_enum", "type": "status", "rename": {"draft": "pending"}})
+    round_trip(journey, direct="ALTER TYPE status RENAME VALUE 'draft' TO 'pending'")
+
+
+ATTACHED = """
+    CREATE TABLE attached (id integer NOT NULL, amount integer, note text, amount_ecm_new bigint);
+    INSERT INTO attached SELECT g, g FROM generate_series(60, 90) g;
+    COMMENT ON COLUMN attached.amount IS 'of the attached'; ALTER TABLE attached ALTER amount SET STATISTICS 60;
+    GRANT SELECT (amount) ON attached TO PUBLIC; ALTER TABLE attached ALTER amount SET (n_distinct = 5);
+    ALTER TABLE events ATTACH PARTITION attached FOR VALUES FROM (60) TO (100);
+"""
+
+
+def test_what_is_said_of_a_column_of_a_partition_that_came_meanwhile(journeys: Journeys) -> None:
+    """It came with what is said of the old column alone, and keeps that."""
+    journey = journeys(CHANGED, WIDEN)
+    journey.advance(State.EXPANDED)
+    run(journey.db, ATTACHED)
+    journey.advance(State.BACKFILLED)
+    said = journey.fingerprint["column public.attached.amount"]
+    assert journey.advance(State.CONTRACTED) is State.CONTRACTED
+    assert journey.fingerprint["column public.attached.amount"] == said.replace("integer", "bigint")
+
+
+OWN = {
+    "a default": ("events_1", "ALTER TABLE events_1 ALTER amount SET DEFAULT 5"),
+    "no default": (
+        "events_1",
+        "ALTER TABLE events ALTER amount SET DEFAULT 5; ALTER TABLE events_1 ALTER amount DROP DEFAULT",
+    ),
+    "NOT NULL": ("events_1", "ALTER TABLE events_1 ALTER amount SET NOT NULL"),
+    "an index": ("events_1", "CREATE INDEX own ON events_1 (note, amount)"),
+    "an index of expressions": ("events_1", "CREATE INDEX own ON events_1 ((amount + 1))"),
+    "a check": ("events_1", "ALTER TABLE events_1 ADD CONSTRAINT own CHECK (amount > 0)"),
+    "a unique constraint": ("events_3", "ALTER TABLE events_3 ADD CONSTRAINT own UNIQUE (amount)"),
+    "a foreign key": (
+        "events_1",
+        "CREATE TABLE kinds (id integer PRIMARY KEY); INSERT INTO kinds SELECT g * 10 FROM generate_series(1, 50) g;"
+        "ALTER TABLE events_1 ADD CONSTRAINT own FOREIGN KEY (amount) REFERENCES kinds",
+    ),
+    "statistics": ("events_1", "CREATE STATISTICS own ON amount, note FROM events_1"),
+    "a view": ("events_1", "CREATE VIEW own AS SELECT amount FROM events_1"),
+    "a policy": ("Events 2", 'CREATE POLICY own ON "Events 2" USING (amount > 0)'),
+}
+
+
+@pytest.mark.parametrize("to", ["", "total"])
+@pytest.mark.parametrize("what", OWN)
+def test_what_a_partition_alone_has_on_a_column(journeys: Journeys, what: str, to: str) -> None:
+    """What would stay behind is refused before anything is touched, with the statement that takes it away."""
+    partition, statement = OWN[what]
+    journey = journeys(CHANGED + statement, {**WIDEN, **({"to": to} if to else {})})
+    with pytest.raises(PreconditionError) as refused:
+        journey.advance()
+    assert f"partition {partition} alone has " in refused.value.message
+    assert ask(journey.db, "SELECT to_regnamespace('ecm') IS NULL")
+    run(journey.db, str(refused.value.hint).partition(";")[0])
+    assert journey.advance(State.CONTRACTED) is State.CONTRACTED
+
+
+@pytest.mark.parametrize("to", ["", "total"])
+@pytest.mark.parametrize("what", [what for what in OWN if what != "no default"])
+def test_what_a_partition_alone_has_that_came_meanwhile(journeys: Journeys, what: str, to: str) -> None:
+    """Nor does it stay behind where it came after expand: the phase that would lose it waits."""
+    partition, statement = OWN[what]
+    journey = journeys(CHANGED, {**WIDEN, **({"to": to} if to else {})})
+    journey.advance(State.READS_MIGRATED if to else State.BACKFILLED)
+    run(journey.db, statement)
+    with pytest.raises(PreconditionError) as refused:
+        journey.advance()
+    assert f"partition {partition} alone has " in refused.value.message
+    run(journey.db, str(refused.value.hint).partition(";")[0])
+    assert journey.advance(State.CONTRACTED) is State.CONTRACTED
+
+
+def test_a_long_column_at_once(journeys: Journeys) -> None:
+    """Where the catalog alone changes, PostgreSQL keeps all that a partition has of its own, and nothing is refused."""
+    start = CHANGED + (
+        "ALTER TABLE events ALTER note TYPE varchar(20); ALTER TABLE events_1 ALTER note SET DEFAULT 'x';"
+        "ALTER TABLE events_1 ALTER note SET NOT NULL; CREATE INDEX own ON events_1 (note);"
+        "COMMENT ON COLUMN events_1.note IS 'of the first'; CREATE STATISTICS own2 ON note, amount FROM events_1"
+    )
+    change = {"kind": "change_type", "table": "events", "column": "note", "type": "character varying(30)"}
+    round_trip(journeys(start, change), direct="ALTER TABLE events ALTER note TYPE varchar(30)")
+
+
+def test_a_partitions_own_default(journeys: Journeys) -> None:
+    """By its default ecm tells what a row was given; where a partition has another, a new writer's value was lost."""
+    journey = journeys(BOOKS + "ALTER TABLE books_1 ALTER year SET DEFAULT 2000", RENAME)
+    with pytest.raises(PreconditionError) as refused:
+        journey.advance()
+    assert refused.value.message == "partition books_1 alone has default 2000 on books.year"
+    run(journey.db, str(refused.value.hint).partition(";")[0])
+    journey.advance(State.BACKFILLED)
+    run(journey.db, "DELETE FROM books_1 WHERE id = 5; INSERT INTO books_1 (id, published) VALUES (5, 55)")
+    assert ask(journey.db, "SELECT ARRAY[year, published] FROM books WHERE id = 5") == [55, 55]
+
+
+def test_a_partition_that_is_partitioned_by_the_column(journeys: Journeys) -> None:
+    """Where a row belongs is decided before a trigger sees it, on any level."""
+    more = "CREATE TABLE more PARTITION OF events FOR VALUES FROM (60) TO (90) PARTITION BY RANGE (amount)"
+    with pytest.raises(PreconditionError) as refused:
+        journeys(CHANGED + more, {**RENAME, "table": "events", "column": "amount"}).advance()
+    assert refused.value.message == "partition more alone has the partition key of its own partitions on events.amount"
 
 
 def test_old_and_new_at_once(journeys: Journeys) -> None:

@@ -1,0 +1,66 @@
+"""What is said of a column, for a successor: its comment, grants, statistics target and options.
+
+PostgreSQL keeps them on a table and on each of its partitions apart, and each says its own of the successor.
+"""
+
+from collections.abc import Iterable
+
+from psycopg import sql
+
+from orchestrator.sql.facts import Column, Table
+from orchestrator.sql.heritage import Words
+from orchestrator.sql.identifiers import verbatim
+from orchestrator.sql.steps import Statement
+
+_ALL, _ONLY = sql.SQL(""), sql.SQL("ONLY ")
+"""Whether ALTER TABLE goes on to the partitions, where what is altered does."""
+
+
+def said(facts: Table, column: Column, successor: str) -> Iterable[Statement]:
+    """Yield what says of a successor that was just added what is said of the column."""
+    own = facts.heritage.attributes[column.name]
+    words = Words(
+        comment=own.comment,
+        statistics=own.statistics,
+        options=own.options,
+        grants=tuple((grant.grantee, grant.privilege, grant.grantable) for grant in column.grants),
+    )
+    yield from _says(facts.name.identifier, successor, words, Words())
+    # SET STATISTICS goes on to the partitions; nothing else does.
+    passed_on = Words(statistics=own.statistics)
+    for partition, theirs in facts.heritage.partitions.items():
+        if column.name in theirs:
+            yield from _says(partition.identifier, successor, theirs[column.name], passed_on, only=_ONLY)
+
+
+def said_since(facts: Table) -> Iterable[Statement]:
+    """Yield what says of the successors in partitions that came after expand what these say of the columns."""
+    for partition, words in facts.heritage.partitions.items():
+        for heir in facts.heritage.heirs:
+            if heir.column in words and heir.successor in words:
+                own, already = words[heir.column], words[heir.successor]
+                yield from _says(partition.identifier, heir.successor, own, already, only=_ONLY)
+
+
+def _says(
+    table: sql.Identifier, column: str, words: Words, already: Words, *, only: sql.SQL = _ALL
+) -> Iterable[Statement]:
+    name, alter = sql.Identifier(column), sql.SQL("ALTER TABLE {}{} ALTER COLUMN {} SET {}")
+    for grantee, privilege, grantable in words.grants:
+        if (grantee, privilege, grantable) not in already.grants:
+            yield sql.SQL("GRANT {privilege} ({column}) ON {table} TO {role}{option}").format(
+                privilege=verbatim(privilege),
+                column=name,
+                table=table,
+                role=sql.SQL("PUBLIC") if grantee is None else sql.Identifier(grantee),
+                option=sql.SQL(" WITH GRANT OPTION" if grantable else ""),
+            )
+    if words.comment not in (None, already.comment):
+        yield sql.SQL("COMMENT ON COLUMN {}.{} IS {}").format(table, name, sql.Literal(words.comment))
+    if words.statistics != already.statistics:
+        # -1 is the default; the word for it came with PostgreSQL 17.
+        target = sql.Literal(-1 if words.statistics is None else words.statistics)
+        yield alter.format(only, table, name, sql.SQL("STATISTICS {}").format(target))
+    if new := [option for option in words.options if option not in already.options]:
+        options = sql.SQL(", ").join(sql.SQL("{} = {}").format(verbatim(key), verbatim(v)) for key, v in new)
+        yield alter.format(only, table, name, sql.SQL("({})").format(options))
