@@ -84,25 +84,21 @@ def apart(facts: Table, changes: Iterable[Operation], *, begins: bool) -> Iterab
         begins: whether the plan is about to begin.
     """
     for change in changes:
-        succeeded = change.succeeded(facts)
-        synced = {
-            name
-            for each in (change.mappings(facts) if begins else ())
-            if each.fills and each.news
-            for name in each.olds
-        }
-        for name in sorted(change.touched_in(facts)):
-            for each in facts.apart.get(name, ()):
-                if name not in succeeded and not (name in synced and each.kind in _TELLS_ROWS_APART):
-                    continue
+        found = [(name, each) for name in sorted(change.touched_in(facts)) for each in facts.apart.get(name, ())]
+        succeeded = change.succeeded(facts) if found else ()
+        pairs = change.mappings(facts) if found and begins else ()
+        synced = {name for pair in pairs if pair.fills and pair.news for name in pair.olds}
+        for name, each in found:
+            goes_by = each.kind in _TELLS_ROWS_APART
+            if name in succeeded or (name in synced and goes_by):
                 yield PreconditionError(
                     f"partition {each.partition} alone has {each.what} on {facts.name}.{name}",
                     details=[
-                        "ecm's trigger tells by the table's own what a row was given, or where it belongs"
-                        if each.kind in _TELLS_ROWS_APART
+                        "ecm's trigger tells by the table's own what a row was given, and where it belongs"
+                        if goes_by
                         else "it would stay on a column that contract drops"
                     ],
-                    hint=f"{each.remedy}; undo that after contract" if each.kind != "partition key" else each.remedy,
+                    hint=each.remedy if each.kind == "partition key" else f"{each.remedy}; undo that after contract",
                 )
 
 
