@@ -18,7 +18,7 @@ from orchestrator.sql.steps import Statement, SyncTrigger
 Watch = dict[tuple[str, str], tuple[str, ...]]
 """By table and trigger: the versions of the trigger and of its function."""
 
-_BITS = {"ROW": 1, "BEFORE": 2, "AFTER": 0, "INSERT": 4, "UPDATE": 16}
+_BITS = {"ROW": 1, "BEFORE": 2, "AFTER": 0, "INSERT": 4, "DELETE": 8, "UPDATE": 16}
 """What pg_trigger.tgtype is made of (catalog/pg_trigger.h)."""
 
 _STATES = {"D": "is disabled", "R": "fires for replicated rows only", "O": "passes replicated rows by"}

@@ -158,6 +158,15 @@ class Mapping(ABC):
         """Whether a write may leave a row that a proof would not pass, though the sync trigger saw it."""
         return False
 
+    def bereft(self, *, closing: bool, giving_up: bool) -> sql.Composed | None:
+        """A condition over a row that went: it leaves a value alone, on the side that is about to go.
+
+        Args:
+            closing: whether that is the old side, at contract.
+            giving_up: whether that is the new side, on a rollback.
+        """
+        return None
+
     @property
     def by_trigger(self) -> bool:
         """Whether only the sync trigger can fill a row, so that the sweep has to leave it to that."""

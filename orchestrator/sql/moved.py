@@ -85,6 +85,12 @@ class Moved(Mapping):
         """What is owed is known, and paid before a side goes; so two sides that differ for that reason are right."""
         return sql.SQL("{} AND NOT EXISTS (SELECT {})").format(differing, self.debts.to(mine, ""))
 
+    def _alone(self, mine: Side, theirs: Side) -> sql.Composed | None:
+        """A condition over a row of one side: the other has a value that went with it, and no row does any more."""
+        if not self.keeps_unmatched:
+            return None
+        return sql.SQL("{} AND NOT {}").format(theirs.partner(mine, is_not_null(THEIR_VALUE)), mine.partner(mine))
+
     def _reversed(self, rows: sql.Composable) -> sql.Composed:
         return sql.SQL("(SELECT ({}) {})").format(verbatim(self.reverse or "NULL"), rows)
 
@@ -123,6 +129,10 @@ class MovedAway(Moved):
     @override
     def mismatch(self) -> sql.Composed:
         return self._owed_nothing(self.source, self.other.partner(self.source, differ(THEIR_VALUE, self.source.value)))
+
+    @override
+    def bereft(self, *, closing: bool, giving_up: bool) -> sql.Composed | None:
+        return self._alone(self.source, self.other) if giving_up else None
 
     @property
     @override
@@ -330,6 +340,10 @@ class MovedHere(Moved):
     @override
     def unfit(self) -> sql.Composed | None:
         return sql.SQL("{} IS NULL").format(self.other.value) if self.not_null else None
+
+    @override
+    def bereft(self, *, closing: bool, giving_up: bool) -> sql.Composed | None:
+        return self._alone(self.other, self.source) if closing else None
 
     @override
     def assignments(self, *, alone: bool) -> sql.Composed:

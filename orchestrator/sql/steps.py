@@ -64,7 +64,7 @@ class SyncTrigger:
     create_function: Statement
     create: Statement
     enable: Statement
-    events: tuple[Literal["INSERT", "UPDATE"], ...] = ("INSERT", "UPDATE")
+    events: tuple[Literal["INSERT", "UPDATE", "DELETE"], ...] = ("INSERT", "UPDATE")
     does: str = "keeps both sides in step"
     """What it is for, for a person."""
 
@@ -243,6 +243,16 @@ class Proof(OnTable):
     def mismatch(self) -> sql.Composed:
         """The condition: at least one mapping of the row does not hold."""
         return sql.SQL(" OR ").join(condition for mapping in self.mappings for condition in self._wrong(mapping))
+
+    @property
+    def bereft(self) -> sql.Composed | None:
+        """The condition over a row that is not there any more: it leaves a value alone that then would be wrong."""
+        found = [
+            condition
+            for mapping in self.mappings
+            if (condition := mapping.bereft(closing=self.closing, giving_up=self.giving_up)) is not None
+        ]
+        return sql.SQL(" OR ").join(found) if found else None
 
     def count(self, heap: TableName, region: sql.Composable) -> sql.Composed:
         """Return the query for the number of a region's rows, and of the wrong ones among them.

@@ -39,7 +39,7 @@ def install(plan: str, facts: Table, mappings: tuple[Mapping, ...]) -> Ddl:
 def strays(plan: str, facts: Table, proof: Proof) -> Strays:
     """Return what counts the rows of a table that would not pass a proof of it."""
     proof = replace(proof, mappings=_straying(proof.mappings))
-    trigger = _trigger(plan, facts, proof.mappings, _body(_counter(plan, facts), proof.mismatch))
+    trigger = _trigger(plan, facts, proof.mappings, _body(_counter(plan, facts), proof))
     triggers = (trigger, *(sync.on_partition(trigger, partition) for partition in facts.lockable[1:]))
     counter = _counter(plan, facts)
     return Strays(
@@ -70,6 +70,8 @@ def _trigger(plan: str, facts: Table, mappings: tuple[Mapping, ...], body: str) 
         function=sync.function_name("strays", plan, facts.name),
         bodies=(body,),
         timing="AFTER",
+        # A row that goes may have been what gave another its place.
+        events=("INSERT", "UPDATE", "DELETE") if _pairs_up(mappings) else SyncTrigger.events,
         late=any(mapping.reaches_out for mapping in mappings),
         spared=False,
         does="counts what a proof has to look at again",
@@ -84,16 +86,27 @@ def _counter(plan: str, facts: Table) -> sql.Identifier:
     return sql.Identifier(JOURNAL_SCHEMA, bounded("strays", plan, facts.name.qualified))
 
 
-def _body(counter: sql.Identifier, wrong: sql.Composed) -> str:
+def _pairs_up(mappings: tuple[Mapping, ...]) -> bool:
+    return any(mapping.bereft(closing=True, giving_up=True) is not None for mapping in mappings)
+
+
+def _body(counter: sql.Identifier, proof: Proof) -> str:
     """Return the body: where the condition cannot be told, the row is counted, and its write goes on."""
     counted = sql.SQL("PERFORM pg_catalog.nextval({}::pg_catalog.regclass);").format(
         sql.Literal(counter.as_string(None))
     )
+    comes = plpgsql.when(plpgsql.over("NEW", proof.mismatch), counted)
+    work = comes
+    if _pairs_up(proof.mappings):
+        work = plpgsql.when(sql.SQL("TG_OP <> 'DELETE'"), comes)
+        if proof.bereft is not None:
+            goes = plpgsql.when(plpgsql.over("OLD", proof.bereft), counted)
+            work = sql.SQL("\n").join([work, plpgsql.when(sql.SQL("TG_OP <> 'INSERT'"), goes)])
     return (
         sql.SQL(
             "#variable_conflict use_column\nBEGIN\nBEGIN\n{}\nEXCEPTION WHEN OTHERS THEN\n{counted}\nEND;\n"
             "RETURN NULL;\nEND"
         )
-        .format(plpgsql.when(plpgsql.over("NEW", wrong), counted), counted=counted)
+        .format(work, counted=counted)
         .as_string(None)
     )

@@ -220,6 +220,7 @@ def made(
     function: str,
     bodies: tuple[str, ...],
     timing: Literal["BEFORE", "AFTER"] = "BEFORE",
+    events: tuple[Literal["INSERT", "UPDATE", "DELETE"], ...] = SyncTrigger.events,
     late: bool = False,
     wanted: sql.Composed | None = None,
     spared: bool = True,
@@ -235,6 +236,7 @@ def made(
         function: its function's, in the journal's schema.
         bodies: what the function's body may be; it is made with the first.
         timing: when it fires for a row.
+        events: what it fires for.
         late: whether it fires at the end of the transaction instead ("CREATE TRIGGER", INITIALLY DEFERRED).
         wanted: a condition over the row that it fires for.
         spared: whether the plan's own sweep is spared the call.
@@ -252,13 +254,15 @@ def made(
         timing=timing,
         bodies=bodies,
         create_function=_definition(function, bodies[0], head),
+        events=events,
         create=sql.SQL(
-            "CREATE {constraint}TRIGGER {name} {timing} INSERT OR UPDATE ON {table}{deferred} FOR EACH ROW{when}"
+            "CREATE {constraint}TRIGGER {name} {timing} {events} ON {table}{deferred} FOR EACH ROW{when}"
             " EXECUTE FUNCTION {function}()"
         ).format(
             constraint=sql.SQL("CONSTRAINT " if late else ""),
             name=sql.Identifier(name),
             timing=verbatim(timing),
+            events=verbatim(" OR ".join(events)),
             table=table.identifier,
             deferred=sql.SQL(" DEFERRABLE INITIALLY DEFERRED" if late else ""),
             when=when,

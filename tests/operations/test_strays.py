@@ -83,6 +83,18 @@ CASES = {
         "INSERT INTO o (t_id, v) VALUES (99, 'alone')", "SELECT v = 'alone' FROM o WHERE t_id = 99",
         after="proof o",
     ),
+    "moved: the row of the other table goes, at contract": Case(
+        PAIR, MOVE, State.READS_MIGRATED, State.CONTRACTED,
+        "DELETE FROM o WHERE t_id = 7", "SELECT v = 'x7' FROM t WHERE id = 7", after="proof o",
+    ),
+    "moved: the row of the other table goes with another row from now on, at contract": Case(
+        PAIR, MOVE, State.READS_MIGRATED, State.CONTRACTED,
+        "UPDATE o SET t_id = 700 WHERE t_id = 7", "SELECT v = 'x7' FROM t WHERE id = 7", after="proof o",
+    ),
+    "moved: the row of the first table goes, when the plan is given up": Case(
+        PAIR, MOVE, State.BACKFILLED, State.PLANNED,
+        "DELETE FROM t WHERE id = 7", "SELECT v = 'x7' FROM o WHERE t_id = 7", after="proof o",
+    ),
 }  # fmt: skip
 
 
@@ -123,7 +135,7 @@ def test_what_was_put_right_again_does_not_stop_the_move(journeys: Journeys, cas
     """A row that only one side could hold, and that is gone by the next look, costs another proof and no more."""
     journey = journeys(case.start, case.change)
     journey.advance(case.frm)
-    table = "o" if case.write.startswith("INSERT INTO o") else "t"
+    table = "o" if " FROM o " in case.kept else "t"
     key = "t_id" if table == "o" else "id"
     gone = f"DELETE FROM {table} WHERE {key} IN (7, 99)"
     left = within(journey, case.after, f"{case.write}; {gone}")
@@ -150,6 +162,45 @@ def test_a_row_that_comes_before_its_partner_is_not_a_stray(journeys: Journeys) 
     assert journey.advance() is State.CONTRACTED
     assert left == ["SELECT 1"]
     assert ask(journey.db, "SELECT v FROM o WHERE t_id = 99") == "first"
+
+
+PARTED = PAIR.replace(
+    "(t_id int PRIMARY KEY, w text)", "(t_id int PRIMARY KEY, w text) PARTITION BY RANGE (t_id)"
+).replace(
+    "INSERT INTO t",
+    "CREATE TABLE o_1 PARTITION OF o FOR VALUES FROM (0) TO (10); CREATE TABLE o_2 PARTITION OF o DEFAULT; INSERT INTO t",
+    1,
+)
+
+
+@pytest.mark.parametrize("write", ["TRUNCATE o", "TRUNCATE o_1", "DELETE FROM o_1 WHERE t_id = 7"])
+def test_rows_of_the_other_table_that_go_at_once(journeys: Journeys, write: str) -> None:
+    """No row's trigger sees TRUNCATE: that the table has another file tells. A value that is left alone is not dropped."""
+    journey = journeys(PARTED, MOVE)
+    journey.advance(State.READS_MIGRATED)
+    left = within(journey, "proof o", write)
+    with pytest.raises(VerificationError, match="of 20 rows of t"):
+        journey.advance()
+    assert not left
+    assert ask(journey.db, "SELECT v FROM t WHERE id = 7") == "x7"
+
+
+@pytest.mark.parametrize(
+    "write",
+    [
+        "DELETE FROM t WHERE id = 7",
+        "DELETE FROM o WHERE t_id = 7; DELETE FROM t WHERE id = 7",
+        "UPDATE t SET v = NULL WHERE id = 7; DELETE FROM o WHERE t_id = 7",
+        "UPDATE o SET w = 'more', v = 'other' WHERE t_id = 7",
+    ],
+)
+def test_rows_that_go_and_leave_no_value_alone_cost_no_second_proof(journeys: Journeys, write: str) -> None:
+    """What stays in the table that keeps the column has its place there."""
+    journey = journeys(PAIR, MOVE)
+    journey.advance(State.READS_MIGRATED)
+    left = within(journey, "proof o", f"BEGIN; {write}; COMMIT", "SELECT 1")
+    assert journey.advance() is State.CONTRACTED
+    assert left == ["SELECT 1"]
 
 
 def test_a_partition_that_comes_after_the_proof_is_proven_too(journeys: Journeys) -> None:
