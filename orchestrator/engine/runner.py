@@ -7,7 +7,7 @@ and the journal disagree. After a lost session the journal is asked what became 
 
 from collections.abc import Callable
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import timedelta
 from functools import partial
 from itertools import chain
@@ -36,7 +36,18 @@ from orchestrator.plan.lifecycle import Direction, Move, Phase, Position
 from orchestrator.plan.phases import Backfill
 from orchestrator.sql.identifiers import TableName
 from orchestrator.sql.lexer import Written
-from orchestrator.sql.steps import ConcurrentIndex, Proof, Statement, Step, Strays, Sweep, Transaction, sent, told
+from orchestrator.sql.steps import (
+    RESTORE,
+    ConcurrentIndex,
+    Proof,
+    Statement,
+    Step,
+    Strays,
+    Sweep,
+    Transaction,
+    sent,
+    told,
+)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -205,12 +216,15 @@ class Runner:
         """
         proof = _proof_of(todo, phase)
         after = [step for its, step in todo[proof:] if its is phase] if proof is not None else []
-        readied = (
-            [step for step in after if isinstance(step, Transaction | ConcurrentIndex) and step.on_return]
-            if task.move.direction is Direction.BACK
-            else [step for step in after if isinstance(step, Transaction) and phase in _WITH_READERS]
-        )
         try:
+            if task.move.direction is Direction.BACK:
+                # What a rollback does before its proof is taken back as well, unless rows rely on it by now.
+                own = (
+                    after if self._past_return(self._link.connection) else [step for its, step in todo if its is phase]
+                )
+                readied = [step for step in own if isinstance(step, Transaction | ConcurrentIndex) and step.on_return]
+            else:
+                readied = [step for step in after if isinstance(step, Transaction) and phase in _WITH_READERS]
             for step in reversed(readied):
                 self._settled(task, partial(self._take_back, task, phase, step), step)
         except Exception as unreachable:  # noqa: BLE001 - the error itself matters more
@@ -251,6 +265,11 @@ class Runner:
         except Exception as unreachable:  # noqa: BLE001 - the error itself matters more
             error.add_note(f"and the journal could not be told: {type(unreachable).__name__}")
             return False
+
+    def _past_return(self, connection: Connection) -> bool:
+        """Whether a rollback has begun to give rows back what they held: there is no way forward from then on."""
+        steps = journal.steps(connection, self._lease.plan)
+        return any(step.direction is Direction.BACK and step.key.startswith(f"{RESTORE} ") for step in steps)
 
     def _has_undone(self, connection: Connection, task: Task) -> bool:
         """Whether a rollback did anything but look, and ready what was taken back again."""
@@ -380,7 +399,10 @@ class Runner:
             self._lock(connection, task, step)
             # What never committed needs no undoing; a column of that name is someone else's by now.
             takes_back = direction is Direction.BACK and not step.on_return
-            undo_nothing = takes_back and not writer.done(phase, Direction.FORWARD, step.follows or step.key)
+            needs = step.follows or (step.key if takes_back else None)
+            undo_nothing = (
+                direction is Direction.BACK and needs is not None and not writer.done(phase, Direction.FORWARD, needs)
+            )
             if not undo_nothing:
                 sentry.on_post(connection, step.kept_by, since=self._watch)
                 self._none_strayed(connection, step)
@@ -567,7 +589,8 @@ class Runner:
             self._heaps[step.table] = catalog.heaps(self._link.connection, step.table)
             verdict = verify(self._link, step, workers=task.backfill.workers, progress=progress)
         if verdict.mismatches:
-            raise unproven(verdict, step)
+            for_good = task.move.direction is Direction.BACK and self._past_return(self._link.connection)
+            raise unproven(verdict, replace(step, instead="") if for_good else step)
         return self._measured(verdict)
 
     def _even(self, connection: Connection, task: Task, step: Proof) -> None:

@@ -315,7 +315,7 @@ def unproven(verdict: Verdict, proof: Proof | None = None) -> VerificationError:
     return VerificationError(
         f"{complaint} in {verdict.mismatches:,} of {counted(verdict.rows, 'row')} of {verdict.table}",
         details=[*(sample.line for sample in verdict.samples), f"each row should have {listed(verdict.expressions)}"],
-        hint=(proof.remedy if proof else "")
+        hint=(proof.remedy + proof.instead if proof else "")
         or "; ".join(verdict.advice)
         or f"{PAST_THE_TRIGGER}: set these rows right, then run the same command again",
     )

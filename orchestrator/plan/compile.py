@@ -126,7 +126,8 @@ def _given_up(proof: Proof) -> Proof:
         proof,
         giving_up=True,
         complaint="the old side cannot hold what the new one has",
-        remedy="change these values or delete these rows, then roll back again; or go on to contracted, with them",
+        remedy="change these values or delete these rows, then roll back again",
+        instead="; or go on to contracted, with them",
     )
 
 
@@ -141,14 +142,19 @@ def _withdrawal(plan: Plan, repaired: tuple[Table, ...]) -> Iterable[Step]:
             title="repair nothing any more",
             tables=tuple(chain.from_iterable(table.lockable for table in repaired)),
             lock=LockMode.SHARE_ROW_EXCLUSIVE,
-            statements=(),
-            inverse=tuple(
+            statements=tuple(
                 function
                 for table in repaired
                 for function in sync.withdraw(plan.plan, table, scope.mappings(plan, table))
             ),
+            inverse=tuple(
+                function
+                for table in repaired
+                for function in sync.functions(plan.plan, table, scope.mappings(plan, table), Truth.OLD)
+            ),
             note="replaces the triggers' functions",
             follows="expand",
+            on_return=True,
         )
 
 

@@ -122,7 +122,8 @@ class Transaction:
     on_return: bool = False
     """Whether a rollback does it, as a step of its own, instead of taking it back."""
     follows: str | None = None
-    """The key of the step without which its inverse has nothing to take back; its own where that is None."""
+    """The key of the step without which it has nothing to take back, or to do on a rollback: its own where that is None
+    and it takes back."""
     first: tuple[Statement, ...] = ()
     """What is sent before the statements, under the locks, as far as the lock budget allows: it is left undone else."""
     views: tuple[TableName, ...] = ()
@@ -228,6 +229,8 @@ class Proof(OnTable):
     """What is said of rows that are wrong, where it is another thing than that their sides differ."""
     remedy: str = ""
     """What to do about them then."""
+    instead: str = ""
+    """What else may be done, as long as a rollback has undone nothing."""
     giving_up: bool = False
     """Whether the old side has to hold all that the new one does, which is to be given up."""
     lock: ClassVar[LockMode] = LockMode.ACCESS_SHARE

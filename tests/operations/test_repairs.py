@@ -530,3 +530,70 @@ def test_a_row_whose_own_value_keeps_the_rule_again(journeys: Journeys) -> None:
     assert rows(journey.db, "SELECT a, b FROM ev ORDER BY id") == [(1, 4), (1, 3)]
     assert journey.advance(State.CONTRACTED) is State.CONTRACTED
     assert rows(journey.db, "SELECT a, b FROM ev ORDER BY id") == [(1, 4), (1, 3)]
+
+
+TWO_SIDED = "CREATE TABLE t (id integer PRIMARY KEY, n integer, u text DEFAULT 'same'); INSERT INTO t SELECT g, g FROM generate_series(1, 9) g;"
+WIDER = {"kind": "change_type", "table": "t", "column": "n", "type": "bigint", "to": "m"}
+UNIQUE = {"kind": "add_unique", "table": "t", "name": "t_u", "columns": ["u"], "using": {"u": "u || '/' || id"}}
+LARGE = "UPDATE t SET m = 3000000000 WHERE id = 3"
+
+
+@pytest.mark.parametrize("state", [State.EXPANDED, State.BACKFILLED])
+@pytest.mark.parametrize("resumed", [False, True])
+def test_a_rollback_that_another_change_refuses_leaves_the_repair_as_it_was(
+    journeys: Journeys, state: State, *, resumed: bool
+) -> None:
+    """It had ended the repair before the proof: that is taken up again, and the plan may go on, and back later."""
+    journey = journeys(TWO_SIDED, WIDER, UNIQUE)
+    journey.advance(state)
+    before = journey.fingerprint
+    run(journey.db, LARGE)
+    for _ in range(1 + resumed):
+        with pytest.raises(VerificationError, match="the old side cannot hold what the new one has"):
+            journey.rollback()
+    assert journey.state is state
+    assert journey.fingerprint == before
+    run(journey.db, "INSERT INTO t (id, n, u) VALUES (30, 5, 'same/1'), (31, 6, 'same/1')")
+    if state is State.BACKFILLED:
+        assert ask(journey.db, "SELECT count(DISTINCT u) = count(*) AND bool_and(m IS NOT NULL) FROM t")
+    assert journey.advance(State.CONTRACTED) is State.CONTRACTED
+    assert ask(journey.db, "SELECT m FROM t WHERE id = 3") == 3000000000
+
+
+def test_a_rollback_that_another_change_refuses_ends_once_it_is_set_right(journeys: Journeys) -> None:
+    """Every row has its own value back."""
+    journey = journeys(TWO_SIDED, WIDER, UNIQUE)
+    before, own = journey.fingerprint, contents(journey.db)
+    journey.advance(State.BACKFILLED)
+    run(journey.db, LARGE)
+    with pytest.raises(VerificationError):
+        journey.rollback()
+    run(journey.db, "UPDATE t SET m = 3 WHERE id = 3")
+    assert journey.rollback() is State.PLANNED
+    assert (journey.fingerprint, contents(journey.db)) == (before, own)
+
+
+def test_a_value_that_comes_while_rows_have_their_own_back(journeys: Journeys) -> None:
+    """There is no way forward any more, and the error says so; both versions write, and the way back ends."""
+    journey = journeys(TWO_SIDED, WIDER, UNIQUE)
+    before, own = journey.fingerprint, contents(journey.db)
+    journey.advance(State.BACKFILLED)
+    left = [LARGE]
+
+    def meanwhile(event: Any) -> None:
+        if getattr(event, "key", "") == "restore t" and left:
+            run(journey.db, left.pop())
+
+    journey.on_event = meanwhile
+    with pytest.raises(VerificationError) as refused:
+        journey.rollback()
+    journey.on_event = None
+    assert refused.value.hint == "change these values or delete these rows, then roll back again"
+    run(
+        journey.db,
+        "INSERT INTO t (id, n, u) VALUES (30, 5, 'own'), (31, 6, 'own'); INSERT INTO t (id, m, u) VALUES (32, 5, 'own')",
+    )
+    assert ask(journey.db, "SELECT bool_and(m = n) FROM t WHERE id >= 30")
+    run(journey.db, "DELETE FROM t WHERE id >= 30; UPDATE t SET m = 3 WHERE id = 3")
+    assert journey.rollback() is State.PLANNED
+    assert (journey.fingerprint, contents(journey.db)) == (before, own)
