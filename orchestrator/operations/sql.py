@@ -289,9 +289,18 @@ class Sql(Operation):
         if filled is None:
             return ()
         names = ", ".join(filled.set)
-        if filled.where is None:
-            return (f"until contract, NULL in {names} is taken for not given, and replaced by its value",)
-        return (f"until contract, whoever writes a row in which {filled.where}, {names} is set as backfill says",)
+        replaced = (
+            f"until contract, NULL in {names} is taken for not given, and replaced by its value"
+            if filled.where is None
+            else f"until contract, whoever writes a row in which {filled.where}, {names} is set as backfill says"
+        )
+        copied = f"until contract, where a row is copied whole and inserted (INSERT … SELECT *), {names} is kept"
+        copied = (
+            f"{copied}, and what the copy has changed in {', '.join(filled.reverse)} is lost: leave {names} out there"
+            if filled.reverse
+            else f"{copied} as it was copied, whatever else was changed in the copy: leave it out there"
+        )
+        return (replaced, copied)
 
     @override
     def unfollowed(self, facts: Table) -> tuple[Dependent, ...]:

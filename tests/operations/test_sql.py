@@ -103,6 +103,35 @@ def test_reverse(journeys: Journeys) -> None:
     round_trip(journeys(START, change), direct=direct, holds=both_ways, writes=["UPDATE books SET price = 2"])
 
 
+COPY = """
+    DO $$ DECLARE copy books; BEGIN
+      SELECT * INTO copy FROM books WHERE id = 3; copy.id := 903; copy.{}; INSERT INTO books SELECT copy.*;
+    END $$
+"""
+
+
+def test_the_preview_says_what_a_copy_of_a_row_brings_with_it(journeys: Journeys) -> None:
+    """Who copies a row as a whole gives the new side too; what he changes on the old one is not seen in it."""
+    journey = journeys(START, CHANGE)
+    (line,) = (each for each in journey.conductor.preview("change").beware if "is copied whole" in each)
+    assert line.endswith("is kept as it was copied, whatever else was changed in the copy: leave it out there")
+    journey.advance(State.BACKFILLED)
+    run(journey.db, COPY.format("price := 100"))
+    assert gross(journey.db, 903) == gross(journey.db, 3)
+
+
+def test_the_preview_says_what_a_copy_of_a_row_loses(journeys: Journeys) -> None:
+    """Where the old side follows from the new one, what was changed on it in the copy is gone at once."""
+    fill = {"table": "books", "set": {"shout": "upper(title)"}, "reverse": {"title": "lower(shout)"}}
+    add, back = "ALTER TABLE books ADD shout text", "ALTER TABLE books DROP shout"
+    journey = journeys(START, {"kind": "sql", "expand": add, "rollback": {"expand": back}, "backfill": fill})
+    (line,) = (each for each in journey.conductor.preview("change").beware if "is copied whole" in each)
+    assert line.endswith("what the copy has changed in title is lost: leave shout out there")
+    journey.advance(State.BACKFILLED)
+    run(journey.db, COPY.format("title := 'changed'"))
+    assert rows(journey.db, "SELECT title, shout FROM books WHERE id = 903") == [("book 3", "BOOK 3")]
+
+
 @pytest.mark.parametrize("unless", ["", "IF NOT EXISTS "])
 def test_an_index_of_the_applications_own_is_not_taken_for_the_plans(journeys: Journeys, unless: str) -> None:
     """It has the name of one that the plan would build: refused, and a rollback leaves it where it is."""
