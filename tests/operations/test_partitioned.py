@@ -242,6 +242,15 @@ def test_a_long_column_at_once(journeys: Journeys) -> None:
     round_trip(journeys(start, change), direct="ALTER TABLE events ALTER note TYPE varchar(30)")
 
 
+def test_a_rename_leaves_a_partition_what_it_has(journeys: Journeys, roles: Roles) -> None:
+    """The original column is kept, and all that a partition has on it."""
+    own = "ALTER TABLE events_1 ALTER amount SET NOT NULL; CREATE INDEX own ON events_1 (amount); CREATE STATISTICS s ON amount, note FROM events_1"
+    journey = journeys(
+        f"{CHANGED}{SAID.format(role=roles())}; {own}", {**RENAME, "table": "events", "column": "amount"}
+    )
+    round_trip(journey, direct="ALTER TABLE events RENAME amount TO published")
+
+
 def test_a_partitions_own_default(journeys: Journeys) -> None:
     """By its default ecm tells what a row was given; where a partition has another, a new writer's value was lost."""
     journey = journeys(BOOKS + "ALTER TABLE books_1 ALTER year SET DEFAULT 2000", RENAME)
