@@ -119,7 +119,7 @@ class Application:
         guard = threading.Lock()
 
         def work(db: psycopg.Connection[Any]) -> None:
-            # A session that has prepared a query of a column is told, once, that its type is another (decision 14).
+            # A statement that returns a column has to be prepared again when the column's type is another (decision 14).
             db.prepare_threshold = None
             with guard:
                 # The transaction before this one was committed, or it would have been the last.
