@@ -10,14 +10,13 @@ from dataclasses import replace
 from typing import Any
 
 from psycopg import errors, sql
-from psycopg.rows import dict_row
 
-from orchestrator.engine import enums, heritage, partitions, readers, viewing
-from orchestrator.engine.connection import Connection
+from orchestrator.engine import dependents, enums, heritage, partitions, readers, twins, viewing
+from orchestrator.engine.connection import Connection, select
 from orchestrator.engine.heritage_queries import INDEX_TAIL
-from orchestrator.errors import PreconditionError, PrivilegeError
+from orchestrator.errors import PreconditionError
 from orchestrator.operations import Operation
-from orchestrator.sql.facts import Column, Dependent, Grant, Index, Rule, Table, Trigger
+from orchestrator.sql.facts import Column, Grant, Index, Rule, Table, Trigger
 from orchestrator.sql.heritage import under_exchange
 from orchestrator.sql.identifiers import TableName, aside, verbatim
 from orchestrator.words import did_you_mean
@@ -124,21 +123,22 @@ def read_table(
         head = _one(connection, _TABLE, [behind.schema, behind.name]) or head
     oid = head["oid"]
     head |= {name: tuple(head[name]) for name in ("key", "constraints")}
-    found = tuple(_column(row) for row in _rows(connection, _COLUMNS, [oid]))
-    names = {number: row["name"] for row in _rows(connection, _COLUMN_NUMBERS, [oid]) for number in [row["number"]]}
+    described = select(connection, _COLUMNS, [oid])
+    names = {row.pop("number"): row["name"] for row in described}
+    found, has_parts = tuple(map(_column, described)), head["kind"] == "p"
     table = Table(
         name=name,
         columns=found,
         search_path=_search_path(connection),
-        indexes=tuple(_index(row, names) for row in _rows(connection, _INDEXES, [oid])),
-        triggers=tuple(_trigger(row) for row in _rows(connection, _TRIGGERS, [oid])),
-        publications=tuple(row["name"] for row in _rows(connection, _publications(connection), [oid])),
+        indexes=tuple(_index(row, names) for row in select(connection, _INDEXES, [oid])),
+        triggers=tuple(_trigger(row) for row in select(connection, _TRIGGERS, [oid])),
+        publications=tuple(row["name"] for row in select(connection, _publications(connection), [oid])),
         may_suppress_triggers=_may_suppress_triggers(connection),
-        partitions=heaps(connection, behind or name) if head["kind"] == "p" else (),
-        tree=_tree(connection, oid),
-        rules=tuple(_rule(row) for row in _rows(connection, _RULES, [oid, oid])),
-        unlike_partitions=tuple(row["why"] for row in _rows(connection, _UNLIKE_PARTITIONS, [oid])),
-        notes={row["name"]: row["note"] for row in _rows(connection, _NOTES, [oid])},
+        partitions=heaps(connection, behind or name) if has_parts else (),
+        tree=_tree(connection, oid) if has_parts else (),
+        rules=tuple(_rule(row) for row in select(connection, _RULES, [oid, oid])),
+        unlike_partitions=_unlike_partitions(connection, oid) if has_parts else (),
+        notes={row["name"]: row["note"] for row in select(connection, _NOTES, [oid])},
         behind=behind,
         **head,
     )
@@ -152,17 +152,17 @@ def read_table(
             replace(column, accepts_null=_accepts_null(connection, column)) if column.name in wanted else column
             for column in found
         ),
-        untracked=_untracked(connection, table, sorted(wanted)),
-        tracked=_tracked(connection, oid, sorted(wanted)),
+        untracked=dependents.untracked(connection, oid, name, sorted(wanted), table.triggers),
+        tracked=dependents.tracked(connection, oid, sorted(wanted)),
         apart={column: partitions.apart(connection, oid, column) for column in wanted} if table.tree else {},
-        twins=_twins(connection, table, tuple(renames)),
+        twins=twins.twins(connection, table, tuple(renames)),
         views=viewing.view_facts(connection, table, needed) if needed else table.views,
     )
 
 
 def heaps(connection: Connection, table: TableName) -> tuple[TableName, ...]:
     """Return where a table's rows are: its leaf partitions, or the table itself where it has none."""
-    rows = _rows(
+    rows = select(
         connection,
         "SELECT n.nspname AS schema, c.relname AS name, c.relkind::text AS kind FROM pg_catalog.pg_partition_tree("
         " (SELECT p.oid FROM pg_catalog.pg_class p JOIN pg_catalog.pg_namespace s ON s.oid = p.relnamespace"
@@ -176,8 +176,12 @@ def heaps(connection: Connection, table: TableName) -> tuple[TableName, ...]:
 
 
 def _tree(connection: Connection, oid: int) -> tuple[tuple[TableName, TableName], ...]:
-    rows = _rows(connection, _PARTITIONS, [oid])
+    rows = select(connection, _PARTITIONS, [oid])
     return tuple((TableName(row["schema"], row["name"]), TableName(row["of_schema"], row["of"])) for row in rows)
+
+
+def _unlike_partitions(connection: Connection, oid: int) -> tuple[str, ...]:
+    return tuple(row["why"] for row in select(connection, _UNLIKE_PARTITIONS, [oid]))
 
 
 def _rule(row: dict[str, Any]) -> Rule:
@@ -220,13 +224,8 @@ def _may_suppress_triggers(connection: Connection) -> bool:
     return bool(row and row["may"])
 
 
-def _rows(connection: Connection, query: str, values: list[Any]) -> list[dict[str, Any]]:
-    with connection.cursor(row_factory=dict_row) as cursor:
-        return cursor.execute(verbatim(query), values).fetchall()
-
-
 def _one(connection: Connection, query: str, values: list[Any]) -> dict[str, Any] | None:
-    return next(iter(_rows(connection, query, values)), None)
+    return next(iter(select(connection, query, values)), None)
 
 
 _TABLE = """
@@ -256,7 +255,8 @@ WHERE n.nspname = %s AND c.relname = %s AND c.relkind IN ('r', 'p', 'v', 'm', 'f
 # A default is constant when no function in its stored expression is anything but immutable. The
 # expression is read as PostgreSQL keeps it (pg_node_tree), where functions are oids: nothing to misread.
 _COLUMNS = r"""
-SELECT a.attname AS name, a.attnotnull AS not_null, a.attidentity <> '' AS identity, a.attgenerated <> '' AS generated,
+SELECT a.attnum AS number, a.attname AS name, a.attnotnull AS not_null, a.attidentity <> '' AS identity,
+  a.attgenerated <> '' AS generated,
   pg_catalog.format_type(a.atttypid, a.atttypmod) AS type,
   (WITH RECURSIVE d (type, modifier) AS (SELECT a.atttypid, a.atttypmod UNION ALL
      SELECT b.typbasetype, b.typtypmod FROM d JOIN pg_catalog.pg_type b ON b.oid = d.type WHERE b.typtype = 'd')
@@ -323,11 +323,6 @@ _NOTES = r"""
 SELECT k.conname AS name, pg_catalog.obj_description(k.oid, 'pg_constraint') AS note FROM pg_catalog.pg_constraint k
 WHERE k.conrelid = %s AND k.contype = 'c' AND k.conname LIKE '%%\_ecm'
   AND pg_catalog.obj_description(k.oid, 'pg_constraint') IS NOT NULL ORDER BY 1
-"""
-
-_COLUMN_NUMBERS = """
-SELECT attnum AS number, attname AS name FROM pg_catalog.pg_attribute
-WHERE attrelid = %s AND attnum > 0 AND NOT attisdropped
 """
 
 # Columns in expressions and predicates are found by the dependencies PostgreSQL keeps of them.
@@ -422,162 +417,6 @@ def _trigger(row: dict[str, Any]) -> Trigger:
     for field in ("events", "update_of", "arguments"):
         row[field] = tuple(row[field])
     return Trigger(tail=definition.removeprefix(head), **row)
-
-
-# ---------------------------------------------------------------- what hangs on a column
-
-_UNTRACKED = r"""
-WITH wanted AS (
-  -- A column or table named as a word of its own, in any case, since unquoted names fold.
-  SELECT w.column, '(?i)(^|[^[:alnum:]_$])' || escaped[1] || '($|[^[:alnum:]_$])' AS name,
-         '(?i)(^|[^[:alnum:]_$])' || escaped[2] || '($|[^[:alnum:]_$])' AS owner
-  FROM unnest(%(columns)s::text[]) w ("column") CROSS JOIN LATERAL (
-    SELECT array_agg(regexp_replace(word, '([^[:alnum:]_])', '\\\1', 'g') ORDER BY place) AS escaped
-    FROM unnest(ARRAY[w.column, %(table)s]) WITH ORDINALITY v (word, place)) e)
-SELECT wanted.column, 'function' AS kind, n.nspname || '.' || f.proname AS name,
-  'its ' || l.lanname || ' body names ' || wanted.column AS why, true AS names_it
-FROM pg_catalog.pg_proc f JOIN pg_catalog.pg_namespace n ON n.oid = f.pronamespace
-JOIN pg_catalog.pg_language l ON l.oid = f.prolang CROSS JOIN wanted
-WHERE n.nspname NOT IN ('pg_catalog', 'information_schema', 'ecm') AND n.nspname NOT LIKE 'pg\_temp%%'
-  AND l.lanname NOT IN ('internal', 'c') AND f.prosqlbody IS NULL
-  AND NOT EXISTS (SELECT FROM pg_catalog.pg_depend x
-                  WHERE x.classid = 'pg_catalog.pg_proc'::regclass AND x.objid = f.oid AND x.deptype = 'e')
-  AND f.prosrc ~ wanted.name
-  AND (f.prosrc ~ wanted.owner
-       OR EXISTS (SELECT FROM pg_catalog.pg_trigger t WHERE t.tgfoid = f.oid AND t.tgrelid = %(oid)s)
-       OR (SELECT reltype FROM pg_catalog.pg_class WHERE oid = %(oid)s)
-          = ANY (f.proargtypes::oid[] || f.prorettype || coalesce(f.proallargtypes, '{}'))
-       -- dynamic SQL may put the table's name together from pieces
-       OR f.prosrc ~* '\mexecute\M')
-UNION
-SELECT wanted.column, 'function', n.nspname || '.' || f.proname,
-  'its body uses NEW.* or OLD.* of ' || %(table)s || ', which have one column more until contract', false
-FROM pg_catalog.pg_trigger t JOIN pg_catalog.pg_proc f ON f.oid = t.tgfoid
-JOIN pg_catalog.pg_namespace n ON n.oid = f.pronamespace CROSS JOIN wanted
-WHERE t.tgrelid = %(oid)s AND n.nspname <> 'ecm' AND f.prosrc ~* '\m(new|old)\s*\)?\s*\.\s*\*'
-UNION
-SELECT wanted.column, 'function', n.nspname || '.' || f.proname,
-  'its parsed body returns whole rows of ' || %(table)s || ', which have one column more until contract', false
-FROM pg_catalog.pg_proc f JOIN pg_catalog.pg_namespace n ON n.oid = f.pronamespace CROSS JOIN wanted
-WHERE f.prosqlbody IS NOT NULL
-  AND f.prorettype = (SELECT reltype FROM pg_catalog.pg_class WHERE oid = %(oid)s) AND f.prorettype <> 0
-ORDER BY 3
-"""
-
-_TRACKED = """
-SELECT DISTINCT a.attname AS "column", CASE d.classid WHEN 'pg_catalog.pg_class'::regclass THEN
-    -- before PostgreSQL 15 it is a generated column itself that depends, since then its expression
-    CASE WHEN d.objsubid > 0 THEN 'generated column' WHEN c.relkind IN ('i', 'I') THEN 'index'
-      WHEN c.relkind = 'S' THEN 'sequence' ELSE 'table' END
-  WHEN 'pg_catalog.pg_constraint'::regclass THEN 'constraint'
-  WHEN 'pg_catalog.pg_rewrite'::regclass THEN CASE WHEN v.owner IS NULL THEN 'rule' ELSE 'view' END
-  WHEN 'pg_catalog.pg_publication_rel'::regclass THEN 'publication'
-  WHEN 'pg_catalog.pg_policy'::regclass THEN 'policy' WHEN 'pg_catalog.pg_trigger'::regclass THEN 'trigger'
-  WHEN 'pg_catalog.pg_proc'::regclass THEN 'function' WHEN 'pg_catalog.pg_statistic_ext'::regclass THEN 'statistics'
-  WHEN 'pg_catalog.pg_attrdef'::regclass THEN 'generated column' ELSE 'object' END AS kind,
-  coalesce(v.owner, i.identity) AS name, i.identity AS why
-FROM pg_catalog.pg_depend d
-JOIN pg_catalog.pg_attribute a ON a.attrelid = d.refobjid AND a.attnum = d.refobjsubid AND NOT a.attisdropped
-LEFT JOIN pg_catalog.pg_class c ON d.classid = 'pg_catalog.pg_class'::regclass AND c.oid = d.objid
-LEFT JOIN LATERAL (SELECT (pg_catalog.pg_identify_object(d.classid, d.objid, d.objsubid)).identity) i ON true
-LEFT JOIN LATERAL (SELECT r.ev_class::regclass::text AS owner FROM pg_catalog.pg_rewrite r
-                   WHERE d.classid = 'pg_catalog.pg_rewrite'::regclass AND r.oid = d.objid
-                     AND r.rulename = '_RETURN') v ON true
-WHERE d.refclassid = 'pg_catalog.pg_class'::regclass AND d.refobjid = %(oid)s AND a.attname = ANY (%(columns)s)
-  -- A column's own default is not something else that stands on it.
-  AND NOT (d.classid = 'pg_catalog.pg_attrdef'::regclass AND EXISTS (
-    SELECT FROM pg_catalog.pg_attrdef f WHERE f.oid = d.objid AND f.adrelid = %(oid)s AND f.adnum = d.refobjsubid))
-  AND NOT (d.classid = 'pg_catalog.pg_trigger'::regclass AND EXISTS (
-    SELECT FROM pg_catalog.pg_trigger t WHERE t.oid = d.objid AND t.tgattr::int2[] @> ARRAY[d.refobjsubid::int2]))
-ORDER BY 3
-"""
-
-
-def _untracked(connection: Connection, table: Table, columns: list[str]) -> dict[str, tuple[Dependent, ...]]:
-    values = {"columns": columns, "table": table.name.name, "oid": table.oid}
-    found = _dependents(connection, _UNTRACKED, values)
-    for column in columns:
-        found[column] += tuple(
-            Dependent(kind="trigger", name=f"{table.name.schema}.{trigger.name}", why=f"its arguments name {column}")
-            for trigger in table.triggers
-            if column in trigger.arguments
-        )
-    return found
-
-
-def _tracked(connection: Connection, oid: int, columns: list[str]) -> dict[str, tuple[Dependent, ...]]:
-    return _dependents(connection, _TRACKED, {"columns": columns, "oid": oid})
-
-
-def _dependents(connection: Connection, query: str, values: dict[str, Any]) -> dict[str, tuple[Dependent, ...]]:
-    """Return what hangs on each of the columns, all asked for at once."""
-    found: dict[str, tuple[Dependent, ...]] = dict.fromkeys(values["columns"], ())
-    with connection.cursor(row_factory=dict_row) as cursor:
-        for row in cursor.execute(verbatim(query), values).fetchall() if found else ():
-            found[row.pop("column")] += (Dependent(**row),)
-    return found
-
-
-# ---------------------------------------------------------------- how an index would read under another name
-
-
-class _UndoError(Exception):
-    """Ends a transaction whose only purpose was to ask PostgreSQL something."""
-
-
-def _twins(connection: Connection, table: Table, renames: tuple[tuple[str, str], ...]) -> dict[str, str]:
-    """Let PostgreSQL rewrite index definitions: on an empty temporary copy that nobody else sees.
-
-    The copy's columns are renamed and its indexes printed again. Expressions and predicates are bound
-    by column number, so PostgreSQL prints the new name wherever the old one was meant, and nowhere else.
-    """
-    renames = tuple(pair for pair in renames if table.column(pair[0]) is not None)
-    old, new = {pair[0] for pair in renames}, {pair[1] for pair in renames}
-    # One on an old and a new column is someone else's: ecm's own twins are on new ones alone.
-    indexes = [index for index in table.indexes if old & index.columns and not new & index.columns]
-    # Who may not alter the table may not copy it either, and is told so by what this is asked for.
-    if not indexes or not table.may_alter:
-        return {}
-    tails: list[str] = []
-    try:
-        with connection.transaction():
-            tails = _renamed(connection, table, renames, [index.tail for index in indexes])
-            raise _UndoError  # noqa: TRY301 - it ends the transaction around it
-    except _UndoError:
-        return {index.name: tail for index, tail in zip(indexes, tails, strict=True)}
-    except errors.InsufficientPrivilege as error:
-        row = connection.execute("SELECT current_user, pg_catalog.current_database()").fetchone() or ("?", "?")
-        grant = sql.SQL("GRANT TEMPORARY ON DATABASE {} TO {}").format(sql.Identifier(row[1]), sql.Identifier(row[0]))
-        raise PrivilegeError(
-            f"role {row[0]} may not make temporary tables in {row[1]}",
-            details=["ecm asks PostgreSQL how the indexes would read, on an empty copy of the table"],
-            hint=grant.as_string(None),
-        ) from error
-
-
-def _renamed(connection: Connection, table: Table, renames: tuple[tuple[str, str], ...], tails: list[str]) -> list[str]:
-    """Return how index definitions read after renames; leaves the copy behind, for the caller to roll back."""
-    copy = sql.Identifier("pg_temp", "ecm_copy")
-    connection.execute(sql.SQL("CREATE TEMPORARY TABLE ecm_copy (LIKE {})").format(table.name.identifier))
-    for _, new in renames:
-        connection.execute(sql.SQL("ALTER TABLE {} DROP COLUMN IF EXISTS {}").format(copy, sql.Identifier(new)))
-    # An index expression may call what relies on the role's own search_path; what is printed must not.
-    connection.execute("SET LOCAL search_path TO DEFAULT")
-    for number, tail in enumerate(tails):
-        name = sql.Identifier(f"ecm_copy_{number}")
-        connection.execute(sql.SQL("CREATE INDEX {} ON {}{}").format(name, copy, verbatim(tail)))
-    connection.execute("SET LOCAL search_path TO ''")
-    for old, new in renames:
-        pair = (sql.Identifier(old), sql.Identifier(new))
-        connection.execute(sql.SQL("ALTER TABLE {} RENAME COLUMN {} TO {}").format(copy, *pair))
-    oid = _scalar(connection, "SELECT 'pg_temp.ecm_copy'::regclass::oid::bigint")
-    found = {row["name"]: row["tail"] for row in _rows(connection, _INDEXES, [oid])}
-    return [found[f"ecm_copy_{number}"] for number in range(len(tails))]
-
-
-def _scalar(connection: Connection, query: str) -> Any:
-    row = connection.execute(verbatim(query)).fetchone()
-    return row[0] if row else None
 
 
 # ---------------------------------------------------------------- what is there instead

@@ -4,12 +4,13 @@ A role's or database's settings (ALTER ROLE … SET) would apply to ecm's sessio
 setting that ecm depends on is set here.
 """
 
-from collections.abc import Callable, Generator
+from collections.abc import Callable, Generator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from typing import Any, Self, TypeVar
 
 import psycopg
 from psycopg import conninfo, errors, sql
+from psycopg.rows import dict_row
 from pydantic import SecretStr
 from tenacity import (
     Retrying,
@@ -28,6 +29,7 @@ from orchestrator.errors import (
     StatementFailedError,
 )
 from orchestrator.redaction import redact
+from orchestrator.sql.identifiers import verbatim
 
 MINIMUM_VERSION = 14
 Connection = psycopg.Connection[tuple[Any, ...]]
@@ -176,6 +178,12 @@ def _settle(connection: Connection) -> None:
     # on every platform; there it notices when it next writes to the client.
     with suppress(errors.InvalidParameterValue):
         connection.execute("SET client_connection_check_interval = '2s'")
+
+
+def select(connection: Connection, query: str, values: Sequence[Any] | Mapping[str, Any] = ()) -> list[dict[str, Any]]:
+    """Return what a query of ecm's own gives, by the names of its columns."""
+    with connection.cursor(row_factory=dict_row) as cursor:
+        return cursor.execute(verbatim(query), values).fetchall()
 
 
 class Link:

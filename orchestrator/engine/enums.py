@@ -5,14 +5,13 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from psycopg import sql
-from psycopg.rows import dict_row
 
-from orchestrator.engine.connection import Connection
+from orchestrator.engine.connection import Connection, select
 from orchestrator.errors import PreconditionError
 from orchestrator.sql.enums import Enum, Naming, Spelling, User, former, of_new, of_old, second
 from orchestrator.sql.facts import Table
 from orchestrator.sql.heritage import aside, beside
-from orchestrator.sql.identifiers import TableName, verbatim
+from orchestrator.sql.identifiers import TableName
 from orchestrator.sql.readers import Move, Reader
 from orchestrator.sql.restating import Restated
 from orchestrator.words import did_you_mean
@@ -95,7 +94,7 @@ def users(connection: Connection, name: TableName) -> Users:
     """
     types = {"schema": name.schema, "names": [name.name, second(name).name, former(name).name]}
     found: dict[str, dict[TableName, tuple[str, ...]]] = {each: {} for each in types["names"]}
-    for row in _rows(connection, _COLUMNS, types):
+    for row in select(connection, _COLUMNS, types):
         found[row["type"]][TableName(row["schema"], row["name"])] = tuple(row["columns"])
     own = found[name.name]
 
@@ -125,7 +124,7 @@ def read(connection: Connection, name: TableName, used: Users) -> Enum:
     """
     row = _one(connection, _TYPE, of_old(name, switched=used.switched))
     if row is None or row.pop("kind") != "e":
-        known = [str(TableName(each["schema"], each["name"])) for each in _rows(connection, _ENUMS, {})]
+        known = [str(TableName(each["schema"], each["name"])) for each in select(connection, _ENUMS, {})]
         raise PreconditionError(
             f"{name} is not an enum type" if row is not None else f"type {name} does not exist",
             details=[did_you_mean(str(name), known) or "the database has no enum types"],
@@ -151,8 +150,8 @@ def read(connection: Connection, name: TableName, used: Users) -> Enum:
         occupied=next((each for each in free if _one(connection, _TYPE, each) is not None), None),
         tables=tuple(used.columns),
         switched=used.switched,
-        users=tuple(_user(each) for each in _rows(connection, _USERS, values)),
-        naming=tuple(Naming(**each) for each in _rows(connection, _NAMING, values)),
+        users=tuple(_user(each) for each in select(connection, _USERS, values)),
+        naming=tuple(Naming(**each) for each in select(connection, _NAMING, values)),
         **row,
     )
 
@@ -221,13 +220,8 @@ def _merged(readers: Iterable[Reader]) -> tuple[Reader, ...]:
     return tuple(placed.values())
 
 
-def _rows(connection: Connection, query: str, values: Mapping[str, Any]) -> list[dict[str, Any]]:
-    with connection.cursor(row_factory=dict_row) as cursor:
-        return cursor.execute(verbatim(query), values).fetchall()
-
-
 def _one(connection: Connection, query: str, name: TableName) -> dict[str, Any] | None:
-    return next(iter(_rows(connection, query, {"schema": name.schema, "name": name.name})), None)
+    return next(iter(select(connection, query, {"schema": name.schema, "name": name.name})), None)
 
 
 # ---------------------------------------------------------------- queries

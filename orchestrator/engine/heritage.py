@@ -9,11 +9,10 @@ from typing import Any
 
 import psycopg
 from psycopg import errors, sql
-from psycopg.rows import dict_row
 
 from orchestrator.engine import enums
 from orchestrator.engine import heritage_queries as queries
-from orchestrator.engine.connection import Connection
+from orchestrator.engine.connection import Connection, select
 from orchestrator.sql.facts import Table
 from orchestrator.sql.heritage import (
     Attributes,
@@ -58,9 +57,9 @@ def read(connection: Connection, table: Table, heirs: tuple[Heir, ...], names: N
     if not heirs or not table.may_alter:
         return Heritage(heirs=heirs)
     values: dict[str, Any] = {"oid": table.oid, "columns": [heir.column for heir in heirs]}
-    indexes = _rows(connection, queries.INDEXES, values)
-    checks = _rows(connection, queries.CHECKS, values)
-    statistics = _rows(connection, queries.STATISTICS, values)
+    indexes = select(connection, queries.INDEXES, values)
+    checks = select(connection, queries.CHECKS, values)
+    statistics = select(connection, queries.STATISTICS, values)
     texts = _Texts(connection, table, heirs)
     tails = texts.indexes([row["tail"] for row in indexes])
     conditions = texts.checks([row["definition"] for row in checks])
@@ -71,7 +70,7 @@ def read(connection: Connection, table: Table, heirs: tuple[Heir, ...], names: N
         indexes=tuple(_index(row, tail, heirs) for row, tail in zip(indexes, tails, strict=True)),
         constraints=(
             *(_check(table, row, condition, heirs) for row, condition in zip(checks, conditions, strict=True)),
-            *(_key(table, row, names.get(table.name, {}), heirs) for row in _rows(connection, queries.KEYS, values)),
+            *(_key(table, row, names.get(table.name, {}), heirs) for row in select(connection, queries.KEYS, values)),
             *_foreign_keys(connection, values, table.name, names, heirs),
         ),
         statistics=tuple(
@@ -85,11 +84,11 @@ def read(connection: Connection, table: Table, heirs: tuple[Heir, ...], names: N
         ),
         attributes={
             row["name"]: _attributes(connection, row, defaults)
-            for row in _rows(connection, queries.attributes(connection.info.server_version), values)
+            for row in select(connection, queries.attributes(connection.info.server_version), values)
         },
         partitions=_partitions(connection, table, heirs),
         trials={heir.column: _trial(connection, table, heir) for heir in heirs if heir.type is not None},
-        functions=tuple(TableName(row["schema"], row["name"]) for row in _rows(connection, queries.FUNCTIONS, values)),
+        functions=tuple(TableName(row["schema"], row["name"]) for row in select(connection, queries.FUNCTIONS, values)),
         former=_former(connection, table.name, heirs),
         defaults=_defaults_then(connection, table, heirs),
     )
@@ -97,17 +96,12 @@ def read(connection: Connection, table: Table, heirs: tuple[Heir, ...], names: N
 
 def _former(connection: Connection, table: TableName, heirs: tuple[Heir, ...]) -> dict[str, str]:
     kept = {
-        heir.column: _rows(
+        heir.column: select(
             connection, queries.FORMER, {"name": former_name(table, heir.column), "schema": JOURNAL_SCHEMA}
         )
         for heir in heirs
     }
     return {column: rows[0]["type"] for column, rows in kept.items() if rows}
-
-
-def _rows(connection: Connection, query: str, values: Mapping[str, Any]) -> list[dict[str, Any]]:
-    with connection.cursor(row_factory=dict_row) as cursor:
-        return cursor.execute(verbatim(query), values).fetchall()
 
 
 def _parts(found: list[dict[str, Any]]) -> tuple[Part, ...]:
@@ -152,7 +146,7 @@ def _defaults(connection: Connection, table: Table, heirs: tuple[Heir, ...]) -> 
         try:
             with connection.transaction():
                 enums.restate(connection, heir.restated, named=False)
-                rows = _rows(connection, queries.DEFAULT, {"oid": table.oid, "column": heir.column})
+                rows = select(connection, queries.DEFAULT, {"oid": table.oid, "column": heir.column})
                 raise _UndoError  # noqa: TRY301 - it ends the transaction around it
         except _UndoError:
             for row in rows:
@@ -172,7 +166,7 @@ def _defaults_then(connection: Connection, table: Table, heirs: tuple[Heir, ...]
                 rows = [
                     (column, row)
                     for column in columns
-                    for row in _rows(connection, queries.DEFAULT, {"oid": table.oid, "column": column})
+                    for row in select(connection, queries.DEFAULT, {"oid": table.oid, "column": column})
                 ]
                 raise _UndoError  # noqa: TRY301 - it ends the transaction around it
         except _UndoError:
@@ -191,7 +185,7 @@ def _attributes(connection: Connection, row: dict[str, Any], defaults: Mapping[s
 def _partitions(connection: Connection, table: Table, heirs: tuple[Heir, ...]) -> dict[TableName, dict[str, Words]]:
     columns = [name for heir in heirs for name in (heir.column, heir.successor)]
     found: dict[TableName, dict[str, Words]] = {}
-    for row in _rows(connection, queries.WORDS, {"oid": table.oid, "columns": columns}):
+    for row in select(connection, queries.WORDS, {"oid": table.oid, "columns": columns}):
         found.setdefault(TableName(row["schema"], row["table"]), {})[row["column"]] = Words(
             comment=row["comment"],
             statistics=row["statistics"],
@@ -202,7 +196,7 @@ def _partitions(connection: Connection, table: Table, heirs: tuple[Heir, ...]) -
 
 
 def _sequence(connection: Connection, oid: int) -> HeldSequence:
-    (row,) = _rows(connection, queries.SEQUENCE, {"oid": oid})
+    (row,) = select(connection, queries.SEQUENCE, {"oid": oid})
     name = TableName(row.pop("schema"), row.pop("name"))
     grants = tuple((each["grantee"], each["privilege"], each["grantable"]) for each in row.pop("grants"))
     return HeldSequence(name=name, grants=grants, **row)
@@ -214,7 +208,7 @@ def _sequence(connection: Connection, oid: int) -> HeldSequence:
 def _foreign_keys(
     connection: Connection, values: dict[str, Any], table: TableName, names: Names, heirs: tuple[Heir, ...]
 ) -> Iterable[HeldConstraint]:
-    for row in _rows(connection, queries.foreign_keys(connection.info.server_version), values):
+    for row in select(connection, queries.foreign_keys(connection.info.server_version), values):
         owner = TableName(row["schema"], row["table"])
         other = TableName(row["other_schema"], row["other_table"])
         own: list[str] = row["columns"] if owner == table else []
@@ -323,7 +317,7 @@ class _Texts:
                     enums.restate(self._connection, restated, named=named)
                 for heir in self._heirs:
                     self._alter("RENAME COLUMN {} TO {}", heir.column, heir.successor)
-                printed = {row["name"]: row["text"] for row in _rows(self._connection, query, {})}
+                printed = {row["name"]: row["text"] for row in select(self._connection, query, {})}
                 raise _UndoError  # noqa: TRY301 - it ends the transaction around it
         except _UndoError:
             return [printed[f"ecm_{number}"] for number in range(len(texts))]
@@ -342,7 +336,7 @@ def _trial(connection: Connection, table: Table, heir: Heir) -> Trial:
             connection.execute("SET LOCAL search_path TO DEFAULT")
             connection.execute("SET LOCAL client_min_messages TO error")
             connection.execute(like.format(table.name.identifier))
-            before = _rows(connection, queries.FILES, {})
+            before = select(connection, queries.FILES, {})
             column, kind = sql.Identifier(heir.column), verbatim(heir.type or "")
             alter = sql.SQL("ALTER TABLE pg_temp.ecm_copy ALTER COLUMN {} TYPE {}")
             plain = _accepted(connection, alter.format(column, kind))
@@ -351,7 +345,7 @@ def _trial(connection: Connection, table: Table, heir: Heir) -> Trial:
                 using = sql.SQL("{} USING NULL::{}").format(alter.format(column, kind), kind)
                 trial = Trial(refusal=_accepted(connection, using))
             else:
-                trial = Trial(rewrites=before != _rows(connection, queries.FILES, {}))
+                trial = Trial(rewrites=before != select(connection, queries.FILES, {}))
             raise _UndoError  # noqa: TRY301 - it ends the transaction around it
     except _UndoError:
         return trial

@@ -3,9 +3,8 @@
 from typing import Any
 
 from psycopg import sql
-from psycopg.rows import dict_row
 
-from orchestrator.engine.connection import Connection
+from orchestrator.engine.connection import Connection, select
 from orchestrator.sql.facts import Apart
 from orchestrator.sql.identifiers import TableName, verbatim
 
@@ -36,9 +35,7 @@ def apart(connection: Connection, oid: int, column: str) -> tuple[Apart, ...]:
         column: its name.
     """
     values = {"oid": oid, "column": column}
-    with connection.cursor(row_factory=dict_row) as cursor:
-        said = cursor.execute(verbatim(_SAID), values).fetchall()
-        objects = cursor.execute(verbatim(_OBJECTS), values).fetchall()
+    said, objects = select(connection, _SAID, values), select(connection, _OBJECTS, values)
     return (
         *(_key(row) for row in said if row["is_key"]),
         *(_default(row, column) for row in said if row["own"] != row["whole"]),

@@ -17,7 +17,7 @@ from psycopg import sql
 from psycopg.rows import dict_row
 
 from orchestrator.engine import enums, locks, reader_queries
-from orchestrator.engine.connection import Connection
+from orchestrator.engine.connection import Connection, select
 from orchestrator.sql import remaking
 from orchestrator.sql.facts import Dependent, Table
 from orchestrator.sql.identifiers import JOURNAL_SCHEMA, TableName, verbatim
@@ -81,7 +81,7 @@ def with_readers(connection: Connection, table: Table, moves: Iterable[Move], *,
 
 def _read(connection: Connection, table: Table, column: str) -> _Found:
     values: dict[str, Any] = {"oid": table.oid, "column": column}
-    edges = _rows(connection, reader_queries.EDGES, values)
+    edges = select(connection, reader_queries.EDGES, values)
     if not edges:
         return _Found(readers={}, unmovable=())
     nodes = {(edge["class"], edge["object"]): edge for edge in edges}
@@ -92,7 +92,7 @@ def _read(connection: Connection, table: Table, column: str) -> _Found:
         name: [oid for which, oid in wanted if which == name]
         for name in ("pg_class", "pg_proc", "pg_rewrite", "pg_policy")
     }
-    roots = "|".join(str(row["oid"]) for row in _rows(connection, reader_queries.ROOTS, values))
+    roots = "|".join(str(row["oid"]) for row in select(connection, reader_queries.ROOTS, values))
     oids["renamed"] = (
         r":alias \{ALIAS :aliasname (\\.|[^ ])+ :colnames \([^)]*\)\} :eref \{[^}]*\} :rtekind 0 :relid ("
         + roots
@@ -101,7 +101,7 @@ def _read(connection: Connection, table: Table, column: str) -> _Found:
     described = [
         row
         for query in (reader_queries.RELATIONS, reader_queries.FUNCTIONS, reader_queries.ATTACHED)
-        for row in _rows(connection, query, oids)
+        for row in select(connection, query, oids)
     ]
     obstacles += [
         Dependent(
@@ -314,12 +314,7 @@ def _texts(connection: Connection, nodes: Iterable[Node]) -> dict[Node, str]:
     oids: dict[str, list[int]] = {"pg_class": [], "pg_proc": [], "pg_rewrite": [], "pg_policy": []}
     for name, oid in nodes:
         oids[name].append(oid)
-    return {(row["class"], row["object"]): row["text"] for row in _rows(connection, reader_queries.TEXTS, oids)}
-
-
-def _rows(connection: Connection, query: str, values: dict[str, Any]) -> list[dict[str, Any]]:
-    with connection.cursor(row_factory=dict_row) as cursor:
-        return cursor.execute(verbatim(query), values).fetchall()
+    return {(row["class"], row["object"]): row["text"] for row in select(connection, reader_queries.TEXTS, oids)}
 
 
 def _plain_rows(connection: Connection, query: str) -> list[dict[str, Any]]:

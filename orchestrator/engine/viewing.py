@@ -10,7 +10,7 @@ import psycopg
 from psycopg import sql
 from psycopg.rows import dict_row
 
-from orchestrator.engine.connection import Connection
+from orchestrator.engine.connection import Connection, select
 from orchestrator.errors import PreconditionError
 from orchestrator.operations.viewing import MARK
 from orchestrator.sql.facts import Dependent, Grant, Table, View, ViewFacts
@@ -31,9 +31,9 @@ def view_facts(connection: Connection, table: Table, names: tuple[TableName, ...
         names: of relations that the plan needs.
     """
     values = {"oid": table.oid, "table": table.name.name, "schema": table.name.schema, "mark": MARK}
-    (head,) = _rows(connection, _HEAD, values)
+    (head,) = select(connection, _HEAD, values)
     owners = _grants(head["owner_grants"])
-    relations = [row for name in names for row in _rows(connection, _RELATION, values | _at(name))]
+    relations = [row for name in names for row in select(connection, _RELATION, values | _at(name))]
     return ViewFacts(
         with_users_rights=connection.info.server_version >= _SECURITY_INVOKER,
         merges=connection.info.server_version >= _MERGE,
@@ -41,11 +41,11 @@ def view_facts(connection: Connection, table: Table, names: tuple[TableName, ...
         owner_may_create=head["owner_may_create"],
         grants=_grants(head["grants"]),
         owner_grants=owners if head["owner_is_restricted"] else None,
-        given_by_default=tuple(row["role"] for row in _rows(connection, _GIVEN_BY_DEFAULT, values)),
+        given_by_default=tuple(row["role"] for row in select(connection, _GIVEN_BY_DEFAULT, values)),
         naming=(*_dependents(connection, _NAMING, values), *_by_argument(table)),
         typed=_dependents(connection, _TYPED, values),
         asking=_dependents(connection, _ASKING, values),
-        replicated=tuple(row["what"] for row in _rows(connection, _REPLICATED, values)),
+        replicated=tuple(row["what"] for row in select(connection, _REPLICATED, values)),
         occupied=tuple(
             Dependent(
                 kind=row["kind"],
@@ -73,7 +73,7 @@ def behind(connection: Connection, name: TableName, aside: TableName) -> bool:
         PreconditionError: there is a view like it that does not say that it is ecm's.
     """
     values = _at(aside) | {"view_schema": name.schema, "view": name.name}
-    found = next(iter(_rows(connection, _BEHIND, values)), None)
+    found = next(iter(select(connection, _BEHIND, values)), None)
     if found is not None and found["comment"] != MARK:
         comment = sql.SQL("COMMENT ON VIEW {} IS {}").format(name.identifier, sql.Literal(MARK)).as_string(None)
         raise PreconditionError(
@@ -88,13 +88,8 @@ def _at(name: TableName) -> dict[str, str]:
     return {"at_schema": name.schema, "at": name.name}
 
 
-def _rows(connection: Connection, query: LiteralString, values: dict[str, Any]) -> list[dict[str, Any]]:
-    with connection.cursor(row_factory=dict_row) as cursor:
-        return cursor.execute(query, values).fetchall()
-
-
 def _dependents(connection: Connection, query: LiteralString, values: dict[str, Any]) -> tuple[Dependent, ...]:
-    return tuple(Dependent(**row) for row in _rows(connection, query, values))
+    return tuple(Dependent(**row) for row in select(connection, query, values))
 
 
 def _grants(found: list[dict[str, Any]] | None) -> tuple[Grant, ...]:
@@ -114,7 +109,7 @@ def _by_argument(table: Table) -> tuple[Dependent, ...]:
 
 def _view(connection: Connection, row: dict[str, Any], table: int) -> View:
     oid = {"oid": row["oid"], "table": table}
-    columns = _rows(connection, _COLUMN_GRANTS, oid)
+    columns = select(connection, _COLUMN_GRANTS, oid)
     return View(
         name=TableName(row["schema"], row["name"]),
         grants=_grants(row["grants"]),
@@ -276,7 +271,7 @@ def _statements(connection: Connection, table: Table) -> tuple[str, ...] | None:
 
     Only the extension's own view is read: one that somebody else made would run with this role's rights.
     """
-    place = next(iter(_rows(connection, _EXTENSION, {})), None)
+    place = next(iter(select(connection, _EXTENSION, {})), None)
     if place is None:
         return None
     query = sql.SQL(_COUNTED).format(sql.Identifier(place["schema"], "pg_stat_statements"))
