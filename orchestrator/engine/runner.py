@@ -5,7 +5,7 @@ record, and the last one together with the new state, so there is no instant at 
 and the journal disagree. After a lost session the journal is asked what became of the step.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from datetime import timedelta
@@ -15,26 +15,24 @@ from time import monotonic
 from typing import Any, TypeGuard
 
 import psycopg
-from psycopg import errors, sql
+from psycopg import errors
 from tenacity import RetryCallState
 
-from orchestrator.engine import catalog, journal, leases, locks, sentry
+from orchestrator.engine import indexing, journal, leases, locks, sentry
 from orchestrator.engine.connection import Connection, Link, explained
 from orchestrator.engine.journal import Writer
 from orchestrator.engine.leases import Lease
+from orchestrator.engine.lookout import Lookout, StrayedError
 from orchestrator.engine.sweep import ROUNDS, Sweeper
 from orchestrator.engine.verification import Verdict, unproven, verify
 from orchestrator.errors import (
     EcmError,
-    LockTimeoutError,
-    PreconditionError,
     StatementFailedError,
     VerificationError,
 )
 from orchestrator.events import Observer, PhaseStarted, Progress, StateReached, StepFinished, StepStarted
 from orchestrator.plan.lifecycle import Direction, Move, Phase, Position
 from orchestrator.plan.phases import Backfill
-from orchestrator.sql.identifiers import TableName
 from orchestrator.sql.lexer import Written
 from orchestrator.sql.steps import (
     RESTORE,
@@ -42,7 +40,6 @@ from orchestrator.sql.steps import (
     Proof,
     Statement,
     Step,
-    Strays,
     Sweep,
     Transaction,
     sent,
@@ -90,10 +87,7 @@ class Runner:
         self._sleep = sleep
         self._waited = 0.0
         self._attempts = 0
-        self._watch: sentry.Watch = {}
-        self._strays: dict[TableName, int] = {}
-        self._files: dict[TableName, tuple[tuple[TableName, int], ...]] = {}
-        self._heaps: dict[TableName, tuple[TableName, ...]] = {}
+        self._lookout = Lookout()
         link.reopened.append(lambda connection: leases.renew(connection, lease))
 
     def run(self, task: Task) -> dict[str, Any]:
@@ -128,9 +122,9 @@ class Runner:
                 proof = _proof_of(todo[:number], phase)
                 try:
                     self._step(task, phase, step, data, complete)
-                except _StrayedError as strayed:
+                except StrayedError as strayed:
                     if proofs == ROUNDS or proof is None:
-                        raise strayed.for_good from None
+                        raise strayed.for_good(ROUNDS) from None
                     number, proofs = proof, proofs + 1
                 except StatementFailedError as error:
                     # A row breaks a constraint that is validated: it came after the proof, if that would name it.
@@ -237,12 +231,12 @@ class Runner:
             return
         if isinstance(step, ConcurrentIndex):
             with locks.patient(connection):
-                self._each(connection, step.inverse)
+                _run(connection, step.inverse)
         with connection.transaction():
             leases.hold(connection, self._lease)
             if isinstance(step, Transaction) and step.inverse:
                 self._lock(connection, task, step)
-                self._each(connection, step.inverse)
+                _run(connection, step.inverse)
             writer.forget(phase, task.move.direction, step.key)
 
     def _called_off(self, task: Task, begun: Position, error: Exception) -> bool:
@@ -319,7 +313,7 @@ class Runner:
             proving = _proves(step) and (isinstance(step, Proof) or step.on_return)
             if proving and direction is Direction.BACK and not self._was_begun(connection, task, phase):
                 return True  # there is nothing to prove of what never committed
-            if isinstance(step, ConcurrentIndex) and not self._owns(writer, phase, direction, step):
+            if isinstance(step, ConcurrentIndex) and not indexing.owns(writer, phase, direction, step):
                 return True
             writer.intend(phase, direction, step.key, step.title, [s.as_string(None) for s in _sent(step, direction)])
             match step:
@@ -363,7 +357,9 @@ class Runner:
         except locks.REFUSED as error:
             seconds = monotonic() - began
             if isinstance(step, ConcurrentIndex):
-                raise self._held_up(step, attempts, seconds) from error
+                raise indexing.held_up(
+                    self._link.connection, self._lease, step, attempts=attempts, seconds=seconds
+                ) from error
             tables = step.tables if step else ()
             raise locks.gave_up(
                 self._link.connection,
@@ -404,8 +400,7 @@ class Runner:
                 direction is Direction.BACK and needs is not None and not writer.done(phase, Direction.FORWARD, needs)
             )
             if not undo_nothing:
-                sentry.on_post(connection, step.kept_by, since=self._watch)
-                self._none_strayed(connection, step)
+                self._lookout.all_is_well(connection, step)
                 if not takes_back:
                     sentry.made(connection, chain.from_iterable(each.triggers for each in step.counting))
             locks.as_the_owner(connection)
@@ -420,7 +415,7 @@ class Runner:
                 except EcmError as error:
                     raise _placed(error, statement) from error.__cause__
             if not takes_back:
-                self._count(connection, step)
+                self._lookout.count(connection, step)
             writer.finish(phase, direction, step.key, lock_wait=self._waited)
             if complete is not None:
                 complete(connection)
@@ -443,30 +438,6 @@ class Runner:
             finally:
                 self._waited += monotonic() - asked
 
-    def _count(self, connection: Connection, step: Transaction) -> None:
-        """Note where a count begins; its lock has waited for whoever wrote before."""
-        for each in step.counting:
-            self._watch |= sentry.on_post(connection, each.triggers)
-            self._strays[each.table] = _strayed(connection, each)
-            self._files[each.table] = _files(connection, each.table)
-
-    def _none_strayed(self, connection: Connection, step: Transaction) -> None:
-        """Make sure that no row came since the proof that it would not pass; nobody writes any more.
-
-        With a partition that was attached come rows that no trigger has seen.
-        """
-        for table in dict.fromkeys(trigger.table for trigger in step.kept_by):
-            if self._heaps.get(table, heaps := catalog.heaps(connection, table)) != heaps:
-                raise _StrayedError(table)
-        for each in step.counted:
-            sentry.on_post(connection, each.triggers, since=self._watch)
-            # TRUNCATE fires no row's trigger, and gives the table another file.
-            if (_strayed(connection, each), _files(connection, each.table)) != (
-                self._strays[each.table],
-                self._files[each.table],
-            ):
-                raise _StrayedError(each.table)
-
     def _if_there_is_time(self, connection: Connection, statement: Statement, budget: timedelta) -> None:
         """Do what writes rows under the table's lock; what takes longer than anyone may be made to wait is left."""
         with suppress(errors.QueryCanceled), connection.transaction():
@@ -481,87 +452,17 @@ class Runner:
         """Build or drop an index; where rows share their values that a sweep can repair, that first, and once more."""
         for left in reversed(range(ROUNDS)):
             try:
-                self._build(connection, step, task.move.direction)
+                indexing.settle(connection, self._lease, step, task.move.direction)
                 break
             except StatementFailedError as error:
                 if not isinstance(error.__cause__, errors.UniqueViolation):
                     raise
                 # Left as it is, it would already refuse what old writers write.
-                self._drop_remains(connection, step)
+                indexing.drop_remains(connection, self._lease, step)
                 if step.again is None or not left:
                     raise
                 self._run_sweep(task, step.again)
                 connection = self._link.connection
-
-    def _owns(self, writer: Writer, phase: Phase, direction: Direction, step: ConcurrentIndex) -> bool:
-        """Whether an index of this name is the plan's own to drop; to build it, the name has to be free or its own.
-
-        Raises:
-            PreconditionError: there is another of that name already, which the application uses.
-        """
-        if direction is Direction.BACK and not step.on_return:
-            return writer.begun(phase, Direction.FORWARD, step.key)
-        if not writer.begun(phase, direction, step.key) and self._index_is_valid(writer.connection, step) is not None:
-            raise PreconditionError(
-                f"index {step.name} of {step.table} is there already, and this plan did not build it",
-                details=["taken for the plan's own, it would be dropped by a rollback"],
-                hint=f"rename it (ALTER INDEX … RENAME TO …), or, if {step.table} needs no second one like it, drop it;"
-                " then run the same command again",
-            )
-        return True
-
-    def _build(self, connection: Connection, step: ConcurrentIndex, direction: Direction) -> None:
-        """Build or drop an index without holding writers back, judged by what the catalog says afterwards."""
-        sent = ";\n".join(statement.as_string(None) for statement in _sent(step, direction))
-        leases.hold(connection, self._lease)
-        with locks.patient(connection), explained(step.title, statement=sent):
-            if direction is Direction.BACK and not step.on_return:
-                self._each(connection, step.inverse)
-                return
-            valid = self._index_is_valid(connection, step)
-            if valid is False:
-                self._each(connection, step.inverse)
-            if not valid:
-                self._each(connection, step.statements)
-        if not self._index_is_valid(connection, step):
-            raise StatementFailedError(
-                f"index {step.name} is not valid after it was built", hint="run the same command again"
-            )
-
-    def _each(self, connection: Connection, statements: tuple[Statement, ...]) -> None:
-        for statement in statements:
-            connection.execute(statement)
-
-    def _held_up(self, step: ConcurrentIndex, attempts: int, seconds: float) -> LockTimeoutError:
-        """Take away what a build that gave up has left, and return the error that says so."""
-        connection = self._link.connection
-        left = "no index was left behind, and what was done before stays"
-        if self._index_is_valid(connection, step) is False:
-            left = self._drop_remains(connection, step)
-        return locks.held_up(connection, step.tables, index=step.name, attempts=attempts, seconds=seconds, left=left)
-
-    def _drop_remains(self, connection: Connection, step: ConcurrentIndex) -> str:
-        """Drop an invalid index by a plain DROP INDEX: it locks the table for a moment, and waits for no snapshot."""
-        index = sql.Identifier(step.table.schema, step.name)
-        try:
-            with connection.transaction():
-                leases.hold(connection, self._lease)
-                connection.execute(sql.SQL("DROP INDEX IF EXISTS {}").format(index))
-        except locks.REFUSED:
-            return f"index {step.name} is left half built, for the next run to take away"
-        return "nothing was changed"
-
-    def _index_is_valid(self, connection: Connection, step: ConcurrentIndex) -> bool | None:
-        """Whether the index is whole; None where the table has none of that name."""
-        row = connection.execute(
-            "SELECT i.indisvalid AND i.indisready FROM pg_catalog.pg_index i"
-            " JOIN pg_catalog.pg_class x ON x.oid = i.indexrelid"
-            " JOIN pg_catalog.pg_class c ON c.oid = i.indrelid"
-            " JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace AND n.oid = x.relnamespace"
-            " WHERE n.nspname = %s AND c.relname = %s AND x.relname = %s",
-            [step.table.schema, step.table.name, step.name],
-        ).fetchone()
-        return None if row is None else bool(row[0])
 
     def _run_sweep(self, task: Task, step: Sweep) -> dict[str, Any]:
         sweeper = Sweeper(
@@ -574,8 +475,7 @@ class Runner:
             observer=self._observer,
             sleep=self._sleep,
         )
-        # An earlier proof's watch goes on; without one, it begins here.
-        self._watch = sentry.on_post(self._link.connection, step.kept_by) | self._watch
+        self._lookout.sweep(self._link.connection, step)
         outcome = sweeper.run()
         return self._measured(outcome.verdict) | outcome.measured
 
@@ -584,9 +484,8 @@ class Runner:
             self._observer(Progress(what=step.key, done=done, total=total, rows=rows))
 
         with explained(step.title):
-            self._watch |= sentry.on_post(self._link.connection, step.kept_by)
+            self._lookout.prove(self._link.connection, step)
             self._transaction(self._link.connection, lambda connection: self._even(connection, task, step))
-            self._heaps[step.table] = catalog.heaps(self._link.connection, step.table)
             verdict = verify(self._link, step, workers=task.backfill.workers, progress=progress)
         if verdict.mismatches:
             for_good = task.move.direction is Direction.BACK and self._past_return(self._link.connection)
@@ -599,7 +498,7 @@ class Runner:
             leases.hold(connection, self._lease)
             longest = min(task.lock_timeout, locks.deadlock_timeout(connection) / 4)
             locks.set_local(connection, lock_timeout=locks.milliseconds(longest))
-            self._each(connection, step.evening)
+            _run(connection, step.evening)
 
     def _measured(self, verdict: Verdict) -> dict[str, Any]:
         connection = self._link.connection
@@ -607,29 +506,13 @@ class Runner:
         return {"table": str(verdict.table), "rows": verdict.rows, "mismatches": verdict.mismatches}
 
 
-class _StrayedError(Exception):
-    """Rows came since the proof that it would not let pass, or that no trigger has seen."""
-
-    def __init__(self, table: TableName) -> None:
-        super().__init__(table)
-        self.for_good = VerificationError(
-            f"rows come to {table} faster than they can be proven, of which one side may not hold all",
-            details=[f"{ROUNDS} proofs found every row right, and each time more came before the table was locked"],
-            hint="have the application stop writing such rows, then run the same command again",
-        )
+def _run(connection: Connection, statements: Iterable[Statement]) -> None:
+    for statement in statements:
+        connection.execute(statement)
 
 
 def _breaks_a_rule(error: Exception) -> bool:
     return isinstance(error, StatementFailedError) and isinstance(error.__cause__, errors.IntegrityError)
-
-
-def _strayed(connection: Connection, strays: Strays) -> int:
-    row = connection.execute(strays.count).fetchone()
-    return int(row[0]) if row else 0
-
-
-def _files(connection: Connection, table: TableName) -> tuple[tuple[TableName, int], ...]:
-    return tuple((heap, catalog.filenode(connection, heap)) for heap in catalog.heaps(connection, table))
 
 
 _WITH_READERS = (Phase.MIGRATE_READS, Phase.CONTRACT)

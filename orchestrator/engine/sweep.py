@@ -8,7 +8,6 @@ the pages is the wave's business.
 """
 
 import math
-from collections import deque
 from collections.abc import Callable, Generator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field, replace
@@ -24,6 +23,7 @@ from orchestrator.engine import catalog, journal, leases, locks, sentry, throttl
 from orchestrator.engine.connection import Connection, Link, explained
 from orchestrator.engine.crew import Crew
 from orchestrator.engine.journal import SweepRecord, Writer
+from orchestrator.engine.pace import Pace
 from orchestrator.engine.vacuum import Vacuum
 from orchestrator.engine.verification import Proven, Verdict, pages, unproven, verify
 from orchestrator.engine.wave import FIRST, PASSES, Turn, Wave
@@ -42,8 +42,6 @@ _EVERY = 0.5
 """Seconds between two looks at what the workers do not tell."""
 _MINDED_EVERY = 1.0
 """Seconds between two looks at the throttle, and two notes for `status`."""
-_RECENT = 10.0
-"""Seconds over which the present pace is measured."""
 _SHORTEST_WAIT = timedelta(milliseconds=10)
 _SAMPLED = 16
 """Pages on which rows are counted, to know how many fit on one."""
@@ -341,7 +339,7 @@ class _HeapSweep:
             batch_time=self.sweeper.settings.batch_time.total_seconds(),
             window=self._window(connection),
         )
-        clock = _Pace(record.next_page, record.pages, record.rows)
+        clock = Pace(record.next_page, record.pages, record.rows)
         self._tell(record, wave, clock, workers=0)
         if wave.over:
             return record
@@ -531,7 +529,7 @@ class _HeapSweep:
 
     # ------------------------------------------------------------ holding back
 
-    def _mind(self, crew: Crew[Any], gauge: throttle.Gauge, record: SweepRecord, wave: Wave, clock: "_Pace") -> None:
+    def _mind(self, crew: Crew[Any], gauge: throttle.Gauge, record: SweepRecord, wave: Wave, clock: Pace) -> None:
         """Hold the workers back where somebody asked for it or a signal says so, and leave word for `status`."""
 
         def look(connection: Connection) -> tuple[str | None, tuple[throttle.Reading, ...]]:
@@ -578,10 +576,10 @@ class _HeapSweep:
         found = locks.blockers(connection, [self.heap])
         return f"rows are locked, {found[0].lines[0]}" if found else "rows are locked by another session"
 
-    def _tell(self, record: SweepRecord, wave: Wave, clock: "_Pace", *, workers: int) -> None:
+    def _tell(self, record: SweepRecord, wave: Wave, clock: Pace, *, workers: int) -> None:
         self.sweeper.observer(self._progress(record, wave, clock, workers=workers))
 
-    def _progress(self, record: SweepRecord, wave: Wave, clock: "_Pace", *, workers: int) -> Progress:
+    def _progress(self, record: SweepRecord, wave: Wave, clock: Pace, *, workers: int) -> Progress:
         soonest, latest = clock.left
         return Progress(
             what=f"backfill {self.heap}",
@@ -595,46 +593,6 @@ class _HeapSweep:
             share_in_place=wave.share_in_place,
             throttled_by=self._held_by,
         )
-
-
-class _Pace:
-    """How fast it goes, over all and lately; the time in which it was held back does not count."""
-
-    def __init__(self, done: float, total: int, rows: int) -> None:
-        self._total = total
-        self._first = (monotonic(), done, rows)
-        self._marks: deque[tuple[float, float, int]] = deque([self._first])
-
-    def rest(self, done: float, rows: int) -> None:
-        """Begin anew: it was or is held back."""
-        self._marks.clear()
-        self._first = (monotonic(), done, rows)
-        self._marks.append(self._first)
-
-    def note(self, done: float, rows: int) -> None:
-        """Take note of where it is."""
-        self._marks.append((monotonic(), done, rows))
-        while self._marks[-1][0] - self._marks[0][0] > _RECENT:
-            self._marks.popleft()
-
-    @property
-    def rows_per_second(self) -> float | None:
-        """Lately."""
-        (then, _, before), (now, _, rows) = self._marks[0], self._marks[-1]
-        return (rows - before) / (now - then) if now > then and rows > before else None
-
-    @property
-    def left(self) -> tuple[float | None, float | None]:
-        """Seconds that are left, at the faster and at the slower of both paces."""
-        now, done, _ = self._marks[-1]
-        paces = [
-            (done - since) / (now - then)
-            for then, since, _ in (self._first, self._marks[0])
-            if now > then and done > since
-        ]
-        if not paces:
-            return None, None
-        return (self._total - done) / max(paces), (self._total - done) / min(paces)
 
 
 def _with_rows(record: SweepRecord, rows: int) -> SweepRecord:
