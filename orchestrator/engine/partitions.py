@@ -5,7 +5,7 @@ from typing import Any
 from psycopg import sql
 
 from orchestrator.engine.connection import Connection, select
-from orchestrator.sql.facts import Apart
+from orchestrator.sql.facts import Apart, Grant
 from orchestrator.sql.identifiers import TableName, verbatim
 
 _REMEDIES = {
@@ -42,6 +42,16 @@ def apart(connection: Connection, oid: int, column: str) -> tuple[Apart, ...]:
         *(_not_null(row, column) for row in said if row["not_null"]),
         *map(_object, objects),
     )
+
+
+def grants(connection: Connection, oid: int, columns: list[str]) -> dict[TableName, dict[str, tuple[Grant, ...]]]:
+    """Return the privileges on columns of a table's partitions, where there are any: by partition and column."""
+    found: dict[TableName, dict[str, tuple[Grant, ...]]] = {}
+    for row in select(connection, _GRANTS, {"oid": oid, "columns": columns}):
+        of = found.setdefault(TableName(row.pop("schema"), row.pop("table")), {})
+        name = row.pop("column")
+        of[name] = (*of.get(name, ()), Grant(**row))
+    return found
 
 
 def _key(row: dict[str, Any]) -> Apart:
@@ -97,6 +107,17 @@ JOIN pg_catalog.pg_attribute o ON o.attrelid = %(oid)s AND o.attname = %(column)
 LEFT JOIN pg_catalog.pg_attrdef d ON d.adrelid = a.attrelid AND d.adnum = a.attnum AND a.attgenerated = ''
 LEFT JOIN pg_catalog.pg_attrdef w ON w.adrelid = o.attrelid AND w.adnum = o.attnum AND o.attgenerated = ''
 WHERE t.level > 0 ORDER BY t.level, 1, 2
+"""
+
+_GRANTS = """
+SELECT n.nspname AS schema, c.relname AS "table", a.attname AS "column",
+  CASE WHEN g.grantee <> 0 THEN pg_catalog.pg_get_userbyid(g.grantee) END AS grantee,
+  g.privilege_type AS privilege, g.is_grantable AS grantable
+FROM pg_catalog.pg_partition_tree(%(oid)s::bigint::pg_catalog.oid) t JOIN pg_catalog.pg_class c ON c.oid = t.relid
+JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace
+JOIN pg_catalog.pg_attribute a ON a.attrelid = c.oid AND a.attname = ANY (%(columns)s) AND NOT a.attisdropped
+CROSS JOIN LATERAL pg_catalog.aclexplode(a.attacl) g
+WHERE t.level > 0 ORDER BY t.level, 1, 2, 3, g.privilege_type, 4
 """
 
 # A part of something that the table has says so: relispartition, conparentid or coninhcount, tgparentid. A NOT NULL

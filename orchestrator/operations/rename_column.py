@@ -15,6 +15,7 @@ from pydantic import Field, model_validator
 from typing_extensions import override
 
 from orchestrator.errors import EcmError
+from orchestrator.operations import saying
 from orchestrator.operations.base import (
     ColumnField,
     Guide,
@@ -25,7 +26,7 @@ from orchestrator.operations.base import (
     taken,
     unusable,
 )
-from orchestrator.sql.facts import Dependent, Grant, Table
+from orchestrator.sql.facts import Dependent, Table
 from orchestrator.sql.identifiers import verbatim
 from orchestrator.sql.mapping import Copy
 from orchestrator.sql.steps import Statement
@@ -130,7 +131,10 @@ class RenameColumn(OnTable):
             statements.append(
                 sql.SQL("ALTER TABLE {} ALTER COLUMN {} SET DEFAULT {}").format(table, new, mapping.default_value)
             )
-        statements.extend(self._grant(grant) for grant in column.grants)
+        statements += saying.granted(table, self.to, column.grants)
+        # Who reads a partition directly needs what he has there; that of the table does not count then.
+        for partition, grants in facts.partition_grants.items():
+            statements += saying.granted(partition.identifier, self.to, grants.get(self.column, ()))
         return Ddl(
             statements=tuple(statements),
             inverse=(sql.SQL("ALTER TABLE {} DROP COLUMN IF EXISTS {}").format(table, new),),
@@ -152,13 +156,4 @@ class RenameColumn(OnTable):
         return (
             sql.SQL("ALTER TABLE {} DROP COLUMN {}").format(table, new),
             sql.SQL("ALTER TABLE {} RENAME COLUMN {} TO {}").format(table, sql.Identifier(self.column), new),
-        )
-
-    def _grant(self, grant: Grant) -> sql.Composed:
-        return sql.SQL("GRANT {privilege} ({column}) ON {table} TO {role}{option}").format(
-            privilege=verbatim(grant.privilege),
-            column=sql.Identifier(self.to),
-            table=self.target.identifier,
-            role=sql.SQL("PUBLIC") if grant.grantee is None else sql.Identifier(grant.grantee),
-            option=sql.SQL(" WITH GRANT OPTION" if grant.grantable else ""),
         )

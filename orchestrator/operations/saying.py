@@ -7,7 +7,7 @@ from collections.abc import Iterable
 
 from psycopg import sql
 
-from orchestrator.sql.facts import Column, Table
+from orchestrator.sql.facts import Column, Grant, Table
 from orchestrator.sql.heritage import Words
 from orchestrator.sql.identifiers import verbatim
 from orchestrator.sql.steps import Statement
@@ -42,19 +42,31 @@ def said_since(facts: Table) -> Iterable[Statement]:
                 yield from _says(partition.identifier, heir.successor, own, already, only=_ONLY)
 
 
+def granted(table: sql.Identifier, column: str, grants: Iterable[Grant]) -> Iterable[Statement]:
+    """Yield the GRANTs of privileges on a column."""
+    for grant in grants:
+        yield sql.SQL("GRANT {privilege} ({column}) ON {table} TO {role}{option}").format(
+            privilege=verbatim(grant.privilege),
+            column=sql.Identifier(column),
+            table=table,
+            role=sql.SQL("PUBLIC") if grant.grantee is None else sql.Identifier(grant.grantee),
+            option=sql.SQL(" WITH GRANT OPTION" if grant.grantable else ""),
+        )
+
+
 def _says(
     table: sql.Identifier, column: str, words: Words, already: Words, *, only: sql.SQL = _ALL
 ) -> Iterable[Statement]:
     name, alter = sql.Identifier(column), sql.SQL("ALTER TABLE {}{} ALTER COLUMN {} SET {}")
-    for grantee, privilege, grantable in words.grants:
-        if (grantee, privilege, grantable) not in already.grants:
-            yield sql.SQL("GRANT {privilege} ({column}) ON {table} TO {role}{option}").format(
-                privilege=verbatim(privilege),
-                column=name,
-                table=table,
-                role=sql.SQL("PUBLIC") if grantee is None else sql.Identifier(grantee),
-                option=sql.SQL(" WITH GRANT OPTION" if grantable else ""),
-            )
+    yield from granted(
+        table,
+        column,
+        (
+            Grant(grantee=grant[0], privilege=grant[1], grantable=grant[2])
+            for grant in words.grants
+            if grant not in already.grants
+        ),
+    )
     if words.comment not in (None, already.comment):
         yield sql.SQL("COMMENT ON COLUMN {}.{} IS {}").format(table, name, sql.Literal(words.comment))
     if words.statistics != already.statistics:

@@ -267,6 +267,10 @@ class Table:
     """Why ecm cannot treat its partitions as one table, a line each: triggers of their own, say."""
     apart: dict[str, tuple[Apart, ...]] = field(default_factory=dict[str, tuple[Apart, ...]])
     """By column: what partitions alone have on it."""
+    partition_grants: dict[TableName, dict[str, tuple[Grant, ...]]] = field(
+        default_factory=dict[TableName, dict[str, tuple[Grant, ...]]]
+    )
+    """By partition and column: the privileges there, which are not those on the table's column."""
     rules: tuple[Rule, ...] = ()
     """Those that are not disabled."""
     attributes: int = 0

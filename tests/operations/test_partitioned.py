@@ -251,6 +251,23 @@ def test_a_rename_leaves_a_partition_what_it_has(journeys: Journeys, roles: Role
     round_trip(journey, direct="ALTER TABLE events RENAME amount TO published")
 
 
+def test_grants_on_a_partitions_own_column(journeys: Journeys, roles: Roles) -> None:
+    """Who may read and write a column of a partition may do so under the new name, in every state."""
+    role = roles()
+    granted = (
+        f'GRANT SELECT (amount) ON events_1 TO {role}; GRANT UPDATE (amount), SELECT (amount) ON "Events 2" TO {role}'
+    )
+    journey = journeys(f"{CHANGED}{granted}", {**RENAME, "table": "events", "column": "amount"})
+
+    def holds(db: Db) -> None:
+        run(db, f"SET LOCAL ROLE {role}")
+        assert len(rows(db, "SELECT published FROM events_1")) > 0
+        run(db, 'UPDATE "Events 2" SET published = 7; RESET ROLE')
+        assert rows(db, 'SELECT DISTINCT amount FROM "Events 2"') == [(7,)]
+
+    round_trip(journey, direct="ALTER TABLE events RENAME amount TO published", holds=holds)
+
+
 def test_a_partitions_own_default(journeys: Journeys) -> None:
     """By its default ecm tells what a row was given; where a partition has another, a new writer's value was lost."""
     journey = journeys(BOOKS + "ALTER TABLE books_1 ALTER year SET DEFAULT 2000", RENAME)
