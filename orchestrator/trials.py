@@ -52,7 +52,8 @@ def _error(change: Operation, table: Table, found: Objection) -> EcmError:
     if isinstance(error, errors.UndefinedColumn) and (name := _NAMED.match(found.at)):
         return _of_column(change, table, _plain(name[1]))
     if isinstance(error, errors.DataError):
-        blamed = listed(_expressions(change), "or") or "an expression"
+        # Without an expression of the plan's it is PostgreSQL's own cast, for a change of type say.
+        blamed = _either(_expressions(change)) or "the cast"
         return StatementFailedError(
             f"{blamed} fails on a row of {table.name}: {why}", details=[change.summary, *more], hint=_AT_FAULT
         )
@@ -65,12 +66,12 @@ def _of_column(change: Operation, table: Table, name: str) -> EcmError:
     if column is not None:
         # It is there, so only what is written for the other direction can be wrong to name it.
         back = tuple(each for each in blamed if each.startswith("reverse"))
-        said = listed((not column.generated and back) or blamed, "or") or "an expression"
+        said = _either((not column.generated and back) or blamed) or "an expression"
         return StatementFailedError(f"{said} cannot be made of {table.name}.{name}", hint="correct the plan")
     forward = any(each.startswith("using") for each in blamed)
     known = {*(each.name for each in table.columns), *(() if forward else change.made())} - {name}
     return StatementFailedError(
-        f"{listed(blamed, 'or') or 'an expression'} names a column {name} that {table.name} does not have",
+        f"{_either(blamed) or 'an expression'} names a column {name} that {table.name} does not have",
         details=[did_you_mean(name, known)],
         hint="correct the plan",
     )
@@ -95,6 +96,10 @@ def _expressions(change: Operation, naming: str | None = None) -> tuple[str, ...
                 yield from found(field, each, of)
 
     return tuple(dict.fromkeys(found("", change.model_dump(), "")))
+
+
+def _either(names: tuple[str, ...]) -> str:
+    return listed(names, "or") if names else ""
 
 
 def _plain(name: str) -> str:

@@ -39,6 +39,10 @@ def users(project: Project) -> Project:
             'using fails on a row of users: invalid input syntax for type integer: "Ada Lovelace"',
         ),
         (
+            ("change-type", "users", "full_name", "int", "--to", "number"),
+            'the cast fails on a row of users: invalid input syntax for type integer: "Ada Lovelace"',
+        ),
+        (
             ("add-column", "users", "ratio", "intt", "--using", "age"),
             'users gets a column ratio: PostgreSQL says type "intt" does not exist',
         ),
