@@ -140,7 +140,8 @@ def read(connection: Connection, name: TableName, used: Users) -> Enum:
     other = _one(connection, _TYPE, of_new(name, switched=used.switched)) if used.made else None
     free = () if used.made else (second(name), former(name))
     grants = row.pop("grants")
-    values = {"oid": row.pop("oid"), "name": name.name}
+    words = [name.name, *sorted({column for own in used.columns.values() for column in own})]
+    values = {"oid": row.pop("oid"), "words": words}
     return Enum(
         name=name,
         labels=tuple(row.pop("labels")),
@@ -283,16 +284,21 @@ WHERE NOT (f.objsubid > 0 AND c.relkind IN ('r', 'p')) AND 'ecm' IS DISTINCT FRO
 ORDER BY i.identity
 """
 
-# Sessions keep functions in these languages compiled, with the type that a name meant then, until their row changes.
+# Sessions keep functions in these languages compiled, until their row changes, with the type that a name meant then,
+# that a column had then of which a variable has its type (%TYPE), and that a field had then to which they assign. The
+# words are the type's name and those of its columns.
 _NAMING = r"""
-SELECT f.oid::regproc::text AS name, CASE WHEN l.lanname IN ('plpgsql', 'sql')
+SELECT f.oid::regproc::text AS name, w.word AS names, CASE WHEN l.lanname IN ('plpgsql', 'sql')
     AND pg_catalog.pg_has_role(f.proowner, 'USAGE')
     AND NOT EXISTS (SELECT FROM pg_catalog.unnest(f.proconfig) c WHERE c LIKE 'geqo_seed=%%')
   THEN f.oid::regprocedure::text END AS routine FROM pg_catalog.pg_proc f
 JOIN pg_catalog.pg_namespace n ON n.oid = f.pronamespace JOIN pg_catalog.pg_language l ON l.oid = f.prolang
+CROSS JOIN LATERAL (
+  SELECT v.word FROM pg_catalog.unnest(%(words)s::text[]) WITH ORDINALITY v (word, place)
+  WHERE f.prosrc ~ ('(?i)(^|[^[:alnum:]_$])' || pg_catalog.regexp_replace(
+    pg_catalog.replace(v.word, '"', '""'), '([^[:alnum:]_])', '\\\1', 'g') || '($|[^[:alnum:]_$])')
+  ORDER BY v.place LIMIT 1) w
 WHERE n.nspname NOT IN ('pg_catalog', 'information_schema', 'ecm') AND l.lanname NOT IN ('internal', 'c')
-  AND f.prosqlbody IS NULL AND f.prosrc ~ (
-    SELECT '(?i)(^|[^[:alnum:]_$])' || pg_catalog.regexp_replace(%(name)s, '([^[:alnum:]_])', '\', 'g')
-      || '($|[^[:alnum:]_$])')
-ORDER BY 1, 2
+  AND f.prosqlbody IS NULL
+ORDER BY 1, 3
 """

@@ -189,9 +189,11 @@ class JudgedLabels(Labels):
             " operator or cast; it has to prepare it again"
         )
         yield from dict.fromkeys(
-            f"function {each.name}: its text names {self.target}, whose labels change"
+            f"function {each.name}: its text names {self.target if by_name else each.names}, whose labels change"
             + ("" if each.routine else "; a session that has run it may have to connect again once readers move")
             for each in enum.naming
+            # Of one that names a column, and a table of it, that is said already.
+            if (by_name := each.names == self.target.name) or each.routine is None
         )
 
     @property

@@ -59,14 +59,16 @@ class User:
 
 @dataclass(frozen=True, kw_only=True)
 class Naming:
-    """A function whose text names the type, which PostgreSQL does not track.
+    """A function whose text names the type or a column of it, which PostgreSQL does not track.
 
     Attributes:
         name: as regproc prints it.
+        names: the type, or else the first of the columns.
         routine: with its arguments, where sessions keep it compiled and the connected role may have that done anew.
     """
 
     name: str
+    names: str
     routine: str | None = None
 
 

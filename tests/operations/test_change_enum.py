@@ -275,6 +275,30 @@ def test_an_application_that_casts_by_name(journeys: Journeys) -> None:
     ]
 
 
+COMPILED = {
+    "a name that needs quotes": ('"order-""status"', 'v "order-""status" := \'live\'', "v"),
+    "the type of a column": ("status", "v posts.s%TYPE := 'live'", "v"),
+    "a field of a row": ("status", "v posts", "v.s"),
+}
+
+
+@pytest.mark.parametrize("body", COMPILED)
+def test_a_function_that_a_session_keeps_compiled(journeys: Journeys, body: str) -> None:
+    """It goes on in that session, whatever it has the type by: its name, a column, or a field that it assigns to."""
+    name, declared, given = COMPILED[body]
+    function = f"""CREATE FUNCTION put() RETURNS void LANGUAGE plpgsql AS
+        $$ DECLARE {declared}; BEGIN {given} := 'live'; INSERT INTO posts (s) VALUES ({given}); END $$;"""
+    start = f"CREATE TYPE {name} AS ENUM ('draft', 'live'); CREATE TABLE posts (id serial, s {name}); {function}"
+    journey = journeys(start, {**RENAME, "type": name})
+    journey.db.prepare_threshold = None
+    run(journey.db, "SELECT put()")
+    for move in (*(journey.advance,) * 3, journey.rollback, *(journey.advance,) * 2):
+        move()
+        run(journey.db, "SELECT put()")
+    assert journey.state is State.CONTRACTED
+    assert ask(journey.db, "SELECT count(*) FROM posts WHERE s = 'live'") == 7
+
+
 def test_writers_while_labels_change(journeys: Journeys) -> None:
     """Who writes what both types have, or what a default gives, notices nothing, in whatever order it uses the tables."""
     counting = """CREATE FUNCTION live_ones() RETURNS bigint LANGUAGE plpgsql AS $$
