@@ -16,7 +16,7 @@ from orchestrator.engine.connection import Connection, select
 from orchestrator.engine.heritage_queries import INDEX_TAIL
 from orchestrator.errors import PreconditionError
 from orchestrator.operations import Operation
-from orchestrator.sql.facts import Column, Grant, Index, Rule, Table, Trigger
+from orchestrator.sql.facts import Column, Grant, Index, Rule, Table, Trigger, TriggerPart
 from orchestrator.sql.heritage import under_exchange
 from orchestrator.sql.identifiers import TableName, aside, verbatim
 from orchestrator.words import did_you_mean
@@ -368,7 +368,13 @@ SELECT t.tgname AS name, p.proname AS function, t.tgenabled::text AS enabled, t.
         CROSS JOIN LATERAL (SELECT pg_catalog.replace(spaced, ' ', '') AS piece) q
         WHERE place <= t.tgnargs ORDER BY place) AS arguments,
   pg_catalog.obj_description(t.oid, 'pg_trigger') AS comment,
-  pg_catalog.obj_description(t.tgconstraint, 'pg_constraint') AS constraint_comment
+  pg_catalog.obj_description(t.tgconstraint, 'pg_constraint') AS constraint_comment,
+  coalesce((SELECT pg_catalog.json_agg(pg_catalog.json_build_object('schema', n.nspname, 'table', c.relname,
+      'enabled', w.tgenabled, 'comment', pg_catalog.obj_description(w.oid, 'pg_trigger')) ORDER BY o.level, 1, 2)
+    FROM pg_catalog.pg_partition_tree(t.tgrelid) o JOIN pg_catalog.pg_class c ON c.oid = o.relid
+    JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace JOIN pg_catalog.pg_trigger w ON w.tgrelid = c.oid
+    WHERE o.level > 0 AND w.tgname = t.tgname AND w.tgparentid <> 0 AND (w.tgenabled <> t.tgenabled
+      OR pg_catalog.obj_description(w.oid, 'pg_trigger') IS NOT NULL)), '[]') AS parts
 FROM pg_catalog.pg_trigger t JOIN pg_catalog.pg_proc p ON p.oid = t.tgfoid
 WHERE t.tgrelid = %s AND NOT t.tgisinternal ORDER BY t.tgname
 """
@@ -417,6 +423,9 @@ def _trigger(row: dict[str, Any]) -> Trigger:
         raise AssertionError(f"PostgreSQL writes this trigger otherwise than expected: {definition}")
     for field in ("events", "update_of", "arguments"):
         row[field] = tuple(row[field])
+    row["parts"] = tuple(
+        TriggerPart(TableName(each["schema"], each["table"]), each["enabled"], each["comment"]) for each in row["parts"]
+    )
     return Trigger(tail=definition.removeprefix(head), **row)
 
 

@@ -107,6 +107,19 @@ class Index:
     """Which rows it has, where not all."""
 
 
+Enabled = Literal["O", "D", "R", "A"]
+"""pg_trigger.tgenabled: as any, disabled, on a replica, always."""
+
+
+@dataclass(frozen=True)
+class TriggerPart:
+    """A partition's part of a trigger, with what is said of it alone."""
+
+    table: TableName
+    enabled: Enabled
+    comment: str | None
+
+
 @dataclass(frozen=True, kw_only=True)
 class Trigger:
     """A trigger of a table that is not PostgreSQL's own."""
@@ -122,10 +135,12 @@ class Trigger:
     """The columns of UPDATE OF; empty when any column fires it."""
     tail: str
     """Its definition from ` ON` on."""
-    enabled: Literal["O", "D", "R", "A"]
+    enabled: Enabled
     arguments: tuple[str, ...]
     comment: str | None
     constraint_comment: str | None = None
+    parts: tuple[TriggerPart, ...] = ()
+    """Those of partitions that are enabled otherwise, or have a comment; a partition before those beneath it."""
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -15,11 +15,11 @@ search_path.
 from dataclasses import dataclass, replace
 from functools import lru_cache
 from itertools import chain
-from typing import Literal
+from typing import Literal, LiteralString
 
 from psycopg import sql
 
-from orchestrator.sql.facts import Table, Trigger
+from orchestrator.sql.facts import Enabled, Table, Trigger
 from orchestrator.sql.identifiers import JOURNAL_SCHEMA, TableName, bounded, verbatim
 from orchestrator.sql.mapping import Mapping, Truth
 from orchestrator.sql.steps import Statement, SyncTrigger
@@ -380,12 +380,15 @@ def _rebuilt(table: TableName, trigger: Trigger, columns: tuple[str, ...]) -> tu
         ),
     ]
     if trigger.enabled != "O":
-        state = {"D": "DISABLE", "R": "ENABLE REPLICA", "A": "ENABLE ALWAYS"}[trigger.enabled]
-        rebuilt.append(sql.SQL("ALTER TABLE {} {} TRIGGER {}").format(table.identifier, verbatim(state), name))
+        rebuilt.append(_set_to_fire(table, trigger.name, trigger.enabled))
     if trigger.comment is not None:
-        rebuilt.append(
-            sql.SQL("COMMENT ON TRIGGER {} ON {} IS {}").format(name, table.identifier, sql.Literal(trigger.comment))
-        )
+        rebuilt.append(_commented(table, trigger.name, trigger.comment))
+    # Partitions have it as the table has, whatever was said of their parts.
+    for part in trigger.parts:
+        if part.enabled != trigger.enabled:
+            rebuilt.append(_set_to_fire(part.table, trigger.name, part.enabled, only=True))
+        if part.comment is not None:
+            rebuilt.append(_commented(part.table, trigger.name, part.comment))
     if trigger.constraint_comment is not None:
         rebuilt.append(
             sql.SQL("COMMENT ON CONSTRAINT {} ON {} IS {}").format(
@@ -393,3 +396,23 @@ def _rebuilt(table: TableName, trigger: Trigger, columns: tuple[str, ...]) -> tu
             )
         )
     return tuple(rebuilt)
+
+
+_STATES: dict[Enabled, LiteralString] = {
+    "O": "ENABLE",
+    "D": "DISABLE",
+    "R": "ENABLE REPLICA",
+    "A": "ENABLE ALWAYS",
+}
+
+
+def _set_to_fire(table: TableName, trigger: str, enabled: Enabled, *, only: bool = False) -> sql.Composed:
+    return sql.SQL("ALTER TABLE {}{} {} TRIGGER {}").format(
+        sql.SQL("ONLY " if only else ""), table.identifier, sql.SQL(_STATES[enabled]), sql.Identifier(trigger)
+    )
+
+
+def _commented(table: TableName, trigger: str, comment: str) -> sql.Composed:
+    return sql.SQL("COMMENT ON TRIGGER {} ON {} IS {}").format(
+        sql.Identifier(trigger), table.identifier, sql.Literal(comment)
+    )

@@ -242,6 +242,16 @@ def test_a_long_column_at_once(journeys: Journeys) -> None:
     round_trip(journeys(start, change), direct="ALTER TABLE events ALTER note TYPE varchar(30)")
 
 
+def test_how_a_trigger_is_set_to_fire_on_a_partition(journeys: Journeys) -> None:
+    """A trigger on the column is made anew, for the new one as well, and each partition's part of it is set as it was."""
+    own = """CREATE FUNCTION nothing() RETURNS trigger LANGUAGE plpgsql AS 'BEGIN RETURN NEW; END';
+        CREATE TRIGGER noting BEFORE UPDATE OF amount ON events FOR EACH ROW EXECUTE FUNCTION nothing();
+        ALTER TABLE events ENABLE REPLICA TRIGGER noting; ALTER TABLE events_1 DISABLE TRIGGER noting;
+        COMMENT ON TRIGGER noting ON events_1 IS 'not here'"""
+    journey = journeys(f"{CHANGED}{own}", {**RENAME, "table": "events", "column": "amount"})
+    round_trip(journey, direct="ALTER TABLE events RENAME amount TO published")
+
+
 def test_a_rename_leaves_a_partition_what_it_has(journeys: Journeys, roles: Roles) -> None:
     """The original column is kept, and all that a partition has on it."""
     own = "ALTER TABLE events_1 ALTER amount SET NOT NULL; CREATE INDEX own ON events_1 (amount); CREATE STATISTICS s ON amount, note FROM events_1"
