@@ -105,9 +105,7 @@ def _former(connection: Connection, table: TableName, heirs: tuple[Heir, ...]) -
 
 
 def _parts(found: list[dict[str, Any]]) -> tuple[Part, ...]:
-    return tuple(
-        Part(table=TableName(each["schema"], each["table"]), name=each["name"], leaf=each["leaf"]) for each in found
-    )
+    return tuple(Part(table=TableName(each.pop("schema"), each.pop("table")), **each) for each in found)
 
 
 def _of(row: dict[str, Any], heirs: tuple[Heir, ...]) -> str:

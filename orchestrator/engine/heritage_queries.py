@@ -31,8 +31,8 @@ SELECT x.relname AS name, i.indisunique AS unique, {INDEX_TAIL} AS tail,
   pg_catalog.obj_description(x.oid, 'pg_class') AS comment, i.indisclustered AS clustered,
   i.indisreplident AS replica_identity,
   coalesce((SELECT pg_catalog.json_agg(pg_catalog.json_build_object(
-                     'schema', pn.nspname, 'table', pt.relname, 'name', px.relname, 'leaf', t.isleaf)
-                     ORDER BY pn.nspname, pt.relname)
+                     'schema', pn.nspname, 'table', pt.relname, 'name', px.relname, 'leaf', t.isleaf,
+                     'replica_identity', pi.indisreplident) ORDER BY pn.nspname, pt.relname)
    FROM pg_catalog.pg_partition_tree(x.oid) t JOIN pg_catalog.pg_index pi ON pi.indexrelid = t.relid
    JOIN pg_catalog.pg_class px ON px.oid = t.relid JOIN pg_catalog.pg_class pt ON pt.oid = pi.indrelid
    JOIN pg_catalog.pg_namespace pn ON pn.oid = pt.relnamespace

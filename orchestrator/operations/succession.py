@@ -312,13 +312,17 @@ def _renamed_constraint(table: TableName, now: str, then: str) -> sql.Composed:
 
 def _marks(facts: Table) -> Iterable[Statement]:
     """What is said of an index, and what it is to its table; as much as ALTER COLUMN TYPE keeps of it."""
-    table = facts.name.identifier
+    table, identity = facts.name.identifier, sql.SQL("ALTER TABLE {} REPLICA IDENTITY USING INDEX {}")
     for index in facts.heritage.indexes:
         name = sql.Identifier(facts.name.schema, index.name)
         if index.comment is not None:
             yield sql.SQL("COMMENT ON INDEX {} IS {}").format(name, sql.Literal(index.comment))
         if index.replica_identity:
-            yield sql.SQL("ALTER TABLE {} REPLICA IDENTITY USING INDEX {}").format(table, sql.Identifier(index.name))
+            yield identity.format(table, sql.Identifier(index.name))
+        for part in index.parts:
+            # ALTER COLUMN TYPE forgets it, and then PostgreSQL refuses to update rows that are published.
+            if part.replica_identity:
+                yield identity.format(part.table.identifier, sql.Identifier(part.name))
         if index.clustered:
             yield sql.SQL("ALTER TABLE {} CLUSTER ON {}").format(table, sql.Identifier(index.name))
 

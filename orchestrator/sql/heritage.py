@@ -58,11 +58,13 @@ class Part:
         table: the partition.
         name: of the part.
         leaf: whether the partition holds rows, and is not partitioned itself.
+        replica_identity: whether subscribers know the partition's rows by it: that is said of each partition apart.
     """
 
     table: TableName
     name: str
     leaf: bool = True
+    replica_identity: bool = False
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -242,6 +242,22 @@ def test_a_long_column_at_once(journeys: Journeys) -> None:
     round_trip(journeys(start, change), direct="ALTER TABLE events ALTER note TYPE varchar(30)")
 
 
+@pytest.mark.parametrize(
+    ("key", "part"),
+    [
+        ("ALTER TABLE events ADD UNIQUE (id, amount)", "events_1_id_amount_key"),
+        ("CREATE UNIQUE INDEX ON events (id, amount)", "events_1_id_amount_idx"),
+    ],
+)
+def test_a_partition_by_whose_index_subscribers_know_its_rows(journeys: Journeys, key: str, part: str) -> None:
+    """It stays the replica identity: PostgreSQL refuses to update rows that are published and have none."""
+    told = f"ALTER TABLE events_1 REPLICA IDENTITY USING INDEX {part};"
+    start = f"{CHANGED} ALTER TABLE events ALTER amount SET NOT NULL; {key}; {told} CREATE PUBLICATION sent FOR TABLE events_1"
+    journey = journeys(start, WIDEN)
+    # ALTER COLUMN TYPE itself forgets it.
+    round_trip(journey, direct=f"{WIDENED}; {told}", writes=["UPDATE events SET note = note || '!' WHERE id = 1"])
+
+
 def test_how_a_trigger_is_set_to_fire_on_a_partition(journeys: Journeys) -> None:
     """A trigger on the column is made anew, for the new one as well, and each partition's part of it is set as it was."""
     own = """CREATE FUNCTION nothing() RETURNS trigger LANGUAGE plpgsql AS 'BEGIN RETURN NEW; END';
