@@ -302,6 +302,10 @@ class Operation(BaseModel, ABC):
     def standing_on(self, facts: Table) -> tuple[Dependent, ...]:
         """What stands on something contract drops and would go with it; contract waits until it is gone."""
 
+    def came_since(self, facts: Table) -> tuple[EcmError, ...]:
+        """What came since expand, has no other side, and would be another thing once readers have moved."""
+        return ()
+
     def outright(self) -> Outright | None:
         """What it does to the database as a whole, besides what it does to each of its tables."""
         return None

@@ -220,12 +220,9 @@ class JudgedLabels(Labels):
     @override
     def standing_on(self, facts: Table) -> tuple[Dependent, ...]:
         own = map(self._of, self._enum(facts).users) if self._is_first(facts) else ()
-        known = {name for pair in self._pairs(facts) for name in (pair.column, pair.heir)}
-        spelling = self._enum(facts).spelling
         came = (
-            Dependent(kind="column", name=f"{facts.name}.{column.name}", why="it came while both types were there")
-            for column in facts.columns
-            if column.type in (spelling.plain, spelling.array) and column.name not in known
+            Dependent(kind="column", name=f"{facts.name}.{name}", why="it came while both types were there")
+            for name in self._came(facts)
         )
         strangers = (
             each
@@ -234,3 +231,24 @@ class JudgedLabels(Labels):
             if each.kind not in _GOES_ALONG
         )
         return (*own, *came, *strangers)
+
+    def _came(self, facts: Table) -> tuple[str, ...]:
+        """Return the columns of the old type that have no successor."""
+        known = {name for pair in self._pairs(facts) for name in (pair.column, pair.heir)}
+        spelling = self._enum(facts).spelling
+        types = (spelling.plain, spelling.array)
+        return tuple(column.name for column in facts.columns if column.type in types and column.name not in known)
+
+    @override
+    def came_since(self, facts: Table) -> tuple[EcmError, ...]:
+        return tuple(
+            PreconditionError(
+                f"column {facts.name}.{name} is of type {self.target}, and came after expand",
+                details=[
+                    f"it is of the type with the old labels, and nothing that casts to {self.target} fits it then"
+                ],
+                hint="take this plan back to planned and begin it again, with that column; or drop it, and make it"
+                " again once readers have moved",
+            )
+            for name in self._came(facts)
+        )

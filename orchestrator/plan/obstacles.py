@@ -41,7 +41,13 @@ def problems(plan: Plan, phase: Phase, facts: Facts) -> tuple[EcmError, ...]:
             return tuple(error for table in facts.values() for error in _suppressible(plan, table))
         case Phase.MIGRATE_READS:
             taken = (error for table in facts.values() for error in _names_taken(plan, table))
-            return (*taken, *_apart(plan, facts))
+            came = (
+                error
+                for table in facts.values()
+                for change in scope.on(plan, table)
+                for error in change.came_since(table)
+            )
+            return (*taken, *_apart(plan, facts), *came)
 
 
 def _apart(plan: Plan, facts: Facts) -> Iterable[EcmError]:
