@@ -86,7 +86,7 @@ def read(connection: Connection, table: Table, heirs: tuple[Heir, ...], names: N
             row["name"]: _attributes(connection, row, defaults)
             for row in select(connection, queries.attributes(connection.info.server_version), values)
         },
-        partitions=_partitions(connection, table, heirs),
+        words=_words(connection, table, heirs),
         trials={heir.column: _trial(connection, table, heir) for heir in heirs if heir.type is not None},
         functions=tuple(TableName(row["schema"], row["name"]) for row in select(connection, queries.FUNCTIONS, values)),
         former=_former(connection, table.name, heirs),
@@ -180,7 +180,7 @@ def _attributes(connection: Connection, row: dict[str, Any], defaults: Mapping[s
     return Attributes(**row, sequence=_sequence(connection, sequence) if sequence is not None else None)
 
 
-def _partitions(connection: Connection, table: Table, heirs: tuple[Heir, ...]) -> dict[TableName, dict[str, Words]]:
+def _words(connection: Connection, table: Table, heirs: tuple[Heir, ...]) -> dict[TableName, dict[str, Words]]:
     columns = [name for heir in heirs for name in (heir.column, heir.successor)]
     found: dict[TableName, dict[str, Words]] = {}
     for row in select(connection, queries.WORDS, {"oid": table.oid, "columns": columns}):

@@ -216,10 +216,11 @@ SELECT n.nspname AS schema, c.relname AS "table", a.attname AS "column",
       'grantee', CASE WHEN g.grantee <> 0 THEN pg_catalog.pg_get_userbyid(g.grantee) END,
       'privilege', g.privilege_type, 'grantable', g.is_grantable))
     FROM pg_catalog.aclexplode(a.attacl) g), '[]') AS grants
-FROM pg_catalog.pg_partition_tree(%(oid)s::bigint::pg_catalog.oid) t JOIN pg_catalog.pg_class c ON c.oid = t.relid
-JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace
+FROM (SELECT %(oid)s::bigint::pg_catalog.oid AS relid, 0 AS level
+      UNION SELECT t.relid, t.level FROM pg_catalog.pg_partition_tree(%(oid)s::bigint::pg_catalog.oid) t) t
+JOIN pg_catalog.pg_class c ON c.oid = t.relid JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace
 JOIN pg_catalog.pg_attribute a ON a.attrelid = c.oid AND NOT a.attisdropped AND a.attname = ANY (%(columns)s)
-WHERE t.level > 0 ORDER BY t.level, 1, 2, 3
+ORDER BY t.level, 1, 2, 3
 """
 
 

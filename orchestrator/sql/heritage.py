@@ -189,9 +189,9 @@ class Heritage:
     statistics: tuple[HeldStatistics, ...] = ()
     attributes: dict[str, Attributes] = field(default_factory=dict[str, Attributes])
     """By column."""
-    partitions: dict[TableName, dict[str, Words]] = field(default_factory=dict[TableName, dict[str, Words]])
-    """What each partition says of those columns and of their heirs, as far as these are there; a partition before
-    those beneath it."""
+    words: dict[TableName, dict[str, Words]] = field(default_factory=dict[TableName, dict[str, Words]])
+    """What the table and each partition says of those columns and of their heirs, as far as these are there; a
+    partition before those beneath it."""
     trials: dict[str, Trial] = field(default_factory=dict[str, Trial])
     """By column."""
     functions: tuple[TableName, ...] = ()

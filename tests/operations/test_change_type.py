@@ -716,3 +716,29 @@ def test_partitions_that_are_partitioned_again(journeys: Journeys, what: str) ->
     """What hangs on the column has its part, with its name, on those that only hold others together as well."""
     journey = journeys(NESTED + HANGS_ON_IT[what], {**WIDEN, "column": "kind"})
     round_trip(journey, direct="ALTER TABLE events ALTER kind TYPE bigint")
+
+
+@pytest.mark.parametrize("partitioned", [False, True])
+def test_what_is_said_of_a_column_after_expand(journeys: Journeys, roles: Roles, partitioned: bool) -> None:
+    """Its successor is given that too, and keeps nothing that was taken back: who may read the column, say."""
+    stays, comes, goes = roles(), roles(), roles()
+    start = f"""CREATE TABLE books (id integer, year integer) {"PARTITION BY RANGE (id)" if partitioned else ""};
+        {"CREATE TABLE books_1 PARTITION OF books DEFAULT;" if partitioned else ""}
+        GRANT SELECT (year) ON books TO {stays} WITH GRANT OPTION; GRANT SELECT (year) ON books TO {goes};
+        ALTER TABLE books ALTER year SET (n_distinct = 5); COMMENT ON COLUMN books.year IS 'of print'"""
+    since = f"""GRANT SELECT (year), UPDATE (year) ON books TO {comes}; REVOKE SELECT (year) ON books FROM {goes};
+        REVOKE GRANT OPTION FOR SELECT (year) ON books FROM {stays}; ALTER TABLE books ALTER year SET STATISTICS 77;
+        ALTER TABLE books ALTER year RESET (n_distinct), ALTER year SET (n_distinct_inherited = 7);
+        COMMENT ON COLUMN books.year IS NULL;"""
+    journey = journeys(start, {"kind": "change_type", "table": "books", "column": "year", "type": "bigint"})
+    journey.advance(State.BACKFILLED)
+    run(journey.db, since)
+    granted = "SELECT attacl::text FROM pg_attribute WHERE attrelid = 'books'::regclass AND attname = 'year'"
+    before = sorted(ask(journey.db, granted).strip("{}").split(","))
+    journey.advance(State.READS_MIGRATED)
+    assert sorted(ask(journey.db, granted).strip("{}").split(",")) == before
+    journey.advance()
+    with undone(journey.db):
+        run(journey.db, f"DROP TABLE books; {start}; {since}; ALTER TABLE books ALTER year TYPE bigint")
+        direct = journey.fingerprint
+    assert journey.fingerprint == direct
