@@ -38,7 +38,8 @@ def problems(plan: Plan, phase: Phase, facts: Facts) -> tuple[EcmError, ...]:
                 *_apart(plan, facts),
             )
         case Phase.BACKFILL:
-            return tuple(error for table in facts.values() for error in _suppressible(plan, table))
+            suppressible = (error for table in facts.values() for error in _suppressible(plan, table))
+            return (*suppressible, *_apart(plan, facts))
         case Phase.MIGRATE_READS:
             taken = (error for table in facts.values() for error in _names_taken(plan, table))
             came = (
@@ -53,7 +54,7 @@ def problems(plan: Plan, phase: Phase, facts: Facts) -> tuple[EcmError, ...]:
 def _apart(plan: Plan, facts: Facts) -> Iterable[EcmError]:
     """What came on a partition alone since the plan began."""
     for table in facts.values():
-        yield from shapes.apart(table, scope.on(plan, table), begins=False)
+        yield from shapes.apart(table, scope.on(plan, table))
 
 
 def _standing(plan: Plan, facts: Facts) -> tuple[tuple[Operation, Dependent], ...]:
@@ -86,7 +87,7 @@ def unfit(plan: Plan, facts: Facts) -> tuple[EcmError, ...]:
             *shapes.early_rules(table, scope.on(plan, table)),
             *shapes.exchanged(table, scope.on(plan, table)),
             *shapes.shared(table, scope.on(plan, table)),
-            *shapes.apart(table, scope.on(plan, table), begins=True),
+            *shapes.apart(table, scope.on(plan, table)),
             *_at_odds(plan, table),
             *(error for change in scope.on(plan, table) for error in change.problems(table)),
         )

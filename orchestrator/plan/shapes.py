@@ -72,7 +72,7 @@ def shared(facts: Table, changes: Iterable[Operation]) -> Iterable[EcmError]:
             )
 
 
-def apart(facts: Table, changes: Iterable[Operation], *, begins: bool) -> Iterable[EcmError]:
+def apart(facts: Table, changes: Iterable[Operation]) -> Iterable[EcmError]:
     """Yield what a partition alone has on a column, and a change can neither follow nor hand over.
 
     A successor is given what hangs on the table's own column, and what partitions have of that. Where rows have two
@@ -81,12 +81,11 @@ def apart(facts: Table, changes: Iterable[Operation], *, begins: bool) -> Iterab
     Args:
         facts: of the table.
         changes: of it.
-        begins: whether the plan is about to begin.
     """
     for change in changes:
         found = [(name, each) for name in sorted(change.touched_in(facts)) for each in facts.apart.get(name, ())]
         succeeded = change.succeeded(facts) if found else ()
-        pairs = change.mappings(facts) if found and begins else ()
+        pairs = change.mappings(facts) if found else ()
         synced = {name for pair in pairs if pair.fills and pair.news for name in pair.olds}
         for name, each in found:
             goes_by = each.kind in _TELLS_ROWS_APART

@@ -57,8 +57,8 @@ def test_partitions_that_come_meanwhile(journeys: Journeys) -> None:
             run(journey.db, "INSERT INTO books (id, year) SELECT g, g FROM generate_series(10001, 10100) g")
             run(
                 journey.db,
-                "CREATE TABLE attached (id integer NOT NULL, year integer, title text, published integer);"
-                "INSERT INTO attached SELECT g, g FROM generate_series(20001, 20500) g;"
+                "CREATE TABLE attached (LIKE books INCLUDING DEFAULTS);"
+                "INSERT INTO attached (id, year, published) SELECT g, g, NULL FROM generate_series(20001, 20500) g;"
                 "ALTER TABLE books ATTACH PARTITION attached FOR VALUES FROM (20001) TO (21001)",
             )
 
@@ -68,6 +68,26 @@ def test_partitions_that_come_meanwhile(journeys: Journeys) -> None:
     assert ask(journey.db, "SELECT count(*) FROM books WHERE published IS NULL") == 0
     assert ask(journey.db, "SELECT count(*) FROM books WHERE year IS DISTINCT FROM published") == 0
     assert journey.advance(State.CONTRACTED) is State.CONTRACTED
+
+
+@pytest.mark.parametrize("state", [State.EXPANDED, State.BACKFILLED, State.READS_MIGRATED])
+def test_a_partition_that_comes_without_the_default(journeys: Journeys, state: State) -> None:
+    """What is written to it is taken for what it is not, so it is named before the next phase, with the remedy."""
+    start = """CREATE TABLE books (id integer, year integer DEFAULT 5) PARTITION BY RANGE (id);
+        CREATE TABLE books_1 PARTITION OF books FOR VALUES FROM (0) TO (10)"""
+    journey = journeys(start, RENAME)
+    journey.advance(state)
+    run(
+        journey.db,
+        "CREATE TABLE late (LIKE books); ALTER TABLE books ATTACH PARTITION late FOR VALUES FROM (10) TO (20)",
+    )
+    with pytest.raises(PreconditionError) as refused:
+        journey.advance()
+    assert "partition late alone has no default on books.year" in str(refused.value)
+    run(journey.db, "ALTER TABLE late ALTER year SET DEFAULT 5, ALTER published SET DEFAULT 5")
+    run(journey.db, "INSERT INTO late (id, published) VALUES (10, 9)")
+    assert journey.advance(State.CONTRACTED) is State.CONTRACTED
+    assert rows(journey.db, "SELECT published FROM books") == [(9,)]
 
 
 def test_a_trigger_disabled_on_one_partition(journeys: Journeys) -> None:
