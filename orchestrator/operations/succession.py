@@ -201,7 +201,7 @@ def taken_over(
         ),
         *(statement for column in never_null for statement in _free(facts, column)),
         *_statistics(facts, returning=returning),
-        *(() if returning else saying.said_since(facts)),
+        *saying.said_since(facts),
     )
 
 

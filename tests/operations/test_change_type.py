@@ -718,9 +718,8 @@ def test_partitions_that_are_partitioned_again(journeys: Journeys, what: str) ->
     round_trip(journey, direct="ALTER TABLE events ALTER kind TYPE bigint")
 
 
-@pytest.mark.parametrize("partitioned", [False, True])
-def test_what_is_said_of_a_column_after_expand(journeys: Journeys, roles: Roles, partitioned: bool) -> None:
-    """Its successor is given that too, and keeps nothing that was taken back: who may read the column, say."""
+def said_meanwhile(roles: Roles, *, partitioned: bool) -> tuple[str, str]:
+    """Return a table with something said of its column, and what is said of it later instead."""
     stays, comes, goes = roles(), roles(), roles()
     start = f"""CREATE TABLE books (id integer, year integer) {"PARTITION BY RANGE (id)" if partitioned else ""};
         {"CREATE TABLE books_1 PARTITION OF books DEFAULT;" if partitioned else ""}
@@ -730,15 +729,44 @@ def test_what_is_said_of_a_column_after_expand(journeys: Journeys, roles: Roles,
         REVOKE GRANT OPTION FOR SELECT (year) ON books FROM {stays}; ALTER TABLE books ALTER year SET STATISTICS 77;
         ALTER TABLE books ALTER year RESET (n_distinct), ALTER year SET (n_distinct_inherited = 7);
         COMMENT ON COLUMN books.year IS NULL;"""
+    return start, since
+
+
+def granted(db: Db) -> list[str]:
+    """Return the privileges on the column that has the name now."""
+    found = ask(db, "SELECT attacl::text FROM pg_attribute WHERE attrelid = 'books'::regclass AND attname = 'year'")
+    return sorted(found.strip("{}").split(","))
+
+
+@pytest.mark.parametrize("partitioned", [False, True])
+def test_what_is_said_of_a_column_after_expand(journeys: Journeys, roles: Roles, partitioned: bool) -> None:
+    """Its successor is given that too, and keeps nothing that was taken back: who may read the column, say."""
+    start, since = said_meanwhile(roles, partitioned=partitioned)
     journey = journeys(start, {"kind": "change_type", "table": "books", "column": "year", "type": "bigint"})
     journey.advance(State.BACKFILLED)
     run(journey.db, since)
-    granted = "SELECT attacl::text FROM pg_attribute WHERE attrelid = 'books'::regclass AND attname = 'year'"
-    before = sorted(ask(journey.db, granted).strip("{}").split(","))
+    before = granted(journey.db)
     journey.advance(State.READS_MIGRATED)
-    assert sorted(ask(journey.db, granted).strip("{}").split(",")) == before
+    assert granted(journey.db) == before
     journey.advance()
     with undone(journey.db):
         run(journey.db, f"DROP TABLE books; {start}; {since}; ALTER TABLE books ALTER year TYPE bigint")
         direct = journey.fingerprint
+    assert journey.fingerprint == direct
+
+
+@pytest.mark.parametrize("partitioned", [False, True])
+def test_what_is_said_of_a_column_after_readers_moved(journeys: Journeys, roles: Roles, partitioned: bool) -> None:
+    """A rollback gives it to the column that comes back."""
+    start, since = said_meanwhile(roles, partitioned=partitioned)
+    journey = journeys(start, {"kind": "change_type", "table": "books", "column": "year", "type": "bigint"})
+    with undone(journey.db):
+        run(journey.db, since)
+        direct = journey.fingerprint
+    journey.advance(State.READS_MIGRATED)
+    run(journey.db, since)
+    before = granted(journey.db)
+    journey.rollback()
+    assert granted(journey.db) == before
+    journey.rollback()
     assert journey.fingerprint == direct
