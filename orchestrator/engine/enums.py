@@ -8,7 +8,7 @@ from psycopg import sql
 
 from orchestrator.engine.connection import Connection, select
 from orchestrator.errors import PreconditionError
-from orchestrator.sql.enums import Enum, Naming, Spelling, User, former, of_new, of_old, second
+from orchestrator.sql.enums import Body, Enum, Naming, Spelling, User, former, of_new, of_old, second
 from orchestrator.sql.facts import Table
 from orchestrator.sql.heritage import aside, beside
 from orchestrator.sql.identifiers import TableName
@@ -142,6 +142,7 @@ def read(connection: Connection, name: TableName, used: Users) -> Enum:
     grants = row.pop("grants")
     words = [name.name, *sorted({column for own in used.columns.values() for column in own})]
     values = {"oid": row.pop("oid"), "words": words}
+    both = {"types": [values["oid"], *([other["oid"]] if other is not None else [])], "name": name.name}
     return Enum(
         name=name,
         labels=tuple(row.pop("labels")),
@@ -153,6 +154,7 @@ def read(connection: Connection, name: TableName, used: Users) -> Enum:
         switched=used.switched,
         users=tuple(_user(each) for each in select(connection, _USERS, values)),
         naming=tuple(Naming(**each) for each in select(connection, _NAMING, values)),
+        bodies=tuple(Body(**each) for each in select(connection, _BODIES, both)),
         **row,
     )
 
@@ -288,7 +290,7 @@ ORDER BY i.identity
 # that a column had then of which a variable has its type (%TYPE), and that a field had then to which they assign. The
 # words are the type's name and those of its columns.
 _NAMING = r"""
-SELECT f.oid::regproc::text AS name, w.word AS names, CASE WHEN l.lanname IN ('plpgsql', 'sql')
+SELECT n.nspname || '.' || f.proname AS name, w.word AS names, CASE WHEN l.lanname IN ('plpgsql', 'sql')
     AND pg_catalog.pg_has_role(f.proowner, 'USAGE')
     AND NOT EXISTS (SELECT FROM pg_catalog.unnest(f.proconfig) c WHERE c LIKE 'geqo_seed=%%')
   THEN f.oid::regprocedure::text END AS routine FROM pg_catalog.pg_proc f
@@ -301,4 +303,26 @@ CROSS JOIN LATERAL (
 WHERE n.nspname NOT IN ('pg_catalog', 'information_schema', 'ecm') AND l.lanname NOT IN ('internal', 'c')
   AND f.prosqlbody IS NULL
 ORDER BY 1, 3
+"""
+
+_BODIES = r"""
+WITH own AS (SELECT t.oid FROM pg_catalog.pg_type t WHERE t.oid = ANY (%(types)s)
+             UNION SELECT t.typarray FROM pg_catalog.pg_type t WHERE t.oid = ANY (%(types)s)),
+columns AS (SELECT a.attrelid, a.attname::text AS name FROM pg_catalog.pg_attribute a
+            WHERE a.atttypid IN (SELECT oid FROM own) AND a.attnum > 0 AND NOT a.attisdropped),
+words AS (SELECT '(?i)(^|[^[:alnum:]_$])(' || pg_catalog.string_agg(
+    pg_catalog.regexp_replace(w.name, '([^[:alnum:]_])', '\\\1', 'g'), '|') || ')($|[^[:alnum:]_$])' AS named
+  FROM (SELECT %(name)s::text UNION SELECT c.name FROM columns c JOIN pg_catalog.pg_class r ON r.oid = c.attrelid
+        WHERE r.relkind IN ('r', 'p')) w (name))
+SELECT CASE f.prokind WHEN 'p' THEN 'procedure' ELSE 'function' END AS kind, n.nspname || '.' || f.proname AS name,
+  l.lanname AS language, f.prosrc AS text
+FROM pg_catalog.pg_proc f JOIN pg_catalog.pg_namespace n ON n.oid = f.pronamespace
+JOIN pg_catalog.pg_language l ON l.oid = f.prolang CROSS JOIN words
+WHERE n.nspname NOT IN ('pg_catalog', 'information_schema', 'ecm') AND n.nspname NOT LIKE 'pg\_temp%%'
+  AND l.lanname NOT IN ('internal', 'c') AND f.prosqlbody IS NULL
+  AND NOT EXISTS (SELECT FROM pg_catalog.pg_depend x
+                  WHERE x.classid = 'pg_catalog.pg_proc'::regclass AND x.objid = f.oid AND x.deptype = 'e')
+  AND (f.prosrc ~ words.named
+       OR EXISTS (SELECT FROM pg_catalog.pg_trigger t JOIN columns c ON c.attrelid = t.tgrelid WHERE t.tgfoid = f.oid))
+ORDER BY 2
 """

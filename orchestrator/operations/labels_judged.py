@@ -8,8 +8,8 @@ from typing_extensions import override
 from orchestrator.errors import EcmError, PreconditionError, PrivilegeError
 from orchestrator.operations.base import unusable
 from orchestrator.operations.labels import Labels, Pair
-from orchestrator.sql import moving
-from orchestrator.sql.enums import Enum, User
+from orchestrator.sql import literals, moving
+from orchestrator.sql.enums import Body, Enum, User
 from orchestrator.sql.facts import Dependent, Table
 from orchestrator.words import listed
 
@@ -147,10 +147,12 @@ class JudgedLabels(Labels):
     def warnings(self, facts: Table) -> tuple[str, ...]:
         enum = self._enum(facts)
         columns = [pair.column for pair in self._pairs(facts)]
+        told = {body.name for body, _ in self._telling(enum)}
         bodies = (
             f"{each.kind} {each.name}: {each.why}, whose labels change"
             for column in columns
             for each in facts.untracked.get(column, ())
+            if each.name not in told
         )
         place = "is the last column" if len(columns) == 1 else "are the last columns"
         last = f"{listed(columns)} {place} of {facts.name} in the end: {_BY_POSITION}"
@@ -193,7 +195,8 @@ class JudgedLabels(Labels):
             + ("" if each.routine else "; a session that has run it may have to connect again once readers move")
             for each in enum.naming
             # Of one that names a column, and a table of it, that is said already.
-            if (by_name := each.names == self.target.name) or each.routine is None
+            if ((by_name := each.names == self.target.name) or each.routine is None)
+            and each.name not in {body.name for body, _ in self._telling(enum)}
         )
 
     @property
@@ -203,7 +206,48 @@ class JudgedLabels(Labels):
     @override
     def unfollowed(self, facts: Table) -> tuple[Dependent, ...]:
         obstacles = (each for pair in self._pairs(facts) for each in facts.unmovable.get(pair.column, ()))
-        return (*(map(self._of, self._signatures(facts)) if self._is_first(facts) else ()), *obstacles)
+        if not self._is_first(facts):
+            return tuple(obstacles)
+        of_the_type = {user.name: self._of(user) for user in self._signatures(facts)}
+        texts = (
+            self._naming_labels(body, labels)
+            for body, labels in self._telling(self._enum(facts))
+            if body.name not in of_the_type
+        )
+        return (*of_the_type.values(), *texts, *obstacles)
+
+    def _telling(self, enum: Enum) -> Iterable[tuple[Body, tuple[str, ...]]]:
+        """Give the functions whose text has a label that changes, which fails once readers have moved."""
+        changed = (*self.rename, *self.remove)
+        for body in enum.bodies:
+            if labels := literals.mentioned(body.text, changed, language=body.language):
+                yield body, labels
+
+    def _naming_labels(self, body: Body, labels: tuple[str, ...]) -> Dependent:
+        return Dependent(
+            kind=body.kind,
+            name=body.name,
+            why=f"its text has {listed(map(repr, labels))}, which {self.target} does not have once readers have moved",
+            names_it=False,
+            ready=self._ready(labels),
+        )
+
+    def _ready(self, labels: tuple[str, ...]) -> str:
+        """Return what a function has to be like that works before readers move and after."""
+        both = "before expand, deploy a function that works with both types"
+        instead = {**self.rename, **self.remove}
+        if ambiguous := [label for label in labels if instead[label] in (*self.rename, *self.remove)]:
+            return f"{both}: without {listed(map(repr, ambiguous), 'or')}, for the new type has another such label"
+        compared = (
+            sql.SQL("…::text IN ({}, {})").format(sql.Literal(label), sql.Literal(self.rename[label]))
+            if label in self.rename
+            else sql.SQL("…::text = {}").format(sql.Literal(label))
+            for label in labels
+        )
+        return (
+            f"{both}: compared as text, {listed(each.as_string(None) for each in compared)} works in every state; a"
+            f" label to write is chosen by what enum_range(NULL::{self.target}) has"
+        )
 
     def _signatures(self, facts: Table) -> Iterable[User]:
         return (user for user in self._enum(facts).users if user.by_signature)

@@ -298,8 +298,7 @@ def _unfollowed(plan: Plan, facts: Table) -> Iterable[EcmError]:
                 else ()
             ),
         ],
-        hint=f"{_to_do(found, tracked)} in reads migrated, before contract, and say so in the plan:"
-        f" expand: {{acknowledge: [{', '.join(names)}]}}",
+        hint=f"{_to_do(found, tracked)}, and say so in the plan: expand: {{acknowledge: [{', '.join(names)}]}}",
     )
 
 
@@ -358,9 +357,13 @@ def _seen_too(plan: Plan, facts: Table) -> tuple[tuple[str, ...], frozenset[str]
 
 def _to_do(found: Iterable[Dependent], tracked: set[Dependent]) -> str:
     """Return what a person does about what cannot follow: text is rewritten, what stands on a column goes, or moves."""
-    ways = {each in tracked for each in found}
-    if ways == {False}:
-        return "rewrite them yourself"
-    if ways == {True}:
-        return "drop it, or make it again without the old column,"
-    return "rewrite the text, and drop what stands on the old column, or make it again without that,"
+    found = tuple(found)
+    told = dict.fromkeys(each.ready for each in found if each.ready is not None)
+    ways = {each in tracked for each in found if each.ready is None}
+    usual = {
+        frozenset({False}): "rewrite them yourself",
+        frozenset({True}): "drop it, or make it again without the old column,",
+        frozenset({False, True}): "rewrite the text, and drop what stands on the old column, or make it again without"
+        " that,",
+    }.get(frozenset(ways))
+    return "; ".join((*told, *([f"{usual} in reads migrated, before contract"] if usual else ())))

@@ -95,7 +95,9 @@ def _to_acknowledge(found: tuple[Dependent, ...]) -> tuple[str, ...]:
     names = dict.fromkeys(each.name for each in found)
     return (
         *(f"{each.kind} {each.name} cannot follow: {each.why}" for each in found),
-        "Make each ready in reads migrated, before contract; take the # from this line to say that you will:",
+        *dict.fromkeys(each.ready[0].upper() + each.ready[1:] + "." for each in found if each.ready),
+        *(("Make each ready in reads migrated, before contract.",) if any(not each.ready for each in found) else ()),
+        "Take the # from this line to say that you will:",
         *_yaml({"acknowledge": _Flow(names)}).splitlines(),
     )
 

@@ -62,7 +62,7 @@ class Naming:
     """A function whose text names the type or a column of it, which PostgreSQL does not track.
 
     Attributes:
-        name: as regproc prints it.
+        name: schema.object, as `expand.acknowledge` takes it.
         names: the type, or else the first of the columns.
         routine: with its arguments, where sessions keep it compiled and the connected role may have that done anew.
     """
@@ -70,6 +70,25 @@ class Naming:
     name: str
     names: str
     routine: str | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Body:
+    """The text of a function that may have to do with the type's labels, which PostgreSQL does not track.
+
+    It names the type or one of its columns, or is a trigger's of something that has such a column.
+
+    Attributes:
+        kind: function or procedure.
+        name: schema.object, as `expand.acknowledge` takes it.
+        language: what it is written in.
+        text: what it says.
+    """
+
+    kind: str
+    name: str
+    language: str
+    text: str
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -101,6 +120,7 @@ class Enum:
     """Whether readers have moved to the second type, and the name with them."""
     users: tuple[User, ...] = ()
     naming: tuple[Naming, ...] = ()
+    bodies: tuple[Body, ...] = ()
     readers: tuple[Reader, ...] = ()
     """What reads its columns, each once and after those it stands on."""
     aside: tuple[Reader, ...] = ()

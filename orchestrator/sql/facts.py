@@ -168,6 +168,8 @@ class Dependent:
     """Whether it fails when the old name is gone; otherwise it minds what is there until contract."""
     remedy: str | None = None
     """What to do about it, where that is not to drop it and make it again."""
+    ready: str | None = None
+    """How it is made ready for what changes, and when, where that is not to rewrite it in reads migrated."""
 
     @property
     def is_ours(self) -> bool:

@@ -102,7 +102,7 @@ def statements(text: str, *, key: str) -> tuple[Written, ...]:
 def _groups(text: str, key: str) -> Iterator[list[Token]]:
     group: list[Token] = []
     depth, atomic = 0, 0
-    for token in _scan(text, key):
+    for token in scan(text, key=key):
         if token.text == ";" and token.kind == "mark" and depth == 0 and atomic == 0:
             if group:
                 yield group
@@ -133,7 +133,16 @@ def _atomic(group: list[Token], token: Token, depth: int) -> int:
     return depth - 1 if depth and token.text == "end" else depth
 
 
-def _scan(text: str, key: str) -> Iterator[Token]:
+def scan(text: str, *, key: str) -> Iterator[Token]:
+    """Give the pieces of a text one after the other, as far as it can be read.
+
+    Args:
+        text: SQL or PL/pgSQL, which has the same lexical rules.
+        key: where it stands, for messages.
+
+    Raises:
+        UnreadableSqlError: a quote or comment is not closed.
+    """
     at = 0
     while at < len(text):
         if (match := _SPACE.match(text, at) or _LINE_COMMENT.match(text, at)) is not None:

@@ -439,6 +439,87 @@ def test_a_function_that_takes_the_type(journeys: Journeys) -> None:
     assert ask(journey.db, called) == 1
 
 
+STAMP = """
+    CREATE OR REPLACE FUNCTION stamp() RETURNS trigger LANGUAGE plpgsql AS $$
+      BEGIN IF NEW.s = 'draft' THEN NEW.note := 'stamped'; END IF; RETURN NEW; END $$;
+    CREATE TRIGGER stamp BEFORE INSERT ON posts FOR EACH ROW EXECUTE FUNCTION stamp();
+"""
+WITH_BOTH = """
+    CREATE OR REPLACE FUNCTION stamp() RETURNS trigger LANGUAGE plpgsql AS $$
+      BEGIN IF NEW.s::text IN ('draft', 'pending') THEN NEW.note := 'stamped'; END IF;
+        NEW.tags := ARRAY[(CASE WHEN 'pending' = ANY (enum_range(NULL::status)::text[]) THEN 'pending'
+          ELSE 'draft' END)::status];
+        RETURN NEW; END $$;
+"""
+
+
+def test_a_function_whose_text_has_a_label(journeys: Journeys) -> None:
+    """It is refused, and named; made as is advised and acknowledged, it works in every state, in one session."""
+    journey = journeys(START + STAMP, RENAME)
+    before = journey.fingerprint
+    with pytest.raises(PreconditionError) as refused:
+        journey.advance()
+    assert refused.value.message == (
+        "function public.stamp cannot follow: its text has 'draft', which status does not have once readers have moved"
+    )
+    assert refused.value.hint == (
+        "before expand, deploy a function that works with both types: compared as text, …::text IN ('draft', 'pending')"
+        " works in every state; a label to write is chosen by what enum_range(NULL::status) has, and say so in the"
+        " plan: expand: {acknowledge: [public.stamp]}"
+    )
+    assert journey.fingerprint == before
+    run(journey.db, WITH_BOTH)
+    journey.with_plan(expand={"acknowledge": ["public.stamp"]})
+    way = [
+        *(State.EXPANDED, State.BACKFILLED, State.READS_MIGRATED, State.BACKFILLED),
+        *(State.PLANNED, State.READS_MIGRATED, State.CONTRACTED),
+    ]
+    for before, state in pairwise([State.PLANNED, *way]):
+        move = journey.advance if STATES.index(state) > STATES.index(before) else journey.rollback
+        assert move(state) is state
+        label = "pending" if state in (State.READS_MIGRATED, State.CONTRACTED) else "draft"
+        with undone(journey.db):
+            found = rows(journey.db, "INSERT INTO posts DEFAULT VALUES RETURNING s::text, note, tags::text")
+            assert found == [(label, "stamped", f"{{{label}}}")]
+
+
+NOT_TRACKED = {
+    "a type": ("SELECT count(*) FROM posts WHERE note = ('draft'::public.STATUS)::text", True),
+    "a column": ("SELECT count(*) FROM elsewhere WHERE s = 'draft'", True),
+    "an escape": (r"SELECT E'dr\aft', s FROM posts WHERE s::text = E'\draft'", True),
+    "dynamic SQL": ("EXECUTE 'UPDATE posts SET s = ''draft'' WHERE id = ' || $1", True),
+    "dollars": ("EXECUTE $q$UPDATE posts SET s = 'draft'$q$", True),
+    "an array": ("SELECT FROM posts WHERE s = ANY ('{live,draft}')", True),
+    "nothing of the type": ("SELECT 'draft'", False),
+    "another label": ("SELECT count(*) FROM posts WHERE s = 'live' AND note <> 'drafted'", False),
+    "a comment": ("SELECT count(*) FROM posts WHERE s = 'live' -- was 'draft'", False),
+    "a name": ('SELECT s AS "draft" FROM posts', False),
+}
+
+
+@pytest.mark.parametrize("what", NOT_TRACKED)
+def test_which_functions_have_a_label(journeys: Journeys, what: str) -> None:
+    """A label counts where it is a literal, also in statements that are strings, and the type's only."""
+    body, stands = NOT_TRACKED[what]
+    function = f"CREATE PROCEDURE p(integer) LANGUAGE plpgsql AS $body$ BEGIN {body}\n; END $body$;"
+    journey = journeys(START + function, RENAME)
+    told = [error.message for error in obstacles.problems(journey.plan, Phase.EXPAND, journey.facts())]
+    assert told == (["procedure public.p cannot follow: " + HAS_DRAFT] if stands else [])
+    said = " ".join(obstacles.beware(journey.plan, journey.facts()))
+    assert "public.p" not in said or not stands
+
+
+HAS_DRAFT = "its text has 'draft', which status does not have once readers have moved"
+
+
+def test_a_text_that_names_a_type_with_other_characters(journeys: Journeys) -> None:
+    """A name is looked for to the letter, whatever it means in a regular expression."""
+    start = """CREATE TYPE "a-b c" AS ENUM ('draft'); CREATE TABLE t (id integer PRIMARY KEY, s "a-b c");
+        CREATE FUNCTION f() RETURNS text LANGUAGE plpgsql AS 'DECLARE was "a-b c"; BEGIN RETURN was; END';"""
+    journey = journeys(start, {**RENAME, "type": "a-b c"})
+    assert "function public.f: its text names a-b c" in " ".join(obstacles.beware(journey.plan, journey.facts()))
+
+
 def test_a_role_that_is_no_superuser(journeys: Journeys, roles: Roles) -> None:
     """The owner of the type and the tables needs nothing more; who does not own the type is told so."""
     role = roles()
