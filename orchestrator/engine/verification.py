@@ -312,9 +312,13 @@ def unproven(verdict: Verdict, proof: Proof | None = None) -> VerificationError:
             hint="set these rows right, or have the plan repair them with using; then go on",
         )
     complaint = proof.complaint if proof and proof.complaint else "the two sides differ"
+    told = proof is not None and any(complaint == mapping.overflow for mapping in proof.mappings)
     return VerificationError(
         f"{complaint} in {verdict.mismatches:,} of {counted(verdict.rows, 'row')} of {verdict.table}",
-        details=[*(sample.line for sample in verdict.samples), f"each row should have {listed(verdict.expressions)}"],
+        details=[
+            *(sample.line for sample in verdict.samples),
+            *(() if told else (f"each row should have {listed(verdict.expressions)}",)),
+        ],
         hint=(proof.remedy + proof.instead if proof else "")
         or "; ".join(verdict.advice)
         or f"{PAST_THE_TRIGGER}: set these rows right, then run the same command again",

@@ -29,6 +29,7 @@ from orchestrator.sql.mapping import Truth
 from orchestrator.sql.steps import Statement, Step, Transaction
 from orchestrator.sql.sync import Ddl
 from orchestrator.sql.value import Value
+from orchestrator.words import listed
 
 _NOTHING = Ddl(statements=(), inverse=())
 
@@ -48,6 +49,7 @@ class ChangeEnum(JudgedLabels):
         seen, old, new = (facts.column(name) for name in (pair.column, pair.old, pair.new))
         of = relabeling.of_array if pair.array else relabeling.of_value
         back = {new: old for old, new in self.rename.items()}
+        changed = [f"{new!r} for {old!r}" for old, new in {**self.rename, **self.remove}.items()]
         return Conversion(
             new=(
                 Value(
@@ -68,6 +70,8 @@ class ChangeEnum(JudgedLabels):
             ),
             exact=True,
             sees=Truth.NEW if pair.switched else Truth.OLD,
+            said=f"{pair.new} = {pair.old}" + (f" with {listed(changed)}" if changed else ""),
+            beyond=f"{listed(map(repr, self.add), 'or')} has no label in the old type" if self.add else None,
         )
 
     @override

@@ -28,6 +28,7 @@ class JudgedLabels(Labels):
         return (
             *(error for asked in own for error in asked(enum)),
             *(error for pair in self._pairs(facts) for error in self._unfit(facts, pair)),
+            *self._mentioned(facts),
         )
 
     @override
@@ -116,14 +117,13 @@ class JudgedLabels(Labels):
                     f"{where} cannot be changed: {each.why} is generated from it",
                     hint="take it away first, and make it again after contract",
                 )
-        yield from self._mentioned(facts, pair)
 
-    def _mentioned(self, facts: Table, pair: Pair) -> Iterable[EcmError]:
+    def _mentioned(self, facts: Table) -> Iterable[EcmError]:
         """What mentions a label that goes: whether the one in its place means the same there, nobody can tell."""
-        restated = self._restated(facts, back=pair.switched)
+        restated = self._restated(facts, back=self._is_switched(facts))
         if restated is None:
             return
-        for what, text in self._texts(facts, pair):
+        for what, text in self._texts(facts):
             for label in restated.gone(text):
                 yield PreconditionError(
                     f"{what} mentions the label {label!r}, which goes",
@@ -131,16 +131,18 @@ class JudgedLabels(Labels):
                     hint="change it first so that it does without that label",
                 )
 
-    def _texts(self, facts: Table, pair: Pair) -> tuple[tuple[str, str], ...]:
-        """Return what hangs on a column, each with its text as it reads over the second type."""
-        held, said = facts.heritage, facts.heritage.attributes.get(pair.column)
-        default = said.default if said is not None else None
+    def _texts(self, facts: Table) -> tuple[tuple[str, str], ...]:
+        """Return what hangs on a table's columns, each once, with its text as it reads over the second type."""
+        held, columns = facts.heritage, [pair.column for pair in self._pairs(facts)]
+        defaults = ((name, held.attributes[name].default) for name in columns if name in held.attributes)
+        # A view may read columns of several tables.
+        readers = self._enum(facts).readers if self._is_first(facts) else ()
         return (
-            *(((f"the default of {facts.name}.{pair.column}", default),) if default is not None else ()),
+            *((f"the default of {facts.name}.{name}", default) for name, default in defaults if default is not None),
             *((f"index {index.name}", index.tail) for index in held.indexes),
             *((f"constraint {each.name}", each.definition) for each in held.constraints),
             *((f"statistics {each.name}", each.definition) for each in held.statistics),
-            *((f"{each.kind} {each.name}", each.again or "") for each in facts.readers.get(pair.column, ())),
+            *((f"{each.kind} {each.name}", each.again or "") for each in readers),
         )
 
     @override
@@ -161,7 +163,7 @@ class JudgedLabels(Labels):
 
     def _as_text(self, facts: Table) -> Iterable[str]:
         """What compares a label as text: to PostgreSQL that is a string like any other."""
-        for what, text in dict.fromkeys(said for pair in self._pairs(facts) for said in self._texts(facts, pair)):
+        for what, text in self._texts(facts):
             for label in (*self.rename, *self.remove):
                 if sql.SQL("{}::text").format(sql.Literal(label)).as_string(None) in text:
                     yield f"{what} has {label!r} as text, which stays as it is: change it in reads migrated"

@@ -122,11 +122,14 @@ def _given_up(proof: Proof) -> Proof:
     """Return the proof that the new side may go, with what to do where the old one cannot hold all of it."""
     if not any(mapping.stranded is not None for mapping in proof.mappings):
         return replace(proof, giving_up=True)
+    known = {mapping.overflow for mapping in proof.mappings}
+    overflow = known.pop() if len(known) == 1 else None
     return replace(
         proof,
         giving_up=True,
-        complaint="the old side cannot hold what the new one has",
-        remedy="change these values or delete these rows, then roll back again",
+        complaint=overflow or "the old side cannot hold what the new one has",
+        remedy=f"{'give these rows another one, or delete them' if overflow else 'change these values or delete these rows'},"
+        " then roll back again",
         instead="; or go on to contracted, with them",
     )
 

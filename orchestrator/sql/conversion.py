@@ -23,12 +23,16 @@ class Conversion(Mapping):
         new: the columns added beside them.
         exact: whether the new side may only be given up where it comes again from the old one.
         sees: the side that the application reads and writes, where it never sees both.
+        said: what holds in every row, for a person, where the expressions themselves are not for people.
+        beyond: what is said of rows that have what the old columns cannot hold, where that is known.
     """
 
     old: tuple[Value, ...]
     new: tuple[Value, ...]
     exact: bool = False
     sees: Truth | None = None
+    said: str | None = None
+    beyond: str | None = None
 
     @property
     @override
@@ -44,7 +48,8 @@ class Conversion(Mapping):
     @override
     def says(self) -> tuple[str, ...]:
         required = tuple(f"{value.column} is not NULL" for value in self.new if value.not_null)
-        return (*(f"{value.column} = {value.expression}" for value in self.new), *required)
+        computed = (f"{value.column} = {value.expression}" for value in self.new)
+        return (*((self.said,) if self.said is not None else computed), *required)
 
     @property
     @override
@@ -114,6 +119,11 @@ class Conversion(Mapping):
         if self.exact:
             return sql.SQL("NOT ({}) AND NOT ({})").format(self._nothing_new, self._new_follows)
         return self._unheld and sql.SQL("NOT ({}) AND ({})").format(self._new_follows, self._unheld)
+
+    @property
+    @override
+    def overflow(self) -> str | None:
+        return self.beyond
 
     @property
     @override

@@ -37,11 +37,10 @@ def _strings(text: str) -> Iterator[str]:
             continue
         value = _value(token.text)
         yield value
-        if "'" in value:
-            try:
-                yield from _strings(value)
-            except UnreadableSqlError:
-                continue  # a piece of a statement; whoever asks looks for quotes in it, too
+        try:
+            yield from _strings(value)
+        except UnreadableSqlError:
+            continue  # a piece of a statement; whoever asks looks for quotes in it, too
 
 
 def _value(token: str) -> str:

@@ -144,6 +144,11 @@ class Mapping(ABC):
         return None
 
     @property
+    def overflow(self) -> str | None:
+        """What is said of rows whose old side cannot hold what the new one has, where it is known what that is."""
+        return None
+
+    @property
     def unfit(self) -> sql.Composed | None:
         """A condition over the table's row: its new side is not yet as it must be after contract."""
         return None
