@@ -124,12 +124,12 @@ def _given_up(proof: Proof) -> Proof:
         return replace(proof, giving_up=True)
     known = {mapping.overflow for mapping in proof.mappings}
     overflow = known.pop() if len(known) == 1 else None
+    wanted = "give these rows another one, or delete them" if overflow else "change these values or delete these rows"
     return replace(
         proof,
         giving_up=True,
         complaint=overflow or "the old side cannot hold what the new one has",
-        remedy=f"{'give these rows another one, or delete them' if overflow else 'change these values or delete these rows'},"
-        " then roll back again",
+        remedy=f"{wanted}, then roll back again",
         instead="; or go on to contracted, with them",
     )
 
