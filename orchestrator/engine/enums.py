@@ -142,7 +142,8 @@ def read(connection: Connection, name: TableName, used: Users) -> Enum:
     grants = row.pop("grants")
     words = [name.name, *sorted({column for own in used.columns.values() for column in own})]
     values = {"oid": row.pop("oid"), "words": words}
-    both = {"types": [values["oid"], *([other["oid"]] if other is not None else [])], "name": name.name}
+    new = other["oid"] if other is not None else None
+    both = {"types": [values["oid"], *([new] if new is not None else [])], "name": name.name}
     return Enum(
         name=name,
         labels=tuple(row.pop("labels")),
@@ -152,7 +153,7 @@ def read(connection: Connection, name: TableName, used: Users) -> Enum:
         occupied=next((each for each in free if _one(connection, _TYPE, each) is not None), None),
         tables=tuple(used.columns),
         switched=used.switched,
-        users=tuple(_user(each) for each in select(connection, _USERS, values)),
+        users=tuple(_user(each) for each in select(connection, _USERS, {**values, "new": new})),
         naming=tuple(Naming(**each) for each in select(connection, _NAMING, values)),
         bodies=tuple(Body(**each) for each in select(connection, _BODIES, both)),
         **row,
@@ -161,10 +162,16 @@ def read(connection: Connection, name: TableName, used: Users) -> Enum:
 
 def _user(row: dict[str, Any]) -> User:
     view = TableName(row["view_schema"], row["view"]) if row["view"] is not None else None
-    name = f"{view.schema}.{view.name}" if view is not None else row["identity"]
     if row["by_signature"]:
-        name = name.partition("(")[0]
-    return User(kind=row["kind"], name=name, view=view, by_signature=row["by_signature"])
+        return User(
+            kind=row["kind"],
+            name=row["identity"].partition("(")[0],
+            by_signature=True,
+            takes=row["takes"],
+            signature=row["identity"],
+            succeeded=row["succeeded"],
+        )
+    return User(kind=row["kind"], name=f"{view.schema}.{view.name}" if view is not None else row["identity"], view=view)
 
 
 def with_readers(
@@ -267,13 +274,20 @@ WITH own AS (SELECT t.oid FROM pg_catalog.pg_type t WHERE t.oid = %(oid)s
              UNION SELECT t.typarray FROM pg_catalog.pg_type t WHERE t.oid = %(oid)s),
 columns AS (SELECT a.attrelid, a.attnum FROM pg_catalog.pg_attribute a JOIN pg_catalog.pg_class c ON c.oid = a.attrelid
             WHERE a.atttypid IN (SELECT oid FROM own) AND c.relkind IN ('r', 'p') AND NOT a.attisdropped),
-found AS (SELECT DISTINCT d.classid, d.objid, d.objsubid, coalesce(p.oid IS NOT NULL, false) AS by_signature
+found AS (SELECT DISTINCT d.classid, d.objid, d.objsubid, p.oid IS NOT NULL AS by_signature,
+    coalesce(p.proargtypes::oid[] && array(SELECT oid FROM own), false) AS takes,
+    coalesce(pg_catalog.pg_has_role(p.proowner, 'USAGE'), false) AND EXISTS (
+      SELECT FROM pg_catalog.pg_type o JOIN pg_catalog.pg_type n ON n.oid = %(new)s::oid
+      JOIN pg_catalog.pg_proc f ON f.pronamespace = p.pronamespace AND f.proname = p.proname AND f.oid <> p.oid
+        AND f.proargtypes::oid[] = pg_catalog.array_replace(
+          pg_catalog.array_replace(p.proargtypes::oid[], o.oid, n.oid), o.typarray, n.typarray)
+      WHERE o.oid = %(oid)s) AS succeeded
   FROM pg_catalog.pg_depend d LEFT JOIN pg_catalog.pg_proc p ON d.classid = 'pg_catalog.pg_proc'::regclass
     AND p.oid = d.objid AND p.proargtypes::oid[] || p.prorettype || coalesce(p.proallargtypes, '{}')
       && array(SELECT oid FROM own)
   WHERE d.refclassid = 'pg_catalog.pg_type'::regclass AND d.refobjid IN (SELECT oid FROM own) AND d.deptype <> 'i'
     AND NOT (d.classid = 'pg_catalog.pg_type'::regclass AND d.objid IN (SELECT oid FROM own)))
-SELECT DISTINCT i.type AS kind, i.identity, f.by_signature,
+SELECT DISTINCT i.type AS kind, i.identity, f.by_signature, f.takes, f.succeeded,
   CASE WHEN c.relkind IN ('v', 'm') THEN c.relname END AS view, n.nspname AS view_schema
 FROM found f CROSS JOIN LATERAL pg_catalog.pg_identify_object(f.classid, f.objid, f.objsubid) i
 LEFT JOIN pg_catalog.pg_rewrite r ON f.classid = 'pg_catalog.pg_rewrite'::regclass AND r.oid = f.objid

@@ -24,7 +24,7 @@ from orchestrator.sql.conversion import Conversion
 from orchestrator.sql.enums import Enum, former, second
 from orchestrator.sql.facts import Column, Table
 from orchestrator.sql.heritage import Heir
-from orchestrator.sql.identifiers import TableName
+from orchestrator.sql.identifiers import TableName, verbatim
 from orchestrator.sql.mapping import Truth
 from orchestrator.sql.steps import Statement, Step, Transaction
 from orchestrator.sql.sync import Ddl
@@ -237,8 +237,17 @@ class ChangeEnum(JudgedLabels):
             for statement in sync.handed_over(facts.name, trigger, pair.old, pair.new)
         )
         gone = (sql.SQL("ALTER TABLE {} DROP COLUMN {}").format(table, sql.Identifier(pair.old)) for pair in pairs)
-        last = (sql.SQL("DROP TYPE {}").format(former(self.target).identifier),) if self._is_last(facts) else ()
-        return (*handed, *gone, *last)
+        return (*handed, *gone, *(self._no_old_type(facts) if self._is_last(facts) else ()))
+
+    def _no_old_type(self, facts: Table) -> Iterable[Statement]:
+        """Give what drops the old type, after the functions that take it and that one of the new type succeeds.
+
+        What stands aside may have called them until here.
+        """
+        for user in self._enum(facts).users:
+            if user.succeeded and user.signature is not None:
+                yield sql.SQL("DROP ROUTINE IF EXISTS {}").format(verbatim(user.signature))
+        yield sql.SQL("DROP TYPE {}").format(former(self.target).identifier)
 
 
 def _type_renamed(now: TableName, then: TableName) -> sql.Composed:

@@ -9,7 +9,7 @@ from orchestrator.errors import EcmError, PreconditionError, PrivilegeError
 from orchestrator.operations.base import unusable
 from orchestrator.operations.labels import Labels, Pair
 from orchestrator.sql import literals, moving
-from orchestrator.sql.enums import Body, Enum, User
+from orchestrator.sql.enums import Body, Enum, User, second
 from orchestrator.sql.facts import Dependent, Table
 from orchestrator.words import listed
 
@@ -255,17 +255,31 @@ class JudgedLabels(Labels):
         return (user for user in self._enum(facts).users if user.by_signature)
 
     def _of(self, user: User) -> Dependent:
+        new = second(self.target)
+        remedy = f"drop it, and make it again: {self.target} is the new type by now"
+        ready = None
+        if user.takes:
+            remedy = f"make it once more for {self.target}, which is the new type by now, and drop this one"
+            ready = (
+                f"in backfilled, make it once more, beside it, for {new}, with a body that compares as text and does"
+                f" not name that type: it takes {self.target} once readers move, and contract drops the other; while"
+                f" there are two, a bare literal needs a cast ('…'::{self.target})"
+            )
+        elif user.by_signature:
+            ready = f"before expand, have it give text, and cast that where it is used (…::{self.target})"
         return Dependent(
             kind=user.kind,
             name=user.name,
             why=f"it is of type {self.target}, and goes on to take and give the old labels",
             names_it=False,
-            remedy=f"in reads migrated, drop it and make it again: {self.target} is the new type there",
+            remedy=remedy,
+            ready=ready,
         )
 
     @override
     def standing_on(self, facts: Table) -> tuple[Dependent, ...]:
-        own = map(self._of, self._enum(facts).users) if self._is_first(facts) else ()
+        users = self._enum(facts).users if self._is_first(facts) else ()
+        own = (self._of(user) for user in users if not user.succeeded)
         came = (
             Dependent(kind="column", name=f"{facts.name}.{name}", why="it came while both types were there")
             for name in self._came(facts)

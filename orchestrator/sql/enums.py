@@ -49,12 +49,19 @@ class User:
         name: schema.object, as `expand.acknowledge` takes it.
         view: the view it is, or is part of.
         by_signature: whether it is a function that takes the type or gives it.
+        takes: whether it takes it, so that there can be another function of its name beside it.
+        signature: with the types of what it takes, as in a statement.
+        succeeded: whether there is one of its name that takes the second type in its place, and the connected role
+            may drop it.
     """
 
     kind: str
     name: str
     view: TableName | None = None
     by_signature: bool = False
+    takes: bool = False
+    signature: str | None = None
+    succeeded: bool = False
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -456,6 +456,77 @@ def test_a_function_that_takes_the_type(journeys: Journeys) -> None:
     assert ask(journey.db, called) == 1
 
 
+THE_SAME_TWICE = """CREATE FUNCTION is_draft(value {0}, others {0}[] DEFAULT '{{}}') RETURNS boolean IMMUTABLE
+    LANGUAGE {1} AS $$ {2} value::text IN ('draft', 'pending') AND value <> ALL (others) {3} $$;"""
+BODIES = {"sql": ("SELECT", ""), "plpgsql": ("BEGIN RETURN", "; END")}
+
+
+@pytest.mark.parametrize("language", BODIES)
+def test_a_function_for_both_types(journeys: Journeys, language: str) -> None:
+    """Made once more as is advised, it works for who calls it, and what reads by it, in every state and one session."""
+    own, more = (THE_SAME_TWICE.format(name, language, *BODIES[language]) for name in ("status", "status_ecm_new"))
+    reading = """CREATE VIEW drafts AS SELECT id FROM posts WHERE is_draft(s);
+        CREATE INDEX by_draft ON posts (is_draft(s)); CREATE POLICY p ON notes USING (is_draft(s));"""
+    journey = journeys(START + own + reading, RENAME)
+    start = journey.fingerprint
+    with pytest.raises(PreconditionError) as refused:
+        journey.advance()
+    assert refused.value.hint is not None
+    assert "in backfilled, make it once more, beside it, for status_ecm_new" in refused.value.hint
+    assert "without the old column" not in refused.value.hint
+    journey.with_plan(expand={"acknowledge": ["public.is_draft"]})
+
+    def works(label: str) -> None:
+        run(journey.db, "INSERT INTO posts DEFAULT VALUES")
+        there = ask(journey.db, "SELECT count(*) FROM posts WHERE s::text IN ('draft', 'pending')")
+        assert ask(journey.db, "SELECT count(*) FROM posts WHERE is_draft(s, '{live}')") == there
+        assert ask(journey.db, "SELECT count(*) FROM drafts") == there
+        assert ask(journey.db, f"SELECT is_draft('{label}'::status)")
+
+    journey.advance(State.BACKFILLED)
+    works("draft")
+    run(journey.db, more)
+    works("draft")
+    for state, label in ((State.READS_MIGRATED, "pending"), (State.BACKFILLED, "draft")):
+        move = journey.advance if state is State.READS_MIGRATED else journey.rollback
+        assert move() is state
+        works(label)
+    with pytest.raises(EcmError) as refused:
+        journey.rollback()
+    assert "function is_draft(status_ecm_new,status_ecm_new[]) depends on type" in str(refused.value.details)
+    run(journey.db, "DROP FUNCTION is_draft(status_ecm_new, status_ecm_new[])")
+    assert journey.rollback() is State.PLANNED
+    assert journey.fingerprint == start
+    works("draft")
+    journey.advance(State.BACKFILLED)
+    run(journey.db, more)
+    journey.advance()
+    works("pending")
+    assert journey.advance() is State.CONTRACTED
+    works("pending")
+    assert rows(journey.db, "SELECT oid::regprocedure::text FROM pg_proc WHERE proname = 'is_draft'") == [
+        ("is_draft(status,status[])",)
+    ]
+
+
+def test_a_function_that_gives_the_type(journeys: Journeys) -> None:
+    """It gives text instead, which the caller casts: that is advised, and works in every state."""
+    gives = """CREATE FUNCTION usual() RETURNS {} LANGUAGE sql AS $$
+        SELECT s::text::{} FROM notes WHERE s IS NOT NULL ORDER BY id LIMIT 1 $$;"""
+    journey = journeys(START + gives.format("status", "status"), RENAME)
+    with pytest.raises(PreconditionError) as refused:
+        journey.advance()
+    assert refused.value.hint is not None
+    assert "before expand, have it give text, and cast that where it is used (…::status)" in refused.value.hint
+    run(journey.db, "DROP FUNCTION usual();" + gives.format("text", "text"))
+    for state in (*STATES[1:4], State.BACKFILLED, State.CONTRACTED):
+        move = (
+            journey.rollback if journey.state is State.READS_MIGRATED and state is State.BACKFILLED else journey.advance
+        )
+        move(state)
+        assert ask(journey.db, "SELECT count(*) FROM posts WHERE s = usual()::status") == 1
+
+
 STAMP = """
     CREATE OR REPLACE FUNCTION stamp() RETURNS trigger LANGUAGE plpgsql AS $$
       BEGIN IF NEW.s = 'draft' THEN NEW.note := 'stamped'; END IF; RETURN NEW; END $$;
