@@ -358,7 +358,11 @@ def _seen_too(plan: Plan, facts: Table) -> tuple[tuple[str, ...], frozenset[str]
 def _to_do(found: Iterable[Dependent], tracked: set[Dependent]) -> str:
     """Return what a person does about what cannot follow: text is rewritten, what stands on a column goes, or moves."""
     found = tuple(found)
-    told = dict.fromkeys(each.ready for each in found if each.ready is not None)
+    names: dict[str, dict[str, None]] = {}
+    for each in found:
+        if each.ready is not None:
+            names.setdefault(each.ready, {})[each.name] = None
+    told = (f"{listed(of)}: {ready}" if len(found) > 1 else ready for ready, of in names.items())
     ways = {each in tracked for each in found if each.ready is None}
     usual = {
         frozenset({False}): "rewrite them yourself",

@@ -18,6 +18,7 @@ from orchestrator.plan.model import Plan
 from orchestrator.plan.phases import PHASE_SETTINGS
 from orchestrator.plan.project import SCHEMA_FILE
 from orchestrator.sql.facts import Dependent
+from orchestrator.words import listed
 
 _COMMENT = 112
 _WIDTH = 4096
@@ -93,11 +94,13 @@ class Notes:
 
 def _to_acknowledge(found: tuple[Dependent, ...]) -> tuple[str, ...]:
     names = dict.fromkeys(each.name for each in found)
+    told = dict.fromkeys("in reads migrated, before contract" if each.ready is None else "as it says" for each in found)
     return (
-        *(f"{each.kind} {each.name} cannot follow: {each.why}" for each in found),
-        *dict.fromkeys(each.ready[0].upper() + each.ready[1:] + "." for each in found if each.ready),
-        *(("Make each ready in reads migrated, before contract.",) if any(not each.ready for each in found) else ()),
-        "Take the # from this line to say that you will:",
+        *(
+            f"{each.kind} {each.name} cannot follow: {each.why}" + (f"; {each.ready}" if each.ready is not None else "")
+            for each in found
+        ),
+        f"Make each ready {listed(told, 'or')}; take the # from this line to say that you will:",
         *_yaml({"acknowledge": _Flow(names)}).splitlines(),
     )
 

@@ -16,6 +16,7 @@ from orchestrator.errors import EcmError, PreconditionError, VerificationError
 from orchestrator.operations.change_enum import ChangeEnum
 from orchestrator.plan import obstacles
 from orchestrator.plan.lifecycle import STATES, Phase, State
+from orchestrator.plan.schema import Notes
 
 START = """
     CREATE TYPE status AS ENUM ('draft', 'live', 'gone');
@@ -569,6 +570,24 @@ def test_a_function_whose_text_has_a_label(journeys: Journeys) -> None:
         with undone(journey.db):
             found = rows(journey.db, "INSERT INTO posts DEFAULT VALUES RETURNING s::text, note, tags::text")
             assert found == [(label, "stamped", f"{{{label}}}")]
+
+
+def test_what_to_do_about_each_function(journeys: Journeys) -> None:
+    """Where several stand in the way, each is named with its own advice; a drafted plan has the same."""
+    takes = "CREATE FUNCTION f(status) RETURNS text LANGUAGE sql AS 'SELECT $1::text';"
+    journey = journeys(START + STAMP + takes, RENAME)
+    (refused,) = obstacles.problems(journey.plan, Phase.EXPAND, journey.facts())
+    assert refused.hint is not None
+    assert refused.hint.startswith("public.f: in backfilled, make it once more")
+    assert "; public.stamp: before expand, deploy a function" in refused.hint
+    change, facts = journey.plan.changes[0], journey.facts()
+    found = [each for table in facts.values() for each in change.unfollowed(table)]
+    drafted = Notes.of(change, unfollowed=found).offered["expand"]
+    assert "cannot follow: it is of type status, and goes on to take and give the old labels; in back" in drafted[0]
+    assert drafted[2:] == (
+        "Make each ready as it says; take the # from this line to say that you will:",
+        "acknowledge: [public.f, public.stamp]",
+    )
 
 
 NOT_TRACKED = {
