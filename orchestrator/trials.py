@@ -24,7 +24,7 @@ _NAMED = re.compile(rf"(?:{_NAME}\.)*({_NAME})")
 _WRITTEN_IN = ("check", "using", "reverse", "default")
 """The fields of all kinds that hold expressions."""
 
-_AT_FAULT = "correct the plan, or set these rows right"
+_HINT = "correct the plan, or set these rows right"
 
 
 def refused(connection: Connection, plan: Plan, facts: Facts, *, seconds: float) -> tuple[EcmError, ...]:
@@ -52,12 +52,20 @@ def _error(change: Operation, table: Table, found: Objection) -> EcmError:
     if isinstance(error, errors.UndefinedColumn) and (name := _NAMED.match(found.at)):
         return _of_column(change, table, _plain(name[1]))
     if isinstance(error, errors.DataError):
-        # Without an expression of the plan's it is PostgreSQL's own cast, for a change of type say.
-        blamed = _either(_expressions(change)) or "the cast"
-        return StatementFailedError(
-            f"{blamed} fails on a row of {table.name}: {why}", details=[change.summary, *more], hint=_AT_FAULT
-        )
+        return StatementFailedError(f"{_at_fault(change, table)}: {why}", details=[change.summary, *more], hint=_HINT)
     return StatementFailedError(f"{change.summary}: PostgreSQL says {why}", details=more, hint="correct the plan")
+
+
+def _at_fault(change: Operation, table: Table) -> str:
+    """Return what failed on a row; where the plan says nothing of values, that they are cast is what fails."""
+    blamed = _expressions(change)
+    if not blamed and change.casts is not None:
+        return f"{change.casts[0]} of {table.name} does not go into {change.casts[1]}"
+    return f"{_or(blamed)} fails on a row of {table.name}"
+
+
+def _or(blamed: tuple[str, ...]) -> str:
+    return listed(blamed, "or") if blamed else "an expression"
 
 
 def _of_column(change: Operation, table: Table, name: str) -> EcmError:
@@ -66,12 +74,12 @@ def _of_column(change: Operation, table: Table, name: str) -> EcmError:
     if column is not None:
         # It is there, so only what is written for the other direction can be wrong to name it.
         back = tuple(each for each in blamed if each.startswith("reverse"))
-        said = _either((not column.generated and back) or blamed) or "an expression"
+        said = _or((not column.generated and back) or blamed)
         return StatementFailedError(f"{said} cannot be made of {table.name}.{name}", hint="correct the plan")
     forward = any(each.startswith("using") for each in blamed)
     known = {*(each.name for each in table.columns), *(() if forward else change.made())} - {name}
     return StatementFailedError(
-        f"{_either(blamed) or 'an expression'} names a column {name} that {table.name} does not have",
+        f"{_or(blamed)} names a column {name} that {table.name} does not have",
         details=[did_you_mean(name, known)],
         hint="correct the plan",
     )
@@ -96,11 +104,3 @@ def _expressions(change: Operation, naming: str | None = None) -> tuple[str, ...
                 yield from found(field, each, of)
 
     return tuple(dict.fromkeys(found("", change.model_dump(), "")))
-
-
-def _either(names: tuple[str, ...]) -> str:
-    return listed(names, "or") if names else ""
-
-
-def _plain(name: str) -> str:
-    return name[1:-1].replace('""', '"') if name.startswith('"') else name.lower()

@@ -234,6 +234,11 @@ class Operation(BaseModel, ABC):
     """What contract would do to it."""
 
     @property
+    def casts(self) -> tuple[str, str] | None:
+        """The column whose values are cast as they are, and the type that they are cast to; None where none are."""
+        return None
+
+    @property
     def beginning(self) -> str:
         """What expand does, in a few words, where it does not add columns that a plan names; empty where it does."""
         return ""

@@ -79,6 +79,11 @@ class Retyping(OnTable):
 
     @property
     @override
+    def casts(self) -> tuple[str, str] | None:
+        return (self.column, self.type) if self.using is None else None
+
+    @property
+    @override
     def beginning(self) -> str:
         return f"change the type of {self.column}"
 

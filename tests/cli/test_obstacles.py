@@ -4,7 +4,8 @@ import pytest
 from cli.runs import Project
 
 USERS = """
-CREATE TABLE users (id int PRIMARY KEY, full_name text NOT NULL, age int, zero int DEFAULT 0);
+CREATE TABLE users (id int PRIMARY KEY, full_name text NOT NULL, age int, zero int DEFAULT 0,
+    far int DEFAULT 70000, price numeric(10,4) DEFAULT 123456.5);
 INSERT INTO users VALUES (1, 'Ada Lovelace', 36), (2, 'Mary Ann Smith', 40);
 """
 HERE = ("--branch", "development")
@@ -39,8 +40,20 @@ def users(project: Project) -> Project:
             'using fails on a row of users: invalid input syntax for type integer: "Ada Lovelace"',
         ),
         (
-            ("change-type", "users", "full_name", "int", "--to", "number"),
-            'the cast fails on a row of users: invalid input syntax for type integer: "Ada Lovelace"',
+            ("change-type", "users", "full_name", "int"),
+            'full_name of users does not go into int: invalid input syntax for type integer: "Ada Lovelace"',
+        ),
+        (
+            ("change-type", "users", "full_name", "jsonb"),
+            "full_name of users does not go into jsonb: invalid input syntax for type json",
+        ),
+        (
+            ("change-type", "users", "far", "smallint"),
+            "far of users does not go into smallint: smallint out of range",
+        ),
+        (
+            ("change-type", "users", "price", "numeric(5,1)"),
+            "price of users does not go into numeric(5,1): numeric field overflow",
         ),
         (
             ("add-column", "users", "ratio", "intt", "--using", "age"),
