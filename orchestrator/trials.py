@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Iterable, Mapping
+from time import monotonic
 from typing import cast
 
 from psycopg import errors
@@ -24,6 +25,9 @@ _NAMED = re.compile(rf"(?:{_NAME}\.)*({_NAME})")
 _WRITTEN_IN = ("check", "using", "reverse", "default")
 """The fields of all kinds that hold expressions."""
 
+_LEAST = 0.1
+"""Seconds that a look takes at least, however long others took."""
+
 _HINT = "correct the plan, or set these rows right"
 
 
@@ -34,16 +38,23 @@ def refused(connection: Connection, plan: Plan, facts: Facts, *, seconds: float)
         connection: a session with the branch.
         plan: whose expressions are tried.
         facts: of its tables, before it begins.
-        seconds: the longest look at one table.
+        seconds: the longest look at one table's first rows, and at all rows of all tables.
     """
-    return tuple(
-        _error(change, table, found)
-        for change, table, step in compiler.trials(plan, facts)
-        if (found := objection(connection, step.statements, seconds=seconds)) is not None
-    )
+    until = monotonic() + seconds
+    errors_found: list[EcmError] = []
+    for change, table, step in compiler.trials(plan, facts):
+        if (found := objection(connection, step.statements, seconds=seconds)) is not None:
+            errors_found.append(_error(change, table, found, "using"))
+            continue
+        for field, statement in step.thorough:
+            left = max(_LEAST, until - monotonic())
+            if (found := objection(connection, (statement,), seconds=left)) is not None:
+                errors_found.append(_error(change, table, found, field))
+                break
+    return tuple(errors_found)
 
 
-def _error(change: Operation, table: Table, found: Objection) -> EcmError:
+def _error(change: Operation, table: Table, found: Objection, field: str) -> EcmError:
     diag, error = found.error.diag, found.error
     why = diag.message_primary or str(error)
     more = [line for line in (diag.message_detail, diag.message_hint) if line]
@@ -52,16 +63,18 @@ def _error(change: Operation, table: Table, found: Objection) -> EcmError:
     if isinstance(error, errors.UndefinedColumn) and (name := _NAMED.match(found.at)):
         return _of_column(change, table, _plain(name[1]))
     if isinstance(error, errors.DataError):
-        return StatementFailedError(f"{_at_fault(change, table)}: {why}", details=[change.summary, *more], hint=_HINT)
+        return StatementFailedError(f"{_at_fault(change, table, field)}: {why}", details=[change.summary, *more], hint=_HINT)
     return StatementFailedError(f"{change.summary}: PostgreSQL says {why}", details=more, hint="correct the plan")
 
 
-def _at_fault(change: Operation, table: Table) -> str:
+def _at_fault(change: Operation, table: Table, field: str) -> str:
     """Return what failed on a row; where the plan says nothing of values, that they are cast is what fails."""
-    blamed = _expressions(change)
-    if not blamed and change.casts is not None:
+    if field == "using" and change.casts is not None:
         return f"{change.casts[0]} of {table.name} does not go into {change.casts[1]}"
-    return f"{_or(blamed)} fails on a row of {table.name}"
+    blamed = _expressions(change)
+    back = tuple(each for each in blamed if each.startswith("reverse"))
+    forward = tuple(each for each in blamed if each not in back)
+    return f"{_or((back if field == 'reverse' else forward) or blamed)} fails on a row of {table.name}"
 
 
 def _or(blamed: tuple[str, ...]) -> str:

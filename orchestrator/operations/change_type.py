@@ -106,7 +106,12 @@ class ChangeType(Retyping):
     def before_expand(self, facts: Table) -> tuple[Step, ...]:
         # Nobody may set an identity; and what changes at once has no mapping.
         return tuple(
-            trying.first(facts, mapping.new, back=() if self._old(facts).identity else mapping.old)
+            trying.first(
+                facts,
+                mapping.new,
+                back=() if self._old(facts).identity else mapping.old,
+                written=self.reverse is not None,
+            )
             for mapping in self.mappings(facts)
         )
 

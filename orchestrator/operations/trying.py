@@ -22,6 +22,7 @@ def first(
     back: Iterable[Value] = (),
     gone: Iterable[str] = (),
     check: str | None = None,
+    written: bool = True,
 ) -> Transaction:
     """Return the step that asks PostgreSQL what it makes of new columns' types and expressions.
 
@@ -32,8 +33,9 @@ def first(
         back: columns that are there, with their expressions over the new ones; they are parsed.
         gone: columns that those expressions may not be made of.
         check: a condition over the row with the new columns; it is parsed.
+        written: whether the expressions of `back` are the plan's own; a cast may fail, and has no value then.
     """
-    values = tuple(values)
+    values, back = tuple(values), tuple(back)
     names = " and ".join(value.column for value in values)
     columns = sql.SQL(", ").join(sql.Identifier(column.name) for column in facts.columns if not column.generated)
     heap = facts.partitions[0] if facts.partitions else facts.name
@@ -47,6 +49,14 @@ def first(
     )
     asked = [value.computed for value in back if value.expression is not None]
     asked += [] if check is None else [sql.SQL("({}) IS TRUE").format(verbatim(check))]
+    every = [] if kept or not computed else [("using", _every(facts, computed))]
+    backward = [
+        sql.SQL("pg_catalog.count({}::{})").format(value.computed, verbatim(value.type))
+        for value in back
+        if value.expression is not None
+    ]
+    if backward and written:
+        every.append(("reverse", _every(facts, backward, values)))
     return Transaction(
         key=f"try {names}",
         title=f"try {'the value' if kept else 'the type and the value'} of {names} on rows that are there",
@@ -59,6 +69,32 @@ def first(
         ),
         inverse=(),
         note="reads only",
+        thorough=tuple(every),
+    )
+
+
+def _every(facts: Table, asked: Iterable[sql.Composed], made: Iterable[Value] = ()) -> sql.Composed:
+    """Return what evaluates expressions over every row as it is, or as it is with new columns computed."""
+    rows = facts.name.identifier
+    if made := tuple(made):
+        rows = sql.SQL("({})").format(with_computed(facts, made, sql.SQL(" FROM {}").format(rows)))
+    return sql.SQL('SELECT {} FROM {} AS "row"').format(sql.SQL(", ").join(asked), rows)
+
+
+def with_computed(facts: Table, made: Iterable[Value], of: sql.Composable = sql.SQL("")) -> sql.Composed:
+    """Return the SELECT of a row with new columns computed; of the row that it is said within, where `of` says none."""
+    new = {value.column: value for value in made}
+    return sql.SQL("SELECT {}{}").format(
+        sql.SQL(", ").join(
+            (
+                *(sql.Identifier(column.name) for column in facts.columns if column.name not in new),
+                *(
+                    sql.SQL("{}::{} AS {}").format(value.computed, verbatim(value.type), value.name)
+                    for value in new.values()
+                ),
+            )
+        ),
+        of,
     )
 
 

@@ -136,6 +136,8 @@ class Transaction:
     """What counts from here on; such a step is done anew before each proof."""
     counted: tuple[Strays, ...] = ()
     """What must not have counted any row since, or there has to be another proof."""
+    thorough: tuple[tuple[str, Statement], ...] = ()
+    """Before the plan begins, what is tried on every row besides, each with the field of the plan that it is about."""
 
     @property
     def waits(self) -> str:

@@ -68,6 +68,14 @@ def users(project: Project) -> Project:
             "reverse cannot be made of users.full_name",
         ),
         (
+            (*SPLIT, "last text = full_name", "--reverse", "repeat(first, 1000 / (length(first) - 3))"),
+            "reverse fails on a row of users: division by zero",
+        ),
+        (
+            ("change-type", "users", "age", "bigint", "--reverse", "(age::int) / 0"),
+            "reverse fails on a row of users: division by zero",
+        ),
+        (
             ("add-check", "users", "users_age_check", "agee > 0"),
             "the check names a column agee that users does not have; did you mean age?",
         ),
@@ -97,6 +105,20 @@ def test_an_expression_that_expand_would_refuse_is_in_the_way(
     assert "find no row" not in said(advance.err)
     (plan,) = users.ecm("status", "new", *HERE, "--json").json["plans"]
     assert plan["branches"][0]["in_progress"] is None
+
+
+def test_an_expression_that_fails_far_down_in_a_table_is_in_the_way(users: Project) -> None:
+    """Before a plan begins all rows are tried, as far as they can be in a moment."""
+    users.sql(
+        "development",
+        "UPDATE users SET zero = 1;"
+        "INSERT INTO users (id, full_name, age, zero) SELECT n, n::text, n, 1 FROM generate_series(3, 12000) n;"
+        "INSERT INTO users (id, full_name, age, zero) VALUES (12001, 'Last', 1, 0)",
+    )
+    drafted = users.ecm("plan", "add-column", "users", "ratio", "int", "--using", "age / zero", "--name", "new")
+
+    assert "using fails on a row of users: division by zero" in said(drafted.out).partition(IN_THE_WAY)[2]
+    assert users.ecm("advance", "new", *HERE).code == 4
 
 
 def test_what_cannot_be_tried_without_writing_is_left_to_expand(users: Project) -> None:
