@@ -192,6 +192,13 @@ class Judgement:
             elif verdict.mismatches:
                 error = unproven(verdict)
                 found.append(PreconditionError(error.message, details=error.details, hint=error.hint))
+        for proof in compiler.foreseen(scene.plan, facts):
+            # What a look cannot evaluate was tried already, and here it is no reason to say anything.
+            with suppress(psycopg.DatabaseError):
+                verdict = glance(scene.connection, proof, seconds=GLANCE)
+                if verdict is not None and verdict.mismatches:
+                    error = unproven(verdict, proof)
+                    found.append(PreconditionError(error.message, details=error.details, hint=error.hint))
         return tuple(found), tuple(unknown)
 
     def _ledger_is_broken(self) -> bool:

@@ -63,7 +63,9 @@ def _error(change: Operation, table: Table, found: Objection, field: str) -> Ecm
     if isinstance(error, errors.UndefinedColumn) and (name := _NAMED.match(found.at)):
         return _of_column(change, table, _plain(name[1]))
     if isinstance(error, errors.DataError):
-        return StatementFailedError(f"{_at_fault(change, table, field)}: {why}", details=[change.summary, *more], hint=_HINT)
+        return StatementFailedError(
+            f"{_at_fault(change, table, field)}: {why}", details=[change.summary, *more], hint=_HINT
+        )
     return StatementFailedError(f"{change.summary}: PostgreSQL says {why}", details=more, hint="correct the plan")
 
 

@@ -268,7 +268,7 @@ class _Tally:
 
 
 def glance(connection: Connection, proof: Proof, *, seconds: float) -> Verdict | None:
-    """Look for wrong rows all at once, before anything is begun; None where that takes too long.
+    """Look for wrong rows all at once, before anything is begun; None where that takes too long, or writes.
 
     Args:
         connection: a session with the branch.
@@ -282,6 +282,7 @@ def glance(connection: Connection, proof: Proof, *, seconds: float) -> Verdict |
     try:
         for heap in catalog.heaps(connection, proof.table):
             with connection.transaction():
+                connection.execute("SET TRANSACTION READ ONLY")
                 left = timedelta(seconds=max(0.001, until - monotonic()))
                 locks.set_local(connection, statement_timeout=locks.milliseconds(left))
                 locks.as_the_owner(connection)
@@ -289,7 +290,7 @@ def glance(connection: Connection, proof: Proof, *, seconds: float) -> Verdict |
                 rows, mismatches = rows + counted_rows, mismatches + wrong
                 if wrong and len(samples) < SAMPLES:
                     samples += _samples(connection, proof, heap, everything, SAMPLES - len(samples))
-    except errors.QueryCanceled:
+    except (errors.QueryCanceled, errors.ReadOnlySqlTransaction):
         return None
     return Verdict(
         table=proof.table,
@@ -304,7 +305,7 @@ def glance(connection: Connection, proof: Proof, *, seconds: float) -> Verdict |
 
 def unproven(verdict: Verdict, proof: Proof | None = None) -> VerificationError:
     """Return the error for a table with rows whose two sides differ, or that lack what is demanded of them."""
-    if verdict.in_place:
+    if verdict.in_place and not (proof and proof.complaint):
         return VerificationError(
             f"{verdict.mismatches:,} of {counted(verdict.rows, 'row')} of {verdict.table} do not have"
             f" {listed(verdict.expressions)}",

@@ -13,12 +13,12 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 from typing_extensions import override
 
 from orchestrator.errors import EcmError, PreconditionError
-from orchestrator.operations import constraints, trying
+from orchestrator.operations import constraints, foreseeing, trying
 from orchestrator.operations.base import ColumnField, Guide, NewColumnField, OnTable, TableField, taken
 from orchestrator.sql.facts import Dependent, Table
 from orchestrator.sql.filling import Filling
 from orchestrator.sql.identifiers import NAME_BYTES, TableName, bounded, verbatim, words
-from orchestrator.sql.steps import ConcurrentIndex, Statement, Step
+from orchestrator.sql.steps import ConcurrentIndex, Proof, Statement, Step
 from orchestrator.sql.sync import Ddl
 from orchestrator.sql.value import Value
 from orchestrator.words import a, kebab
@@ -230,6 +230,18 @@ class AddColumn(OnTable):
     @override
     def before_expand(self, facts: Table) -> tuple[Step, ...]:
         return (trying.first(facts, (mapping.new for mapping in self.mappings(facts)), check=self.check),)
+
+    @override
+    def foreseen(self, facts: Table) -> tuple[Proof, ...]:
+        given = self.using if self.using is not None else self.default
+        if given is None:
+            return ()  # new writers fill it, and nobody knows with what
+        value = Value(column=self.column, type=self.type, expression=given, not_null=self.not_null)
+        return (
+            *foreseeing.not_null(facts, (value,)),
+            *((foreseeing.checked(facts, value, self.check),) if self.check is not None else ()),
+            *((foreseeing.unique(facts, value),) if self.unique else ()),
+        )
 
     @override
     def before_contract(self, facts: Table) -> tuple[Step, ...]:

@@ -21,7 +21,7 @@ from orchestrator.sql.identifiers import NAME_BYTES, SYSTEM_COLUMNS, SYSTEM_SCHE
 from orchestrator.sql.mapping import Mapping
 from orchestrator.sql.readers import Move
 from orchestrator.sql.script import Outright
-from orchestrator.sql.steps import Statement, Step, SyncTrigger, Transaction
+from orchestrator.sql.steps import Proof, Statement, Step, SyncTrigger, Transaction
 from orchestrator.sql.sync import Ddl
 from orchestrator.words import did_you_mean
 
@@ -357,6 +357,10 @@ class Operation(BaseModel, ABC):
 
     def demands(self, facts: Table) -> tuple[Mapping, ...]:
         """What every row has to be like, and nothing makes so; it is proven before anything is touched, and later."""
+        return ()
+
+    def foreseen(self, facts: Table) -> tuple[Proof, ...]:
+        """Looks, before anything is begun, for rows whose new values contract would not take; each with a complaint."""
         return ()
 
     def hold(self, facts: Table) -> tuple[Step, ...]:

@@ -11,7 +11,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from typing_extensions import override
 
 from orchestrator.errors import EcmError, PreconditionError
-from orchestrator.operations import constraints, dropping, trying
+from orchestrator.operations import constraints, dropping, foreseeing, trying
 from orchestrator.operations.base import (
     Guide,
     NewColumnField,
@@ -24,7 +24,7 @@ from orchestrator.operations.base import (
 from orchestrator.sql.conversion import Conversion
 from orchestrator.sql.facts import Column, Dependent, Table
 from orchestrator.sql.identifiers import verbatim, words
-from orchestrator.sql.steps import Statement, Step
+from orchestrator.sql.steps import Proof, Statement, Step
 from orchestrator.sql.sync import Ddl
 from orchestrator.sql.value import Value
 from orchestrator.words import listed
@@ -262,6 +262,11 @@ class Converting(OnTable):
     def before_expand(self, facts: Table) -> tuple[Step, ...]:
         (mapping,) = self.mappings(facts)
         return (trying.first(facts, mapping.new, back=mapping.old, gone=self.sources),)
+
+    @override
+    def foreseen(self, facts: Table) -> tuple[Proof, ...]:
+        (mapping,) = self.mappings(facts)
+        return foreseeing.not_null(facts, mapping.new)
 
     @override
     def before_contract(self, facts: Table) -> tuple[Step, ...]:

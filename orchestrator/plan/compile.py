@@ -601,6 +601,11 @@ def demanded(plan: Plan, facts: Facts) -> tuple[Proof, ...]:
     )
 
 
+def foreseen(plan: Plan, facts: Facts) -> tuple[Proof, ...]:
+    """Return the looks for rows whose new values contract would not take."""
+    return tuple(proof for change, table in scope.each(plan, facts) for proof in change.foreseen(table))
+
+
 def trials(plan: Plan, facts: Facts) -> tuple[tuple[Operation, Table, Transaction], ...]:
     """Return the steps of expand that only read, to find out what PostgreSQL makes of expressions."""
     return tuple(

@@ -76,6 +76,23 @@ def users(project: Project) -> Project:
             "reverse fails on a row of users: division by zero",
         ),
         (
+            ("add-column", "users", "ratio", "int", "--using", "nullif(age, 40)", "--not-null"),
+            "ratio is NOT NULL in the end, and nullif(age, 40) gives NULL in 1 of 2 rows of users; id=2",
+        ),
+        (
+            (*SPLIT[:3], "--into", "first text not null = nullif(full_name, 'Ada Lovelace')", "--reverse", "first"),
+            "first is NOT NULL in the end, and nullif(full_name, 'Ada Lovelace') gives NULL in 1 of 2 rows of users;"
+            " id=1",
+        ),
+        (
+            ("add-column", "users", "ratio", "int", "--using", "age / 2", "--check", "ratio < 20"),
+            "the check of ratio is broken by age / 2 in 1 of 2 rows of users; id=2",
+        ),
+        (
+            ("add-column", "users", "kind", "text", "--default", "'new'", "--unique"),
+            "kind is unique in the end, and 'new' is the same as in another row in 2 of 2 rows of users; id=1",
+        ),
+        (
             ("add-check", "users", "users_age_check", "agee > 0"),
             "the check names a column agee that users does not have; did you mean age?",
         ),
