@@ -45,6 +45,7 @@ from orchestrator.sql.steps import (
     sent,
     told,
 )
+from orchestrator.words import listed
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -487,6 +488,11 @@ class Runner:
             self._lookout.prove(self._link.connection, step)
             self._transaction(self._link.connection, lambda connection: self._even(connection, task, step))
             verdict = verify(self._link, step, workers=task.backfill.workers, progress=progress)
+            if verdict.mismatches and (required := step.required):
+                # Where the sides agree in every row, it is NOT NULL alone that some of them break.
+                differing = verify(self._link, replace(step, closing=False), workers=task.backfill.workers)
+                if not differing.mismatches:
+                    step = replace(step, complaint=f"{listed(required)} may not be NULL in the end, and is")
         if verdict.mismatches:
             for_good = task.move.direction is Direction.BACK and self._past_return(self._link.connection)
             raise unproven(verdict, replace(step, instead="") if for_good else step)

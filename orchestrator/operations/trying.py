@@ -81,7 +81,7 @@ def _every(facts: Table, asked: Iterable[sql.Composed], made: Iterable[Value] = 
     return sql.SQL('SELECT {} FROM {} AS "row"').format(sql.SQL(", ").join(asked), rows)
 
 
-def with_computed(facts: Table, made: Iterable[Value], of: sql.Composable = sql.SQL("")) -> sql.Composed:
+def with_computed(facts: Table, made: Iterable[Value], of: sql.Composable | None = None) -> sql.Composed:
     """Return the SELECT of a row with new columns computed; of the row that it is said within, where `of` says none."""
     new = {value.column: value for value in made}
     return sql.SQL("SELECT {}{}").format(
@@ -94,7 +94,7 @@ def with_computed(facts: Table, made: Iterable[Value], of: sql.Composable = sql.
                 ),
             )
         ),
-        of,
+        sql.SQL("") if of is None else of,
     )
 
 

@@ -149,8 +149,13 @@ class Conversion(Mapping):
     @property
     @override
     def unfit(self) -> sql.Composed | None:
-        required = [sql.SQL("{} IS NULL").format(value.name) for value in self.new if value.not_null]
+        required = [sql.SQL("{} IS NULL").format(sql.Identifier(name)) for name in self.required]
         return sql.SQL(" OR ").join(required) if required else None
+
+    @property
+    @override
+    def required(self) -> tuple[str, ...]:
+        return tuple(value.column for value in self.new if value.not_null)
 
     @override
     def assignments(self, *, alone: bool) -> sql.Composed:

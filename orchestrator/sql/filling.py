@@ -90,6 +90,11 @@ class Filling(Mapping):
     def unfit(self) -> sql.Composed | None:
         return sql.SQL("{} IS NULL").format(self.new.name) if self.new.not_null else None
 
+    @property
+    @override
+    def required(self) -> tuple[str, ...]:
+        return (self.new.column,) if self.new.not_null else ()
+
     @override
     def assignments(self, *, alone: bool) -> sql.Composed:
         value = self.new.filling

@@ -154,6 +154,11 @@ class Mapping(ABC):
         return None
 
     @property
+    def required(self) -> tuple[str, ...]:
+        """The columns of the new side that are NOT NULL after contract, which is what a row is unfit by."""
+        return ()
+
+    @property
     def advice(self) -> str | None:
         """What to do about rows that are not right, for a person, where that is not the same for every mapping."""
         return None

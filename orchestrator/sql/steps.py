@@ -250,6 +250,11 @@ class Proof(OnTable):
         return sql.SQL(" OR ").join(condition for mapping in self.mappings for condition in self._wrong(mapping))
 
     @property
+    def required(self) -> tuple[str, ...]:
+        """The columns that may not be NULL, where that is proven too."""
+        return tuple(name for mapping in self.mappings for name in mapping.required) if self.closing else ()
+
+    @property
     def bereft(self) -> sql.Composed | None:
         """The condition over a row that is not there any more: it leaves a value alone that then would be wrong."""
         found = [

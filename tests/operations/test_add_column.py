@@ -112,10 +112,16 @@ def test_partitioned(journeys: Journeys) -> None:
 
 
 def test_rows_without_a_value(journeys: Journeys) -> None:
-    """What cannot be NOT NULL in the end is named with its rows, before readers come."""
+    """What cannot be NOT NULL in the end is named with its rows, before the plan begins and before readers come."""
     journey = journeys(BOOKS, {**ADD, "using": "nullif(price, 7)", "not_null": True})
+    with pytest.raises(PreconditionError, match=r"gives NULL in 1 of") as early:
+        journey.advance()
+    assert any(line.startswith("id=7") for line in early.value.details)
+    run(journey.db, "UPDATE books SET price = 8 WHERE id = 7")
+    journey.advance()
+    run(journey.db, "UPDATE books SET price = 7 WHERE id = 7")
     journey.advance(State.BACKFILLED)
-    with pytest.raises(VerificationError) as refused:
+    with pytest.raises(VerificationError, match="total may not be NULL in the end, and is in 1 of") as refused:
         journey.advance()
     assert any(line.startswith("id=7") for line in refused.value.details)
     run(journey.db, "UPDATE books SET total = 0 WHERE id = 7")

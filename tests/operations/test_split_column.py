@@ -209,10 +209,12 @@ def test_who_writes_both_sides_is_left_alone_where_they_agree(journeys: Journeys
 def test_rows_without_a_required_value(journeys: Journeys) -> None:
     """A new column that has to be NOT NULL in the end is named before readers come, with its rows."""
     journey = journeys(USERS.replace("NOT NULL", ""), SPLIT)
+    journey.advance()
     run(journey.db, "INSERT INTO users VALUES (500, NULL)")
     journey.advance(State.BACKFILLED)
     with pytest.raises(VerificationError) as refused:
         journey.advance()
+    assert refused.value.message.startswith("first_name may not be NULL in the end, and is in 1 of")
     assert "first_name is not NULL" in refused.value.details[-1]
     assert any(line.startswith("id=500") for line in refused.value.details)
     run(journey.db, "UPDATE users SET first_name = 'Nobody' WHERE id = 500")
