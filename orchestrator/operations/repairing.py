@@ -183,13 +183,23 @@ class Repairing(OnTable):
         hidden = self._hidden(facts)
         values = [value.computed for value in self._values(facts)]
         heap = facts.partitions[0] if facts.partitions else facts.name
+        broken = replace(self.rule(facts), replacements=()).at_once.mismatch
         tried = sql.SQL('SELECT {} FROM (SELECT {}, ctid, tableoid FROM ONLY {} LIMIT {}) AS "row" WHERE {}').format(
             sql.SQL(", ").join(sql.SQL("pg_catalog.count({})").format(value) for value in values or [sql.SQL("*")]),
             _readable(facts, without=hidden),
             heap.identifier,
             sql.Literal(trying.ROWS),
-            replace(self.rule(facts), replacements=()).at_once.mismatch,
+            broken,
         )
+        assigned = [sql.SQL("{}::{}").format(each.computed, verbatim(each.type)) for each in self._values(facts)]
+        every = sql.SQL('SELECT {} FROM (SELECT {}, ctid, tableoid FROM {}) AS "row" WHERE {}').format(
+            sql.SQL(", ").join(sql.SQL("pg_catalog.count({})").format(each) for each in assigned),
+            _readable(facts, without=hidden),
+            facts.name.identifier,
+            broken,
+        )
+        # What is assigned may be of another type than what is computed, or of that and too large.
+        thorough = (*trying.understood(facts, self._values(facts), without=hidden), every) if assigned else ()
         return Transaction(
             key=f"try {self.slug}",
             title=f"try the rule on rows that are there: {self.summary}",
@@ -198,6 +208,7 @@ class Repairing(OnTable):
             statements=(tried,),
             inverse=(),
             note="reads only",
+            thorough=tuple(("using", statement) for statement in thorough),
         )
 
     def _values(self, facts: Table) -> tuple[Value, ...]:

@@ -5,7 +5,8 @@ from cli.runs import Project
 
 USERS = """
 CREATE TABLE users (id int PRIMARY KEY, full_name text NOT NULL, age int, zero int DEFAULT 0,
-    far int DEFAULT 70000, price numeric(10,4) DEFAULT 123456.5);
+    far int DEFAULT 70000, price numeric(10,4) DEFAULT 123456.5,
+    spare int);
 INSERT INTO users VALUES (1, 'Ada Lovelace', 36), (2, 'Mary Ann Smith', 40);
 """
 HERE = ("--branch", "development")
@@ -91,6 +92,18 @@ def users(project: Project) -> Project:
         (
             ("add-column", "users", "kind", "text", "--default", "'new'", "--unique"),
             "kind is unique in the end, and 'new' is the same as in another row in 2 of 2 rows of users; id=1",
+        ),
+        (
+            ("set-not-null", "users", "spare", "--using", "full_name"),
+            'PostgreSQL says column "spare" is of type integer but expression is of type text',
+        ),
+        (
+            ("set-not-null", "users", "spare", "--using", "far::bigint * 100000"),
+            "using fails on a row of users: integer out of range",
+        ),
+        (
+            ("add-unique", "users", "users_far_key", "--columns", "far", "--using", "far = full_name"),
+            'PostgreSQL says column "far" is of type integer but expression is of type text',
         ),
         (
             ("add-check", "users", "users_age_check", "agee > 0"),
