@@ -51,6 +51,13 @@ def refused(connection: Connection, plan: Plan, facts: Facts, *, seconds: float)
             if (found := objection(connection, (statement,), seconds=left)) is not None:
                 errors_found.append(_error(change, table, found, field))
                 break
+    if errors_found:
+        return tuple(errors_found)
+    for change, table, statements in compiler.rehearsals(plan, facts):
+        found = objection(connection, statements, seconds=seconds, undone=True)
+        # Who may not make temporary tables hears of it where a plan cannot do without them.
+        if found is not None and not isinstance(found.error, errors.InsufficientPrivilege):
+            errors_found.append(_error(change, table, found, "using"))
     return tuple(errors_found)
 
 

@@ -28,21 +28,25 @@ class Objection:
     at: str
 
 
-def objection(connection: Connection, statements: Iterable[Statement], *, seconds: float) -> Objection | None:
+def objection(
+    connection: Connection, statements: Iterable[Statement], *, seconds: float, undone: bool = False
+) -> Objection | None:
     """Run statements in a transaction that may only read; return what PostgreSQL says against the first it refuses.
 
     Args:
         connection: a session with the branch.
         statements: what is tried.
         seconds: the longest look; what takes longer is not known to be wrong.
+        undone: whether they may write, what is temporary, and it is undone.
 
     Raises:
         psycopg.Error: the session is lost.
     """
     text = ""
     try:
-        with connection.transaction():
-            connection.execute("SET TRANSACTION READ ONLY")
+        with connection.transaction(force_rollback=undone):
+            if not undone:
+                connection.execute("SET TRANSACTION READ ONLY")
             locks.set_local(connection, statement_timeout=locks.milliseconds(timedelta(seconds=seconds)))
             locks.as_the_owner(connection)
             for statement in statements:

@@ -6,12 +6,12 @@ from psycopg import sql
 from pydantic import Field
 from typing_extensions import override
 
-from orchestrator.operations import constraints
+from orchestrator.operations import constraints, rehearsing
 from orchestrator.operations.repairing import Constraining, Expression
 from orchestrator.sql.facts import Table
 from orchestrator.sql.identifiers import verbatim, words
 from orchestrator.sql.repair import Repair
-from orchestrator.sql.steps import Step
+from orchestrator.sql.steps import Statement, Step
 
 
 class AddCheck(Constraining):
@@ -69,6 +69,10 @@ class AddCheck(Constraining):
     def _constraint(self, facts: Table) -> tuple[Step, ...]:
         condition = sql.SQL("CHECK ({})").format(verbatim(self.check))
         return constraints.validated(facts, self.name, condition, what=self.check)
+
+    @override
+    def rehearsed(self, facts: Table) -> tuple[Statement, ...]:
+        return (*rehearsing.copy(facts), rehearsing.check(facts, self.check))
 
     @override
     def hold(self, facts: Table) -> tuple[Step, ...]:

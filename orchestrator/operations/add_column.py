@@ -13,7 +13,7 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 from typing_extensions import override
 
 from orchestrator.errors import EcmError, PreconditionError
-from orchestrator.operations import constraints, foreseeing, trying
+from orchestrator.operations import constraints, foreseeing, rehearsing, trying
 from orchestrator.operations.base import ColumnField, Guide, NewColumnField, OnTable, TableField, taken
 from orchestrator.sql.facts import Dependent, Table
 from orchestrator.sql.filling import Filling
@@ -241,6 +241,17 @@ class AddColumn(OnTable):
             *foreseeing.not_null(facts, (value,)),
             *((foreseeing.checked(facts, value, self.check),) if self.check is not None else ()),
             *((foreseeing.unique(facts, value),) if self.unique else ()),
+        )
+
+    @override
+    def rehearsed(self, facts: Table) -> tuple[Statement, ...]:
+        value, other = Value(column=self.column, type=self.type, expression=self._filled_with), self.references
+        pointing = other and rehearsing.foreign_key(facts, (self.column,), other.target, other.columns_of_it)
+        return (
+            *rehearsing.copy(facts, (value,)),
+            *rehearsing.assigned(facts, (value,), without=(self.column,)),
+            *((rehearsing.check(facts, self.check),) if self.check is not None else ()),
+            *(pointing or ()),
         )
 
     @override

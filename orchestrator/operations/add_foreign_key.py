@@ -13,7 +13,7 @@ from psycopg import sql
 from pydantic import Field, model_validator
 from typing_extensions import override
 
-from orchestrator.operations import constraints
+from orchestrator.operations import constraints, rehearsing
 from orchestrator.operations.add_column import Reference
 from orchestrator.operations.base import ColumnField
 from orchestrator.operations.repairing import Constraining
@@ -195,6 +195,14 @@ class AddForeignKey(Constraining):
     @override
     def hold(self, facts: Table) -> tuple[Step, ...]:
         return tuple(self._constraint(facts)[0])
+
+    @override
+    def rehearsed(self, facts: Table) -> tuple[Statement, ...]:
+        other = self.references
+        return (
+            *rehearsing.copy(facts),
+            *rehearsing.foreign_key(facts, self.columns, other.target, other.columns_of_it),
+        )
 
     @override
     def before_contract(self, facts: Table) -> tuple[Step, ...]:

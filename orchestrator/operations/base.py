@@ -363,6 +363,10 @@ class Operation(BaseModel, ABC):
         """Looks, before anything is begun, for rows whose new values contract would not take; each with a complaint."""
         return ()
 
+    def rehearsed(self, facts: Table) -> tuple[Statement, ...]:
+        """What PostgreSQL is asked to do to an empty temporary copy of a table, before anything is begun; undone."""
+        return ()
+
     def hold(self, facts: Table) -> tuple[Step, ...]:
         """What has PostgreSQL refuse new rows that break a rule, before the others are repaired for the last time."""
         return ()

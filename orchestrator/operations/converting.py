@@ -11,7 +11,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from typing_extensions import override
 
 from orchestrator.errors import EcmError, PreconditionError
-from orchestrator.operations import constraints, dropping, foreseeing, trying
+from orchestrator.operations import constraints, dropping, foreseeing, rehearsing, trying
 from orchestrator.operations.base import (
     Guide,
     NewColumnField,
@@ -267,6 +267,14 @@ class Converting(OnTable):
     def foreseen(self, facts: Table) -> tuple[Proof, ...]:
         (mapping,) = self.mappings(facts)
         return foreseeing.not_null(facts, mapping.new)
+
+    @override
+    def rehearsed(self, facts: Table) -> tuple[Statement, ...]:
+        (mapping,) = self.mappings(facts)
+        return (
+            *rehearsing.copy(facts, mapping.new),
+            *rehearsing.assigned(facts, mapping.new, without=self.made()),
+        )
 
     @override
     def before_contract(self, facts: Table) -> tuple[Step, ...]:

@@ -606,6 +606,16 @@ def foreseen(plan: Plan, facts: Facts) -> tuple[Proof, ...]:
     return tuple(proof for change, table in scope.each(plan, facts) for proof in change.foreseen(table))
 
 
+def rehearsals(plan: Plan, facts: Facts) -> tuple[tuple[Operation, Table, tuple[Statement, ...]], ...]:
+    """Return what is tried on an empty temporary copy of a table, for each change that has anything to try there."""
+    return tuple(
+        (change, table, statements)
+        for change, table in scope.each(plan, facts)
+        for statements in [change.rehearsed(table)]
+        if statements
+    )
+
+
 def trials(plan: Plan, facts: Facts) -> tuple[tuple[Operation, Table, Transaction], ...]:
     """Return the steps of expand that only read, to find out what PostgreSQL makes of expressions."""
     return tuple(

@@ -7,6 +7,7 @@ USERS = """
 CREATE TABLE users (id int PRIMARY KEY, full_name text NOT NULL, age int, zero int DEFAULT 0,
     far int DEFAULT 70000, price numeric(10,4) DEFAULT 123456.5,
     spare int);
+CREATE TABLE groups (id int PRIMARY KEY, title text);
 INSERT INTO users VALUES (1, 'Ada Lovelace', 36), (2, 'Mary Ann Smith', 40);
 """
 HERE = ("--branch", "development")
@@ -104,6 +105,34 @@ def users(project: Project) -> Project:
         (
             ("add-unique", "users", "users_far_key", "--columns", "far", "--using", "far = full_name"),
             'PostgreSQL says column "far" is of type integer but expression is of type text',
+        ),
+        (
+            ("add-check", "users", "users_age_check", "age < (SELECT 100)"),
+            "PostgreSQL says cannot use subquery in check constraint",
+        ),
+        (
+            ("add-column", "users", "ratio", "int", "--check", "ratio < (SELECT 100)"),
+            "PostgreSQL says cannot use subquery in check constraint",
+        ),
+        (
+            ("add-column", "users", "ratio", "int", "--using", "spare::text"),
+            'PostgreSQL says column "ratio" is of type integer but expression is of type text',
+        ),
+        (
+            ("add-column", "users", "group", "text", "--references", "groups"),
+            "PostgreSQL says foreign key constraint",
+        ),
+        (
+            ("add-column", "users", "group", "text", "--references", "groups(title)"),
+            'PostgreSQL says there is no unique constraint matching given keys for referenced table "groups"',
+        ),
+        (
+            ("add-column", "users", "group", "int", "--references", "grups"),
+            'PostgreSQL says relation "public.grups" does not exist',
+        ),
+        (
+            (*SPLIT, "last int = '7' || left(full_name, 0)", "--reverse", "first"),
+            'PostgreSQL says column "last" is of type integer but expression is of type text',
         ),
         (
             ("add-check", "users", "users_age_check", "agee > 0"),
