@@ -8,7 +8,7 @@ from pydantic import Field
 from typing_extensions import override
 
 from orchestrator.errors import EcmError, PreconditionError
-from orchestrator.operations import constraints, keepsake, trying
+from orchestrator.operations import constraints, dropping, keepsake, trying
 from orchestrator.operations.base import ColumnField, Guide, OnTable, missing, nothing_to_fill
 from orchestrator.operations.converting import Expression
 from orchestrator.sql.facts import Dependent, Table
@@ -118,7 +118,7 @@ class DropNotNull(OnTable):
                     hint="take that from the column first, if it is really to be NULL",
                 ),
             )
-        return ()
+        return tuple(dropping.gives_null(facts, self.column, self.reverse))
 
     @override
     def warnings(self, facts: Table) -> tuple[str, ...]:

@@ -1,5 +1,6 @@
 """What kinds share that drop a column of the user's at contract: what goes with it, and what keeps it from going."""
 
+import re
 from collections.abc import Iterable
 
 from psycopg import sql
@@ -9,6 +10,9 @@ from orchestrator.sql.facts import Dependent, Table
 from orchestrator.sql.identifiers import TableName
 from orchestrator.sql.steps import Statement
 from orchestrator.words import listed
+
+_NULL = re.compile(r"[\s(]*null[\s)]*(::[\w\s.,\"\[\]()]+)?", re.IGNORECASE)
+"""NULL in so many words, cast or not."""
 
 _GOES_WITH_ITS_COLUMN = frozenset({"index", "statistics", "sequence"})
 """What DROP COLUMN takes along by itself, as the direct DDL does ("ALTER TABLE", DROP COLUMN)."""
@@ -59,6 +63,18 @@ def never_given(facts: Table, name: str, *, reverse: str | None) -> Iterable[Ecm
             f"{facts.name}.{name} is NOT NULL, and new writers do not give it",
             details=["without reverse there is nothing to put there, and their rows would be refused"],
             hint="give reverse in the plan, or drop the NOT NULL first",
+        )
+    yield from gives_null(facts, name, reverse)
+
+
+def gives_null(facts: Table, name: str, reverse: str | None) -> Iterable[EcmError]:
+    """Return why `reverse` is none: it is NULL, and a rollback would be refused for every row that it was put in."""
+    column = facts.column(name)
+    if column and column.not_null and reverse is not None and _NULL.fullmatch(reverse):
+        yield PreconditionError(
+            f"{facts.name}.{name} is NOT NULL, and reverse gives it NULL",
+            details=["a rollback would be refused for the rows that it was put in"],
+            hint="have reverse give a value, or leave it out of the plan",
         )
 
 

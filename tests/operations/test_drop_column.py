@@ -142,6 +142,8 @@ def test_a_rollback_needs_a_value_where_reverse_gave_none(journeys: Journeys) ->
     [
         ("", {"column": "codes"}, "column codes of books does not exist"),
         ("", {}, "books.code is NOT NULL, and new writers do not give it"),
+        ("", {"reverse": "null"}, "books.code is NOT NULL, and reverse gives it NULL"),
+        ("", {"reverse": "(NULL)::text"}, "books.code is NOT NULL, and reverse gives it NULL"),
         ("", {"column": "made", "reverse": "1"}, "books.made is a generated column, and reverse would never be asked"),
         ("", {"column": "counted", "reverse": "1"}, "books.counted is an identity column"),
         ("CREATE VIEW seen AS SELECT number FROM books", {"column": "number"}, "view public.seen cannot follow"),

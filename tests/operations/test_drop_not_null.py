@@ -104,6 +104,12 @@ def test_reverse_that_has_no_value_for_a_row(journeys: Journeys) -> None:
     assert journey.rollback() is State.PLANNED
 
 
+def test_a_reverse_of_null_is_refused(journeys: Journeys) -> None:
+    """A rollback could never put it where NULL was written, and that is said before anything is touched."""
+    with pytest.raises(PreconditionError, match="isbn is NOT NULL, and reverse gives it NULL"):
+        journeys(START, {**CHANGE, "reverse": "NULL"}).advance()
+
+
 @pytest.mark.parametrize(
     ("column", "start", "why"),
     [
