@@ -28,6 +28,9 @@ _WRITTEN_IN = ("check", "using", "reverse", "default")
 _LEAST = 0.1
 """Seconds that a look takes at least, however long others took."""
 
+_MADE_BY_OTHERS = (errors.UndefinedTable, errors.UndefinedColumn, errors.UndefinedFunction, errors.InvalidForeignKey)
+"""What may be there by the time that it is needed, where a plan makes other changes too."""
+
 _HINT = "correct the plan, or set these rows right"
 
 
@@ -51,14 +54,15 @@ def refused(connection: Connection, plan: Plan, facts: Facts, *, seconds: float)
             if (found := objection(connection, (statement,), seconds=left)) is not None:
                 errors_found.append(_error(change, table, found, field))
                 break
-    if errors_found:
-        return tuple(errors_found)
+    return tuple(errors_found) or tuple(_rehearsed(connection, plan, facts, seconds))
+
+
+def _rehearsed(connection: Connection, plan: Plan, facts: Facts, seconds: float) -> Iterable[EcmError]:
+    undecided = (errors.InsufficientPrivilege, *(_MADE_BY_OTHERS if len(plan.changes) > 1 else ()))
     for change, table, statements in compiler.rehearsals(plan, facts):
         found = objection(connection, statements, seconds=seconds, undone=True)
-        # Who may not make temporary tables hears of it where a plan cannot do without them.
-        if found is not None and not isinstance(found.error, errors.InsufficientPrivilege):
-            errors_found.append(_error(change, table, found, "using"))
-    return tuple(errors_found)
+        if found is not None and not isinstance(found.error, undecided):
+            yield _error(change, table, found, "using")
 
 
 def _error(change: Operation, table: Table, found: Objection, field: str) -> EcmError:

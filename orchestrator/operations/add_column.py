@@ -241,6 +241,12 @@ class AddColumn(OnTable):
             *foreseeing.not_null(facts, (value,)),
             *((foreseeing.checked(facts, value, self.check),) if self.check is not None else ()),
             *((foreseeing.unique(facts, value),) if self.unique else ()),
+            # Without columns it points to the primary key, which is known to the catalog alone.
+            *(
+                foreseeing.pointing(facts, value, other.target, other.columns[0])
+                for other in [self.references]
+                if other is not None and len(other.columns) == 1
+            ),
         )
 
     @override

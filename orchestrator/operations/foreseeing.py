@@ -9,7 +9,7 @@ from psycopg import sql
 
 from orchestrator.operations.trying import with_computed
 from orchestrator.sql.facts import Table
-from orchestrator.sql.identifiers import verbatim, words
+from orchestrator.sql.identifiers import TableName, verbatim, words
 from orchestrator.sql.repair import Repair
 from orchestrator.sql.steps import Proof
 from orchestrator.sql.value import Value
@@ -55,6 +55,19 @@ def unique(facts: Table, value: Value) -> Proof:
         sql.SQL("({0}) IN (SELECT {0} FROM {1} GROUP BY 1 HAVING count(*) > 1)").format(given, facts.name.identifier),
         complaint=f"{value.column} is unique in the end, and {value.expression} is the same as in another row",
         demand=f"a {value.column} of its own",
+    )
+
+
+def pointing(facts: Table, value: Value, other: TableName, column: str) -> Proof:
+    """Return a look for rows whose value of a new column is in no row of the table that it points to in the end."""
+    return _look(
+        facts,
+        value,
+        sql.SQL("({}::{}) NOT IN (SELECT {column} FROM {} WHERE {column} IS NOT NULL)").format(
+            value.computed, verbatim(value.type), other.identifier, column=sql.Identifier(column)
+        ),
+        complaint=f"{value.column} points to {other} in the end, and {value.expression} is not there",
+        demand=f"a {value.column} that is in {other}",
     )
 
 

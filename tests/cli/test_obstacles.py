@@ -8,6 +8,7 @@ CREATE TABLE users (id int PRIMARY KEY, full_name text NOT NULL, age int, zero i
     far int DEFAULT 70000, price numeric(10,4) DEFAULT 123456.5,
     spare int);
 CREATE TABLE groups (id int PRIMARY KEY, title text);
+INSERT INTO groups VALUES (36);
 INSERT INTO users VALUES (1, 'Ada Lovelace', 36), (2, 'Mary Ann Smith', 40);
 """
 HERE = ("--branch", "development")
@@ -125,6 +126,10 @@ def users(project: Project) -> Project:
         (
             ("add-column", "users", "group", "text", "--references", "groups(title)"),
             'PostgreSQL says there is no unique constraint matching given keys for referenced table "groups"',
+        ),
+        (
+            ("add-column", "users", "group", "int", "--using", "age", "--references", "groups(id)"),
+            "group points to groups in the end, and age is not there in 1 of 2 rows of users; id=2",
         ),
         (
             ("add-column", "users", "group", "int", "--references", "grups"),

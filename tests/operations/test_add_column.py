@@ -111,6 +111,16 @@ def test_partitioned(journeys: Journeys) -> None:
         journeys(start, {**change, "unique": True}).advance()
 
 
+def test_it_may_point_to_a_table_that_its_own_plan_makes(journeys: Journeys) -> None:
+    """Before the plan begins there is nothing there to point to, and that is no reason to refuse it."""
+    makes = "CREATE TABLE shelves (id integer PRIMARY KEY)"
+    written = {"kind": "sql", "expand": makes, "rollback": {"expand": "DROP TABLE shelves"}}
+    change = {**ADD, "references": {"table": "shelves", "columns": ["id"]}}
+    round_trip(
+        journeys(BOOKS, written, change), direct=f"{makes}; ALTER TABLE books ADD total integer REFERENCES shelves"
+    )
+
+
 def test_rows_without_a_value(journeys: Journeys) -> None:
     """What cannot be NOT NULL in the end is named with its rows, before the plan begins and before readers come."""
     journey = journeys(BOOKS, {**ADD, "using": "nullif(price, 7)", "not_null": True})
