@@ -130,3 +130,7 @@ def _expressions(change: Operation, naming: str | None = None) -> tuple[str, ...
                 yield from found(field, each, of)
 
     return tuple(dict.fromkeys(found("", change.model_dump(), "")))
+
+
+def _plain(name: str) -> str:
+    return name[1:-1].replace('""', '"') if name.startswith('"') else name.lower()
