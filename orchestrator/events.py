@@ -42,6 +42,8 @@ class Waiting:
     why: str
     attempt: int
     seconds: float
+    held_by: str | None = None
+    """Who holds the lock, where it is a lock and that is known."""
 
 
 @dataclass(frozen=True, kw_only=True)

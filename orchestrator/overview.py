@@ -1,18 +1,18 @@
 """Looking at every branch at once: where each plan is, and whether each branch can be worked on."""
 
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 from dataclasses import dataclass
 from datetime import datetime
-from itertools import repeat
+from functools import partial
 
 from psycopg import sql
 
 from orchestrator import reports
+from orchestrator.abreast import abreast, begun
 from orchestrator.engine import checkup, journal, sentry
 from orchestrator.engine.connection import Connection
 from orchestrator.engine.journal import Record
-from orchestrator.errors import EcmError, PreconditionError, PrivilegeError, UsageError
+from orchestrator.errors import EcmError, LockTimeoutError, PreconditionError, PrivilegeError, UsageError
 from orchestrator.judgement import as_begun, case, neighbours, under_way, unreadable
 from orchestrator.ledger import Entry
 from orchestrator.linter import lint
@@ -70,9 +70,8 @@ class Overview:
     def audit(self, branches: tuple[str, ...] | None = None) -> reports.AuditReport:
         """Check the ledger's chain, and compare it with the journals of branches (all, where none is named)."""
         names = branches or tuple(self._stage.project.branches)
-        with ThreadPoolExecutor(max_workers=len(names)) as pool:
-            # Before the ledger: what is copied to it in between is then no riddle.
-            journals = dict(zip(names, pool.map(self._moves, names), strict=True))
+        # Before the ledger: what is copied to it in between is then no riddle.
+        journals = dict(zip(names, abreast(self._moves, names), strict=True))
         with closing(self._stage.ledger()) as ledger:
             found = ledger.verify()
             lacking = [
@@ -108,9 +107,8 @@ class Overview:
             names, found = self._stage.workspace.plan_names(), self._stage.workspace.plans()
         except EcmError as error:
             found = Plans(plans=(), errors=(error,))
-        with ThreadPoolExecutor(max_workers=len(branches) + 1) as pool:
-            ledger = pool.submit(self._examine_ledger, branches)
-            per_branch = list(pool.map(self._examine, branches, repeat(names), repeat(found.plans)))
+        ledger = begun(partial(self._examine_ledger, branches))
+        per_branch = abreast(partial(self._examine, names=names, plans=found.plans), branches)
         return reports.DoctorReport(
             findings=(
                 *(finding for findings in per_branch for finding in findings),
@@ -142,14 +140,21 @@ class Overview:
         """Tell whether the role may alter the tables of plans that are there and not contracted yet."""
         records = {record.plan: record for record in journal.read_all(connection)}
         looked_at, refused = 0, list[reports.Finding]()
+        locked = set[TableName]()
         for plan in plans:
             record = records.get(plan.plan)
             if record and record.position == Position(state=State.CONTRACTED):
                 continue
+            if locked.intersection(scope.tables(plan)):
+                continue  # is told of already, and waiting again would take as long
             try:
-                problems = obstacles.problems(plan, Phase.EXPAND, self._stage.facts(connection, plan))
+                problems = obstacles.problems(plan, Phase.EXPAND, self._stage.facts(connection, plan, attempts=1))
             except PreconditionError:
                 continue  # the table is still to come
+            except LockTimeoutError as error:
+                locked.update(scope.tables(plan))
+                refused.append(_locked(branch, plan.plan, scope.tables(plan), error))
+                continue
             looked_at += 1
             lacking = [error for error in problems if isinstance(error, PrivilegeError)]
             refused += [_finding(branch, "tables", error, about=f"{plan.plan}: ") for error in lacking]
@@ -202,15 +207,14 @@ class Overview:
         plans = {each.plan: each for each in self._stage.workspace.plans().plans}
         if plan in files and plan not in plans:
             plans = {plan: self._stage.workspace.plan(plan)}
-        with ThreadPoolExecutor(max_workers=len(branches)) as pool:
-            answers = dict(zip(branches, pool.map(self._ask, branches), strict=True))
-        begun = {
+        answers = dict(zip(branches, abreast(self._ask, branches), strict=True))
+        open_plans = {
             record.plan: record
             for answer in answers.values()
             for record in (answer.records.values() if isinstance(answer, _Answer) else ())
             if not record.at_rest
         }
-        names = [*files, *sorted(begun.keys() - set(files))]
+        names = [*files, *sorted(open_plans.keys() - set(files))]
         if plan and plan not in names:
             self._stage.workspace.plan(plan)  # says that there is none, and what there is
         entries = self._stage.entries(None)
@@ -220,7 +224,11 @@ class Overview:
             branches=branches,
             plans=tuple(
                 self._plan_status(
-                    plans.get(name) if name in files else begun[name], name, answers, entries, has_file=name in files
+                    plans.get(name) if name in files else open_plans[name],
+                    name,
+                    answers,
+                    entries,
+                    has_file=name in files,
                 )
                 for name in names
                 if plan in (None, name)
@@ -392,6 +400,19 @@ class Overview:
 def _finding(branch: str | None, subject: str, error: EcmError, *, about: str = "") -> reports.Finding:
     text = about + "; ".join((error.message, *error.details))
     return reports.Finding(branch=branch, subject=subject, ok=False, message=text, remedy=error.hint or "")
+
+
+def _locked(branch: str, plan: str, tables: tuple[TableName, ...], error: LockTimeoutError) -> reports.Finding:
+    """Return the finding for tables that somebody has locked; all else of the branch is told all the same."""
+    names = " and ".join(str(table) for table in tables)
+    by = "; ".join(error.details).replace("held by", "locked by", 1)
+    return reports.Finding(
+        branch=branch,
+        subject="tables",
+        ok=False,
+        message=f"{plan}: {names} could not be looked at; {by}",
+        remedy=f"end that session or wait, then run ecm doctor --branch {branch} again",
+    )
 
 
 def _way_back(record: Record | None, branch: str) -> str | None:

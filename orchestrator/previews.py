@@ -148,7 +148,8 @@ class Previews:
         )
 
     def _table(self, scene: Scene, table: Table, steps: Steps) -> reports.TableFacts:
-        extent = survey.extent(scene.connection, table)
+        heaps = table.partitions or (table.name,)
+        extent = self._stage.insist(scene.connection, heaps, lambda: survey.extent(scene.connection, table))
         return reports.TableFacts(
             table=str(table.name),
             rows=extent.rows or 0,

@@ -1,10 +1,11 @@
 """The stage: a project's branches, plans and ledger, opened as the use cases need them."""
 
 import time
-from collections.abc import Callable, Generator
+from collections.abc import Callable, Generator, Sequence
 from contextlib import closing, contextmanager, suppress
 from dataclasses import dataclass, field
 from functools import cached_property
+from typing import TypeVar
 from urllib.parse import urlsplit
 
 import psycopg
@@ -29,6 +30,8 @@ from orchestrator.records import copy_moves, last_state
 from orchestrator.sql.facts import Table
 from orchestrator.sql.identifiers import TableName
 from orchestrator.workspace import Workspace
+
+T = TypeVar("T")
 
 LEASE_PATIENCE = 15.0
 """Seconds to wait for another holder's session to end; that of a killed ecm does so within two."""
@@ -141,12 +144,18 @@ class Stage:
         return found
 
     def facts(
-        self, connection: Connection, plan: Plan, *, texts: bool = False, known: scope.Facts | None = None
+        self,
+        connection: Connection,
+        plan: Plan,
+        *,
+        texts: bool = False,
+        known: scope.Facts | None = None,
+        attempts: int | None = None,
     ) -> dict[TableName, Table]:
         """Return the facts of a plan's tables; a standby cannot be asked everything, and is of no use anyway.
 
         With `texts`, also how readers would read over the new columns: that may lock a table for a moment, and
-        only that is asked where all else is `known`.
+        only that is asked where all else is `known`. For a table that is locked it waits as `locks.insist`.
         """
         _refuse_standby(connection)
         names = scope.tables(plan)
@@ -157,10 +166,16 @@ class Stage:
             return catalog.read_tables(connection, changes(plan), texts=texts)
 
         try:
-            return locks.insist(connection, names, read, sleep=self.sleep, observer=self.observer)
+            return self.insist(connection, names, read, attempts=attempts)
         except PreconditionError as error:
             missing.tell_of_table(connection, names, error)
             raise
+
+    def insist(
+        self, connection: Connection, tables: Sequence[TableName], work: Callable[[], T], *, attempts: int | None = None
+    ) -> T:
+        """Do what only needs tables not to be locked by someone else's DDL; as `locks.insist`."""
+        return locks.insist(connection, tables, work, sleep=self.sleep, observer=self.observer, attempts=attempts)
 
     @contextmanager
     def lease(self, link: Link, scene: Scene) -> Generator[Lease]:

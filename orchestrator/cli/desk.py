@@ -9,7 +9,7 @@ import contextlib
 import json
 import os
 import sys
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Generator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TextIO, TypeVar, cast
 
@@ -87,6 +87,15 @@ class Desk:
         from orchestrator.events import ignore
 
         return Conductor(workspace or self.workspace(), observer=observer or ignore)
+
+    @contextlib.contextmanager
+    def watched(self) -> "Generator[Conductor]":
+        """Give a conductor that tells on stderr what it waits for; with --json it does not."""
+        if self.json:
+            yield self.conductor()
+            return
+        with self.live() as live:
+            yield self.conductor(observer=live)
 
     def live(self, *, lines: bool = False) -> "Live | Lines":
         """Return an observer that shows on stderr what is going on, as lines of JSON if asked; a context manager."""

@@ -61,7 +61,8 @@ def _add(app: typer.Typer, name: str, operation: type[Operation]) -> None:
         if offline and branch is not None:
             raise UsageError("--offline looks at no database, and --branch names one", hint="leave one of them out")
         try:
-            report = desk.conductor().draft(change, name=called, branch=branch, offline=offline)
+            with desk.watched() as conductor:
+                report = conductor.draft(change, name=called, branch=branch, offline=offline)
         except EcmError as error:
             error.hint = error.hint and _as_typed(error.hint, operation)
             raise

@@ -99,7 +99,8 @@ def gate(desk: Desk, plan: Plan = None, *, branch: Branch, to: To = None) -> Non
 
     Exit code 4 when it may not, 6 when it may not because something is no longer as ecm made it. Touches nothing.
     """
-    report = desk.conductor().gate(plan, branch, to=_state(to))
+    with desk.watched() as conductor:
+        report = conductor.gate(plan, branch, to=_state(to))
     desk.show(report)
     if not report.allowed:
         drifted = {VerificationError.code, TamperingError.code}

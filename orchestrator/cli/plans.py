@@ -76,7 +76,9 @@ def show(
     ] = None,
 ) -> None:
     """Show what a plan would do and take: each statement with its lock, time, disk, and what hangs on its columns."""
-    desk.show(desk.conductor().preview(plan, branch, phase=_phase(phase)))
+    with desk.watched() as conductor:
+        report = conductor.preview(plan, branch, phase=_phase(phase))
+    desk.show(report)
 
 
 def validate(

@@ -254,11 +254,12 @@ def patience(
     *,
     sleep: Callable[[float], None],
     before_sleep: Callable[[RetryCallState], None],
+    attempts: int | None = None,
 ) -> Retrying:
     """Return the way ecm tries again: a bounded number of times, with jitter, and only what may pass."""
     return Retrying(
         retry=retry_if_exception(passes),
-        stop=stop_after_attempt(ATTEMPTS),
+        stop=stop_after_attempt(attempts or ATTEMPTS),
         wait=wait_random_exponential(multiplier=0.5, max=8),
         before_sleep=before_sleep,
         sleep=sleep,
@@ -266,10 +267,10 @@ def patience(
     )
 
 
-def waiting(state: RetryCallState, *, what: str, why: str) -> Waiting:
+def waiting(state: RetryCallState, *, what: str, why: str, held_by: str | None = None) -> Waiting:
     """Return the event for a pause before something is tried again."""
     seconds = state.next_action.sleep if state.next_action else 0.0
-    return Waiting(what=what, why=why, attempt=state.attempt_number, seconds=seconds)
+    return Waiting(what=what, why=why, attempt=state.attempt_number, seconds=seconds, held_by=held_by)
 
 
 def insist(
@@ -279,8 +280,17 @@ def insist(
     *,
     sleep: Callable[[float], None],
     observer: Observer,
+    attempts: int | None = None,
 ) -> T:
     """Do what only needs tables not to be locked by someone else's DDL.
+
+    Args:
+        connection: a session with the branch.
+        tables: that have to be free.
+        work: what is to be done.
+        sleep: how to wait before it is tried again.
+        observer: told what is waited for, and who holds it.
+        attempts: how often it is tried; as often as ecm asks for any lock where it is None.
 
     Raises:
         LockTimeoutError: they stayed locked.
@@ -288,23 +298,33 @@ def insist(
     began = monotonic()
 
     def waits(state: RetryCallState) -> None:
-        observer(waiting(state, what=" and ".join(str(table) for table in tables), why="locked by another session"))
+        what = " and ".join(str(table) for table in tables)
+        held_by = next(iter(_holders(connection, tables)), None)
+        observer(waiting(state, what=what, why="locked by another session", held_by=held_by))
 
     try:
         # A column that is gone was there a moment ago: someone else's DDL came between two looks at the catalog.
         passes = (*REFUSED, errors.UndefinedColumn)
-        for attempt in patience(lambda error: isinstance(error, passes), sleep=sleep, before_sleep=waits):
+        for attempt in patience(
+            lambda error: isinstance(error, passes), sleep=sleep, before_sleep=waits, attempts=attempts
+        ):
             with attempt:
                 return work()
     except REFUSED as error:
         budget, seconds = timedelta(seconds=1), monotonic() - began
-        raise gave_up(connection, tables, budget=budget, attempts=ATTEMPTS, seconds=seconds) from error
+        tried = attempts or ATTEMPTS
+        raise gave_up(connection, tables, budget=budget, attempts=tried, seconds=seconds) from error
     raise AssertionError  # Retrying either returns or raises
 
 
 def blockers(connection: Connection, tables: Sequence[TableName]) -> tuple[Blocker, ...]:
     """Return the other sessions that hold a lock on the tables, the longest transaction first."""
     return _sessions(connection, sql.SQL("EXISTS (SELECT {} AND l.pid = a.pid)").format(_locks_on(tables)))
+
+
+def _holders(connection: Connection, tables: Sequence[TableName]) -> list[str]:
+    """Return a line for each session or prepared transaction that holds a lock on the tables."""
+    return [*(blocker.lines[0] for blocker in blockers(connection, tables)), *prepared(connection, tables)]
 
 
 def _locks_on(tables: Sequence[TableName]) -> sql.Composed:
@@ -388,7 +408,8 @@ def gave_up(
     """
     names = " and ".join(str(table) for table in tables)
     return LockTimeoutError(
-        f"{names} could not be locked within {budget.total_seconds():g} s, {attempts} times over {seconds:.0f} s",
+        f"{names} could not be locked within {budget.total_seconds():g} s"
+        + (f", {attempts} times over {seconds:.0f} s" if attempts > 1 else ""),
         details=_named(blockers(connection, tables), prepared(connection, tables)),
         hint="what was done before stays, and the state is as it was; end that session or wait, then run the same"
         " command again: it goes on from here"

@@ -118,7 +118,7 @@ class Live:
             case Waiting():
                 text = self._redact(_waited(event))
                 self._status = look.item(look.PART, text)
-                self._now_and_then(f"waiting {event.what} {event.why}", text)
+                self._now_and_then(f"waiting {event.what} {event.why}", text, redrawn=self._screen is not None)
             case Progress():
                 self._status = self._under_way(event)
                 held = " held" if event.throttled_by else ""
@@ -148,10 +148,14 @@ class Live:
         else:
             self._console.out(look.rendered(self._console, line), highlight=False)
 
-    def _now_and_then(self, subject: str, text: str) -> None:
-        """Write a line about something that changes all the time, where nothing is redrawn."""
+    def _now_and_then(self, subject: str, text: str, *, redrawn: bool | None = None) -> None:
+        """Write a line about something that changes all the time, where nothing is redrawn.
+
+        Before the first step that is so on a terminal too: a question may still follow there.
+        """
         now = self._clock()
-        if not self._animated and now - self._said.get(subject, float("-inf")) >= _EVERY:
+        redrawn = self._animated if redrawn is None else redrawn
+        if not redrawn and now - self._said.get(subject, float("-inf")) >= _EVERY:
             self._said[subject] = now
             self._line(look.indented(look.item(look.PART, f"{self._title}: {text}" if self._title else text)))
 
@@ -169,7 +173,8 @@ def _finished(event: StepFinished) -> str:
 
 
 def _waited(event: Waiting) -> str:
-    return f"{event.what}: {event.why}; try {event.attempt + 1} in {words.lasting(event.seconds)}"
+    why = f"{event.why}, {event.held_by}" if event.held_by else event.why
+    return f"{event.what}: {why}; try {event.attempt + 1} in {words.lasting(event.seconds)}"
 
 
 def _far(event: Progress) -> str:
