@@ -16,11 +16,17 @@ if TYPE_CHECKING:
 
 DryRun = Annotated[bool, typer.Option("--dry-run", help="Show what would be run; touch nothing.")]
 Yes = Annotated[bool, typer.Option("--yes", "-y", help="Do not ask, on a protected branch either.")]
+YesButContract = Annotated[
+    bool, typer.Option("--yes", "-y", help="Do not ask; to contract a protected branch takes --confirm.")
+]
 Events = Annotated[bool, typer.Option("--events", help="Write what happens to stderr, as lines of JSON.")]
 Confirm = Annotated[
     str | None,
     typer.Option(
-        "--confirm", metavar="PLAN", show_default=False, help="The plan's name again, to contract a protected branch."
+        "--confirm",
+        metavar="PLAN",
+        show_default=False,
+        help="The plan's name again: consent to all that is asked, contract of a protected branch too.",
     ),
 ]
 
@@ -48,15 +54,15 @@ def advance(
     branch: Branch,
     to: To = None,
     dry_run: DryRun = False,
-    yes: Yes = False,
+    yes: YesButContract = False,
     confirm: Confirm = None,
     events: Events = False,
 ) -> None:
     """Take a plan one phase on, or as far as a state.
 
     States: planned, expanded, backfilled, reads_migrated, contracted. When it is interrupted, the same command
-    goes on from there. Without a terminal to ask on, a protected branch needs --yes, and contract there
-    --confirm PLAN; where that is missing, it is exit code 2. Exit code 4 when it may not go on.
+    goes on from there. Without a terminal to ask on, a protected branch needs --yes, or for contract
+    --confirm PLAN instead; where that is missing, it is exit code 2. Exit code 4 when it may not go on.
     """
     consent = Consent(yes=yes, confirm=confirm)
     _move(desk, "advance", plan, branch, to=to, dry_run=dry_run, consent=consent, events=events)

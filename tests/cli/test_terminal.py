@@ -85,6 +85,17 @@ def test_contract_without_a_terminal_wants_confirm(project: Project) -> None:
         assert code == 0 or f"--confirm {PLAN}" in " ".join(answer.err.replace("\\", " ").split())
 
 
+def test_confirm_is_all_that_is_asked_for(project: Project) -> None:
+    """The plan's name consents to every phase on the way to contract; --yes is not wanted too, and help says so."""
+    project.ecm("advance", PLAN, "--branch", "development", "--to", "contracted")
+    answer = project.ecm("advance", PLAN, "--branch", "production", "--to", "contracted", "--confirm", PLAN)
+
+    assert answer.code == 0
+    assert _state(project, "production") == "contracted"
+    said = " ".join(project.ecm("advance", "--help").out.split())
+    assert "a protected branch needs --yes, or for contract --confirm PLAN instead" in said
+
+
 def test_a_dry_run_does_not_ask_and_does_nothing(project: Project) -> None:
     """--dry-run shows every statement and touches nothing, a protected branch neither."""
     project.ecm("advance", PLAN, "--branch", "development")

@@ -135,7 +135,7 @@ def test_every_example_plan_runs(plan, tmp_path, ecm):
     ecm(f"ecm advance {plan.stem} --branch development --to reads_migrated")
     ecm(f"ecm rollback {plan.stem} --branch development --to planned")
     ecm(f"ecm advance {plan.stem} --branch development --to contracted")
-    ecm(f"ecm advance {plan.stem} --branch production --to contracted --yes --confirm {plan.stem}")
+    ecm(f"ecm advance {plan.stem} --branch production --to contracted --confirm {plan.stem}")
 
 
 def test_every_link_in_the_documents_leads_somewhere():
