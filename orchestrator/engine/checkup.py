@@ -82,21 +82,27 @@ _CREATORS = """
 WITH path AS (
   SELECT oid, nspname, nspowner, nspacl FROM pg_catalog.pg_namespace
   WHERE nspname = ANY (pg_catalog.current_schemas(false))
-), creator AS (
-  SELECT r.oid, r.rolname::text AS name, p.oid AS schema FROM pg_catalog.pg_roles r CROSS JOIN path p
+), granted AS (
+  SELECT p.oid AS schema, a.grantee FROM path p CROSS JOIN LATERAL pg_catalog.aclexplode(p.nspacl) a
+  WHERE a.privilege_type = 'CREATE'
+), other AS (
+  SELECT p.oid AS schema, r.oid, r.rolname::text AS name, pg_catalog.pg_has_role(r.oid, p.nspowner, 'MEMBER') AS owns
+  FROM pg_catalog.pg_roles r CROSS JOIN path p
   WHERE r.rolcanlogin AND NOT r.rolsuper AND r.rolname <> current_user
     AND pg_catalog.has_database_privilege(r.oid, pg_catalog.current_database(), 'CONNECT')
-    AND pg_catalog.has_schema_privilege(r.oid, p.oid, 'CREATE')
-    -- Whose schema it is, or who may become this role, needs no detour.
-    AND NOT pg_catalog.pg_has_role(r.oid, p.nspowner, 'USAGE')
+    -- Who may become this role needs no detour.
     AND NOT pg_catalog.pg_has_role(r.oid, current_user, 'MEMBER')
 )
-SELECT p.nspname::text, array_agg(DISTINCT c.name ORDER BY c.name),
-  array_agg(DISTINCT CASE a.grantee WHEN 0 THEN NULL ELSE pg_catalog.pg_get_userbyid(a.grantee)::text END)
-FROM path p JOIN creator c ON c.schema = p.oid CROSS JOIN LATERAL pg_catalog.aclexplode(p.nspacl) a
-WHERE a.privilege_type = 'CREATE'
-  AND CASE a.grantee WHEN 0 THEN true ELSE pg_catalog.pg_has_role(c.oid, a.grantee, 'USAGE') END
-GROUP BY p.nspname ORDER BY p.nspname
+SELECT p.nspname::text,
+  (SELECT array_agg(o.name ORDER BY o.name) FROM other o WHERE o.schema = p.oid AND o.owns),
+  (SELECT array_agg(o.name ORDER BY o.name) FROM other o WHERE o.schema = p.oid AND NOT o.owns
+    AND pg_catalog.has_schema_privilege(o.oid, p.oid, 'CREATE')),
+  (SELECT array_agg(DISTINCT CASE g.grantee WHEN 0 THEN NULL ELSE pg_catalog.pg_get_userbyid(g.grantee)::text END)
+    FROM granted g JOIN other o ON o.schema = g.schema AND NOT o.owns
+    WHERE g.schema = p.oid
+      AND CASE g.grantee WHEN 0 THEN true ELSE pg_catalog.pg_has_role(o.oid, g.grantee, 'USAGE') END),
+  EXISTS (SELECT FROM granted g WHERE g.schema = p.oid AND g.grantee = 0), current_user::text
+FROM path p ORDER BY p.nspname
 """
 
 
@@ -110,23 +116,31 @@ def _creators(connection: Connection) -> Observation:
     with connection.transaction():
         connection.execute("SET LOCAL search_path TO DEFAULT")
         rows = connection.execute(_CREATORS).fetchall()
-    if not rows:
-        message = "nobody else may create functions where expressions look names up"
-        return Observation(subject="search_path", ok=True, message=message)
-    found = "; ".join(f"{listed(roles)} in schema {schema}" for schema, roles, _ in rows)
-    revoked = (
-        sql.SQL("REVOKE CREATE ON SCHEMA {} FROM {}").format(
-            sql.Identifier(schema),
-            sql.SQL(", ").join(sql.SQL("PUBLIC") if name is None else sql.Identifier(name) for name in grantees),
+    found, remedies = list[str](), list[str]()
+    for schema, owners, others, grantees, _, user in rows:
+        if owners:
+            found.append(f"{listed(owners)} as owner of schema {schema}")
+            given = sql.SQL("ALTER SCHEMA {} OWNER TO {}").format(sql.Identifier(schema), sql.Identifier(user))
+            remedies.append(f"{given.as_string(None)}, or take it out of the search_path")
+        if others:
+            found.append(f"{listed(others)} in schema {schema}")
+            roles = (sql.SQL("PUBLIC") if name is None else sql.Identifier(name) for name in grantees)
+            revoked = sql.SQL("REVOKE CREATE ON SCHEMA {} FROM {}").format(
+                sql.Identifier(schema), sql.SQL(", ").join(roles)
+            )
+            remedies.append(revoked.as_string(None))
+    if found:
+        return Observation(
+            subject="search_path",
+            ok=False,
+            message="may create functions that a plan's expressions would call with the rights of this role: "
+            + "; ".join(found),
+            remedy="; ".join(remedies),
         )
-        for schema, _, grantees in rows
-    )
-    return Observation(
-        subject="search_path",
-        ok=False,
-        message=f"may create functions that a plan's expressions would call with the rights of this role: {found}",
-        remedy="; ".join(statement.as_string(None) for statement in revoked),
-    )
+    message = "nobody may create functions where expressions look names up but this role and superusers"
+    if open_to_all := [schema for schema, *_, public, _ in rows if public]:
+        message += f"; any role that is added could, in schema {listed(open_to_all)}, where CREATE is PUBLIC's"
+    return Observation(subject="search_path", ok=True, message=message)
 
 
 _LONG_TRANSACTIONS = """

@@ -106,6 +106,46 @@ def test_who_may_create_functions_where_expressions_look_names_up(project: Proje
     assert found(project, "search_path", *here) == [fine]
 
 
+def test_who_owns_a_schema_where_expressions_look_names_up(project: Project) -> None:
+    """A schema's owner may create functions there without a grant, and so may who is a member of it; others not."""
+    app, group, here = f"app_{uuid4().hex[:8]}", f"group_{uuid4().hex[:8]}", ("--branch", "development")
+    project.sql("development", f"CREATE ROLE {group}; CREATE ROLE {app} LOGIN IN ROLE {group}")
+    project.sql("development", "REVOKE CREATE ON SCHEMA public FROM PUBLIC")  # who has it before PostgreSQL 15
+    (fine,) = found(project, "search_path", *here)
+    for owner in (app, group):
+        project.sql("development", f"ALTER SCHEMA public OWNER TO {owner}")
+        (finding,) = found(project, "search_path", *here)
+
+        assert not finding["ok"]
+        assert finding["message"].endswith(f"this role: {app} as owner of schema public")
+        statement, _, otherwise = finding["remedy"].partition(", or ")
+        assert (statement, otherwise) == (
+            'ALTER SCHEMA "public" OWNER TO "postgres"',
+            "take it out of the search_path",
+        )
+        project.sql("development", statement)
+        assert found(project, "search_path", *here) == [fine]
+
+
+def test_a_schema_that_is_open_to_roles_still_to_come(server_folder: Callable[[], Path]) -> None:
+    """Where CREATE is PUBLIC's and nobody else logs in, that is said without alarm."""
+    server = OwnServer.chosen(server_folder(), os.environ)
+    server.start(FAST)
+    try:
+        with connect(SecretStr(server.url("postgres")), branch="development") as connection:
+            connection.execute("GRANT CREATE ON SCHEMA public TO PUBLIC")
+            seen = checkup.examine(connection, branch="development", known_plans=())
+            (path,) = (each for each in seen if each.subject == "search_path")
+
+            assert (path.ok, path.remedy) == (True, "")
+            assert path.message.endswith("any role that is added could, in schema public, where CREATE is PUBLIC's")
+            connection.execute("REVOKE CREATE ON SCHEMA public FROM PUBLIC")
+            seen = checkup.examine(connection, branch="development", known_plans=())
+            assert "PUBLIC" not in next(each for each in seen if each.subject == "search_path").message
+    finally:
+        server.embedded.destroy()
+
+
 def test_a_plan_whose_table_is_not_there_is_no_finding(project: Project) -> None:
     """A plan may be for a table that is still to come, and what is contracted needs no privilege any more."""
     project.sql("production", "DROP TABLE books")
