@@ -55,6 +55,8 @@ class Progress:
     total: int
     rows: int
     unit: str = "pages"
+    round: int = 1
+    """How often all pages are gone over: the rows are those that all rounds wrote, together."""
     rows_per_second: float | None = None
     eta_seconds: float | None = None
     """At the faster of two paces, lately and over all; `eta_at_most` is at the slower."""

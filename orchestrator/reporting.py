@@ -128,6 +128,7 @@ def sweep_progress(sweeps: tuple[SweepRecord, ...]) -> reports.SweepProgress | N
         workers=current.workers,
         share_in_place=current.share_in_place,
         signals=tuple(reports.SignalReport(**signal) for signal in current.signals),
+        round=current.round,
     )
 
 

@@ -67,6 +67,8 @@ class SweepProgress(Report):
     """The part of the rows that were updated on their page, without an entry in any index."""
     signals: tuple[SignalReport, ...] = ()
     """What the throttle looks at."""
+    round: int = 1
+    """How often all pages are gone over: the rows are those that all rounds wrote, together."""
 
 
 class StepDone(Report):

@@ -215,6 +215,7 @@ class Sweeper:
         began = min((record.measured.get("wal", written) for record in records), default=written)
         return {
             "filled": sum(record.rows for record in records),
+            "written": taken.written,
             "seconds": round(taken.seconds, 3),
             "held": round(taken.held, 3),
             "rows_per_second": round(taken.written / at_work) if at_work > 0 and taken.written else None,
@@ -358,7 +359,7 @@ class _HeapSweep:
         self._held_by, self._looked_at = None, monotonic()
         self.sweeper.link.do(gauge.check)
         self._mind(crew, gauge, record, wave, clock)  # before the first batch
-        with self._counted(wave), Vacuum(self.sweeper.link, self.heap, size) as vacuum, crew:
+        with self._counted(wave, clock), Vacuum(self.sweeper.link, self.heap, size) as vacuum, crew:
             for told in crew.told(_EVERY):
                 if isinstance(told, Waiting):
                     self.sweeper.observer(told)
@@ -376,21 +377,32 @@ class _HeapSweep:
         return self._finished(_with_rows(record, rows))
 
     @contextmanager
-    def _counted(self, wave: Wave) -> Generator[None]:
+    def _counted(self, wave: Wave, clock: Pace) -> Generator[None]:
         """Keep what a wave has measured, however it ends."""
         try:
             yield
-        finally:
-            self.taken.retries += wave.refusals
-            self.taken.longest = max(self.taken.longest, wave.longest)
-            self.taken.written, self.taken.in_place = (
-                self.taken.written + wave.rows,
-                self.taken.in_place + wave.in_place,
-            )
-            if owed := wave.owed:
-                # After Ctrl-C there may be no session left; the number is for people, and no page depends on it.
-                with suppress(Exception):
-                    self.sweeper.link.do(lambda connection: self._record_rows(connection, owed))
+        except BaseException:
+            # Batches that were under way have ended since the last word of them.
+            self._count(wave)
+            link = self.sweeper.link
+            with suppress(Exception):
+                if link.current is not None and not link.current.closed and (stopped := self._found()) is not None:
+                    self._tell(stopped, wave, clock, workers=0)
+            raise
+        else:
+            self._count(wave)
+
+    def _count(self, wave: Wave) -> None:
+        self.taken.retries += wave.refusals
+        self.taken.longest = max(self.taken.longest, wave.longest)
+        self.taken.written, self.taken.in_place = (
+            self.taken.written + wave.rows,
+            self.taken.in_place + wave.in_place,
+        )
+        if owed := wave.owed:
+            # After Ctrl-C there may be no session left; the number is for people, and no page depends on it.
+            with suppress(Exception):
+                self.sweeper.link.do(lambda connection: self._record_rows(connection, owed))
 
     def _record_rows(self, connection: Connection, more: int) -> None:
         with connection.transaction():
@@ -495,11 +507,12 @@ class _HeapSweep:
             before = connection.execute(_IN_PLACE, [self._relation]).fetchone()
             with explained(f"backfill of {self.heap}"):
                 rows = connection.execute(self.sweeper.step.update(self.heap, where)).rowcount
+            reckoning.page = wave.checkpoint(turn)
             # The UPDATE holds its lock on the table by now, so nobody can rewrite it any more.
             after = connection.execute(
                 _CHECKPOINT,
                 {
-                    "page": wave.checkpoint(turn),
+                    "page": reckoning.page,
                     "rows": rows + reckoning.owed,
                     "plan": self.sweeper.plan,
                     "of": self._relation,
@@ -583,9 +596,11 @@ class _HeapSweep:
         soonest, latest = clock.left
         return Progress(
             what=f"backfill {self.heap}",
-            done=int(wave.done),
+            # As `status` has it, and as a later run begins: what waits for another pass is not done yet.
+            done=record.pages if wave.over else wave.kept,
             total=record.pages,
             rows=record.rows,
+            round=record.round,
             rows_per_second=None if self._held_by else clock.rows_per_second,
             eta_seconds=None if self._held_by else soonest,
             eta_at_most=None if self._held_by else latest,

@@ -87,11 +87,13 @@ class Reckoning:
 
     Attributes:
         owed: rows of earlier batches that the journal does not know of.
+        page: before which every page is finished with this batch.
         written: rows of this one.
-        recorded: whether the journal has both.
+        recorded: whether the journal has all three.
     """
 
     owed: int
+    page: int = 0
     written: int = 0
     recorded: bool = False
 
@@ -135,6 +137,8 @@ class Wave:
         self._judged: deque[tuple[int, int]] = deque(maxlen=_JUDGED)
         self.done = float(first)
         """Pages finished, a pass over a page counting in part."""
+        self.kept = first
+        """The page before which all are finished as the journal has it: from here a later run goes on."""
         self.in_place = 0
         """Rows that stayed on their page, without an index entry."""
         self.rows = 0
@@ -160,8 +164,10 @@ class Wave:
             with self._changed:
                 self.owed += reckoning.owed
             raise
-        if not reckoning.recorded:
-            with self._changed:
+        with self._changed:
+            if reckoning.recorded:
+                self.kept = max(self.kept, reckoning.page)
+            else:
                 self.owed += reckoning.owed + reckoning.written
 
     @property

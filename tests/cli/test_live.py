@@ -1,5 +1,6 @@
 """The progress lines of a run without a terminal, by a clock of the test's own."""
 
+from contextlib import suppress
 from io import StringIO
 
 from orchestrator.cli.render.live import Live
@@ -70,9 +71,43 @@ def test_what_had_nothing_to_do_says_so() -> None:
 
     assert told((0, STEP), (1, nothing), (2, empty), (3, one)) == [
         "  ◐ fill y in books: nothing was left to do, 20k rows/s",
-        "  ◐ fill y in books: no rows",
+        "  ◐ proof of books: no rows",
         "  ◐ fill y in books: 50%, 1 row",
     ]
+
+
+def test_the_proof_of_a_sweep_goes_by_its_own_name() -> None:
+    """It begins at the first row, so its numbers are not those of the fill; where that goes on, it is called so."""
+    fill = Progress(what="backfill books", done=97, total=100, rows=882_000)
+    proof = Progress(what="proof books", done=54, total=100, rows=423_000)
+    again = Progress(what="backfill books", done=4, total=100, rows=1_399, round=2)
+    own = StepStarted(key="proof books", title="find no row that differs")
+
+    assert told((0, STEP), (1, fill), (7, proof), (13, again), (19, own), (20, proof)) == [
+        "  ◐ fill y in books: 97%, 882k rows",
+        "  ◐ proof of books: 54%, 423k rows",
+        "  ◐ fill y in books: 4% of round 2, 1,399 writes",
+        "  ◐ find no row that differs: 54%, 423k rows",
+    ]
+
+
+def test_what_is_stopped_says_where() -> None:
+    """The last word of a fill is how far it is kept, however lately something was said of it; of a proof, nothing."""
+    for last, said in (
+        (
+            Progress(what="backfill books", done=24, total=100, rows=251_000),
+            ["  ◐ fill y in books: stopped at 24%, 251k rows"],
+        ),
+        (Progress(what="proof books", done=54, total=100, rows=423_000), []),
+    ):
+        stream = StringIO()
+        with suppress(KeyboardInterrupt), Live(console(stream, {}), str, clock=lambda: 0.0) as live:
+            live(STEP)
+            live(last)
+            shown = len(stream.getvalue().splitlines())
+            raise KeyboardInterrupt
+
+        assert stream.getvalue().splitlines()[shown:] == said
 
 
 def test_what_is_taken_back_is_told_as_such() -> None:

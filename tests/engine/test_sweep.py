@@ -199,6 +199,27 @@ def test_goes_on_where_it_was(journeys: Journeys) -> None:
     assert batches(journey)[-1].rows == 900
 
 
+def test_what_was_told_last_is_what_is_kept(journeys: Journeys) -> None:
+    """Where it stopped is told as the journal has it, and as the next run begins; that tells its rows from all."""
+    journey = expanded(journeys, shelf(900))
+
+    def stop() -> None:
+        raise _StopError
+
+    journey.on_event = once(stop, after_pages=100)
+    with pytest.raises(_StopError):
+        journey.advance()
+    kept = rows(journey.db, "SELECT next_page, rows FROM ecm.sweeps")
+    last = batches(journey)[-1]
+    assert [(last.done, last.rows)] == kept
+    journey.events.clear()
+    assert journey.advance() is State.BACKFILLED
+    first = batches(journey)[0]
+    assert [(first.done, first.rows)] == kept
+    took = ask(journey.db, "SELECT data->'sweep books' FROM ecm.moves WHERE target = 'backfilled'")
+    assert (took["filled"], took["written"]) == (900, 900 - last.rows)
+
+
 def test_what_was_interrupted_can_be_given_up(journeys: Journeys) -> None:
     """A rollback from the middle of a backfill leads back to expanded, and the next backfill begins anew."""
     journey = expanded(journeys, shelf(900))

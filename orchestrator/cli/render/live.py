@@ -3,6 +3,7 @@
 import json
 import re
 from collections.abc import Callable
+from contextlib import suppress
 from time import monotonic
 from types import TracebackType
 from typing import Self
@@ -83,6 +84,9 @@ class Live:
         self._status: RenderableType | None = None
         self._said: dict[str, float] = {}
         self._gone = False
+        self._step: StepStarted | None = None
+        self._far: str | None = None
+        """How far the backfill under way is."""
 
     def __enter__(self) -> Self:
         return self
@@ -90,6 +94,10 @@ class Live:
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, _: TracebackType | None) -> None:
         if self._screen is not None:
             self._screen.stop()
+        if error is not None and self._far is not None and not self._gone:
+            # The last word on a log is what `status` says from now on.
+            with suppress(OSError):
+                self._line(look.indented(look.item(look.PART, self._redact(self._named(f"stopped at {self._far}")))))
 
     def __call__(self, event: Event) -> None:
         """Show an event."""
@@ -112,14 +120,19 @@ class Live:
                 self._line(Text(self._redact(_begun(event)), style="bold"))
                 self._now(words.doing(event.phase, event.direction))
             case StepStarted():
+                self._step, self._far = event, None
                 self._now(self._redact(event.title))
             case StepFinished():
+                self._far = None
                 self._line(look.indented(look.item(look.DONE, self._redact(_finished(event)))))
             case Waiting():
                 text = self._redact(_waited(event))
                 self._status = look.item(look.PART, text)
                 self._now_and_then(f"waiting {event.what} {event.why}", text, redrawn=self._screen is not None)
             case Progress():
+                self._far = _far(event) if _is_sweep(event) else None
+                if self._step is not None:
+                    self._title = self._redact(_about(event, self._step))
                 self._status = self._under_way(event)
                 held = " held" if event.throttled_by else ""
                 self._now_and_then(
@@ -157,7 +170,10 @@ class Live:
         redrawn = self._animated if redrawn is None else redrawn
         if not redrawn and now - self._said.get(subject, float("-inf")) >= _EVERY:
             self._said[subject] = now
-            self._line(look.indented(look.item(look.PART, f"{self._title}: {text}" if self._title else text)))
+            self._line(look.indented(look.item(look.PART, self._named(text))))
+
+    def _named(self, text: str) -> str:
+        return f"{self._title}: {text}" if self._title else text
 
 
 def _begun(event: PhaseStarted) -> str:
@@ -177,8 +193,18 @@ def _waited(event: Waiting) -> str:
     return f"{event.what}: {why}; try {event.attempt + 1} in {words.lasting(event.seconds)}"
 
 
+def _is_sweep(event: Progress) -> bool:
+    return event.what.startswith("backfill ")
+
+
+def _about(event: Progress, step: StepStarted) -> str:
+    """Return what it is that has come so far: a sweep ends in a proof, which begins at the first row again."""
+    within = event.what.startswith("proof ") and event.what != step.key
+    return event.what.replace("proof ", "proof of ", 1) if within else step.title
+
+
 def _far(event: Progress) -> str:
-    return words.far(event.done, event.total, event.rows, sweep=event.what.startswith("backfill "))
+    return words.far(event.done, event.total, event.rows, sweep=_is_sweep(event), rounds=event.round)
 
 
 def _pace(event: Progress) -> tuple[str, ...]:

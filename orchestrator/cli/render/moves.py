@@ -150,7 +150,11 @@ def _swept(value: Mapping[str, Any]) -> Iterator[str]:
     """Return what a sweep took, a line each."""
     rate = f" at {words.compact(value['rows_per_second'])} rows/s" if value.get("rows_per_second") else ""
     held = f", held back for {words.lasting(value['held'])} of it" if value.get("held") else ""
-    yield f"{counted(value['filled'], 'row')} filled in {words.lasting(value['seconds'])}{held}{rate}"
+    filled, written = value["filled"], value.get("written", value["filled"])
+    # Where it went over the table several times, a row may have been written in each.
+    said = f"{counted(filled, 'row')} filled" if filled <= value.get("rows", filled) else counted(filled, "write")
+    since = f", {counted(written, 'row')} of them since it went on," if written < filled else ""
+    yield f"{said}{since} in {words.lasting(value['seconds'])}{held}{rate}"
     if value.get("share_in_place") is not None:
         longest = words.lasting(value["longest_batch"])
         yield f"{value['share_in_place']:.0%} in place; no batch held its rows for longer than {longest}"

@@ -364,7 +364,7 @@ def _running(branch: BranchStatus) -> RenderableType:
         state = f"by {under_way.holder}"
     if not progress or not progress.total:
         return look.stacked(Text(state), *_reasons(branch))
-    far = words.far(progress.done, progress.total, progress.rows, sweep=True)
+    far = words.far(progress.done, progress.total, progress.rows, sweep=True, rounds=progress.round)
     pace = f"; {_pace(progress)}" if under_way.holder and _pace(progress) else ""
     by = [
         counted(progress.workers, "worker") if under_way.holder and progress.workers else "",

@@ -108,7 +108,7 @@ def percent(done: int, total: int) -> str:
     return f"{100 if done >= total else min(99, 100 * done // total)}%" if total else "0%"
 
 
-def far(done: int, total: int, rows: int, *, sweep: bool) -> str:
+def far(done: int, total: int, rows: int, *, sweep: bool, rounds: int = 1) -> str:
     """Return how far a scan is: `61%, 7.6M rows`; that there were none only where all pages are done.
 
     Args:
@@ -116,9 +116,12 @@ def far(done: int, total: int, rows: int, *, sweep: bool) -> str:
         total: pages in all.
         rows: what was found on them: rows that were written, or looked at.
         sweep: whether they are written.
+        rounds: how often all pages were gone over, this time included; a row may have been written in each.
     """
     if done >= total and not rows:
         return "nothing was left to do" if sweep else "no rows"
+    if rounds > 1:
+        return f"{percent(done, total)} of round {rounds}, {compact(rows)} {'write' if rows == 1 else 'writes'}"
     return f"{percent(done, total)}, {compact(rows)} {'row' if rows == 1 else 'rows'}"
 
 
