@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 from orchestrator.errors import UsageError
 from orchestrator.plan.lifecycle import Direction, Phase, State
-from orchestrator.reports import BranchStatus, StatusReport
+from orchestrator.reports import BranchStatus, PlanStatus, StatusReport
 
 Look = Callable[[str | None], StatusReport]
 """Gives where every plan is on a branch, or on all."""
@@ -70,6 +70,17 @@ _CHOICES = {
 }
 
 
+def _at_hand(plan: PlanStatus) -> tuple[bool, float]:
+    """Return how likely it is that a plan is meant: one that stopped, else what was moved last, else the first."""
+    stopped = any(each.in_progress is not None and each.in_progress.holder is None for each in plan.branches)
+    moments = (
+        each.in_progress.started_at if each.in_progress is not None else each.state_since
+        for each in plan.branches
+        if _is_begun(each)
+    )
+    return stopped, max((moment.timestamp() for moment in moments if moment is not None), default=0.0)
+
+
 def only(command: str, names: tuple[str, ...], branch: str | None, look: Look) -> str:
     """Return the plan that a command means which names none.
 
@@ -85,7 +96,8 @@ def only(command: str, names: tuple[str, ...], branch: str | None, look: Look) -
     choice = _CHOICES[command]
     if len(names) == 1 and choice.unasked:
         return names[0]
-    found = tuple(plan.plan for plan in look(branch).plans if any(map(choice.fits, plan.branches)))
+    fitting = [plan for plan in look(branch).plans if any(map(choice.fits, plan.branches))]
+    found = tuple(plan.plan for plan in fitting)
     where = f" on {branch}" if branch is not None else ""
     if not found and len(names) > 1 and branch is not None:
         says, _, why = choice.none.partition(":")
@@ -98,5 +110,6 @@ def only(command: str, names: tuple[str, ...], branch: str | None, look: Look) -
     raise UsageError(
         f"{choice.several}{where}: {', '.join(several)}",
         details=["name the one that is meant, such as"],
-        hint=f"ecm {command} {several[0]}" + (f" --branch {branch}" if branch is not None else ""),
+        hint=f"ecm {command} {max(fitting, key=_at_hand).plan if fitting else several[0]}"
+        + (f" --branch {branch}" if branch is not None else ""),
     )

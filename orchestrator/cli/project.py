@@ -28,7 +28,7 @@ def init(
         ),
     ] = "url",
 ) -> None:
-    """Make this folder a project: ecm.yaml, plans/ and examples."""
+    """Make this folder a project: ecm.yaml, an empty plans/, and .env.example."""
     from orchestrator.workspace import Workspace
 
     if desk.config is not None:

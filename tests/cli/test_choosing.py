@@ -34,7 +34,8 @@ def test_it_names_those_that_it_could_act_on(plans: Project) -> None:
     assert [each.code for each in (forward, back, verified, paused)] == [2, 2, 0, 2]
     assert f"several plans are active on development: begun, filled, {planned}" in said(forward.err)
     assert "several plans have begun on development: begun, filled name" in said(back.err)
-    assert said(back.err).endswith("next ecm rollback begun --branch development")
+    assert said(forward.err).endswith("next ecm advance filled --branch development"), "it was moved last"
+    assert said(back.err).endswith("next ecm rollback filled --branch development")
     assert "filled on development" in said(verified.out)
     assert "no backfill is under way on development next ecm status" in said(paused.err)
 
@@ -51,6 +52,7 @@ def test_what_is_on_its_way_back_does_not_go_forward(plans: Project) -> None:
 
     assert "several plans are active on development: filled, rename-published-year" in said(forward.err)
     assert "several plans have begun on development: begun, filled" in said(back.err)
+    assert said(back.err).endswith("next ecm rollback begun --branch development"), "it stopped"
 
 
 def test_the_only_backfill_is_the_one_that_is_paused(project: Project) -> None:

@@ -37,6 +37,16 @@ def test_help_lists_every_command(nowhere: Project, arguments: tuple[str, ...]) 
     assert "..." not in answer.out.partition("\n")[2], "a sentence was cut"
 
 
+def test_help_of_init_names_what_it_writes(nowhere: Project) -> None:
+    """No more than is there afterwards: plans/ is empty."""
+    said = nowhere.ecm("init", "--help").out
+    assert nowhere.ecm("init").code == 0
+
+    assert "ecm.yaml, an empty plans/, and .env.example" in said
+    assert {"ecm.yaml", "plans", ".env.example"} <= {path.name for path in nowhere.root.iterdir()}
+    assert list((nowhere.root / "plans").iterdir()) == []
+
+
 def test_help_of_plan_lists_the_kinds_of_change(nowhere: Project) -> None:
     """A kind of change is a subcommand with its fields as arguments."""
     assert "rename-column" in nowhere.ecm("plan", "--help").out

@@ -38,7 +38,7 @@ def gate(report: GateReport) -> RenderableType:
         verdict = look.item(look.GOOD, f"{where} may go from {words.state(report.state)} to {to}")
         return look.stacked(verdict, *_beware(report.warnings), *look.onward([report.next_command]))
     verdict = look.item(look.BAD, f"{where} may not go from {words.state(report.state)} to {to} yet")
-    onward = plans.past(report.reasons, report.plan, report.branch)
+    onward = plans.remedy(report.reasons)
     return look.stacked(verdict, *plans.conditions(report.reasons), *_beware(report.warnings), *look.onward([onward]))
 
 

@@ -173,10 +173,14 @@ def _obstacles(reasons: Sequence[ReasonReport]) -> Iterator[RenderableType]:
     yield from conditions(reasons)
 
 
+def remedy(reasons: Sequence[ReasonReport]) -> str | None:
+    """Return the command that removes what is in the way; None where what does is no command of ecm's."""
+    return next((reason.remedy for reason in reasons if reason.remedy.startswith("ecm ")), None)
+
+
 def past(reasons: Sequence[ReasonReport], plan: str, branch: str) -> str:
     """Return the command that removes what is in the way; or else the one that tells whether it is gone."""
-    remedies = (reason.remedy for reason in reasons if reason.remedy.startswith("ecm "))
-    return next(remedies, f"ecm gate {plan} --branch {branch}")
+    return remedy(reasons) or f"ecm gate {plan} --branch {branch}"
 
 
 def conditions(reasons: Sequence[ReasonReport]) -> Iterator[RenderableType]:
