@@ -16,7 +16,7 @@ from orchestrator.plan.model import Plan
 from orchestrator.plan.scope import Facts
 from orchestrator.sql import sync
 from orchestrator.sql.facts import Dependent, Table, Trigger
-from orchestrator.sql.identifiers import TableName, bounded
+from orchestrator.sql.identifiers import TableName, bounded, spelled
 from orchestrator.words import listed
 
 
@@ -172,14 +172,16 @@ def _warnings(plan: Plan, facts: Table) -> Iterable[str]:
     if gone := tuple(left for left in exchanged.values() if facts.column(left) is not None):
         more, passing = (*more, *gone), passing | set(gone)
     for publication in facts.publications if more else ():
-        yield f"publication {publication} sends whole rows of {facts.name}: add {listed(more)} on its subscribers first"
+        added = listed(map(spelled, more))
+        yield f"publication {publication} sends whole rows of {facts.name}: add {added} on its subscribers first"
     for since in ("until contract", "from expand on"):
         if names := tuple(
-            f"{name} ({exchanged[name]} once readers move)" if name in exchanged else name
+            f"{spelled(name)} ({spelled(exchanged[name])} once readers move)" if name in exchanged else spelled(name)
             for name in more
             if (name in passing) == (since == "until contract")
         ):
-            yield f"COPY {facts.name} FROM without a column list, and SELECT *, see {listed(names)} too, {since}"
+            table = facts.name.spelled
+            yield f"COPY {table} FROM without a column list, and SELECT *, see {listed(names)} too, {since}"
 
 
 def _in_the_way(plan: Plan, change: Operation, dependent: Dependent) -> EcmError:

@@ -68,6 +68,11 @@ class TableName:
         return sql.Identifier(self.schema, self.name)
 
     @property
+    def spelled(self) -> str:
+        """The name as SQL has to have it, for a person: the schema only where it is not public."""
+        return spelled(self.name) if self.schema == "public" else spelled(self.schema, self.name)
+
+    @property
     def qualified(self) -> str:
         """The schema and the name as one text that no other table has."""
         return f"{_written(self.schema)}.{_written(self.name)}"
@@ -76,6 +81,34 @@ class TableName:
         """Return the name as a plan writes it: the schema only where it is not public; `parse` reads it back."""
         parts = (self.name,) if self.schema == "public" else (self.schema, self.name)
         return ".".join(_written(part) for part in parts)
+
+
+_RESERVED = frozenset(
+    re.findall(
+        r"\w+",
+        """
+        all analyse analyze and any array as asc asymmetric authorization binary both case cast check collate
+        collation column concurrently constraint create cross current_catalog current_date current_role
+        current_schema current_time current_timestamp current_user default deferrable desc distinct do else end
+        except false fetch for foreign freeze from full grant group having ilike in initially inner intersect into
+        is isnull join lateral leading left like limit localtime localtimestamp natural not notnull null offset on
+        only or order outer overlaps placing primary references returning right select session_user similar some
+        symmetric system_user table tablesample then to trailing true union unique user using variadic verbose when
+        where window with
+        """,
+    )
+)
+"""Key words that are no table's or column's name without quotes ("SQL Key Words", manual appendix C)."""
+
+
+def spelled(*parts: str) -> str:
+    """Return a name as SQL has to have it, for a person: parts joined by dots, quoted where that is needed."""
+    return ".".join(
+        part
+        if re.fullmatch(r"[a-z_][a-z0-9_$]*", part) and part not in _RESERVED
+        else sql.Identifier(part).as_string(None)
+        for part in parts
+    )
 
 
 def _written(part: str) -> str:

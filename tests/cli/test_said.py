@@ -453,3 +453,12 @@ def test_a_statement_is_not_broken_within_a_name_or_a_string() -> None:
         for whole in ('"my shop"', '"order lines"', "'not yet paid'", "'given back'", "''one two three''", '"a b c"'):
             assert whole in shown, f"{whole} is broken at {width}"
         assert said(shown) == f"{text}; {body}"
+
+
+def test_names_in_a_statement_are_quoted_as_it_needs(project: Project) -> None:
+    """What a warning says of COPY can be copied: a name with a space, and one that is a key word, stand in quotes."""
+    project.sql("development", 'CREATE TABLE "Order Log" (id int PRIMARY KEY, "order" int)')
+    project.ecm("plan", "rename-column", "Order Log", "order", "a b", "--name", "log")
+    (line,) = (line for line in project.ecm("plan", "show", "log", "--json").json["beware"] if line.startswith("COPY"))
+
+    assert line.startswith('COPY "Order Log" FROM without a column list, and SELECT *, see "a b" too')

@@ -5,7 +5,7 @@ from hypothesis import assume, given
 from hypothesis import strategies as st
 from psycopg import sql
 
-from orchestrator.sql.identifiers import NAME_BYTES, TableName, bounded, verbatim, words
+from orchestrator.sql.identifiers import NAME_BYTES, TableName, bounded, spelled, verbatim, words
 
 NAMES = st.text(st.characters(exclude_characters="\x00", exclude_categories=["Cs"]), min_size=1)
 
@@ -51,6 +51,25 @@ def test_two_texts_two_tables(one: str, other: str) -> None:
     assume(not set('". ') & set(one + other) and one != other)
     assert str(TableName("public", one)) != str(TableName("public", other))
     assert str(TableName(one, "t")) != str(TableName(other, "t")) or "public" in (one, other)
+
+
+@pytest.mark.parametrize(
+    ("parts", "text"),
+    [
+        (("books",), "books"),
+        (("shop", "books"), "shop.books"),
+        (("public", "Order Log"), '"Order Log"'),
+        (("Shop", "order"), '"Shop"."order"'),
+        (("public", 'a"b'), '"a""b"'),
+        (("public", "2nd"), '"2nd"'),
+        (("public", "bücher"), '"bücher"'),
+    ],
+)
+def test_spelled_as_sql_has_to_have_it(parts: tuple[str, ...], text: str) -> None:
+    """Quoted where PostgreSQL would fold it, take it for a key word or not read it at all; and nowhere else."""
+    assert spelled(*parts).removeprefix("public.") == text
+    if len(parts) > 1:
+        assert TableName(*parts).spelled == text
 
 
 def test_shown_with_its_schema_where_it_is_not_public() -> None:
