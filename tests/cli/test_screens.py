@@ -266,6 +266,40 @@ def test_a_move_ends_with_what_the_application_may_do(state: str) -> None:
     assert text.endswith("next      ecm next")
 
 
+@pytest.mark.parametrize(
+    ("more", "said"),
+    [
+        ({}, "700,000 rows filled in 3.58 s at 125k rows/s"),
+        ({"written": 447_500}, "700,000 rows filled, 447,500 of them since it went on, in 3.58 s at 125k rows/s"),
+        ({"filled": 1_399, "written": 1_399, "rows": 1_000}, "1,399 writes in 3.58 s at 125k rows/s"),
+    ],
+)
+def test_what_a_fill_took_is_of_one_run(more: dict[str, int], said: str) -> None:
+    """Seconds and pace are of the last run, and the rows beside them too; there are no more rows than the table has."""
+    took = {"table": "books", "rows": 700_000, "mismatches": 0, "filled": 700_000, "seconds": 3.58} | more
+    took |= {"held": 0, "rows_per_second": 125_000, "wal": 0}
+    move = MoveReport(
+        direction="forward",
+        origin="expanded",
+        target="backfilled",
+        phases=("backfill",),
+        resumes=True,
+        seconds=4.0,
+        measured={"sweep books": took},
+    )
+    report = AdvanceReport(plan=PLAN, branch="b", dry_run=False, moves=(move,), state="backfilled", next_command=None)
+
+    assert said in " ".join(shown(report, 160).split())
+
+
+def test_a_fill_that_goes_over_the_table_again_counts_writes() -> None:
+    """In a second round rows are written that were written before: there may be more writes than rows."""
+    again = BACKFILL.model_copy(update={"done": 1000, "rows": 1_399, "round": 2})
+    text = shown(project(plan(on("b", "expanded", in_progress=under_way(), progress=again))), detailed=True)
+
+    assert "100% of round 2, 1,399 writes" in text
+
+
 def test_the_way_back_stays_a_command() -> None:
     """Where it does not fit, it is broken as a shell can read it."""
     name = "add-order-items-quantity-check-once-more"

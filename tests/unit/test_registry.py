@@ -4,6 +4,7 @@ import importlib
 import inspect
 import re
 import shlex
+from contextlib import nullcontext
 from pathlib import Path
 from types import SimpleNamespace
 from typing import get_args
@@ -208,7 +209,8 @@ def test_its_example_can_be_typed(kind: str) -> None:
     program, *arguments = shlex.split(f"ecm plan {kind.replace('_', '-')} {example} --offline")
     assert program == "ecm"
     made: list[Operation] = []
-    desk = SimpleNamespace(conductor=lambda: SimpleNamespace(draft=lambda change, **_: made.append(change)))
+    conductor = SimpleNamespace(draft=lambda change, **_: made.append(change))
+    desk = SimpleNamespace(watched=lambda: nullcontext(conductor))
     desk.show = lambda _: None
     typer.main.get_command(app).main(arguments, standalone_mode=False, obj=desk)
     assert [type(each) for each in made] == [KINDS[kind]]

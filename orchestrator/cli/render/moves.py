@@ -153,7 +153,7 @@ def _swept(value: Mapping[str, Any]) -> Iterator[str]:
     filled, written = value["filled"], value.get("written", value["filled"])
     # Where it went over the table several times, a row may have been written in each.
     said = f"{counted(filled, 'row')} filled" if filled <= value.get("rows", filled) else counted(filled, "write")
-    since = f", {counted(written, 'row')} of them since it went on," if written < filled else ""
+    since = f", {written:,} of them since it went on," if written < filled else ""
     yield f"{said}{since} in {words.lasting(value['seconds'])}{held}{rate}"
     if value.get("share_in_place") is not None:
         longest = words.lasting(value["longest_batch"])
