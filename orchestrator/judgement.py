@@ -164,7 +164,7 @@ class Judgement:
             return (error,)  # there is no such table, or it may not be looked at
         problems = obstacles.problems(scene.plan, move.phases[0], facts)
         if problems or move.origin is State.PLANNED:
-            return problems or self.broken(scene, facts)[0]
+            return problems or (() if scene.looked else self.broken(scene, facts)[0])
         try:
             sentry.on_post(scene.connection, compiler.sync_triggers(scene.plan, facts))
         except VerificationError as error:

@@ -49,6 +49,8 @@ class Scene:
     record: Record | None
     facts: dict[bool, scope.Facts] = field(default_factory=dict[bool, scope.Facts], compare=False, repr=False)
     """Those of its tables that were read for it, with the texts of readers or without; see `Stage.facts_of`."""
+    looked: bool = False
+    """Whether its rows were looked at in this command, before anybody was asked; expand itself proves what it needs."""
 
     @property
     def position(self) -> Position:
@@ -127,12 +129,13 @@ class Stage:
             yield Scene(plan=plan or self.workspace.plan(name), branch=branch, connection=connection, record=record)
 
     def now(self, scene: Scene, connection: Connection) -> Scene:
-        """Return the scene as it is now."""
+        """Return the scene as it is now; its rows need no second look."""
         return Scene(
             plan=scene.plan,
             branch=scene.branch,
             connection=connection,
             record=journal.read(connection, scene.plan.plan),
+            looked=True,
         )
 
     def facts_of(self, scene: Scene, *, texts: bool = False) -> scope.Facts:

@@ -37,12 +37,12 @@ def objection(
         connection: a session with the branch.
         statements: what is tried.
         seconds: the longest look; what takes longer is not known to be wrong.
-        undone: whether they may write, what is temporary, and it is undone.
+        undone: whether they may write, and it is undone.
 
     Raises:
         psycopg.Error: the session is lost.
     """
-    text = ""
+    text, statements = "", tuple(statements)
     try:
         with connection.transaction(force_rollback=undone):
             if not undone:
@@ -57,6 +57,9 @@ def objection(
     except psycopg.Error as error:
         if is_lost(error):
             raise
+        if isinstance(error, errors.RaiseException) and not undone:
+            # A function says so, perhaps only because it may not write here; then it does not where it may.
+            return objection(connection, statements, seconds=seconds, undone=True)
         position = error.diag.statement_position
         return Objection(error=error, at=text[int(position) - 1 :] if position else "")
     return None

@@ -9,8 +9,10 @@ import multiprocessing
 import os
 import sys
 from collections.abc import Mapping, Sequence
+from multiprocessing import forkserver
 from pathlib import Path
 
+_TESTS = Path(__file__).parents[1]
 _CONTEXT = multiprocessing.get_context("forkserver")
 _CONTEXT.set_forkserver_preload(["cli.imported"])
 
@@ -37,6 +39,7 @@ def run(
         attempts: how often it asks for a lock before it gives up, where a test is about what it does then.
     """
     (files / "in").write_bytes(stdin)
+    _start_server()
     process = _CONTEXT.Process(target=_perform, args=(tuple(arguments), folder, dict(environment), files, attempts))
     process.start()
     process.join(patience)
@@ -47,9 +50,23 @@ def run(
     return process.exitcode, (files / "out").read_bytes(), (files / "err").read_bytes()
 
 
+def _start_server() -> None:
+    """Start what forks, unless it runs; before Python 3.12 it is not told of sys.path, and imports nothing in silence."""
+    before = os.environ.get("PYTHONPATH")
+    os.environ["PYTHONPATH"] = os.pathsep.join([str(_TESTS), str(_TESTS.parent), *([before] if before else [])])
+    try:
+        forkserver.ensure_running()
+    finally:
+        if before is None:
+            del os.environ["PYTHONPATH"]
+        else:
+            os.environ["PYTHONPATH"] = before
+
+
 def _perform(
     arguments: tuple[str, ...], folder: Path, environment: dict[str, str], files: Path, attempts: int | None
 ) -> None:
+    assert "cli.imported" in sys.modules, "a run would import everything anew"
     os.chdir(folder)
     os.environ.clear()
     os.environ.update(environment)

@@ -194,6 +194,29 @@ def test_what_cannot_be_tried_without_writing_is_left_to_expand(users: Project) 
     assert users.sql("development", "SELECT is_called FROM numbers") == [(False,)]
 
 
+LOGS = """
+CREATE TABLE asked (id int);
+CREATE FUNCTION logged(given int) RETURNS int LANGUAGE plpgsql AS $$BEGIN
+  IF given = 0 THEN RAISE EXCEPTION 'nothing to log'; END IF;
+  INSERT INTO asked VALUES (given); RETURN given;
+EXCEPTION WHEN OTHERS THEN RAISE EXCEPTION 'not logged: %', SQLERRM;
+END$$
+"""
+
+
+def test_a_function_that_hides_that_it_writes_is_left_to_expand(users: Project) -> None:
+    """It is tried where it may write, and that is undone; what it says of a value then stands in the way."""
+    users.sql("development", LOGS)
+    change = ("plan", "add-column", "users", "number", "int")
+    drafted = users.ecm(*change, "--using", "logged(age)")
+    refused = users.ecm(*change, "--using", "logged(zero)", "--name", "other")
+
+    assert IN_THE_WAY not in drafted.out
+    assert "not logged: nothing to log" in said(refused.out)
+    assert IN_THE_WAY in refused.out
+    assert users.sql("development", "SELECT count(*) FROM asked") == [(0,)]
+
+
 def test_a_plan_with_something_in_the_way_says_what_comes_next(users: Project) -> None:
     """What a person has to do first has no command of ecm's; the one that tells whether it is done does not name itself."""
     users.ecm("plan", "add-column", "users", "ratio", "int", "--using", "age / zero", "--name", "ratio")
