@@ -13,6 +13,7 @@ from psycopg import errors, sql
 from orchestrator.engine import enums
 from orchestrator.engine import heritage_queries as queries
 from orchestrator.engine.connection import Connection, select
+from orchestrator.engine.texts import Texts
 from orchestrator.sql.facts import Table
 from orchestrator.sql.heritage import (
     Attributes,
@@ -33,10 +34,6 @@ Names = Mapping[TableName, Mapping[str, str]]
 """By table: the successors of its columns."""
 
 Renamed = Callable[[list[str]], list[str]]
-
-
-class _UndoError(Exception):
-    """Ends a transaction whose only purpose was to ask PostgreSQL something."""
 
 
 def successors(heirs: Mapping[TableName, Iterable[Heir]]) -> dict[TableName, dict[str, str]]:
@@ -60,7 +57,7 @@ def read(connection: Connection, table: Table, heirs: tuple[Heir, ...], names: N
     indexes = select(connection, queries.INDEXES, values)
     checks = select(connection, queries.CHECKS, values)
     statistics = select(connection, queries.STATISTICS, values)
-    texts = _Texts(connection, table, heirs)
+    texts = Texts(connection, table, heirs)
     tails = texts.indexes([row["tail"] for row in indexes])
     conditions = texts.checks([row["definition"] for row in checks])
     kinds = texts.statistics([row["definition"] for row in statistics])
@@ -140,15 +137,9 @@ def _defaults(connection: Connection, table: Table, heirs: tuple[Heir, ...]) -> 
     for heir in heirs:
         if heir.restated is None:
             continue
-        rows: list[dict[str, Any]] = []
-        try:
-            with connection.transaction():
-                enums.restate(connection, heir.restated, named=False)
-                rows = select(connection, queries.DEFAULT, {"oid": table.oid, "column": heir.column})
-                raise _UndoError  # noqa: TRY301 - it ends the transaction around it
-        except _UndoError:
-            for row in rows:
-                found[heir.column] = row["default"]
+        with connection.transaction(force_rollback=True):
+            enums.restate(connection, heir.restated, named=False)
+            found |= _printed_defaults(connection, table, [heir.column])
     return found
 
 
@@ -157,19 +148,18 @@ def _defaults_then(connection: Connection, table: Table, heirs: tuple[Heir, ...]
     found: dict[str, str] = {}
     for restated in {heir.restated: None for heir in heirs if heir.restated is not None}:
         columns = [name for heir in heirs if heir.restated == restated for name in (heir.column, heir.successor)]
-        rows: list[tuple[str, dict[str, Any]]] = []
-        try:
-            with connection.transaction():
-                enums.exchange(connection, restated)
-                rows = [
-                    (column, row)
-                    for column in columns
-                    for row in select(connection, queries.DEFAULT, {"oid": table.oid, "column": column})
-                ]
-                raise _UndoError  # noqa: TRY301 - it ends the transaction around it
-        except _UndoError:
-            found |= {column: row["default"] for column, row in rows}
+        with connection.transaction(force_rollback=True):
+            enums.exchange(connection, restated)
+            found |= _printed_defaults(connection, table, columns)
     return found
+
+
+def _printed_defaults(connection: Connection, table: Table, columns: Iterable[str]) -> dict[str, str]:
+    return {
+        column: row["default"]
+        for column in columns
+        for row in select(connection, queries.DEFAULT, {"oid": table.oid, "column": column})
+    }
 
 
 def _attributes(connection: Connection, row: dict[str, Any], defaults: Mapping[str, str]) -> Attributes:
@@ -249,104 +239,24 @@ def _listed(columns: Iterable[str], successors: Mapping[str, str]) -> sql.Compos
     return sql.SQL(", ").join(sql.Identifier(successors.get(column, column)) for column in columns)
 
 
-# ---------------------------------------------------------------- how definitions read over the successors
-
-
-class _Texts:
-    """Has PostgreSQL print definitions again on an empty copy of a table, under the successors' names."""
-
-    def __init__(self, connection: Connection, table: Table, heirs: tuple[Heir, ...]) -> None:
-        self._connection = connection
-        self._table = table
-        self._heirs = heirs
-
-    def indexes(self, tails: list[str]) -> list[str]:
-        """Return definitions of indexes from ` USING` on."""
-
-        def make(copy: sql.Identifier, number: int, tail: str) -> sql.Composed:
-            return sql.SQL("CREATE INDEX {} ON {}{}").format(sql.Identifier(f"ecm_{number}"), copy, verbatim(tail))
-
-        return self._printed(tails, make, queries.COPIED_INDEXES)
-
-    def checks(self, definitions: list[str]) -> list[str]:
-        """Return definitions of checks, without NOT VALID."""
-
-        def make(copy: sql.Identifier, number: int, definition: str) -> sql.Composed:
-            return sql.SQL("ALTER TABLE {} ADD CONSTRAINT {} {}").format(
-                copy, sql.Identifier(f"ecm_{number}"), verbatim(definition)
-            )
-
-        return self._printed(definitions, make, queries.COPIED_CHECKS)
-
-    def statistics(self, definitions: list[str]) -> list[str]:
-        """Return definitions of statistics: their kinds, ` ON ` and their columns."""
-
-        def make(copy: sql.Identifier, number: int, definition: str) -> sql.Composed:
-            name = sql.Identifier("pg_temp", f"ecm_{number}")
-            return sql.SQL("CREATE STATISTICS {}{} FROM {}").format(name, verbatim(definition), copy)
-
-        # Only these are made once the types have exchanged their names.
-        return self._printed(definitions, make, queries.COPIED_STATISTICS, named=False)
-
-    def _printed(
-        self,
-        texts: list[str],
-        make: Callable[[sql.Identifier, int, str], sql.Composed],
-        query: str,
-        *,
-        named: bool = True,
-    ) -> list[str]:
-        if not texts:
-            return []
-        printed: dict[str, str] = {}
-        try:
-            with self._connection.transaction():
-                copy = sql.Identifier("pg_temp", "ecm_copy")
-                like = sql.SQL("CREATE TEMPORARY TABLE ecm_copy (LIKE {})").format(self._table.name.identifier)
-                self._connection.execute(like)
-                for heir in self._heirs:
-                    self._alter("DROP COLUMN IF EXISTS {}", heir.successor)
-                # An expression may call what relies on the role's own search_path; what is printed must not.
-                self._connection.execute("SET LOCAL search_path TO DEFAULT")
-                for number, text in enumerate(texts):
-                    self._connection.execute(make(copy, number, text))
-                self._connection.execute("SET LOCAL search_path TO ''")
-                for restated in {heir.restated for heir in self._heirs if heir.restated is not None}:
-                    enums.restate(self._connection, restated, named=named)
-                for heir in self._heirs:
-                    self._alter("RENAME COLUMN {} TO {}", heir.column, heir.successor)
-                printed = {row["name"]: row["text"] for row in select(self._connection, query, {})}
-                raise _UndoError  # noqa: TRY301 - it ends the transaction around it
-        except _UndoError:
-            return [printed[f"ecm_{number}"] for number in range(len(texts))]
-
-    def _alter(self, what: str, *columns: str) -> None:
-        names = map(sql.Identifier, columns)
-        self._connection.execute(sql.SQL("ALTER TABLE pg_temp.ecm_copy {}").format(verbatim(what).format(*names)))
-
-
 def _trial(connection: Connection, table: Table, heir: Heir) -> Trial:
     """Let PostgreSQL change the type on an empty copy: what it refuses, and whether it writes anything anew."""
-    trial = Trial()
-    try:
-        with connection.transaction():
-            like = sql.SQL("CREATE TEMPORARY TABLE ecm_copy (LIKE {} INCLUDING ALL)")
-            connection.execute("SET LOCAL search_path TO DEFAULT")
-            connection.execute("SET LOCAL client_min_messages TO error")
-            connection.execute(like.format(table.name.identifier))
-            before = select(connection, queries.FILES, {})
-            column, kind = sql.Identifier(heir.column), verbatim(heir.type or "")
-            alter = sql.SQL("ALTER TABLE pg_temp.ecm_copy ALTER COLUMN {} TYPE {}")
-            plain = _accepted(connection, alter.format(column, kind))
-            if plain is not None:
-                # Where there is no cast that PostgreSQL makes by itself, the plan's expression stands in.
-                using = sql.SQL("{} USING NULL::{}").format(alter.format(column, kind), kind)
-                trial = Trial(refusal=_accepted(connection, using))
-            else:
-                trial = Trial(rewrites=before != select(connection, queries.FILES, {}))
-            raise _UndoError  # noqa: TRY301 - it ends the transaction around it
-    except _UndoError:
-        return trial
+    with connection.transaction(force_rollback=True):
+        like = sql.SQL("CREATE TEMPORARY TABLE ecm_copy (LIKE {} INCLUDING ALL)")
+        connection.execute("SET LOCAL search_path TO DEFAULT")
+        connection.execute("SET LOCAL client_min_messages TO error")
+        connection.execute(like.format(table.name.identifier))
+        before = select(connection, queries.FILES, {})
+        column, kind = sql.Identifier(heir.column), verbatim(heir.type or "")
+        alter = sql.SQL("ALTER TABLE pg_temp.ecm_copy ALTER COLUMN {} TYPE {}")
+        plain = _accepted(connection, alter.format(column, kind))
+        if plain is not None:
+            # Where there is no cast that PostgreSQL makes by itself, the plan's expression stands in.
+            using = sql.SQL("{} USING NULL::{}").format(alter.format(column, kind), kind)
+            trial = Trial(refusal=_accepted(connection, using))
+        else:
+            trial = Trial(rewrites=before != select(connection, queries.FILES, {}))
+    return trial
 
 
 def _accepted(connection: Connection, statement: sql.Composed) -> str | None:

@@ -233,39 +233,27 @@ def _options(options: list[str] | None) -> tuple[tuple[str, str], ...]:
 # ---------------------------------------------------------------- how it would read another column
 
 
-class _UndoError(Exception):
-    """Ends a transaction whose only purpose was to ask PostgreSQL something."""
-
-
 def _moved(connection: Connection, table: Table, move: Move, found: _Found) -> tuple[Reader, ...]:
     """Return the readers with what they would read over the new column."""
     theirs = {node: reader for node, reader in found.readers.items() if not reader.is_ours}
     wanted = theirs if not move.in_place else {node: reader for node, reader in theirs.items() if reader.early}
     if not wanted or not table.may_alter or any(reader.aside for reader in theirs.values()):
         return tuple(found.readers.values())
-    texts: dict[Node, str] = {}
-    try:
-        with connection.transaction():
-            texts = _marked(connection, table, move, wanted)
-            raise _UndoError  # noqa: TRY301 - it ends the transaction around it
-    except _UndoError:
-        new, quoted = sql.Identifier(move.new).as_string(None), sql.Identifier(MARKER).as_string(None)
-        return tuple(
-            replace(reader, moved=texts[node].replace(quoted, new)) if node in texts else reader
-            for node, reader in found.readers.items()
-        )
+    with connection.transaction(force_rollback=True):
+        texts = _marked(connection, table, move, wanted)
+    new, quoted = sql.Identifier(move.new).as_string(None), sql.Identifier(MARKER).as_string(None)
+    return tuple(
+        replace(reader, moved=texts[node].replace(quoted, new)) if node in texts else reader
+        for node, reader in found.readers.items()
+    )
 
 
 def _restated(connection: Connection, restated: Restated, found: _Found) -> dict[str, str]:
     """Return the texts of readers, by key, as they are over values of the type that takes a column's type's place."""
-    texts: dict[Node, str] = {}
-    try:
-        with connection.transaction():
-            enums.restate(connection, restated, named=False)
-            texts = _texts(connection, {node for node, reader in found.readers.items() if not reader.is_ours})
-            raise _UndoError  # noqa: TRY301 - it ends the transaction around it
-    except _UndoError:
-        return {found.readers[node].key: text for node, text in texts.items()}
+    with connection.transaction(force_rollback=True):
+        enums.restate(connection, restated, named=False)
+        texts = _texts(connection, {node for node, reader in found.readers.items() if not reader.is_ours})
+    return {found.readers[node].key: text for node, text in texts.items()}
 
 
 def _marked(connection: Connection, table: Table, move: Move, readers: dict[Node, Reader]) -> dict[Node, str]:
