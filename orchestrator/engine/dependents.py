@@ -5,7 +5,7 @@ from typing import Any
 
 from orchestrator.engine.connection import Connection, select
 from orchestrator.sql.facts import Dependent, Trigger
-from orchestrator.sql.identifiers import TableName
+from orchestrator.sql.identifiers import TableName, naming
 
 Dependents = dict[str, tuple[Dependent, ...]]
 """By column."""
@@ -23,7 +23,8 @@ def untracked(
         columns: the columns.
         triggers: those of the table.
     """
-    found = _read(connection, _UNTRACKED, columns, {"table": table.name, "oid": oid})
+    patterns = {"naming": [naming(column) for column in columns], "owner": naming(table.name)}
+    found = _read(connection, _UNTRACKED, columns, {"table": table.name, "oid": oid, **patterns})
     for column in columns:
         found[column] += tuple(
             Dependent(kind="trigger", name=f"{table.schema}.{trigger.name}", why=f"its arguments name {column}")
@@ -46,13 +47,7 @@ def _read(connection: Connection, query: str, columns: list[str], values: dict[s
 
 
 _UNTRACKED = r"""
-WITH wanted AS (
-  -- A column or table named as a word of its own, in any case, since unquoted names fold.
-  SELECT w.column, '(?i)(^|[^[:alnum:]_$])' || escaped[1] || '($|[^[:alnum:]_$])' AS name,
-         '(?i)(^|[^[:alnum:]_$])' || escaped[2] || '($|[^[:alnum:]_$])' AS owner
-  FROM unnest(%(columns)s::text[]) w ("column") CROSS JOIN LATERAL (
-    SELECT array_agg(regexp_replace(word, '([^[:alnum:]_])', '\\\1', 'g') ORDER BY place) AS escaped
-    FROM unnest(ARRAY[w.column, %(table)s]) WITH ORDINALITY v (word, place)) e)
+WITH wanted AS (SELECT * FROM unnest(%(columns)s::text[], %(naming)s::text[]) w ("column", naming))
 SELECT wanted.column, 'function' AS kind, n.nspname || '.' || f.proname AS name,
   'its ' || l.lanname || ' body names ' || wanted.column AS why, true AS names_it
 FROM pg_catalog.pg_proc f JOIN pg_catalog.pg_namespace n ON n.oid = f.pronamespace
@@ -61,8 +56,8 @@ WHERE n.nspname NOT IN ('pg_catalog', 'information_schema', 'ecm') AND n.nspname
   AND l.lanname NOT IN ('internal', 'c') AND f.prosqlbody IS NULL
   AND NOT EXISTS (SELECT FROM pg_catalog.pg_depend x
                   WHERE x.classid = 'pg_catalog.pg_proc'::regclass AND x.objid = f.oid AND x.deptype = 'e')
-  AND f.prosrc ~ wanted.name
-  AND (f.prosrc ~ wanted.owner
+  AND f.prosrc ~ wanted.naming
+  AND (f.prosrc ~ %(owner)s
        OR EXISTS (SELECT FROM pg_catalog.pg_trigger t WHERE t.tgfoid = f.oid AND t.tgrelid = %(oid)s)
        OR (SELECT reltype FROM pg_catalog.pg_class WHERE oid = %(oid)s)
           = ANY (f.proargtypes::oid[] || f.prorettype || coalesce(f.proallargtypes, '{}'))

@@ -11,7 +11,7 @@ from orchestrator.errors import PreconditionError
 from orchestrator.sql.enums import Body, Enum, Naming, Spelling, User, former, of_new, of_old, second
 from orchestrator.sql.facts import Table
 from orchestrator.sql.heritage import aside, beside
-from orchestrator.sql.identifiers import TableName
+from orchestrator.sql.identifiers import TableName, naming
 from orchestrator.sql.readers import Move, Reader
 from orchestrator.sql.restating import Restated
 from orchestrator.words import did_you_mean
@@ -141,9 +141,8 @@ def read(connection: Connection, name: TableName, used: Users) -> Enum:
     free = () if used.made else (second(name), former(name))
     grants = row.pop("grants")
     words = [name.name, *sorted({column for own in used.columns.values() for column in own})]
-    values = {"oid": row.pop("oid"), "words": words}
-    new = other["oid"] if other is not None else None
-    both = {"types": [values["oid"], *([new] if new is not None else [])], "name": name.name}
+    old, new = row.pop("oid"), other["oid"] if other is not None else None
+    bodies = {"types": [old, new], "naming": naming(*words)}
     return Enum(
         name=name,
         labels=tuple(row.pop("labels")),
@@ -153,9 +152,12 @@ def read(connection: Connection, name: TableName, used: Users) -> Enum:
         occupied=next((each for each in free if _one(connection, _TYPE, each) is not None), None),
         tables=tuple(used.columns),
         switched=used.switched,
-        users=tuple(_user(each) for each in select(connection, _USERS, {**values, "new": new})),
-        naming=tuple(Naming(**each) for each in select(connection, _NAMING, values)),
-        bodies=tuple(Body(**each) for each in select(connection, _BODIES, both)),
+        users=tuple(_user(each) for each in select(connection, _USERS, {"oid": old, "new": new})),
+        naming=tuple(
+            Naming(**each)
+            for each in select(connection, _NAMING, {"words": words, "naming": [naming(word) for word in words]})
+        ),
+        bodies=tuple(Body(**each) for each in select(connection, _BODIES, bodies)),
         **row,
     )
 
@@ -310,10 +312,8 @@ SELECT n.nspname || '.' || f.proname AS name, w.word AS names, CASE WHEN l.lanna
   THEN f.oid::regprocedure::text END AS routine FROM pg_catalog.pg_proc f
 JOIN pg_catalog.pg_namespace n ON n.oid = f.pronamespace JOIN pg_catalog.pg_language l ON l.oid = f.prolang
 CROSS JOIN LATERAL (
-  SELECT v.word FROM pg_catalog.unnest(%(words)s::text[]) WITH ORDINALITY v (word, place)
-  WHERE f.prosrc ~ ('(?i)(^|[^[:alnum:]_$])' || pg_catalog.regexp_replace(
-    pg_catalog.replace(v.word, '"', '""'), '([^[:alnum:]_])', '\\\1', 'g') || '($|[^[:alnum:]_$])')
-  ORDER BY v.place LIMIT 1) w
+  SELECT v.word FROM unnest(%(words)s::text[], %(naming)s::text[]) WITH ORDINALITY v (word, naming, place)
+  WHERE f.prosrc ~ v.naming ORDER BY v.place LIMIT 1) w
 WHERE n.nspname NOT IN ('pg_catalog', 'information_schema', 'ecm') AND l.lanname NOT IN ('internal', 'c')
   AND f.prosqlbody IS NULL
 ORDER BY 1, 3
@@ -322,21 +322,17 @@ ORDER BY 1, 3
 _BODIES = r"""
 WITH own AS (SELECT t.oid FROM pg_catalog.pg_type t WHERE t.oid = ANY (%(types)s)
              UNION SELECT t.typarray FROM pg_catalog.pg_type t WHERE t.oid = ANY (%(types)s)),
-columns AS (SELECT a.attrelid, a.attname::text AS name FROM pg_catalog.pg_attribute a
-            WHERE a.atttypid IN (SELECT oid FROM own) AND a.attnum > 0 AND NOT a.attisdropped),
-words AS (SELECT '(?i)(^|[^[:alnum:]_$])(' || pg_catalog.string_agg(
-    pg_catalog.regexp_replace(w.name, '([^[:alnum:]_])', '\\\1', 'g'), '|') || ')($|[^[:alnum:]_$])' AS named
-  FROM (SELECT %(name)s::text UNION SELECT c.name FROM columns c JOIN pg_catalog.pg_class r ON r.oid = c.attrelid
-        WHERE r.relkind IN ('r', 'p')) w (name))
+columns AS (SELECT a.attrelid FROM pg_catalog.pg_attribute a
+            WHERE a.atttypid IN (SELECT oid FROM own) AND a.attnum > 0 AND NOT a.attisdropped)
 SELECT CASE f.prokind WHEN 'p' THEN 'procedure' ELSE 'function' END AS kind, n.nspname || '.' || f.proname AS name,
   l.lanname AS language, f.prosrc AS text
 FROM pg_catalog.pg_proc f JOIN pg_catalog.pg_namespace n ON n.oid = f.pronamespace
-JOIN pg_catalog.pg_language l ON l.oid = f.prolang CROSS JOIN words
+JOIN pg_catalog.pg_language l ON l.oid = f.prolang
 WHERE n.nspname NOT IN ('pg_catalog', 'information_schema', 'ecm') AND n.nspname NOT LIKE 'pg\_temp%%'
   AND l.lanname NOT IN ('internal', 'c') AND f.prosqlbody IS NULL
   AND NOT EXISTS (SELECT FROM pg_catalog.pg_depend x
                   WHERE x.classid = 'pg_catalog.pg_proc'::regclass AND x.objid = f.oid AND x.deptype = 'e')
-  AND (f.prosrc ~ words.named
+  AND (f.prosrc ~ %(naming)s
        OR EXISTS (SELECT FROM pg_catalog.pg_trigger t JOIN columns c ON c.attrelid = t.tgrelid WHERE t.tgfoid = f.oid))
 ORDER BY 2
 """

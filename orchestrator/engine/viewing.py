@@ -14,7 +14,7 @@ from orchestrator.engine.connection import Connection, select
 from orchestrator.errors import PreconditionError
 from orchestrator.operations.viewing import MARK
 from orchestrator.sql.facts import Dependent, Grant, Table, View, ViewFacts
-from orchestrator.sql.identifiers import TableName
+from orchestrator.sql.identifiers import TableName, naming
 from orchestrator.words import counted
 
 _SECURITY_INVOKER = 150000
@@ -42,7 +42,7 @@ def view_facts(connection: Connection, table: Table, names: tuple[TableName, ...
         grants=_grants(head["grants"]),
         owner_grants=owners if head["owner_is_restricted"] else None,
         given_by_default=tuple(row["role"] for row in select(connection, _GIVEN_BY_DEFAULT, values)),
-        naming=(*_dependents(connection, _NAMING, values), *_by_argument(table)),
+        naming=(*_dependents(connection, _NAMING, values | {"naming": naming(table.name.name)}), *_by_argument(table)),
         typed=_dependents(connection, _TYPED, values),
         asking=_dependents(connection, _ASKING, values),
         replicated=tuple(row["what"] for row in select(connection, _REPLICATED, values)),
@@ -197,7 +197,6 @@ WHERE v.relowner <> (SELECT relowner FROM pg_catalog.pg_class WHERE oid = %(tabl
 ORDER BY 1, 2
 """
 
-# A table named as a word of its own, in any case, since unquoted names fold.
 _NAMING: LiteralString = r"""
 SELECT 'function' AS kind, n.nspname || '.' || f.proname AS name,
   'its ' || l.lanname || ' body names ' || %(table)s AS why
@@ -207,8 +206,7 @@ WHERE n.nspname NOT IN ('pg_catalog', 'information_schema', 'ecm') AND n.nspname
   AND l.lanname NOT IN ('internal', 'c') AND f.prosqlbody IS NULL
   AND NOT EXISTS (SELECT FROM pg_catalog.pg_depend x
                   WHERE x.classid = 'pg_catalog.pg_proc'::regclass AND x.objid = f.oid AND x.deptype = 'e')
-  AND f.prosrc ~ ('(?i)(^|[^[:alnum:]_$])' || pg_catalog.regexp_replace(%(table)s, '([^[:alnum:]_])', '\\\1', 'g')
-                  || '($|[^[:alnum:]_$])')
+  AND f.prosrc ~ %(naming)s
 ORDER BY 2
 """
 
@@ -255,8 +253,7 @@ WHERE c.relname = 'pg_stat_statements' AND c.relkind = 'v'
 _COUNTED = r"""
 SELECT pg_catalog.regexp_replace(s.query, '\s+', ' ', 'g') AS query, sum(s.calls)::bigint AS calls FROM {} s
 WHERE s.dbid = (SELECT oid FROM pg_catalog.pg_database WHERE datname = pg_catalog.current_database())
-  AND s.query ~ ('(?i)(^|[^[:alnum:]_$])' || pg_catalog.regexp_replace(%(table)s, '([^[:alnum:]_])', '\\\1', 'g')
-                 || '($|[^[:alnum:]_$])')
+  AND s.query ~ %(naming)s
   AND (s.query ~* '^\s*(copy|truncate|alter\s+table|comment\s+on\s+(table|column)|create\s+(unique\s+)?index)\M'
        OR s.query ~* '\m(tablesample|ctid|xmin|on\s+conflict\s+on\s+constraint)\M'
        OR %(no_merge)s AND s.query ~* '^\s*(with\M.*)?\mmerge\s+into\M')
@@ -275,7 +272,7 @@ def _statements(connection: Connection, table: Table) -> tuple[str, ...] | None:
     if place is None:
         return None
     query = sql.SQL(_COUNTED).format(sql.Identifier(place["schema"], "pg_stat_statements"))
-    values = {"table": table.name.name, "no_merge": connection.info.server_version < _MERGE}
+    values = {"naming": naming(table.name.name), "no_merge": connection.info.server_version < _MERGE}
     try:
         with connection.transaction(), connection.cursor(row_factory=dict_row) as cursor:
             found = cursor.execute(query, values).fetchall()

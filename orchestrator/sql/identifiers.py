@@ -158,6 +158,16 @@ def words(*expressions: str) -> frozenset[str]:
     )
 
 
+def naming(*names: str) -> str:
+    """Return a regular expression of PostgreSQL's for a text that has one of some names as a word of its own.
+
+    In any case, since unquoted names fold; a quote within a name may be doubled, as it is where the name is quoted.
+    """
+    # Of ASCII alone: a letter after a backslash would be an escape ("Regular Expression Details", manual 9.7.3).
+    escaped = (re.sub(r"([^A-Za-z0-9_\x80-\U0010ffff])", r"\\\1", name).replace('\\"', '""?') for name in names)
+    return f"(?i)(^|[^[:alnum:]_$])({'|'.join(escaped)})($|[^[:alnum:]_$])"
+
+
 def bounded(*parts: str) -> str:
     """Join parts with `_` into a name of at most 63 bytes; a longer one ends in a digest, so that it stays unique."""
     name = "_".join(parts)

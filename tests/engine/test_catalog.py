@@ -1,11 +1,13 @@
 """What is read from the catalog means the same in any session, and reading it changes nothing."""
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 from operations.conftest import Journeys
 from operations.harness import Db, ask, contents, run
 
 from orchestrator.sql.facts import Grant, Table
-from orchestrator.sql.identifiers import TableName
+from orchestrator.sql.identifiers import TableName, naming
 
 RENAME = {"kind": "rename_column", "table": "books", "column": "year", "to": "published"}
 
@@ -13,6 +15,22 @@ RENAME = {"kind": "rename_column", "table": "books", "column": "year", "to": "pu
 def facts(journeys: Journeys, start: str, role: str | None = None) -> Table:
     """Read the facts of table books."""
     return journeys(start, RENAME, role=role).facts()[TableName("public", "books")]
+
+
+NAMES = st.text(st.characters(exclude_characters="\x00", exclude_categories=["Cs"]), min_size=1, max_size=20)
+
+
+def test_a_name_is_found_in_a_text(journeys: Journeys) -> None:
+    """Whatever it is made of, as it is and with its quotes doubled, and among others; not as a part of another word."""
+    db, found = journeys("", RENAME).db, "SELECT %s::text ~ %s"
+
+    @given(name=NAMES, others=st.lists(NAMES, max_size=2))
+    def look(name: str, others: list[str]) -> None:
+        for text in (f'x "{name}" y', 'x "' + name.replace('"', '""') + '" y'):
+            assert db.execute(found, [text, naming(*others, name)]).fetchone() == (True,)
+        assert db.execute(found, [f"x{name}x", naming(f"{name}y")]).fetchone() == (False,)
+
+    look()
 
 
 DEFAULTS = {
