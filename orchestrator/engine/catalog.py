@@ -154,7 +154,7 @@ def read_table(
         ),
         untracked=dependents.untracked(connection, oid, name, sorted(wanted), table.triggers),
         tracked=dependents.tracked(connection, oid, sorted(wanted)),
-        apart={column: partitions.apart(connection, oid, column) for column in wanted} if table.tree else {},
+        apart=partitions.apart(connection, oid, sorted(wanted)) if table.tree else {},
         partition_grants=partitions.grants(connection, oid, sorted(wanted)) if table.tree else {},
         twins=twins.twins(connection, table, tuple(renames)),
         views=viewing.view_facts(connection, table, needed) if needed else table.views,

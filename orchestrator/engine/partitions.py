@@ -23,8 +23,8 @@ _REMEDIES = {
 """By kind of object: what takes it away."""
 
 
-def apart(connection: Connection, oid: int, column: str) -> tuple[Apart, ...]:
-    """Return what partitions alone have on a column, of the upper ones first.
+def apart(connection: Connection, oid: int, columns: list[str]) -> dict[str, tuple[Apart, ...]]:
+    """Return what partitions alone have on each of some columns, of the upper ones first.
 
     What hands a column over to another knows what hangs on the table's own, and through that on each partition's part
     of it. What only a partition has is none of that.
@@ -32,16 +32,19 @@ def apart(connection: Connection, oid: int, column: str) -> tuple[Apart, ...]:
     Args:
         connection: a session with the branch, whose search_path is empty.
         oid: the table's.
-        column: its name.
+        columns: their names.
     """
-    values = {"oid": oid, "column": column}
+    values = {"oid": oid, "columns": columns}
     said, objects = select(connection, _SAID, values), select(connection, _OBJECTS, values)
-    return (
-        *(_key(row) for row in said if row["is_key"]),
-        *(_default(row, column) for row in said if row["own"] != row["whole"]),
-        *(_not_null(row, column) for row in said if row["not_null"]),
-        *map(_object, objects),
-    )
+    return {
+        column: (
+            *(_key(row) for row in said if row["column"] == column and row["is_key"]),
+            *(_default(row, column) for row in said if row["column"] == column and row["own"] != row["whole"]),
+            *(_not_null(row, column) for row in said if row["column"] == column and row["not_null"]),
+            *(_object(row) for row in objects if row["column"] == column),
+        )
+        for column in columns
+    }
 
 
 def grants(connection: Connection, oid: int, columns: list[str]) -> dict[TableName, dict[str, tuple[Grant, ...]]]:
@@ -96,14 +99,15 @@ def _object(row: dict[str, Any]) -> Apart:
 
 
 _SAID = """
-SELECT n.nspname AS schema, c.relname AS "table", pg_catalog.pg_get_expr(d.adbin, d.adrelid) AS own,
+SELECT n.nspname AS schema, c.relname AS "table", a.attname AS "column",
+  pg_catalog.pg_get_expr(d.adbin, d.adrelid) AS own,
   pg_catalog.pg_get_expr(w.adbin, w.adrelid) AS whole, a.attnotnull AND NOT o.attnotnull AS not_null,
   EXISTS (SELECT FROM pg_catalog.pg_partitioned_table q WHERE q.partrelid = c.oid AND (
     a.attnum = ANY (q.partattrs::int2[]) OR q.partexprs::text ~ (':varattno ' || a.attnum || '[ }]'))) AS is_key
 FROM pg_catalog.pg_partition_tree(%(oid)s::bigint::pg_catalog.oid) t JOIN pg_catalog.pg_class c ON c.oid = t.relid
 JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace
-JOIN pg_catalog.pg_attribute a ON a.attrelid = c.oid AND a.attname = %(column)s AND NOT a.attisdropped
-JOIN pg_catalog.pg_attribute o ON o.attrelid = %(oid)s AND o.attname = %(column)s AND NOT o.attisdropped
+JOIN pg_catalog.pg_attribute a ON a.attrelid = c.oid AND a.attname = ANY (%(columns)s) AND NOT a.attisdropped
+JOIN pg_catalog.pg_attribute o ON o.attrelid = %(oid)s AND o.attname = a.attname AND NOT o.attisdropped
 LEFT JOIN pg_catalog.pg_attrdef d ON d.adrelid = a.attrelid AND d.adnum = a.attnum AND a.attgenerated = ''
 LEFT JOIN pg_catalog.pg_attrdef w ON w.adrelid = o.attrelid AND w.adnum = o.attnum AND o.attgenerated = ''
 WHERE t.level > 0 ORDER BY t.level, 1, 2
@@ -123,7 +127,7 @@ WHERE t.level > 0 ORDER BY t.level, 1, 2, 3, g.privilege_type, 4
 # A part of something that the table has says so: relispartition, conparentid or coninhcount, tgparentid. A NOT NULL
 # that has a name (PostgreSQL 18) is told of the column, and so is its default.
 _OBJECTS = """
-SELECT DISTINCT t.level, n.nspname AS schema, c.relname AS "table",
+SELECT DISTINCT t.level, n.nspname AS schema, c.relname AS "table", a.attname AS "column",
   CASE d.classid
     WHEN 'pg_catalog.pg_class'::regclass THEN
       CASE x.relkind WHEN 'i' THEN 'index' WHEN 'I' THEN 'index' WHEN 'S' THEN 'sequence' ELSE 'table' END
@@ -141,7 +145,7 @@ SELECT DISTINCT t.level, n.nspname AS schema, c.relname AS "table",
   (pg_catalog.pg_identify_object(d.classid, d.objid, 0)).identity
 FROM pg_catalog.pg_partition_tree(%(oid)s::bigint::pg_catalog.oid) t JOIN pg_catalog.pg_class c ON c.oid = t.relid
 JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace
-JOIN pg_catalog.pg_attribute a ON a.attrelid = c.oid AND a.attname = %(column)s AND NOT a.attisdropped
+JOIN pg_catalog.pg_attribute a ON a.attrelid = c.oid AND a.attname = ANY (%(columns)s) AND NOT a.attisdropped
 JOIN pg_catalog.pg_depend d ON d.refclassid = 'pg_catalog.pg_class'::regclass AND d.refobjid = c.oid
   AND d.refobjsubid = a.attnum AND d.classid <> 'pg_catalog.pg_attrdef'::regclass
 LEFT JOIN pg_catalog.pg_class x ON d.classid = 'pg_catalog.pg_class'::regclass AND x.oid = d.objid
@@ -158,5 +162,5 @@ WHERE t.level > 0 AND x.relispartition IS NOT TRUE
   AND coalesce(g.tgparentid, 0) = 0 AND g.tgisinternal IS NOT TRUE
   AND (k.oid IS NULL OR k.contype <> 'n' AND k.coninhcount = 0 AND k.conparentid = 0)
   AND coalesce(xn.nspname, vn.nspname, '') <> 'ecm' AND d.objsubid = 0
-ORDER BY t.level, 2, 3, 4, 5
+ORDER BY t.level, 2, 3, 5, 6
 """
