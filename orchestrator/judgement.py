@@ -13,7 +13,7 @@ from orchestrator.engine import catalog, journal, sentry
 from orchestrator.engine.connection import Connection, explained
 from orchestrator.engine.journal import Record
 from orchestrator.engine.losses import foreseen, replaced
-from orchestrator.engine.verification import glance, unproven
+from orchestrator.engine.verification import Verdict, glance, unproven
 from orchestrator.errors import (
     ConfigurationError,
     EcmError,
@@ -39,6 +39,7 @@ from orchestrator.sql.facts import Table
 from orchestrator.sql.identifiers import TableName, verbatim
 from orchestrator.sql.mapping import Mapping
 from orchestrator.sql.repair import Repair
+from orchestrator.sql.steps import Proof
 from orchestrator.stage import Scene, Stage
 from orchestrator.words import listed
 
@@ -190,20 +191,24 @@ class Judgement:
                     f"rows of {proof.table} were not counted within {GLANCE:g} s; expand looks at all of them"
                 )
             elif verdict.mismatches:
-                error = unproven(verdict)
-                found.append(PreconditionError(error.message, details=error.details, hint=error.hint))
+                found.append(_broken(verdict))
         for proof in compiler.foreseen(scene.plan, facts):
             # What a look cannot evaluate was tried already, and here it is no reason to say anything.
             with suppress(psycopg.DatabaseError):
                 verdict = glance(scene.connection, proof, seconds=GLANCE)
                 if verdict is not None and verdict.mismatches:
-                    error = unproven(verdict, proof)
-                    found.append(PreconditionError(error.message, details=error.details, hint=error.hint))
+                    found.append(_broken(verdict, proof))
         return tuple(found), tuple(unknown)
 
     def _ledger_is_broken(self) -> bool:
         with closing(self._stage.ledger()) as ledger:
             return bool(ledger.verify().problems)
+
+
+def _broken(verdict: Verdict, proof: Proof | None = None) -> PreconditionError:
+    """Return what a proof would say of rows, as something that is in the way before anything begins."""
+    error = unproven(verdict, proof)
+    return PreconditionError(error.message, details=error.details, hint=error.hint)
 
 
 def uncarried(scene: Scene, facts: scope.Facts) -> tuple[str, ...]:

@@ -213,6 +213,23 @@ def _take_views(connection: Connection, views: Sequence[TableName], budget: time
 
 
 @contextmanager
+def looking(connection: Connection, *, seconds: float, undone: bool = False) -> Generator[None]:
+    """Look at an application's rows in a transaction of a bounded time; names mean what they do in `as_the_owner`.
+
+    Args:
+        connection: a session with the branch, in autocommit.
+        seconds: the longest that a statement may take.
+        undone: whether it may write, which is undone; otherwise it may only read.
+    """
+    with connection.transaction(force_rollback=undone):
+        if not undone:
+            connection.execute("SET TRANSACTION READ ONLY")
+        set_local(connection, statement_timeout=milliseconds(timedelta(seconds=seconds)))
+        as_the_owner(connection)
+        yield
+
+
+@contextmanager
 def patient(connection: Connection) -> Generator[None]:
     """Give what runs outside of a transaction the budget of an index build, then the usual one again.
 

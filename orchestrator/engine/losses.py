@@ -6,7 +6,6 @@ middle name is in neither of two parts. Until contract it is in the old column; 
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from datetime import timedelta
 
 from psycopg import errors, sql
 
@@ -118,10 +117,7 @@ class _Loss:
 
 def _look(connection: Connection, facts: Table, loss: _Loss, seconds: float) -> tuple[int, int, tuple[str, ...]]:
     """Return how many rows there are, how many of them lose something, and some of these, a line each."""
-    with connection.transaction():
-        connection.execute("SET TRANSACTION READ ONLY")
-        locks.set_local(connection, statement_timeout=locks.milliseconds(timedelta(seconds=seconds)))
-        locks.as_the_owner(connection)
+    with locks.looking(connection, seconds=seconds):
         total, lost = connection.execute(
             sql.SQL("SELECT count(*), count(*) FILTER (WHERE {}) FROM {}").format(loss.condition, loss.rows)
         ).fetchone() or (0, 0)

@@ -2,7 +2,6 @@
 
 from collections.abc import Iterable
 from dataclasses import dataclass
-from datetime import timedelta
 
 import psycopg
 from psycopg import errors
@@ -44,11 +43,7 @@ def objection(
     """
     text, statements = "", tuple(statements)
     try:
-        with connection.transaction(force_rollback=undone):
-            if not undone:
-                connection.execute("SET TRANSACTION READ ONLY")
-            locks.set_local(connection, statement_timeout=locks.milliseconds(timedelta(seconds=seconds)))
-            locks.as_the_owner(connection)
+        with locks.looking(connection, seconds=seconds, undone=undone):
             for statement in statements:
                 text = statement.as_string(connection)
                 connection.execute(statement)

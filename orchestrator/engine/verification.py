@@ -8,7 +8,6 @@ trigger, and what is written under the trigger is right.
 import threading
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
-from datetime import timedelta
 from functools import partial
 from time import monotonic
 from typing import Any
@@ -281,11 +280,7 @@ def glance(connection: Connection, proof: Proof, *, seconds: float) -> Verdict |
     samples: list[Sample] = []
     try:
         for heap in catalog.heaps(connection, proof.table):
-            with connection.transaction():
-                connection.execute("SET TRANSACTION READ ONLY")
-                left = timedelta(seconds=max(0.001, until - monotonic()))
-                locks.set_local(connection, statement_timeout=locks.milliseconds(left))
-                locks.as_the_owner(connection)
+            with locks.looking(connection, seconds=max(0.001, until - monotonic())):
                 counted_rows, wrong, *_ = connection.execute(proof.count(heap, everything)).fetchone() or (0, 0)
                 rows, mismatches = rows + counted_rows, mismatches + wrong
                 if wrong and len(samples) < SAMPLES:
