@@ -17,8 +17,8 @@ class _Choice:
 
     Attributes:
         fits: whether a plan that is so on a branch is one of them.
-        several: what they are, where there are several.
-        none: what is said where there is none, after `on development`.
+        several: what is said where there are several; `{}` is where, ` on development` say.
+        none: the same where there is none.
         unasked: whether the only plan's file is taken without a look at the branch.
     """
 
@@ -54,19 +54,21 @@ def _is_backfilling(status: BranchStatus) -> bool:
 
 _FORWARD = _Choice(
     fits=_goes_forward,
-    several="several plans are active",
-    none="no plan is active: all are contracted there, or on their way back",
+    several="several plans are active{}",
+    none="no plan is active{}: all are contracted there, or on their way back",
     unasked=True,
 )
-_BACKFILLING = _Choice(fits=_is_backfilling, several="several backfills are under way", none="no backfill is under way")
+_BACKFILLING = _Choice(
+    fits=_is_backfilling, several="several backfills are under way{}", none="no backfill is under way{}"
+)
 _CHOICES = {
     "advance": _FORWARD,
     "gate": _FORWARD,
-    "plan show": _Choice(fits=_is_open, several="there are several plans", none="", unasked=True),
-    "rollback": _Choice(fits=_is_begun, several="several plans have begun", none="no plan has begun"),
+    "plan show": _Choice(fits=_is_open, several="there are several plans{}", none="no plan is active{}", unasked=True),
+    "rollback": _Choice(fits=_is_begun, several="several plans have begun{}", none="no plan has begun{}"),
     "pause": _BACKFILLING,
     "resume": _BACKFILLING,
-    "verify": _Choice(fits=_has_two_sides, several="several plans are backfilled", none="no plan is backfilled"),
+    "verify": _Choice(fits=_has_two_sides, several="several plans are backfilled{}", none="no plan is backfilled{}"),
 }
 
 
@@ -100,15 +102,14 @@ def only(command: str, names: tuple[str, ...], branch: str | None, look: Look) -
     found = tuple(plan.plan for plan in fitting)
     where = f" on {branch}" if branch is not None else ""
     if not found and len(names) > 1 and branch is not None:
-        says, _, why = choice.none.partition(":")
-        raise UsageError(f"{says}{where}{':' if why else ''}{why}", hint="ecm status")
+        raise UsageError(choice.none.format(where), hint="ecm status")
     several = found or names
     if len(several) == 1:
         return several[0]
     if not several:
         raise UsageError("there is no plan yet", hint="ecm plan rename-column TABLE COLUMN NEW_NAME")
     raise UsageError(
-        f"{choice.several}{where}: {', '.join(several)}",
+        f"{choice.several.format(where)}: {', '.join(several)}",
         details=["name the one that is meant, such as"],
         hint=f"ecm {command} {max(fitting, key=_at_hand).plan if fitting else several[0]}"
         + (f" --branch {branch}" if branch is not None else ""),

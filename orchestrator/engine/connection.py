@@ -6,7 +6,7 @@ setting that ecm depends on is set here.
 
 from collections.abc import Callable, Generator, Mapping, Sequence
 from contextlib import contextmanager, suppress
-from typing import Any, Self, TypeVar
+from typing import Any, LiteralString, Self, TypeVar
 
 import psycopg
 from psycopg import conninfo, errors, sql
@@ -184,6 +184,15 @@ def select(connection: Connection, query: str, values: Sequence[Any] | Mapping[s
     """Return what a query of ecm's own gives, by the names of its columns."""
     with connection.cursor(row_factory=dict_row) as cursor:
         return cursor.execute(verbatim(query), values).fetchall()
+
+
+def lacking(connection: Connection, privilege: LiteralString) -> tuple[str, str, str]:
+    """Return the role and the database of a session, and the GRANT of a privilege on the one to the other."""
+    role, database = connection.execute("SELECT current_user, pg_catalog.current_database()").fetchone() or ("?", "?")
+    grant = sql.SQL("GRANT {} ON DATABASE {} TO {}").format(
+        sql.SQL(privilege), sql.Identifier(database), sql.Identifier(role)
+    )
+    return role, database, grant.as_string(None)
 
 
 class Link:

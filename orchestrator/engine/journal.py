@@ -17,7 +17,7 @@ from psycopg.rows import dict_row
 from psycopg.types.json import Jsonb
 
 from orchestrator.engine import leases
-from orchestrator.engine.connection import Connection
+from orchestrator.engine.connection import Connection, lacking
 from orchestrator.engine.leases import Lease
 from orchestrator.errors import ConfigurationError, LeaseError, PrivilegeError
 from orchestrator.plan.lifecycle import Direction, Move, Phase, Position, State
@@ -160,12 +160,11 @@ def prepare(connection: Connection) -> None:
 
 def missing_create(connection: Connection) -> PrivilegeError:
     """Return the error for a role that may not create schema ecm."""
-    row = connection.execute("SELECT current_user, pg_catalog.current_database()").fetchone() or ("?", "?")
-    grant = sql.SQL("GRANT CREATE ON DATABASE {} TO {}").format(sql.Identifier(row[1]), sql.Identifier(row[0]))
+    role, database, grant = lacking(connection, "CREATE")
     return PrivilegeError(
-        f"role {row[0]} may not create schema ecm in database {row[1]}",
+        f"role {role} may not create schema ecm in database {database}",
         details=["ecm keeps its journal there, in the same transactions as the change itself"],
-        hint=grant.as_string(None),
+        hint=grant,
     )
 
 

@@ -210,16 +210,16 @@ JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace WHERE r.oid = ANY (%(pg
 KEPT = r"""
 SELECT c.relname AS name, n.nspname AS schema, NULL AS "on" FROM pg_catalog.pg_class c
 JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace
-WHERE n.nspname = 'ecm' AND c.relname LIKE 'was\_%'
+WHERE n.nspname = 'ecm' AND c.relname LIKE 'was\_%%'
 UNION ALL
 SELECT p.proname, n.nspname, NULL FROM pg_catalog.pg_proc p JOIN pg_catalog.pg_namespace n ON n.oid = p.pronamespace
-WHERE n.nspname = 'ecm' AND p.proname LIKE 'was\_%'
+WHERE n.nspname = 'ecm' AND p.proname LIKE 'was\_%%'
 UNION ALL
 SELECT p.polname, n.nspname, c.relname FROM pg_catalog.pg_policy p
 JOIN pg_catalog.pg_class c ON c.oid = p.polrelid JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace
-WHERE p.polname LIKE 'ecm\_was%'
+WHERE p.polname LIKE 'ecm\_was%%'
 UNION ALL
 SELECT r.rulename, n.nspname, c.relname FROM pg_catalog.pg_rewrite r
 JOIN pg_catalog.pg_class c ON c.oid = r.ev_class JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace
-WHERE r.rulename LIKE 'ecm\_was%'
+WHERE r.rulename LIKE 'ecm\_was%%'
 """

@@ -14,13 +14,12 @@ from datetime import timedelta
 from typing import Any
 
 from psycopg import sql
-from psycopg.rows import dict_row
 
 from orchestrator.engine import enums, locks, reader_queries
 from orchestrator.engine.connection import Connection, select
 from orchestrator.sql import remaking
 from orchestrator.sql.facts import Dependent, Table
-from orchestrator.sql.identifiers import JOURNAL_SCHEMA, TableName, verbatim
+from orchestrator.sql.identifiers import JOURNAL_SCHEMA, TableName
 from orchestrator.sql.moving import SECOND_LOCK
 from orchestrator.sql.readers import Move, Privilege, Reader, ReaderColumn, ReaderIndex, ReaderTrigger
 from orchestrator.sql.restating import Restated
@@ -113,7 +112,7 @@ def _read(connection: Connection, table: Table, column: str) -> _Found:
         for row in described
         if row["obstacle"] is not None
     ]
-    kept = {(row["name"], row["schema"], row["on"]) for row in _plain_rows(connection, reader_queries.KEPT)}
+    kept = {(row["name"], row["schema"], row["on"]) for row in select(connection, reader_queries.KEPT)}
     # What is printed has to wait until it is known that it can be: an aggregate has no definition.
     able = {(row["class"], row["object"]) for row in described if row["obstacle"] is None}
     texts = _texts(connection, able)
@@ -303,8 +302,3 @@ def _texts(connection: Connection, nodes: Iterable[Node]) -> dict[Node, str]:
     for name, oid in nodes:
         oids[name].append(oid)
     return {(row["class"], row["object"]): row["text"] for row in select(connection, reader_queries.TEXTS, oids)}
-
-
-def _plain_rows(connection: Connection, query: str) -> list[dict[str, Any]]:
-    with connection.cursor(row_factory=dict_row) as cursor:
-        return cursor.execute(verbatim(query)).fetchall()

@@ -1,8 +1,8 @@
 """How a table's indexes would read with their columns under other names."""
 
-from psycopg import errors, sql
+from psycopg import errors
 
-from orchestrator.engine.connection import Connection
+from orchestrator.engine.connection import Connection, lacking
 from orchestrator.engine.texts import Texts
 from orchestrator.errors import PrivilegeError
 from orchestrator.sql.facts import Table
@@ -31,11 +31,10 @@ def twins(connection: Connection, table: Table, renames: tuple[tuple[str, str], 
     try:
         tails = Texts(connection, table, heirs).indexes([index.tail for index in indexes])
     except errors.InsufficientPrivilege as error:
-        row = connection.execute("SELECT current_user, pg_catalog.current_database()").fetchone() or ("?", "?")
-        grant = sql.SQL("GRANT TEMPORARY ON DATABASE {} TO {}").format(sql.Identifier(row[1]), sql.Identifier(row[0]))
+        role, database, grant = lacking(connection, "TEMPORARY")
         raise PrivilegeError(
-            f"role {row[0]} may not make temporary tables in {row[1]}",
+            f"role {role} may not make temporary tables in {database}",
             details=["ecm asks PostgreSQL how the indexes would read, on an empty copy of the table"],
-            hint=grant.as_string(None),
+            hint=grant,
         ) from error
     return {index.name: tail for index, tail in zip(indexes, tails, strict=True)}
