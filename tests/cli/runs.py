@@ -24,6 +24,11 @@ PATIENCE = 60.0
 PLAN = "rename-published-year"
 
 
+def said(text: str) -> str:
+    """Return what a screen says, wherever its lines end."""
+    return " ".join(text.split())
+
+
 @dataclass(frozen=True, kw_only=True)
 class Answer:
     """What a run of the command gave."""

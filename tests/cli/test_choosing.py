@@ -3,14 +3,10 @@
 from typing import Any
 
 import pytest
-from cli.runs import Project
+from cli.runs import Project, said
 from cli.test_status import held_up
 
 HERE = ("--branch", "development")
-
-
-def said(text: str) -> str:
-    return " ".join(text.split())
 
 
 @pytest.fixture

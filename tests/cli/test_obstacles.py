@@ -1,7 +1,7 @@
 """What would stop a plan is said before it begins, under the one heading, in the plan's words, with what comes next."""
 
 import pytest
-from cli.runs import Project
+from cli.runs import Project, said
 
 USERS = """
 CREATE TABLE users (id int PRIMARY KEY, full_name text NOT NULL, age int, zero int DEFAULT 0,
@@ -14,10 +14,6 @@ INSERT INTO users VALUES (1, 'Ada Lovelace', 36), (2, 'Mary Ann Smith', 40);
 HERE = ("--branch", "development")
 IN_THE_WAY = "in the way, before anything is touched:"
 SPLIT = ("split-column", "users", "full_name", "--into", "first text = split_part(full_name, ' ', 1)", "--into")
-
-
-def said(text: str) -> str:
-    return " ".join(text.split())
 
 
 @pytest.fixture

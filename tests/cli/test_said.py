@@ -8,7 +8,7 @@ from typing import Any, get_args
 
 import psycopg
 import pytest
-from cli.runs import PLAN, Project
+from cli.runs import PLAN, Project, said
 
 from orchestrator.cli.kinds import _parameter, commands
 from orchestrator.cli.render import words
@@ -24,10 +24,6 @@ INSERT INTO users VALUES (1, 'Ada Lovelace', 36, 'London'), (2, 'Mary Ann Smith'
 CREATE VIEW ages AS SELECT id, age FROM users;
 """
 HERE = ("--branch", "development")
-
-
-def said(text: str) -> str:
-    return " ".join(text.split())
 
 
 @pytest.fixture

@@ -179,16 +179,22 @@ class _StopError(Exception):
     """Ends a command between two batches."""
 
 
-def test_goes_on_where_it_was(journeys: Journeys) -> None:
-    """What was interrupted resumes at its checkpoint; no page is done twice."""
-    journey = expanded(journeys, shelf(900))
+def stopped(journeys: Journeys) -> Journey:
+    """Return a backfill that was stopped after a hundred of three hundred pages."""
 
     def stop() -> None:
         raise _StopError
 
+    journey = expanded(journeys, shelf(900))
     journey.on_event = once(stop, after_pages=100)
     with pytest.raises(_StopError):
         journey.advance()
+    return journey
+
+
+def test_goes_on_where_it_was(journeys: Journeys) -> None:
+    """What was interrupted resumes at its checkpoint; no page is done twice."""
+    journey = stopped(journeys)
     (checkpoint,) = (row[0] for row in rows(journey.db, "SELECT next_page FROM ecm.sweeps"))
     assert 0 < checkpoint < 300
     filled = ask(journey.db, "SELECT count(published) FROM books")
@@ -201,14 +207,7 @@ def test_goes_on_where_it_was(journeys: Journeys) -> None:
 
 def test_what_was_told_last_is_what_is_kept(journeys: Journeys) -> None:
     """Where it stopped is told as the journal has it, and as the next run begins; that tells its rows from all."""
-    journey = expanded(journeys, shelf(900))
-
-    def stop() -> None:
-        raise _StopError
-
-    journey.on_event = once(stop, after_pages=100)
-    with pytest.raises(_StopError):
-        journey.advance()
+    journey = stopped(journeys)
     kept = rows(journey.db, "SELECT next_page, rows FROM ecm.sweeps")
     last = batches(journey)[-1]
     assert [(last.done, last.rows)] == kept
@@ -222,14 +221,7 @@ def test_what_was_told_last_is_what_is_kept(journeys: Journeys) -> None:
 
 def test_what_was_interrupted_can_be_given_up(journeys: Journeys) -> None:
     """A rollback from the middle of a backfill leads back to expanded, and the next backfill begins anew."""
-    journey = expanded(journeys, shelf(900))
-
-    def stop() -> None:
-        raise _StopError
-
-    journey.on_event = once(stop, after_pages=100)
-    with pytest.raises(_StopError):
-        journey.advance()
+    journey = stopped(journeys)
     journey.on_event = None
     assert journey.rollback() is State.EXPANDED
     assert rows(journey.db, "SELECT next_page FROM ecm.sweeps") == []
