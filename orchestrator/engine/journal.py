@@ -17,7 +17,7 @@ from psycopg.rows import dict_row
 from psycopg.types.json import Jsonb
 
 from orchestrator.engine import leases
-from orchestrator.engine.connection import Connection, lacking
+from orchestrator.engine.connection import Connection, lacking, select
 from orchestrator.engine.leases import Lease
 from orchestrator.errors import ConfigurationError, LeaseError, PrivilegeError
 from orchestrator.plan.lifecycle import Direction, Move, Phase, Position, State
@@ -289,12 +289,12 @@ def _known_words(plan: str) -> Generator[None]:
 
 def steps(connection: Connection, plan: str) -> tuple[StepRecord, ...]:
     """Return the steps run for a plan's present position, oldest first; raises as `read`."""
-    with connection.cursor(row_factory=dict_row) as cursor:
-        rows = cursor.execute(
-            "SELECT phase, direction, key, title, started_at, finished_at, lock_wait FROM ecm.steps"
-            " WHERE plan = %s ORDER BY started_at, key",
-            [plan],
-        ).fetchall()
+    rows = select(
+        connection,
+        "SELECT phase, direction, key, title, started_at, finished_at, lock_wait FROM ecm.steps"
+        " WHERE plan = %s ORDER BY started_at, key",
+        [plan],
+    )
     with _known_words(plan):
         return tuple(
             StepRecord(phase=Phase(row.pop("phase")), direction=Direction(row.pop("direction")), **row) for row in rows
@@ -315,13 +315,12 @@ def sweeps(connection: Connection, plan: str) -> tuple[SweepRecord, ...]:
     """Return how far each sweep of a plan is."""
     if not _has(connection, "ecm.sweeps"):
         return ()
-    with connection.cursor(row_factory=dict_row) as cursor:
-        rows = cursor.execute(
-            # An older journal has fewer columns; status reads it as it is.
-            "SELECT s.*, s.filenode::bigint AS filenode FROM ecm.sweeps s WHERE plan = %s"
-            " ORDER BY started_at, relation",
-            [plan],
-        ).fetchall()
+    rows = select(
+        connection,
+        # An older journal has fewer columns; status reads it as it is.
+        "SELECT s.*, s.filenode::bigint AS filenode FROM ecm.sweeps s WHERE plan = %s ORDER BY started_at, relation",
+        [plan],
+    )
     known = {each.name for each in fields(SweepRecord)}
     return tuple(SweepRecord(**{name: value for name, value in row.items() if name in known}) for row in rows)
 
@@ -345,11 +344,11 @@ def moves(connection: Connection) -> tuple[CompletedMove, ...]:
     """Return every move completed in this database (or in the one it was copied from), oldest first; as `read`."""
     if not _has(connection, "ecm.moves"):
         return ()
-    with connection.cursor(row_factory=dict_row) as cursor:
-        rows = cursor.execute(
-            "SELECT id, plan, branch, checksum, direction, phases, origin, target, actor, happened_at, data"
-            " FROM ecm.moves ORDER BY seq"
-        ).fetchall()
+    rows = select(
+        connection,
+        "SELECT id, plan, branch, checksum, direction, phases, origin, target, actor, happened_at, data"
+        " FROM ecm.moves ORDER BY seq",
+    )
     return tuple(_move(row) for row in rows)
 
 
