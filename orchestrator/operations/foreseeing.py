@@ -8,6 +8,7 @@ from collections.abc import Iterable
 from psycopg import sql
 
 from orchestrator.operations.trying import with_computed
+from orchestrator.sql import plpgsql
 from orchestrator.sql.facts import Table
 from orchestrator.sql.identifiers import TableName, verbatim, words
 from orchestrator.sql.repair import Repair
@@ -23,7 +24,7 @@ def not_null(facts: Table, values: Iterable[Value]) -> tuple[Proof, ...]:
         _look(
             facts,
             value,
-            sql.SQL("({}) IS NOT DISTINCT FROM NULL").format(value.computed),
+            plpgsql.is_null(value.computed),
             complaint=f"{value.column} is NOT NULL in the end, and {value.expression} gives NULL",
             demand=f"a value for {value.column}",
         )

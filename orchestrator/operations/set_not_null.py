@@ -14,6 +14,7 @@ from orchestrator.errors import EcmError, PreconditionError
 from orchestrator.operations import constraints
 from orchestrator.operations.base import ColumnField
 from orchestrator.operations.repairing import Expression, Repairing
+from orchestrator.sql import plpgsql
 from orchestrator.sql.facts import Table
 from orchestrator.sql.repair import Repair
 from orchestrator.sql.steps import Statement, Step
@@ -82,7 +83,7 @@ class SetNotNull(Repairing):
             replacements=self.replacements(facts, of_null=True),
             met=self.met,
             # PostgreSQL takes this as a plain test for NULL, of a composite value too.
-            violated=sql.SQL("{} IS NOT DISTINCT FROM NULL").format(sql.Identifier(self.column)),
+            violated=plpgsql.is_null(sql.Identifier(self.column)),
         )
 
     @override
