@@ -1,8 +1,10 @@
 """What a plan may say about each phase, and the defaults a project may give for all of its plans."""
 
 import re
+import shlex
 from collections.abc import Iterable
 from datetime import timedelta
+from enum import StrEnum
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, create_model
@@ -74,6 +76,55 @@ class Check(Settings):
     """The value it must return."""
 
 
+class Claim(StrEnum):
+    """What somebody attests of the application that is deployed."""
+
+    WRITES_BOTH = "writes-both"
+    """Every instance writes the new side, and the old one too."""
+    READS_NEW = "reads-new"
+    """No instance reads the old side any more."""
+    STOPS_WRITING_OLD = "stops-writing-old"
+    """No instance writes the old side any more."""
+
+
+def _argv(value: object) -> object:
+    # A quote without its partner is a ValueError, which says so.
+    return tuple(shlex.split(value)) if isinstance(value, str) else value
+
+
+class Hook(Settings):
+    """A command of yours that ecm runs, without a shell."""
+
+    run: Annotated[
+        tuple[Annotated[str, Field(min_length=1)], ...],
+        BeforeValidator(_argv, json_schema_input_type=str | tuple[str, ...]),
+        Field(min_length=1),
+    ]
+    """The program and its arguments: a list, or a line that is taken apart at spaces and quotes as a shell would."""
+    timeout: Annotated[Duration, between(_MILLISECOND, timedelta(hours=24))] = timedelta(minutes=1)
+    """How long it may take before it is stopped and counts as failed."""
+
+
+class Hooks(Settings):
+    """Commands around a phase."""
+
+    before: tuple[Hook, ...] = ()
+    """Run before anything is touched; one that fails keeps the phase from beginning."""
+    after: tuple[Hook, ...] = ()
+    """Run when the phase is complete; one that fails is told of, and changes nothing."""
+
+
+class Requirements(Settings):
+    """What has to be true before a phase is entered, besides what always has to be."""
+
+    attestations: tuple[Claim, ...] = ()
+    """What has to have been attested of the deployed application (`ecm attest`)."""
+    verified: Annotated[Duration, between(_MILLISECOND, timedelta(days=3650))] | None = None
+    """How long ago, at most, every row was proven on the branch (`ecm verify`)."""
+    no_readers: Annotated[Duration, between(_MILLISECOND, timedelta(days=3650))] | None = None
+    """For contract: how long nobody has been seen to read or write the old side (`ecm readers`)."""
+
+
 class PhaseSettings(Settings):
     """What every phase may say."""
 
@@ -81,6 +132,10 @@ class PhaseSettings(Settings):
     """What the application does in this phase; shown as a person gets there."""
     checks: tuple[Check, ...] = ()
     """Queries that must return what they expect before the phase is entered."""
+    require: Annotated[Requirements, EmptyAsNothingSaid] = Requirements()
+    """What else has to be true before the phase is entered."""
+    hooks: Annotated[Hooks, EmptyAsNothingSaid] = Hooks()
+    """Commands of yours that are run before and after the phase."""
     lock_timeout: Annotated[Duration, between(_MILLISECOND, timedelta(hours=1))] = timedelta(seconds=1)
     """How long a statement may wait for a lock before it gives way and tries again."""
 
@@ -90,8 +145,8 @@ class Expand(PhaseSettings):
 
     strategy: Literal["copy", "facade"] = "copy"
     """How both versions are kept: a second column that holds a copy, or (renames only) a view in the table's place."""
-    dual_write: Literal["trigger"] = "trigger"
-    """Who writes both sides: a trigger in the database."""
+    dual_write: Literal["trigger", "application"] = "trigger"
+    """Who writes both sides: a trigger in the database, or (for columns that it can write itself) the application."""
     acknowledge: tuple[str, ...] = ()
     """Objects (schema.object) that ecm cannot rewrite and that you take care of."""
 
@@ -156,6 +211,9 @@ class MigrateReads(PhaseSettings):
 
 class Contract(PhaseSettings):
     """The old structure goes."""
+
+    undo_window: Annotated[Duration, between(timedelta(0), timedelta(days=365))] = timedelta(0)
+    """How long the old structure is kept out of sight, and in step, so that contract can be undone."""
 
 
 PHASE_SETTINGS: dict[str, type[PhaseSettings]] = {

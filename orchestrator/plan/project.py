@@ -5,11 +5,13 @@ Pure: environment variables are named here, and read in `orchestrator.workspace`
 
 import re
 from collections.abc import Iterable, Iterator, Mapping
+from datetime import timedelta
 from typing import Annotated, Literal, Self
 
 from pydantic import AfterValidator, Field, field_validator, model_validator
 
 from orchestrator.errors import UsageError
+from orchestrator.plan.durations import Duration, between
 from orchestrator.plan.phases import Defaults, EmptyAsNothingSaid, Settings, misplaced
 from orchestrator.words import did_you_mean
 
@@ -55,6 +57,19 @@ class Branch(Settings):
     """Whether ecm asks before it acts on this branch."""
     parent: str | None = None
     """The branch it is created and reset from, where the provider can."""
+    approvals: Annotated[int, Field(ge=0, le=10)] = 0
+    """How many others have to approve (`ecm approve`) before a plan is contracted there."""
+    approvals_expire: Annotated[Duration, between(timedelta(minutes=1), timedelta(days=365))] = timedelta(hours=72)
+    """How long an approval counts."""
+
+
+class Notices(Settings):
+    """Whom ecm tells of what happens; what cannot be delivered never holds a phase up."""
+
+    webhook_env: VariableName
+    """The environment variable that holds the URL to which notices are sent, as JSON that Slack understands too."""
+    timeout: Annotated[Duration, between(timedelta(milliseconds=100), timedelta(minutes=1))] = timedelta(seconds=5)
+    """How long the delivery of one may take."""
 
 
 class Project(Settings):
@@ -72,6 +87,8 @@ class Project(Settings):
     """Where branches come from."""
     branches: Annotated[dict[str, Annotated[Branch, EmptyAsNothingSaid]], Field(min_length=1)]
     """The branches by name."""
+    notices: Notices | None = None
+    """Whom to tell of transitions, refusals and stalled plans."""
     defaults: Annotated[Defaults, EmptyAsNothingSaid] = Defaults()
     """Settings for every phase of every plan that has the key and does not say otherwise."""
 

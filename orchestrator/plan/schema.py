@@ -15,7 +15,7 @@ from ruamel.yaml.scalarstring import DoubleQuotedScalarString, LiteralScalarStri
 from orchestrator.operations import Operation
 from orchestrator.plan.durations import format_duration
 from orchestrator.plan.model import Plan
-from orchestrator.plan.phases import PHASE_SETTINGS
+from orchestrator.plan.phases import PHASE_SETTINGS, Hook
 from orchestrator.plan.project import SCHEMA_FILE
 from orchestrator.sql.facts import Dependent
 from orchestrator.words import listed
@@ -30,13 +30,14 @@ def json_schema() -> dict[str, object]:
     schema = Plan.model_json_schema()
     for definition in schema.get("$defs", {}).values():
         # `kind` has a default in Python, where the class says it; in a file it must be written.
-        if "const" in definition["properties"].get("kind", {}):
+        if "const" in definition.get("properties", {}).get("kind", {}):
             definition["required"] = sorted({*definition.get("required", []), "kind"})
             definition["properties"]["kind"].pop("default", None)
-    for phase, model in PHASE_SETTINGS.items():
+    for model in (*PHASE_SETTINGS.values(), Hook):
         for name, setting in model.model_fields.items():
             if isinstance(setting.default, timedelta):
                 schema["$defs"][model.__name__]["properties"][name]["default"] = format_duration(setting.default)
+    for phase in PHASE_SETTINGS:
         settings = schema["properties"][phase]
         settings.pop("default", None)
         reference = settings.pop("$ref")

@@ -64,7 +64,10 @@ MODEL_FAULTS = {
     ),
     "a key like no other": (
         GOOD + "contract: {zzz: 1}\n",
-        ["7:12: unknown key 'zzz' in contract; its keys are deploy, checks and lock_timeout"],
+        [
+            "7:12: unknown key 'zzz' in contract; its keys are deploy, checks, require, hooks, lock_timeout and"
+            " undo_window"
+        ],
     ),
     "a kind one letter off": (
         GOOD.replace("rename_column", "rename_colum"),
