@@ -6,22 +6,21 @@ Also the Python API. Everything comes in as arguments, every answer is a value o
 
 import time
 from collections.abc import Callable, Sequence
+from contextlib import nullcontext
 
 from orchestrator import reports
-from orchestrator.actor import actor
 from orchestrator.choosing import only
-from orchestrator.engine import journal, sentry
-from orchestrator.engine.connection import explained
-from orchestrator.engine.verification import verify
-from orchestrator.errors import RefusedError
-from orchestrator.events import Observer, Progress, ignore
+from orchestrator.engine import journal
+from orchestrator.errors import RefusedError, UsageError
+from orchestrator.events import Observer, ignore
 from orchestrator.journey import Consent, Journey, contracts
 from orchestrator.judgement import Judgement, uncarried
-from orchestrator.missing import remedied
+from orchestrator.neighbours import as_begun
 from orchestrator.operations import Operation
 from orchestrator.overview import Overview
-from orchestrator.plan import compile as compiler
 from orchestrator.plan import facade
+from orchestrator.plan.checksum import differences, meaning
+from orchestrator.plan.gates import Reason, overridable
 from orchestrator.plan.lifecycle import (
     STATES,
     Direction,
@@ -34,15 +33,21 @@ from orchestrator.plan.lifecycle import (
     previous_move,
 )
 from orchestrator.previews import Previews
-from orchestrator.reporting import error_report, named, sweep_progress
-from orchestrator.sql.steps import Proof
+from orchestrator.proving import Proving
+from orchestrator.reporting import error_report, named, reason_report, sweep_progress
 from orchestrator.stage import Scene, Stage
-from orchestrator.words import NOTHING_TO_COPY
+from orchestrator.testimony import Testimony, given_reason
 from orchestrator.workspace import Workspace
+
+Approving = Callable[[reports.ApprovalReport], None]
 
 
 def _allow(_: reports.AdvanceReport) -> None:
     """Consent to everything."""
+
+
+def _approve(_: reports.ApprovalReport) -> None:
+    """Consent to what is shown."""
 
 
 class Conductor:
@@ -64,6 +69,8 @@ class Conductor:
         self._journey = Journey(self._stage)
         self._overview = Overview(self._stage)
         self._previews = Previews(self._stage, self._judgement)
+        self._testimony = Testimony(self._stage, self._judgement)
+        self._proving = Proving(self._stage, self._testimony)
 
     # ------------------------------------------------------------ plans
 
@@ -120,6 +127,8 @@ class Conductor:
         to: str | None = None,
         dry_run: bool = False,
         consent: Consent = _allow,
+        override: Sequence[str] = (),
+        reason: str | None = None,
     ) -> reports.AdvanceReport:
         """Take a plan one phase on, or as far as a state, on a branch.
 
@@ -129,6 +138,8 @@ class Conductor:
             to: how far; one phase where it is None.
             dry_run: say what would be done.
             consent: called once with what would be done, before anything is touched; raises to stop it.
+            override: codes of unmet conditions to let pass this time; it is recorded, with the reason.
+            reason: why.
 
         Raises:
             RefusedError: a gate or the lifecycle does not allow it; every reason is in the details.
@@ -138,19 +149,38 @@ class Conductor:
         """
         name = self._only("advance", plan, branch)
         state = named(State, to) if to else None
+        overrides, why = overridable(override), given_reason(override, reason)
+        passed: dict[tuple[Phase, str, str], Reason] = {}
+        told: set[tuple[Phase, str, str]] = set()
 
         def moves(scene: Scene) -> tuple[Move, ...]:
             if state is not None and scene.position == Position(state=state):
                 return ()
             target = state or STATES[min(STATES.index(scene.position.state) + 1, len(STATES) - 1)]
             found = forward_moves(scene.position, target, plan=name, branch=branch)
-            self._judgement.refuse(scene, tuple(phase for move in found for phase in move.phases))
+            unmet = self._judgement.refuse(scene, tuple(phase for move in found for phase in move.phases), overrides)
+            passed.update({(phase, reason.code, reason.subject): reason for phase, reason in unmet})
             self._judgement.refuse_obstacles(scene, found[0])
             return found
 
+        def entering(scene: Scene) -> None:
+            self._testimony.override(scene, {each: passed[each] for each in passed if each not in told}, why)
+            told.update(passed)
+
+        def with_overrides(report: reports.AdvanceReport) -> reports.AdvanceReport:
+            return report.model_copy(update={"overridden": tuple(map(reason_report, passed.values()))})
+
         with self._stage.scene(name, branch) as scene:
             self._stage.tell_ledger(scene.connection)
-            return self._journey.make(scene, moves, dry_run=dry_run, consent=consent)
+            with self._testimony.refusals(scene, "advance") if not dry_run else nullcontext():
+                report = self._journey.make(
+                    scene,
+                    moves,
+                    dry_run=dry_run,
+                    consent=lambda proposed: consent(with_overrides(proposed)),
+                    entering=entering,
+                )
+            return with_overrides(report)
 
     def rollback(
         self,
@@ -177,7 +207,8 @@ class Conductor:
 
         with self._stage.scene(name, branch, as_begun=True) as scene:
             self._stage.tell_ledger(scene.connection)
-            return self._journey.make(scene, moves, dry_run=dry_run, consent=consent)
+            with self._testimony.refusals(scene, "rollback") if not dry_run else nullcontext():
+                return self._journey.make(scene, moves, dry_run=dry_run, consent=consent)
 
     # ------------------------------------------------------------ holding a backfill back
 
@@ -187,7 +218,7 @@ class Conductor:
         Raises:
             RefusedError: no backfill is under way there.
         """
-        return self._hold(plan, branch, actor(self._workspace.environment, self._workspace.root))
+        return self._hold(plan, branch, self._stage.actor)
 
     def resume(self, plan: str | None, branch: str) -> reports.PauseReport:
         """Let a plan's backfill on a branch go on; raises as `pause`."""
@@ -230,7 +261,8 @@ class Conductor:
             position = scene.position
             target = named(State, to) if to else STATES[min(STATES.index(position.state) + 1, len(STATES) - 1)]
             moves = forward_moves(position, target, plan=name, branch=branch)
-            reasons = self._judgement.reasons(scene, tuple(phase for move in moves for phase in move.phases))
+            unmet = self._judgement.weigh(scene, tuple(phase for move in moves for phase in move.phases))
+            reasons = tuple(reason_report(reason) for _, reason in unmet)
             if not reasons:
                 reasons = tuple(error_report(error) for error in self._judgement.obstacles(scene, moves[0]))
             warnings = uncarried(scene, self._stage.facts_of(scene)) if contracts(moves) else ()
@@ -247,6 +279,65 @@ class Conductor:
             else None,
         )
 
+    def diff(self, plan: str | None, branch: str) -> reports.TextReport:
+        """Return how a plan's file differs in meaning from the text that a branch is on."""
+        name = self._only("plan diff", plan)
+        with self._stage.scene(name, branch) as scene:
+            begun = as_begun(scene.record) if scene.record and scene.position != Position() else None
+            found = differences(meaning(begun), meaning(scene.plan)) if begun else ()
+            onward = f"ecm rollback {name} --branch {branch}" if found else f"ecm gate {name} --branch {branch}"
+            return reports.TextReport(
+                plan=name,
+                branch=branch,
+                state=scene.position.state,
+                begun=begun is not None,
+                differences=found,
+                next_command=onward,
+            )
+
+    # ------------------------------------------------------------ what people say
+
+    def attest(
+        self, plan: str | None, branch: str, *, claim: str, version: str, withdraw: bool = False
+    ) -> reports.AttestReport:
+        """Record what you attest of the application that is deployed beside a branch.
+
+        Args:
+            plan: its name; the only active one where it is None.
+            branch: where.
+            claim: `writes-both`, `reads-new` or `stops-writing-old`.
+            version: the version that is deployed, a commit's hash most often.
+            withdraw: say that it is no longer so.
+
+        Raises:
+            RefusedError: nothing has begun there, or it is over.
+        """
+        name = self._only("attest", plan, branch)
+        with self._stage.scene(name, branch, as_begun=True) as scene:
+            self._stage.tell_ledger(scene.connection)
+            return self._testimony.attest(scene, claim, version, withdrawn=withdraw)
+
+    def approve(
+        self, plan: str | None, branch: str, *, to: str = State.CONTRACTED, consent: Approving = _approve
+    ) -> reports.ApprovalReport:
+        """Record that you approve of a plan's contract on a branch that asks for approvals.
+
+        Args:
+            plan: its name; the only active one where it is None.
+            branch: where.
+            to: the state that is approved; contracted is the only one that asks for it.
+            consent: called once with the evidence, before anything is recorded; raises to stop it.
+
+        Raises:
+            RefusedError: the branch asks for none, or the plan is not there yet.
+        """
+        name = self._only("approve", plan, branch)
+        if named(State, to) is not State.CONTRACTED:
+            raise UsageError(f"{to} needs no approval", details=["approvals are for contract"], hint="--to contracted")
+        with self._stage.scene(name, branch) as scene:
+            self._stage.tell_ledger(scene.connection)
+            return self._testimony.approve(scene, consent=consent)
+
     # ------------------------------------------------------------ looking
 
     def verify(self, plan: str | None, branch: str) -> reports.VerifyReport:
@@ -259,46 +350,7 @@ class Conductor:
         """
         name = self._only("verify", plan, branch)
         with self._stage.scene(name, branch, as_begun=True) as scene:
-            if scene.position.state in (State.PLANNED, State.CONTRACTED):
-                raise RefusedError(
-                    f"{name} is {scene.position.state.words} on {branch}; there are no two sides to compare",
-                    hint="ecm status",
-                )
-            facts = self._stage.facts(scene.connection, scene.plan)
-            proofs = compiler.proofs(scene.plan, facts, "verify")
-
-            def told(proof: Proof) -> Callable[[int, int, int], None]:
-                return lambda done, total, rows: self._stage.observer(
-                    Progress(what=f"verify {proof.table}", done=done, total=total, rows=rows)
-                )
-
-            with explained(f"verification of {name}"):
-                sentry.on_post(scene.connection, compiler.sync_triggers(scene.plan, facts))
-                if proofs and scene.position.state is State.EXPANDED:
-                    raise RefusedError(
-                        f"{name} is not backfilled yet on {branch}; rows that nobody filled are not wrong",
-                        details=["the sync trigger is in order, so what is written now reaches both sides"],
-                        hint=f"ecm advance {name} --branch {branch}",
-                    )
-                link = self._stage.link(branch, scene.connection)
-                with link, remedied(link, name), explained(f"verification of {name}"):
-                    workers = scene.plan.backfill.workers
-                    verdicts = [verify(link, proof, workers=workers, progress=told(proof)) for proof in proofs]
-            return reports.VerifyReport(
-                plan=name,
-                branch=branch,
-                rows=sum(verdict.rows for verdict in verdicts),
-                mismatches=sum(verdict.mismatches for verdict in verdicts),
-                samples=tuple(
-                    reports.SampleReport(table=str(v.table), key=s.key, old=s.old, new=s.new)
-                    for v in verdicts
-                    for s in v.samples
-                ),
-                not_invertible=sum(verdict.not_invertible for verdict in verdicts),
-                expressions=tuple(each for verdict in verdicts for each in verdict.expressions),
-                nothing_to_compare=None if proofs else NOTHING_TO_COPY,
-                next_command=self._stage.next_command(name, branch, scene.position),
-            )
+            return self._proving.verify(scene)
 
     def history(self, plan: str | None = None) -> reports.HistoryReport:
         """Return the ledger's entries, of one plan or of all."""

@@ -79,6 +79,10 @@ class RefusedError(EcmError):
     exit_code = 4
 
 
+class DeclinedError(RefusedError):
+    """A person was asked, and said no."""
+
+
 class LockTimeoutError(EcmError):
     """A lock could not be had within its budget; the blockers are in the details."""
 
@@ -98,6 +102,12 @@ class VerificationError(EcmError):
 
     code = "verification"
     exit_code = 6
+
+
+class DriftError(VerificationError):
+    """The tables on a branch are not as they were where the plan was proven."""
+
+    code = "drift"
 
 
 class TamperingError(VerificationError):

@@ -3,12 +3,10 @@
 import time
 from collections.abc import Callable
 from dataclasses import replace
-from functools import cached_property
 
 import psycopg
 
 from orchestrator import reports
-from orchestrator.actor import actor
 from orchestrator.engine import journal
 from orchestrator.engine.connection import Link
 from orchestrator.engine.runner import Runner, Task
@@ -34,9 +32,23 @@ class Journey:
         self._stage = stage
 
     def make(
-        self, scene: Scene, moves: Callable[[Scene], tuple[Move, ...]], *, dry_run: bool, consent: Consent
+        self,
+        scene: Scene,
+        moves: Callable[[Scene], tuple[Move, ...]],
+        *,
+        dry_run: bool,
+        consent: Consent,
+        entering: Callable[[Scene], None] = lambda _: None,
     ) -> reports.AdvanceReport:
-        """Judge, ask, take the lease, judge again, and make the moves one by one; where there are none, say so."""
+        """Judge, ask, take the lease, judge again, and make the moves one by one; where there are none, say so.
+
+        Args:
+            scene: the plan on the branch.
+            moves: what is to be made of it, judged anew each time.
+            dry_run: say what would be done.
+            consent: asked once.
+            entering: told of each move under the lease, before it touches anything.
+        """
         try:
             proposed = moves(scene)
             proposal = self._proposal(scene, proposed)
@@ -67,6 +79,7 @@ class Journey:
                 move = self._still(meant, moves(now))
                 if move is None:
                     break
+                entering(now)
                 started = time.monotonic()
                 with remedied(link, scene.plan.plan):
                     measured = runner.run(self._task(now, move, link))
@@ -134,7 +147,7 @@ class Journey:
             position=scene.position,
             checksum=checksum(scene.plan),
             recorded=recorded,
-            actor=self._actor,
+            actor=self._stage.actor,
             steps=self._steps(scene.plan, move, facts),
             lock_timeout=scene.plan.phase(move.phases[0]).lock_timeout,
             backfill=scene.plan.backfill,
@@ -145,10 +158,6 @@ class Journey:
             return tuple((phase, compiler.steps(plan, phase, facts)) for phase in move.phases)
         filled = STATES.index(move.origin) >= STATES.index(State.BACKFILLED)
         return tuple((phase, compiler.undo(plan, phase, facts, filled=filled)) for phase in move.phases)
-
-    @cached_property
-    def _actor(self) -> str:
-        return actor(self._stage.workspace.environment, self._stage.workspace.root)
 
 
 def contracts(moves: tuple[Move, ...]) -> bool:

@@ -1,12 +1,12 @@
 """May a plan go on? What the gates weigh is gathered here; the weighing itself is `plan.gates`."""
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from collections.abc import Mapping as Dictionary
 from contextlib import closing, suppress
+from dataclasses import replace
 from functools import partial
 
 import psycopg
-from pydantic import ValidationError
 
 from orchestrator import reports, trials
 from orchestrator.engine import catalog, journal, sentry
@@ -16,6 +16,7 @@ from orchestrator.engine.losses import foreseen, replaced
 from orchestrator.engine.verification import Verdict, glance, unproven
 from orchestrator.errors import (
     ConfigurationError,
+    DriftError,
     EcmError,
     PreconditionError,
     PrivilegeError,
@@ -24,19 +25,19 @@ from orchestrator.errors import (
     TamperingError,
     VerificationError,
 )
-from orchestrator.operations.base import KEY, WHOLE, Claim, overlaps
+from orchestrator.neighbours import as_begun, neighbours, under_way, unreadable
 from orchestrator.plan import compile as compiler
 from orchestrator.plan import obstacles, scope
-from orchestrator.plan.checksum import checksum
-from orchestrator.plan.facade import changes
-from orchestrator.plan.gates import Case, CheckResult, Passage, judge
+from orchestrator.plan.checksum import checksum, differences, meaning
+from orchestrator.plan.evidence import History
+from orchestrator.plan.gates import Case, CheckResult, Reason, judge
 from orchestrator.plan.lifecycle import PHASES, STATES, Move, Phase, Position, State
 from orchestrator.plan.model import Plan
-from orchestrator.records import copy_moves, passages
+from orchestrator.records import copy_moves, history
 from orchestrator.reporting import reason_report
 from orchestrator.sql.conversion import Conversion
 from orchestrator.sql.facts import Table
-from orchestrator.sql.identifiers import TableName, verbatim
+from orchestrator.sql.identifiers import verbatim
 from orchestrator.sql.mapping import Mapping
 from orchestrator.sql.repair import Repair
 from orchestrator.sql.steps import Proof
@@ -47,41 +48,72 @@ GLANCE = 10.0
 """Seconds that a look at all rows may take before a plan has begun."""
 
 
+Overridden = tuple[tuple[Phase, Reason], ...]
+"""Conditions that are not met, each with the phase that it stands in the way of."""
+
+
 class Judgement:
     """Judges moves on a stage."""
 
     def __init__(self, stage: Stage) -> None:
         self._stage = stage
 
-    def refuse(self, scene: Scene, phases: tuple[Phase, ...]) -> None:
-        """Raise a RefusedError with every reason, if there are any."""
-        reasons = self.reasons(scene, phases)
-        if not reasons:
-            return
-        lines = [line for reason in reasons for line in (reason.message, *(f"  {r}" for r in [reason.remedy] if r))]
-        raise RefusedError(
+    def refuse(self, scene: Scene, phases: tuple[Phase, ...], overrides: frozenset[str] = frozenset()) -> Overridden:
+        """Raise a RefusedError with every reason that is not overridden, if there are any.
+
+        Args:
+            scene: the plan on the branch.
+            phases: all that are to be entered.
+            overrides: codes of conditions that need not be met.
+
+        Returns:
+            The conditions that are not met, and overridden, each with the phase that it is about.
+        """
+        weighed = self.weigh(scene, phases)
+        unmet = tuple(reason for _, reason in weighed if reason.code not in overrides)
+        if not unmet:
+            return weighed
+        lines = [line for each in unmet for line in _told(each)]
+        error = DriftError if all(reason.code == DriftError.code for reason in unmet) else RefusedError
+        raise error(
             f"{scene.plan.plan} may not enter {phases[-1].words} on {scene.branch}",
             details=lines,
-            hint=next((reason.remedy for reason in reasons if reason.remedy.startswith("ecm ")), None),
+            hint=next((reason.remedy for reason in unmet if reason.remedy.startswith("ecm ")), None),
         )
 
-    def reasons(self, scene: Scene, phases: tuple[Phase, ...]) -> tuple[reports.ReasonReport, ...]:
-        """Judge every phase on the way, so that nothing is begun that could not end where it was meant to."""
+    def weigh(self, scene: Scene, phases: tuple[Phase, ...]) -> Overridden:
+        """Judge every phase on the way, so that nothing is begun that could not end where it was meant to.
+
+        Returns:
+            What is not met, each with the last phase that it stands in the way of.
+        """
         behind = self._stage.project.required_by(scene.branch)
         if (behind or Phase.CONTRACT in phases) and self._ledger_is_broken():
             so = f"it proves nothing about {listed(behind)}" if behind else "nothing is done that cannot be undone"
             raise TamperingError(f"the ledger is not as it was written, so {so}", hint="ecm audit verify")
-        self._catch_up(scene, behind)
-        entries = self._stage.entries(scene.plan.plan)
+        texts = self._catch_up(scene, behind)
+        recorded = history(self._stage.entries(scene.plan.plan))
+        cases = (self._case(scene, phase, recorded, texts) for phase in phases)
+        # What stands in the way of several phases is told once, as of the last.
+        found = {(each.code, each.subject): (weighed.phase, each) for weighed in cases for each in judge(weighed)}
         unreadable = self._unreadable_neighbours(scene) if Phase.EXPAND in phases else ()
-        return (*_judged(self._case(scene, phase, passages(entries)) for phase in phases), *unreadable)
+        return (*found.values(), *((Phase.EXPAND, each) for each in unreadable))
 
-    def _catch_up(self, scene: Scene, branches: tuple[str, ...]) -> None:
+    def case(self, scene: Scene, phase: Phase) -> Case:
+        """Return all that is weighed when a plan asks to enter a phase, for whoever wants to see it."""
+        texts = self._catch_up(scene, self._stage.project.required_by(scene.branch))
+        return self._case(scene, phase, history(self._stage.entries(scene.plan.plan)), texts)
+
+    def _catch_up(self, scene: Scene, branches: tuple[str, ...]) -> dict[str, tuple[str, ...]]:
         """Copy what other branches' journals hold and the ledger lacks, after a crash between the two.
+
+        Returns:
+            How the plan differs where a branch is on another text of it, by branch.
 
         Raises:
             ConfigurationError: one of them is this very database, which would prove itself.
         """
+        texts = dict(_other_text(scene.plan, scene.branch, scene.record))
         with closing(self._stage.ledger()) as ledger:
             for branch in branches:
                 try:
@@ -97,19 +129,27 @@ class Judgement:
                         )
                     with suppress(EcmError, psycopg.Error):
                         copy_moves(connection, ledger)
+                        texts.update(_other_text(scene.plan, branch, journal.read(connection, scene.plan.plan)))
+        return texts
 
-    def _case(self, scene: Scene, phase: Phase, history: tuple[Passage, ...]) -> Case:
+    def _case(self, scene: Scene, phase: Phase, recorded: History, texts: Dictionary[str, tuple[str, ...]]) -> Case:
         begins_there = PHASES.index(phase) == STATES.index(scene.position.state)
         checks = scene.plan.phase(phase).checks if begins_there else ()
-        return case(
+        weighed = case(
             scene.plan,
             scene.branch,
             scene.record,
             phase,
             required=self._stage.project.required_by(scene.branch),
-            history=history,
-            checks=tuple(self._check(scene.connection, each.name, each.sql, each.expect) for each in checks),
+            history=recorded,
             open_plans=_neighbours(scene) if phase is Phase.EXPAND else {},
+        )
+        return replace(
+            weighed,
+            texts=texts,
+            checks=tuple(self._check(scene.connection, each.name, each.sql, each.expect) for each in checks),
+            approvals=self._stage.project.branch(scene.branch).approvals,
+            actor=self._stage.actor,
         )
 
     def _check(self, connection: Connection, name: str, query: str, expected: object) -> CheckResult:
@@ -137,13 +177,13 @@ class Judgement:
             scene.record,
             Phase.EXPAND,
             required=(),
-            history=(),
+            history=History(),
             open_plans=_neighbours(scene),
         )
-        overlaps = (reason_report(reason) for reason in judge(weighed) if reason.code == "overlap")
-        return (*overlaps, *self._unreadable_neighbours(scene))
+        overlaps = (reason for reason in judge(weighed) if reason.code == "overlap")
+        return tuple(map(reason_report, (*overlaps, *self._unreadable_neighbours(scene))))
 
-    def _unreadable_neighbours(self, scene: Scene) -> tuple[reports.ReasonReport, ...]:
+    def _unreadable_neighbours(self, scene: Scene) -> tuple[Reason, ...]:
         return unreadable(scene.branch, _others_under_way(scene))
 
     def refuse_obstacles(self, scene: Scene, move: Move) -> None:
@@ -241,11 +281,10 @@ def case(
     phase: Phase,
     *,
     required: tuple[str, ...],
-    history: tuple[Passage, ...],
-    checks: tuple[CheckResult, ...] = (),
+    history: History,
     open_plans: Dictionary[str, tuple[str, ...]] | None = None,
 ) -> Case:
-    """Return what is weighed when a plan asks to enter a phase, from what a branch's journal says of it."""
+    """Return what is weighed when a plan asks to enter a phase, as far as journal and ledger tell."""
     return Case(
         plan=plan.plan,
         branch=branch,
@@ -254,14 +293,30 @@ def case(
         checksum=checksum(plan),
         recorded_checksum=record.checksum if record else None,
         required=required,
-        passages=history,
-        checks=checks,
+        history=history,
+        require=plan.requirements(phase),
+        verified_at=record.verified_at if record else None,
         soak=plan.migrate_reads.soak,
         state_since=record.state_since if record else None,
         now=record.now if record else None,
         open_plans=open_plans or {},
         paused_by=record.paused_by if record else None,
     )
+
+
+def _other_text(plan: Plan, branch: str, record: Record | None) -> Iterable[tuple[str, tuple[str, ...]]]:
+    """Give how a plan differs from the text that a branch is on, where that is another."""
+    if record is None or record.position == Position() or record.checksum == checksum(plan):
+        return
+    begun = as_begun(record)
+    if begun is not None:
+        yield branch, differences(meaning(begun), meaning(plan))
+
+
+def _told(reason: Reason) -> Iterable[str]:
+    """Give a reason's lines for a person."""
+    yield reason.message
+    yield from (f"  {line}" for line in (*reason.details, reason.remedy) if line)
 
 
 def raise_first(problems: Sequence[EcmError]) -> None:
@@ -277,78 +332,9 @@ def raise_first(problems: Sequence[EcmError]) -> None:
     raise first
 
 
-def as_begun(record: Record) -> Plan | None:
-    """Return a plan as it was begun on a branch; None where this ecm cannot read that text."""
-    try:
-        return Plan.model_validate(record.recorded)
-    except ValidationError:
-        return None
-
-
-def unreadable(branch: str, others: Iterable[Record]) -> tuple[reports.ReasonReport, ...]:
-    """Return the plans under way that another version of ecm began: what they claim cannot be known."""
-    return tuple(
-        reports.ReasonReport(
-            code="overlap",
-            message=f"{record.plan} is under way on {branch}, and this ecm cannot read its text:"
-            " it may touch the same columns",
-            remedy=f"take {record.plan} to its end, or back, with the ecm that began it",
-        )
-        for record in others
-        if as_begun(record) is None
-    )
-
-
-def under_way(plan: str, records: Iterable[Record]) -> tuple[Record, ...]:
-    """Return the records of other plans that are under way."""
-    return tuple(record for record in records if record.plan != plan and not record.at_rest)
-
-
-def neighbours(
-    plan: Plan, others: Iterable[Record], keys: Callable[[TableName], tuple[str, ...]] = lambda _: ()
-) -> dict[str, tuple[str, ...]]:
-    """Return what other plans under way change that this one changes or looks at, or the other way round, by plan.
-
-    Args:
-        plan: the one that is to begin.
-        others: as their records have them.
-        keys: the columns of a table's primary key, where anybody can be asked.
-    """
-    begun = {record.plan: as_begun(record) for record in others}
-    shared = {name: _overlap(plan, other, keys) for name, other in begun.items() if other is not None}
-    return {name: tuple(map(_claimed, sorted(both))) for name, both in shared.items() if both}
-
-
 def _others_under_way(scene: Scene) -> tuple[Record, ...]:
     return under_way(scene.plan.plan, journal.read_all(scene.connection))
 
 
 def _neighbours(scene: Scene) -> dict[str, tuple[str, ...]]:
     return neighbours(scene.plan, _others_under_way(scene), partial(catalog.primary_key, scene.connection))
-
-
-def _claimed(claim: Claim) -> str:
-    table, column = claim
-    return table if column == WHOLE else f"{table}.{column}"
-
-
-def _overlap(one: Plan, other: Plan, keys: Callable[[TableName], tuple[str, ...]]) -> frozenset[Claim]:
-    """Return what one of two plans claims and the other claims too, or its expressions may look at."""
-    mine, theirs = _claims(one), _claims(other)
-    return overlaps(mine, theirs | _mentions(other, keys)) | overlaps(theirs, _mentions(one, keys))
-
-
-def _mentions(plan: Plan, keys: Callable[[TableName], tuple[str, ...]]) -> frozenset[Claim]:
-    found = frozenset(mention for change in changes(plan) for mention in change.mentions())
-    keyed = (table for table, name in found if name == KEY)
-    return found | {(table, column) for table in keyed for column in keys(TableName.parse(table))}
-
-
-def _claims(plan: Plan) -> frozenset[Claim]:
-    return frozenset(claim for change in changes(plan) for claim in change.claims())
-
-
-def _judged(cases: Iterable[Case]) -> tuple[reports.ReasonReport, ...]:
-    """Return the reasons of several cases; what stands in the way of several phases is told once, as of the last."""
-    found = {(reason.code, reason.subject): reason_report(reason) for case in cases for reason in judge(case)}
-    return tuple(found.values())

@@ -1,7 +1,7 @@
 """Looking at every branch at once: where each plan is, and whether each branch can be worked on."""
 
 from contextlib import closing
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from functools import partial
 
@@ -10,18 +10,20 @@ from psycopg import sql
 from orchestrator import reports
 from orchestrator.abreast import abreast, begun
 from orchestrator.engine import checkup, journal, sentry
-from orchestrator.engine.connection import Connection
+from orchestrator.engine.connection import Connection, clock
 from orchestrator.engine.journal import Record
 from orchestrator.errors import EcmError, LockTimeoutError, PreconditionError, PrivilegeError, UsageError
-from orchestrator.judgement import as_begun, case, neighbours, under_way, unreadable
+from orchestrator.judgement import case
 from orchestrator.ledger import Entry
 from orchestrator.linter import lint
+from orchestrator.neighbours import as_begun, neighbours, under_way, unreadable
 from orchestrator.plan import obstacles, scope
 from orchestrator.plan.checksum import checksum
-from orchestrator.plan.gates import Passage, completed, judge
+from orchestrator.plan.evidence import History
+from orchestrator.plan.gates import judge
 from orchestrator.plan.lifecycle import PHASES, STATES, Direction, Phase, Position, State
 from orchestrator.plan.model import Plan
-from orchestrator.records import last_state, passages, unknown
+from orchestrator.records import history, last_state, unknown
 from orchestrator.reporting import in_progress, reason_report, step_done, sweep_progress, unknown_report
 from orchestrator.sql.identifiers import TableName
 from orchestrator.sql.sync import trigger_name
@@ -270,9 +272,8 @@ class Overview:
         try:
             with self._stage.open(branch) as connection:
                 records = journal.read_all(connection)
-                row = connection.execute("SELECT pg_catalog.clock_timestamp()").fetchone()
                 return _Answer(
-                    as_of=row[0] if row else None,
+                    as_of=clock(connection),
                     records={record.plan: record for record in records},
                     sweeps={
                         r.plan: journal.sweeps(connection, r.plan)
@@ -312,8 +313,8 @@ class Overview:
             )
         record = answer.records.get(name)
         position = record.position if record else Position()
-        others = under_way(name, answer.records.values())
-        reasons = self._status_reasons(plan, branch, record, passages(entries), others) if plan else ()
+        others, recorded = under_way(name, answer.records.values()), history(entries)
+        reasons = self._status_reasons(plan, branch, record, recorded, others) if plan else ()
         if record and not record.at_rest and not has_file:
             reasons = (self._without_file(record, branch),)
         remedy = f"ecm verify {name} --branch {branch}"
@@ -322,7 +323,7 @@ class Overview:
             for line in answer.absent.get(name, ())
         )
         progress = sweep_progress(answer.sweeps.get(name, ()))
-        proven = completed(passages(entries), branch=branch, checksum=checksum(plan)) if plan else frozenset[Phase]()
+        proven = recorded.completed(branch=branch, checksum=checksum(plan)) if plan else frozenset[Phase]()
         return reports.BranchStatus(
             branch=branch,
             state=position.state,
@@ -343,6 +344,8 @@ class Overview:
             requires=required,
             steps=tuple(step_done(step) for step in answer.steps.get(name, ())),
             evidence=tuple(phase for phase in PHASES if phase in proven),
+            attested=_attested(recorded, branch, plan),
+            overrides=_overridden(recorded, branch, plan),
         )
 
     def _status_reasons(
@@ -350,7 +353,7 @@ class Overview:
         plan: Plan,
         branch: str,
         record: Record | None,
-        history: tuple[Passage, ...],
+        recorded: History,
         others: tuple[Record, ...],
     ) -> tuple[reports.ReasonReport, ...]:
         """What can be told of the next phase without running its checks."""
@@ -359,16 +362,20 @@ class Overview:
             return ()
         phase = PHASES[STATES.index(position.state)]
         begins = phase is Phase.EXPAND
-        weighed = case(
-            plan,
-            branch,
-            record,
-            phase,
-            required=self._stage.project.required_by(branch),
-            history=history,
-            open_plans=neighbours(plan, others) if begins else {},
+        weighed = replace(
+            case(
+                plan,
+                branch,
+                record,
+                phase,
+                required=self._stage.project.required_by(branch),
+                history=recorded,
+                open_plans=neighbours(plan, others) if begins else {},
+            ),
+            approvals=self._stage.project.branch(branch).approvals,
+            actor=self._stage.actor,
         )
-        return (*map(reason_report, judge(weighed)), *(unreadable(branch, others) if begins else ()))
+        return tuple(map(reason_report, (*judge(weighed), *(unreadable(branch, others) if begins else ()))))
 
     def _without_file(self, record: Record, branch: str) -> reports.ReasonReport:
         back = _way_back(record, branch)
@@ -395,6 +402,24 @@ class Overview:
         if reasons:
             return next((reason.remedy for reason in reasons if reason.remedy.startswith("ecm ")), None)
         return self._stage.next_command(name, branch, record.position if record else Position())
+
+
+def _attested(recorded: History, branch: str, plan: Plan | None) -> tuple[reports.AttestationReport, ...]:
+    standing = recorded.attested(branch=branch, checksum=checksum(plan)) if plan else ()
+    return tuple(
+        reports.AttestationReport(claim=each.claim, version=each.version, actor=each.actor, at=each.at)
+        for each in standing
+    )
+
+
+def _overridden(recorded: History, branch: str, plan: Plan | None) -> tuple[reports.OverrideReport, ...]:
+    found = recorded.overridden(branch=branch, checksum=checksum(plan)) if plan else ()
+    return tuple(
+        reports.OverrideReport(
+            phase=each.phase, code=each.code, message=each.message, reason=each.reason, actor=each.actor, at=each.at
+        )
+        for each in found
+    )
 
 
 def _finding(branch: str | None, subject: str, error: EcmError, *, about: str = "") -> reports.Finding:

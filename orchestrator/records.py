@@ -4,7 +4,9 @@ A move is written to the journal in the transaction that makes it, and copied to
 A crash in between leaves it to the next command; an event keeps its id, so copying twice is harmless.
 """
 
+from collections.abc import Iterable
 from dataclasses import dataclass
+from datetime import datetime
 from importlib.metadata import PackageNotFoundError, version
 from typing import Any, Literal
 
@@ -12,10 +14,17 @@ from orchestrator.engine import journal
 from orchestrator.engine.connection import Connection
 from orchestrator.engine.journal import CompletedMove
 from orchestrator.ledger import Entry, Event, Ledger
-from orchestrator.plan.gates import Passage
+from orchestrator.plan.claims import Claim
+from orchestrator.plan.evidence import Approval, Attestation, History, Override, Passage
+from orchestrator.plan.gates import digest
 from orchestrator.plan.lifecycle import Direction, Phase, State
 
 MOVE = "move"
+REFUSED = "refused"
+VERIFIED = "verified"
+ATTESTATION = "attestation"
+APPROVAL = "approval"
+OVERRIDE = "override"
 
 
 def copy_moves(connection: Connection, ledger: Ledger) -> int:
@@ -62,18 +71,65 @@ def unknown(branch: str, moves: tuple[CompletedMove, ...], ledger: Ledger, *, em
     return Unknown(branch=branch, kind="removed", moves=removed) if removed else None
 
 
-def passages(entries: tuple[Entry, ...]) -> tuple[Passage, ...]:
-    """Return the moves among the ledger's entries, for the gates."""
-    return tuple(
-        Passage(
-            branch=entry.branch or "",
-            checksum=entry.checksum or "",
-            direction=Direction(str(entry.data["direction"])),
-            phases=tuple(Phase(phase) for phase in _list(entry.data["phases"])),
-            at=entry.happened_at,
-        )
-        for entry in entries
-        if entry.kind == MOVE
+def history(entries: Iterable[Entry]) -> History:
+    """Return what the gates weigh among the ledger's entries of a plan."""
+    of_kind: dict[str, list[Entry]] = {}
+    for entry in entries:
+        of_kind.setdefault(entry.kind, []).append(entry)
+    return History(
+        passages=tuple(map(_passage, of_kind.get(MOVE, ()))),
+        attestations=tuple(map(_attestation, of_kind.get(ATTESTATION, ()))),
+        approvals=tuple(map(_approval, of_kind.get(APPROVAL, ()))),
+        overrides=tuple(map(_override, of_kind.get(OVERRIDE, ()))),
+    )
+
+
+def _passage(entry: Entry) -> Passage:
+    return Passage(
+        branch=entry.branch or "",
+        checksum=entry.checksum or "",
+        direction=Direction(str(entry.data["direction"])),
+        phases=tuple(Phase(phase) for phase in _list(entry.data["phases"])),
+        at=entry.happened_at,
+        seq=entry.seq,
+    )
+
+
+def _attestation(entry: Entry) -> Attestation:
+    return Attestation(
+        branch=entry.branch or "",
+        checksum=entry.checksum or "",
+        claim=Claim(str(entry.data["claim"])),
+        version=str(entry.data["version"]),
+        withdrawn=bool(entry.data["withdrawn"]),
+        actor=entry.actor,
+        at=entry.happened_at,
+        seq=entry.seq,
+    )
+
+
+def _approval(entry: Entry) -> Approval:
+    return Approval(
+        branch=entry.branch or "",
+        checksum=entry.checksum or "",
+        actor=entry.actor,
+        at=entry.happened_at,
+        expires_at=datetime.fromisoformat(str(entry.data["expires_at"])),
+        shown=digest(tuple(_list(entry.data["shown"]))),
+    )
+
+
+def _override(entry: Entry) -> Override:
+    return Override(
+        branch=entry.branch or "",
+        checksum=entry.checksum or "",
+        phase=Phase(str(entry.data["phase"])),
+        code=str(entry.data["code"]),
+        message=str(entry.data["message"]),
+        reason=str(entry.data["reason"]),
+        actor=entry.actor,
+        at=entry.happened_at,
+        seq=entry.seq,
     )
 
 

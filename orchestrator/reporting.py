@@ -31,7 +31,7 @@ def named(kind: type[Named], word: str) -> Named:
 
 def reason_report(reason: Reason) -> reports.ReasonReport:
     """Return an unmet condition."""
-    return reports.ReasonReport(code=reason.code, message=reason.message, remedy=reason.remedy)
+    return reports.ReasonReport(code=reason.code, message=reason.message, remedy=reason.remedy, details=reason.details)
 
 
 def error_report(error: EcmError) -> reports.ReasonReport:

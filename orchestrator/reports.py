@@ -24,6 +24,8 @@ class ReasonReport(Report):
     code: str
     message: str
     remedy: str = ""
+    details: tuple[str, ...] = ()
+    """What a person needs to see of it, a line each."""
 
 
 class InProgress(Report):
@@ -82,6 +84,26 @@ class StepDone(Report):
     lock_wait: float | None
 
 
+class AttestationReport(Report):
+    """What somebody attested of the application beside a branch, and stands."""
+
+    claim: str
+    version: str
+    actor: str
+    at: datetime
+
+
+class OverrideReport(Report):
+    """A condition that somebody let a plan pass."""
+
+    phase: str
+    code: str
+    message: str
+    reason: str
+    actor: str
+    at: datetime
+
+
 class BranchStatus(Report):
     """A plan on a branch."""
 
@@ -103,6 +125,10 @@ class BranchStatus(Report):
     steps: tuple[StepDone, ...] = ()
     evidence: tuple[str, ...] = ()
     """Phases the ledger holds as completed here for this text, whatever the branch's state is now."""
+    attested: tuple[AttestationReport, ...] = ()
+    """What is attested of the application beside the branch."""
+    overrides: tuple[OverrideReport, ...] = ()
+    """Conditions that were overridden since the plan was begun here."""
 
 
 class PlanStatus(Report):
@@ -295,6 +321,8 @@ class AdvanceReport(Report):
     state: str
     next_command: str | None
     warnings: tuple[str, ...] = ()
+    overridden: tuple[ReasonReport, ...] = ()
+    """Conditions that are not met, and were let pass."""
 
 
 class PauseReport(Report):
@@ -323,6 +351,52 @@ class GateReport(Report):
     next_command: str | None
 
 
+class AttestReport(Report):
+    """An attestation that was taken down, or withdrawn."""
+
+    plan: str
+    branch: str
+    claim: str
+    says: str
+    """The claim as the rest of a sentence about the application."""
+    version: str
+    withdrawn: bool
+    actor: str
+    standing: tuple[AttestationReport, ...]
+    """All that stands for this plan there now."""
+    next_command: str | None
+
+
+class ApprovalReport(Report):
+    """What is approved, and how many have."""
+
+    plan: str
+    branch: str
+    to: str
+    actor: str
+    evidence: tuple[str, ...]
+    """What the approval is bound to: where a line of it changes, the approval counts no more."""
+    unmet: tuple[ReasonReport, ...]
+    """What else stands in the way still."""
+    given: int
+    needed: int
+    expires_at: datetime | None = None
+    """None as long as nothing was recorded."""
+    next_command: str | None = None
+
+
+class TextReport(Report):
+    """How a plan's file differs in meaning from the text that a branch is on."""
+
+    plan: str
+    branch: str
+    state: str
+    begun: bool
+    """Whether the branch is on any text."""
+    differences: tuple[str, ...]
+    next_command: str | None
+
+
 class SampleReport(Report):
     """A row whose two sides differ."""
 
@@ -345,6 +419,7 @@ class VerifyReport(Report):
     """What has to hold in every row."""
     nothing_to_compare: str | None = None
     """Why there are no two sides, where a plan makes none."""
+    warnings: tuple[str, ...] = ()
     next_command: str | None
 
 

@@ -1,32 +1,35 @@
 """The stage: a project's branches, plans and ledger, opened as the use cases need them."""
 
 import time
-from collections.abc import Callable, Generator, Sequence
+from collections.abc import Callable, Generator, Mapping, Sequence
 from contextlib import closing, contextmanager, suppress
 from dataclasses import dataclass, field
+from datetime import datetime
 from functools import cached_property
-from typing import TypeVar
+from typing import Any, TypeVar
 from urllib.parse import urlsplit
+from uuid import uuid4
 
 import psycopg
 from psycopg import sql
 
 from orchestrator import missing
-from orchestrator.actor import holder
+from orchestrator.actor import actor, holder
 from orchestrator.branches import Provider, provider_for
 from orchestrator.engine import catalog, journal, leases, locks
-from orchestrator.engine.connection import Connection, Link, connect, unforeseen
+from orchestrator.engine.connection import Connection, Link, clock, connect, unforeseen
 from orchestrator.engine.heartbeat import heartbeat
 from orchestrator.engine.journal import Record
 from orchestrator.engine.leases import Lease
 from orchestrator.errors import EcmError, LeaseError, PreconditionError
 from orchestrator.events import Observer, Waiting
-from orchestrator.ledger import Entry, Ledger
+from orchestrator.ledger import Entry, Event, Ledger
 from orchestrator.plan import scope
+from orchestrator.plan.checksum import checksum
 from orchestrator.plan.facade import changes
 from orchestrator.plan.lifecycle import Direction, Position, State
 from orchestrator.plan.model import Plan
-from orchestrator.records import copy_moves, last_state
+from orchestrator.records import copy_moves, ecm_version, last_state
 from orchestrator.sql.facts import Table
 from orchestrator.sql.identifiers import TableName
 from orchestrator.workspace import Workspace
@@ -78,6 +81,41 @@ class Stage:
         return provider_for(
             self.project.provider.kind, self.project.branches, self.workspace.root, self.workspace.environment
         )
+
+    @cached_property
+    def actor(self) -> str:
+        """Who does it, as it is recorded."""
+        return actor(self.workspace.environment, self.workspace.root)
+
+    def note(self, scene: Scene, kind: str, data: Mapping[str, Any]) -> None:
+        """Append to the ledger what happened to a plan on a branch and is no move of it; at the branch's own time.
+
+        Raises:
+            EcmError: as `Ledger.append`.
+        """
+        with closing(self.ledger()) as ledger:
+            ledger.append(
+                [
+                    Event(
+                        id=uuid4(),
+                        kind=kind,
+                        plan=scene.plan.plan,
+                        branch=scene.branch,
+                        checksum=checksum(scene.plan),
+                        actor=self.actor,
+                        happened_at=self._time_there(scene),
+                        data=dict(data),
+                        ecm_version=ecm_version(),
+                    )
+                ]
+            )
+
+    def _time_there(self, scene: Scene) -> datetime:
+        """Return the time by the branch's clock; a scene whose session is over, or was lost, is asked in another."""
+        if not scene.connection.closed:
+            return clock(scene.connection)
+        with self.open(scene.branch) as connection:
+            return clock(connection)
 
     def own_url(self, branch: str) -> str | None:
         """Return the URL of a branch on a server that ecm started, by which anybody connects; None of all others.

@@ -7,11 +7,15 @@ import typer
 from orchestrator.cli.commands import Branch, Plan, To, command
 from orchestrator.cli.consent import Consent
 from orchestrator.cli.desk import Desk
-from orchestrator.errors import RefusedError, TamperingError, UsageError, VerificationError
+from orchestrator.errors import DriftError, RefusedError, TamperingError, UsageError, VerificationError
 from orchestrator.plan.lifecycle import STATES
 from orchestrator.words import did_you_mean, nearest
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from orchestrator.conductor import Conductor
+    from orchestrator.journey import Consent as Asked
     from orchestrator.reports import AdvanceReport
 
 DryRun = Annotated[bool, typer.Option("--dry-run", help="Show what would be run; touch nothing.")]
@@ -20,6 +24,16 @@ YesButContract = Annotated[
     bool, typer.Option("--yes", "-y", help="Do not ask; to contract a protected branch takes --confirm.")
 ]
 Events = Annotated[bool, typer.Option("--events", help="Write what happens to stderr, as lines of JSON.")]
+Override = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--override",
+        metavar="CODE",
+        show_default=False,
+        help="An unmet condition to let pass this time; may be given several times.",
+    ),
+]
+Reason = Annotated[str | None, typer.Option("--reason", metavar="TEXT", help="Why; it is kept.", show_default=False)]
 Confirm = Annotated[
     str | None,
     typer.Option(
@@ -56,16 +70,25 @@ def advance(
     dry_run: DryRun = False,
     yes: YesButContract = False,
     confirm: Confirm = None,
+    override: Override = None,
+    reason: Reason = None,
     events: Events = False,
 ) -> None:
     """Take a plan one phase on, or as far as a state.
 
     States: planned, expanded, backfilled, reads_migrated, contracted. When it is interrupted, the same command
     goes on from there. Without a terminal to ask on, a protected branch needs --yes, or for contract
-    --confirm PLAN instead; where that is missing, it is exit code 2. Exit code 4 when it may not go on.
+    --confirm PLAN instead; where that is missing, it is exit code 2. Exit code 4 when it may not go on; ecm gate
+    says why. A condition that --override lets pass stands in the ledger and in status, with its reason.
     """
     consent = Consent(yes=yes, confirm=confirm)
-    _move(desk, "advance", plan, branch, to=to, dry_run=dry_run, consent=consent, events=events)
+
+    def advanced(conductor: "Conductor", ask: "Asked") -> "AdvanceReport":
+        return conductor.advance(
+            plan, branch, to=_state(to), dry_run=dry_run, consent=ask, override=override or (), reason=reason
+        )
+
+    _move(desk, advanced, consent=consent, events=events)
 
 
 def rollback(
@@ -82,8 +105,11 @@ def rollback(
 
     After contract the old structure is gone and there is no way back.
     """
-    consent = Consent(yes=yes, confirm=None)
-    _move(desk, "rollback", plan, branch, to=to, dry_run=dry_run, consent=consent, events=events)
+
+    def rolled_back(conductor: "Conductor", ask: "Asked") -> "AdvanceReport":
+        return conductor.rollback(plan, branch, to=_state(to), dry_run=dry_run, consent=ask)
+
+    _move(desk, rolled_back, consent=Consent(yes=yes, confirm=None), events=events)
 
 
 def pause(desk: Desk, plan: Plan = None, *, branch: Branch) -> None:
@@ -109,23 +135,18 @@ def gate(desk: Desk, plan: Plan = None, *, branch: Branch, to: To = None) -> Non
         report = conductor.gate(plan, branch, to=_state(to))
     desk.show(report)
     if not report.allowed:
-        drifted = {VerificationError.code, TamperingError.code}
+        drifted = {VerificationError.code, TamperingError.code, DriftError.code}
         only = all(reason.code in drifted for reason in report.reasons)
         raise typer.Exit(VerificationError.exit_code if only else RefusedError.exit_code)
 
 
 def _move(
     desk: Desk,
-    direction: str,
-    plan: str | None,
-    branch: str,
+    made: "Callable[[Conductor, Asked], AdvanceReport]",
     *,
-    to: str | None,
-    dry_run: bool,
     consent: Consent,
     events: bool,
 ) -> None:
-    to = _state(to)
     workspace = desk.workspace()
     live = desk.live(lines=events)
 
@@ -134,8 +155,7 @@ def _move(
 
     conductor = desk.conductor(workspace, observer=live)
     with live:
-        move = conductor.advance if direction == "advance" else conductor.rollback
-        report = move(plan, branch, to=to, dry_run=dry_run, consent=ask)
+        report = made(conductor, ask)
     desk.show(report, detailed=True)
 
 

@@ -6,9 +6,9 @@ from typing import Annotated, Any
 
 import typer
 
-from orchestrator.cli.commands import LookAt, Plan, Sections, command, group
+from orchestrator.cli.commands import Branch, LookAt, Plan, Sections, command, group
 from orchestrator.cli.desk import Desk
-from orchestrator.errors import EcmError, UsageError
+from orchestrator.errors import EcmError, RefusedError, UsageError
 from orchestrator.plan.lifecycle import PHASES
 from orchestrator.words import did_you_mean, nearest
 
@@ -17,7 +17,7 @@ class Kinds(Sections):
     """`ecm plan`: its own commands at once, those of the kinds of change when one is asked for."""
 
     SECTIONS: Mapping[str, tuple[str, ...]] = {
-        "Look at plans": ("list", "show", "validate", "schema"),
+        "Look at plans": ("list", "show", "diff", "validate", "schema"),
         "Write a plan for a column": (
             "add-column", "rename-column", "change-type", "split-column", "merge-columns", "move-column", "drop-column",
         ),
@@ -56,6 +56,7 @@ def register(app: typer.Typer) -> None:
             "ecm plan show rename-published-year -b production --phase expand",
         ],
     )(show)
+    command(plan, "diff", examples=["ecm plan diff rename-published-year --branch development"])(diff)
     command(plan, "validate", examples=["ecm plan validate", "ecm plan validate rename-published-year"])(validate)
     command(plan, "schema", examples=["ecm plan schema > plan.schema.json"], reports=False, configured=False)(schema)
     app.add_typer(plan, cls=Kinds)
@@ -79,6 +80,17 @@ def show(
     with desk.watched() as conductor:
         report = conductor.preview(plan, branch, phase=_phase(phase))
     desk.show(report)
+
+
+def diff(desk: Desk, plan: Plan = None, *, branch: Branch) -> None:
+    """Show how a plan's file differs in meaning from the text that a branch is on.
+
+    Exit code 4 when it does: what was begun goes on with the text that it was begun with.
+    """
+    report = desk.conductor().diff(plan, branch)
+    desk.show(report)
+    if report.differences:
+        raise typer.Exit(RefusedError.exit_code)
 
 
 def validate(

@@ -6,6 +6,7 @@ setting that ecm depends on is set here.
 
 from collections.abc import Callable, Generator, Mapping, Sequence
 from contextlib import contextmanager, suppress
+from datetime import datetime
 from typing import Any, LiteralString, Self, TypeVar
 
 import psycopg
@@ -184,6 +185,15 @@ def select(connection: Connection, query: str, values: Sequence[Any] | Mapping[s
     """Return what a query of ecm's own gives, by the names of its columns."""
     with connection.cursor(row_factory=dict_row) as cursor:
         return cursor.execute(verbatim(query), values).fetchall()
+
+
+def clock(connection: Connection) -> datetime:
+    """Return the time by the database's own clock."""
+    row = connection.execute("SELECT pg_catalog.clock_timestamp()").fetchone()
+    if row is None:
+        raise AssertionError  # a SELECT of a value has a row
+    moment: datetime = row[0]
+    return moment
 
 
 def lacking(connection: Connection, privilege: LiteralString) -> tuple[str, str, str]:

@@ -340,6 +340,15 @@ def pause(connection: Connection, plan: str, by: str | None) -> None:
     )
 
 
+def verified(connection: Connection, plan: str, position: Position) -> None:
+    """Record that a fresh scan found nothing wrong, unless the plan was moved meanwhile."""
+    connection.execute(
+        "UPDATE ecm.plans SET verified_at = pg_catalog.clock_timestamp()"
+        " WHERE plan = %s AND state = %s AND phase IS NOT DISTINCT FROM %s",
+        [plan, position.state, position.phase],
+    )
+
+
 def moves(connection: Connection) -> tuple[CompletedMove, ...]:
     """Return every move completed in this database (or in the one it was copied from), oldest first; as `read`."""
     if not _has(connection, "ecm.moves"):

@@ -4,12 +4,16 @@ Pure: takes the recorded history and what was measured, returns every unmet cond
 Nothing here opens a connection, so every rule can be read, and tested, as a table.
 """
 
+import hashlib
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 
-from orchestrator.plan.lifecycle import PHASES, Direction, Phase, Position, State
-from orchestrator.words import listed
+from orchestrator.errors import UsageError
+from orchestrator.plan.evidence import Approval, History
+from orchestrator.plan.lifecycle import PHASES, STATES, Phase, Position, State
+from orchestrator.plan.phases import Requirements
+from orchestrator.words import counted, did_you_mean, listed
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -21,17 +25,8 @@ class Reason:
     remedy: str = ""
     subject: str = ""
     """What it is about, where there may be several of a code: a branch, a plan, a check."""
-
-
-@dataclass(frozen=True, kw_only=True)
-class Passage:
-    """One move that was completed on a branch, as the ledger tells it, oldest first."""
-
-    branch: str
-    checksum: str
-    direction: Direction
-    phases: tuple[Phase, ...]
-    at: datetime
+    details: tuple[str, ...] = ()
+    """What a person needs to see of it, a line each."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -45,6 +40,14 @@ class CheckResult:
 
 
 @dataclass(frozen=True, kw_only=True)
+class Drift:
+    """How the plan's tables on a branch differ from those that it was proven on, a line for each difference."""
+
+    proven_on: str
+    differences: tuple[str, ...]
+
+
+@dataclass(frozen=True, kw_only=True)
 class Case:
     """Everything that is weighed when a plan asks to enter a phase on a branch.
 
@@ -52,7 +55,13 @@ class Case:
         checksum: of the plan's text as it is now.
         recorded_checksum: of the text that was begun on this branch; None where nothing was.
         required: the branches that have to be ahead.
-        passages: what the ledger holds of this plan, on any branch and of any text.
+        history: what the ledger holds of this plan, on any branch and of any text.
+        texts: how the plan differs on branches that are on another text of it, by branch, a line each.
+        require: what the phase asks for besides.
+        actor: who asks.
+        approvals: how many others have to approve of contract.
+        drift: how the tables differ from those that the plan was proven on.
+        verified_at: when every row was proven last on the branch.
         state_since: when the branch reached its state (its database's clock), for the soak.
         now: by the same clock.
     """
@@ -63,8 +72,14 @@ class Case:
     position: Position
     checksum: str
     recorded_checksum: str | None
+    actor: str = ""
     required: tuple[str, ...] = ()
-    passages: tuple[Passage, ...] = ()
+    history: History = field(default_factory=History)
+    texts: Mapping[str, tuple[str, ...]] = field(default_factory=dict[str, tuple[str, ...]])
+    require: Requirements = field(default_factory=Requirements)
+    approvals: int = 0
+    drift: tuple[Drift, ...] = ()
+    verified_at: datetime | None = None
     checks: tuple[CheckResult, ...] = ()
     soak: timedelta = timedelta(0)
     state_since: datetime | None = None
@@ -75,20 +90,35 @@ class Case:
     """Who asked the backfill to pause, where somebody did."""
 
 
-def completed(passages: Iterable[Passage], *, branch: str, checksum: str) -> frozenset[Phase]:
-    """Return the phases a branch has completed for a text and not rolled back since.
+UNYIELDING: Mapping[str, str] = {
+    "requires": "that production follows is what ecm is for; a branch that is not to go first is taken out of"
+    " `requires` in ecm.yaml",
+    "plan_changed": "what was begun would be carried on by another text, and values could be lost",
+    "overlap": "two plans would write the same columns, and values could be lost",
+    "paused": "the backfill goes on with ecm resume",
+    "approval": "it is the second pair of eyes",
+    "undo_window": "the window is cut short with ecm finalize --now",
+}
+"""Conditions that nobody can override, and why."""
+YIELDING = frozenset({"soak", "check", "attestation", "verified", "drift", "readers"})
+"""Conditions that --override can let a plan pass, with a reason that is kept."""
 
-    A reset of the branch is no passage, so what it proved before stays proven.
+
+def overridable(codes: Iterable[str]) -> frozenset[str]:
+    """Return the codes as they may be overridden.
+
+    Raises:
+        UsageError: there is no such condition, or it cannot be overridden.
     """
-    done: set[Phase] = set()
-    for passage in passages:
-        if passage.branch != branch or passage.checksum != checksum:
-            continue
-        if passage.direction is Direction.FORWARD:
-            done.update(passage.phases)
-        else:
-            done.difference_update(passage.phases)
-    return frozenset(done)
+    given = frozenset(codes)
+    for code in sorted(given - YIELDING):
+        if code in UNYIELDING:
+            raise UsageError(f"{code} cannot be overridden", details=[UNYIELDING[code]])
+        raise UsageError(
+            f"there is no condition {code} to override",
+            details=[did_you_mean(code, YIELDING), f"those that can be overridden: {', '.join(sorted(YIELDING))}"],
+        )
+    return given
 
 
 def judge(case: Case) -> tuple[Reason, ...]:
@@ -98,9 +128,52 @@ def judge(case: Case) -> tuple[Reason, ...]:
         *_required_ahead(case),
         *_no_neighbour(case),
         *_not_paused(case),
+        *_alike(case),
         *_soaked(case),
+        *_verified(case),
+        *_attested(case),
         *_checked(case),
+        *_approved(case),
     )
+
+
+def evidence(case: Case) -> tuple[str, ...]:
+    """Return what somebody who approves consents to, a line each: it says nothing that passes with time alone."""
+    lines = [
+        f"{case.plan} with checksum {case.checksum}",
+        f"{case.branch} is {case.position.state.words}"
+        + (f" since {_moment(case.state_since)}" if case.state_since else ""),
+    ]
+    for branch in case.required:
+        done = case.history.completed(branch=branch, checksum=case.checksum)
+        last = max(
+            (p.at for p in case.history.passages if p.branch == branch and p.checksum == case.checksum), default=None
+        )
+        phases = listed([phase.words for phase in PHASES if phase in done] or ["nothing"])
+        lines.append(f"{branch} has completed {phases}" + (f"; its last move was {_moment(last)}" if last else ""))
+    lines += [
+        f"{each.claim} is attested of version {each.version} by {each.actor}"
+        for each in case.history.attested(branch=case.branch, checksum=case.checksum)
+    ]
+    lines += [f"not as on {each.proven_on}: {line}" for each in case.drift for line in each.differences]
+    return tuple(lines)
+
+
+def digest(lines: tuple[str, ...]) -> str:
+    """Return the SHA-256 of evidence, in hex: what an approval is bound to."""
+    return hashlib.sha256("\n".join(lines).encode()).hexdigest()
+
+
+def standing_approvals(case: Case) -> tuple[Approval, ...]:
+    """Return the approvals that count for who asks: of others than that, and of what would be shown now."""
+    approved = case.history.approved(
+        branch=case.branch, checksum=case.checksum, shown=digest(evidence(case)), now=case.now
+    )
+    return tuple(each for each in approved if each.actor != case.actor)
+
+
+def _moment(moment: datetime) -> str:
+    return f"{moment.astimezone(UTC):%Y-%m-%d %H:%M:%S} UTC"
 
 
 def _text_unchanged(case: Case) -> Iterable[Reason]:
@@ -110,15 +183,18 @@ def _text_unchanged(case: Case) -> Iterable[Reason]:
             code="plan_changed",
             message=f"the plan was edited after it began on {case.branch}",
             remedy=f"restore its text, or ecm rollback {case.plan} --branch {case.branch} and begin again",
+            details=case.texts.get(case.branch, ()),
         )
 
 
 def _required_ahead(case: Case) -> Iterable[Reason]:
     for branch in case.required:
-        done = completed(case.passages, branch=branch, checksum=case.checksum)
+        done = case.history.completed(branch=branch, checksum=case.checksum)
         needed = PHASES[: PHASES.index(case.phase) + 1]
         if missing := [phase for phase in needed if phase not in done]:
-            other_text = any(p.branch == branch and p.checksum != case.checksum for p in case.passages)
+            other_text = branch in case.texts or any(
+                p.branch == branch and p.checksum != case.checksum for p in case.history.passages
+            )
             text = "this text of the plan" if other_text else "the plan"
             lacking = " and ".join(phase.words for phase in missing) + (" is" if len(missing) == 1 else " are")
             yield Reason(
@@ -126,6 +202,7 @@ def _required_ahead(case: Case) -> Iterable[Reason]:
                 message=f"{branch} has completed {len(done)} of {len(PHASES)} phases of {text}: {lacking} missing",
                 remedy=f"ecm advance {case.plan} --branch {branch}",
                 subject=branch,
+                details=tuple(f"on {branch}: {line}" for line in case.texts.get(branch, ())),
             )
 
 
@@ -148,18 +225,99 @@ def _not_paused(case: Case) -> Iterable[Reason]:
         )
 
 
+def _alike(case: Case) -> Iterable[Reason]:
+    for drift in case.drift:
+        if drift.differences:
+            yield Reason(
+                code="drift",
+                message=f"{case.branch} is not as {drift.proven_on} was when it was proven there:"
+                f" {counted(len(drift.differences), 'difference')}",
+                remedy="make them alike, or --override drift --reason …",
+                subject=drift.proven_on,
+                details=drift.differences,
+            )
+
+
 def _soaked(case: Case) -> Iterable[Reason]:
     if case.phase is not Phase.CONTRACT or not case.soak:
         return
     since = case.state_since if case.position.state is State.READS_MIGRATED else None
     passed = case.now - since if since is not None and case.now is not None else timedelta(0)
     if passed < case.soak:
-        left = timedelta(seconds=round((case.soak - passed).total_seconds()))
+        left = _rounded(case.soak - passed)
         yield Reason(
             code="soak",
             message=f"the soak of {case.soak} in reads migrated is not over: {left} left",
             remedy="wait",
         )
+
+
+def _verified(case: Case) -> Iterable[Reason]:
+    """What lies on the way proves every row itself, so that only where the phase begins there is anything to ask."""
+    within = case.require.verified
+    if within is None or PHASES.index(case.phase) != STATES.index(case.position.state) or case.position == Position():
+        return
+    verified, now = case.verified_at, case.now
+    if verified is not None and now is not None and now - verified <= within:
+        return
+    when = "never" if verified is None or now is None else f"{_rounded(now - verified)} ago"
+    yield Reason(
+        code="verified",
+        message=f"every row has to be proven within {within} before {case.phase.words}; it was {when}",
+        remedy=f"ecm verify {case.plan} --branch {case.branch}",
+    )
+
+
+def _attested(case: Case) -> Iterable[Reason]:
+    standing = {each.claim for each in case.history.attested(branch=case.branch, checksum=case.checksum)}
+    for claim in case.require.attestations:
+        if claim not in standing:
+            yield Reason(
+                code="attestation",
+                message=f"nobody has attested that the application beside {case.branch} {claim.words} ({claim})",
+                remedy=f"ecm attest {case.plan} --branch {case.branch} --as {claim} --version VERSION",
+                subject=claim,
+            )
+
+
+def _approved(case: Case) -> Iterable[Reason]:
+    if case.phase is not Phase.CONTRACT or not case.approvals:
+        return
+    standing = standing_approvals(case)
+    if len(standing) < case.approvals:
+        by = f" ({listed([each.actor for each in standing])})" if standing else ""
+        lapsed = _lapsed(case)
+        yield Reason(
+            code="approval",
+            message=f"{len(standing)} of {counted(case.approvals, 'approval')} by others than {case.actor}{by}",
+            remedy=f"someone else: ecm approve {case.plan} --branch {case.branch} --to contracted",
+            details=lapsed,
+        )
+
+
+def _lapsed(case: Case) -> tuple[str, ...]:
+    """Return why approvals that were given do not count."""
+    given = [a for a in case.history.approvals if a.branch == case.branch]
+    standing = {(each.actor, each.at) for each in standing_approvals(case)}
+    shown = digest(evidence(case))
+    lines: list[str] = []
+    for each in given:
+        if (each.actor, each.at) in standing:
+            continue
+        if each.checksum != case.checksum:
+            why = "is of another text of the plan"
+        elif each.actor == case.actor:
+            why = "is your own"
+        elif each.shown != shown:
+            why = "was given when the evidence was another"
+        else:
+            why = "has expired"
+        lines.append(f"the approval by {each.actor} of {_moment(each.at)} {why}")
+    return tuple(lines)
+
+
+def _rounded(span: timedelta) -> timedelta:
+    return timedelta(seconds=round(span.total_seconds()))
 
 
 def _checked(case: Case) -> Iterable[Reason]:

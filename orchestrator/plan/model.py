@@ -13,6 +13,7 @@ from pydantic import BeforeValidator, Field, field_validator, model_validator
 
 from orchestrator.operations import KINDS, AnyOperation
 from orchestrator.operations.base import WHOLE, overlaps
+from orchestrator.plan.claims import Claim
 from orchestrator.plan.phases import (
     PHASE_SETTINGS,
     Backfill,
@@ -22,6 +23,7 @@ from orchestrator.plan.phases import (
     KebabName,
     MigrateReads,
     PhaseSettings,
+    Requirements,
     Settings,
     misplaced,
 )
@@ -94,6 +96,17 @@ class Plan(Settings):
             "migrate_reads": self.migrate_reads,
             "contract": self.contract,
         }[name]
+
+    def requirements(self, name: str) -> Requirements:
+        """Return what a phase asks for, by its key: as the plan says, and what follows from the rest of it.
+
+        Where the application writes both sides, rows from before are filled only once it does: a row that is written
+        on one side alone after its page was visited would be found wrong, and be for a person to set right.
+        """
+        asked = self.phase(name).require
+        if name != "backfill" or self.expand.dual_write == "trigger" or Claim.WRITES_BOTH in asked.attestations:
+            return asked
+        return asked.model_copy(update={"attestations": (Claim.WRITES_BOTH, *asked.attestations)})
 
     def with_defaults(self, defaults: Settings) -> Self:
         """Return the plan with the project's defaults wherever the file said nothing.

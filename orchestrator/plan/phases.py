@@ -4,12 +4,12 @@ import re
 import shlex
 from collections.abc import Iterable
 from datetime import timedelta
-from enum import StrEnum
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, create_model
 from pydantic_core import PydanticCustomError
 
+from orchestrator.plan.claims import Claim
 from orchestrator.plan.durations import Duration, between
 from orchestrator.plan.sizes import Size
 
@@ -74,17 +74,6 @@ class Check(Settings):
     """A query that returns one value."""
     expect: Scalar
     """The value it must return."""
-
-
-class Claim(StrEnum):
-    """What somebody attests of the application that is deployed."""
-
-    WRITES_BOTH = "writes-both"
-    """Every instance writes the new side, and the old one too."""
-    READS_NEW = "reads-new"
-    """No instance reads the old side any more."""
-    STOPS_WRITING_OLD = "stops-writing-old"
-    """No instance writes the old side any more."""
 
 
 def _argv(value: object) -> object:

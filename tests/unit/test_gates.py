@@ -7,8 +7,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from orchestrator.plan.gates import Case, CheckResult, Passage, completed, judge
+from orchestrator.errors import UsageError
+from orchestrator.plan.claims import Claim
+from orchestrator.plan.evidence import Approval, Attestation, History, Passage
+from orchestrator.plan.gates import Case, CheckResult, Drift, digest, evidence, judge, overridable
 from orchestrator.plan.lifecycle import PHASES, STATES, Direction, Phase, Position, State
+from orchestrator.plan.phases import Requirements
 
 NOON = datetime(2024, 11, 20, 12, tzinfo=UTC)
 EXPAND, BACKFILL, MIGRATE_READS, CONTRACT = PHASES
@@ -33,7 +37,7 @@ def case(phase: Phase, *passages: Passage, **settings: object) -> Case:
         checksum="sha256:1",
         recorded_checksum=None if phase is EXPAND else "sha256:1",
         required=("development",),
-        passages=passages,
+        history=History(passages=passages),
         now=NOON,
     )
     return replace(base, **settings)
@@ -194,6 +198,136 @@ PASSAGES = st.lists(
 )
 
 
+HOUR = timedelta(hours=1)
+
+
+def attestation(claim: Claim, seq: int = 9, **settings: object) -> Attestation:
+    """Return somebody's word on the application beside production."""
+    said = Attestation(
+        branch="production", checksum="sha256:1", claim=claim, version="4f2c9e1", actor="ana", at=NOON, seq=seq
+    )
+    return replace(said, **settings)
+
+
+ROLLED_BACK = Passage(
+    branch="production",
+    checksum="sha256:1",
+    direction=Direction.BACK,
+    phases=(MIGRATE_READS,),
+    at=NOON,
+    seq=12,
+)
+
+
+@pytest.mark.parametrize(
+    ("said", "back", "met"),
+    [
+        pytest.param([], (), False, id="nobody said so"),
+        pytest.param([attestation(Claim.READS_NEW)], (), True, id="said"),
+        pytest.param([attestation(Claim.WRITES_BOTH)], (), False, id="another thing said"),
+        pytest.param([attestation(Claim.READS_NEW, branch="staging")], (), False, id="said of another branch"),
+        pytest.param([attestation(Claim.READS_NEW, checksum="sha256:2")], (), False, id="said of another text"),
+        pytest.param(
+            [attestation(Claim.READS_NEW), attestation(Claim.READS_NEW, 10, withdrawn=True)], (), False, id="withdrawn"
+        ),
+        pytest.param(
+            [attestation(Claim.READS_NEW, withdrawn=True), attestation(Claim.READS_NEW, 10)], (), True, id="said again"
+        ),
+        pytest.param([attestation(Claim.READS_NEW)], (ROLLED_BACK,), False, id="said before a rollback"),
+        pytest.param([attestation(Claim.READS_NEW, 13)], (ROLLED_BACK,), True, id="said after a rollback"),
+    ],
+)
+def test_what_is_attested(said: list[Attestation], back: tuple[Passage, ...], *, met: bool) -> None:
+    """A phase that asks for somebody's word is entered only with it, and a rollback takes the word back."""
+    weighed = case(
+        CONTRACT,
+        history=History(passages=(*ALL, *back), attestations=tuple(said)),
+        require=Requirements(attestations=(Claim.READS_NEW,)),
+    )
+    assert codes(weighed) == ([] if met else ["attestation"])
+
+
+@pytest.mark.parametrize(
+    ("verified_at", "met"),
+    [
+        pytest.param(None, False, id="never"),
+        pytest.param(NOON - 2 * HOUR, False, id="too long ago"),
+        pytest.param(NOON - HOUR, True, id="just in time"),
+    ],
+)
+def test_verified_lately(verified_at: datetime | None, *, met: bool) -> None:
+    """Where a plan asks for it, every row was proven not longer ago than it says."""
+    weighed = case(CONTRACT, *ALL, require=Requirements(verified=HOUR), verified_at=verified_at)
+    assert codes(weighed) == ([] if met else ["verified"])
+
+
+def test_drift_is_told_line_by_line() -> None:
+    """What differs from the branch that the plan was proven on is said, each difference on a line."""
+    drift = Drift(proven_on="development", differences=("index books_isbn_idx is only on production",))
+    (reason,) = judge(case(EXPAND, *ALL, drift=(drift, replace(drift, differences=()))))
+    assert (reason.code, reason.details) == ("drift", drift.differences)
+
+
+def approval(weighed: Case, **settings: object) -> Approval:
+    """Return ben's approval of what is shown."""
+    given = Approval(
+        branch="production",
+        checksum="sha256:1",
+        actor="ben",
+        at=NOON,
+        expires_at=NOON + HOUR,
+        shown=digest(evidence(weighed)),
+    )
+    return replace(given, **settings)
+
+
+def test_approvals() -> None:
+    """Only another person's counts, once, of this text and what is shown, until it expires; why others do not is said."""
+    weighed = case(CONTRACT, *ALL, approvals=2, actor="ana", state_since=NOON)
+    ben = approval(weighed)
+
+    def with_approvals(*given: Approval, now: datetime = NOON) -> list[tuple[str, tuple[str, ...]]]:
+        reasons = judge(replace(weighed, history=replace(weighed.history, approvals=given), now=now))
+        return [(reason.message, reason.details) for reason in reasons]
+
+    assert with_approvals() == [("0 of 2 approvals by others than ana", ())]
+    assert with_approvals(ben, ben) == [("1 of 2 approvals by others than ana (ben)", ())]
+    assert with_approvals(ben, replace(ben, actor="eva")) == []
+    ((_, (own,)),) = with_approvals(ben, replace(ben, actor="ana"))
+    ((_, (text,)),) = with_approvals(replace(ben, checksum="sha256:2"))
+    ((_, (other,)),) = with_approvals(replace(ben, shown="0"))
+    ((_, (late,)),) = with_approvals(ben, now=NOON + HOUR)
+    assert "is your own" in own
+    assert "is of another text" in text
+    assert "the evidence was another" in other
+    assert "has expired" in late
+
+
+def test_an_approval_is_bound_to_all_that_was_shown() -> None:
+    """Another state, another move of the branch that goes first, another word on the application, another table: void."""
+    weighed = case(CONTRACT, *ALL, state_since=NOON)
+    others = (
+        replace(weighed, checksum="sha256:2"),
+        replace(weighed, state_since=NOON + HOUR),
+        replace(weighed, history=History(passages=ALL[:3])),
+        replace(weighed, history=replace(weighed.history, attestations=(attestation(Claim.READS_NEW),))),
+        replace(weighed, drift=(Drift(proven_on="development", differences=("column year: integer, bigint",)),)),
+    )
+    shown = {digest(evidence(each)) for each in (weighed, *others)}
+    assert len(shown) == 1 + len(others)
+    assert digest(evidence(replace(weighed, now=NOON + HOUR, actor="eva"))) == digest(evidence(weighed))
+
+
+def test_what_cannot_be_overridden() -> None:
+    """What could lose a value, or would put production first, is for nobody to let pass."""
+    assert overridable(["soak", "drift"]) == {"soak", "drift"}
+    for code in ("requires", "plan_changed", "overlap", "approval"):
+        with pytest.raises(UsageError, match=f"{code} cannot be overridden"):
+            overridable([code])
+    with pytest.raises(UsageError, match="there is no condition sok"):
+        overridable(["sok"])
+
+
 @given(PASSAGES)
 def test_what_counts_as_completed(history: list[Passage]) -> None:
     """A phase is completed when the last word on it, of this branch and text, is forward; a reset has no word."""
@@ -204,11 +338,11 @@ def test_what_counts_as_completed(history: list[Passage]) -> None:
         ]
         if words and words[-1] is Direction.FORWARD:
             expected.add(phase)
-    assert completed(history, branch="development", checksum="sha256:1") == expected
+    assert History(passages=tuple(history)).completed(branch="development", checksum="sha256:1") == expected
 
 
 @given(PASSAGES, st.sampled_from(PHASES))
 def test_never_ahead(history: list[Passage], phase: Phase) -> None:
     """No history lets a branch enter a phase that the branch it requires has not completed."""
-    done = completed(history, branch="development", checksum="sha256:1")
+    done = History(passages=tuple(history)).completed(branch="development", checksum="sha256:1")
     assert (codes(case(phase, *history)) == []) == (set(PHASES[: PHASES.index(phase) + 1]) <= done)

@@ -6,7 +6,7 @@ from typing import Any, cast
 from rich.console import RenderableType
 
 from orchestrator import reports
-from orchestrator.cli.render import moves, plans, records, status
+from orchestrator.cli.render import moves, plans, records, status, testimony
 
 
 def screen(report: reports.Report, *, detailed: bool = False) -> RenderableType:
@@ -26,6 +26,8 @@ _SCREENS = cast(
     "_Screens",
     {
         reports.AdvanceReport: moves.moved,
+        reports.ApprovalReport: testimony.approval,
+        reports.AttestReport: testimony.attested,
         reports.AuditReport: records.audit,
         reports.DoctorReport: records.doctor,
         reports.DraftReport: plans.draft,
@@ -35,6 +37,7 @@ _SCREENS = cast(
         reports.PlanListReport: plans.plan_list,
         reports.PreviewReport: plans.preview,
         reports.StatusReport: status.status,
+        reports.TextReport: testimony.text,
         reports.VerifyReport: records.verification,
     },
 )

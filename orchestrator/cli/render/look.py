@@ -50,7 +50,7 @@ def _given_width(environment: Mapping[str, str]) -> bool:
 
 def icon(mark: str) -> Text:
     """Return an icon in its colour."""
-    return Text(mark, style=_COLOURS[mark])
+    return Text(mark, style=_COLOURS.get(mark, "dim"))
 
 
 def marked(mark: str, words: str) -> Text:

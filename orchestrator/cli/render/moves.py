@@ -9,7 +9,7 @@ from rich.text import Text
 from orchestrator.cli.render import look, plans, words
 from orchestrator.plan.lifecycle import Direction, Phase, State
 from orchestrator.plan.sizes import humanize_size
-from orchestrator.reports import AdvanceReport, GateReport, MoveReport, PauseReport
+from orchestrator.reports import AdvanceReport, GateReport, MoveReport, PauseReport, ReasonReport
 from orchestrator.words import NOTHING_TO_COPY, counted
 
 _LABEL = 18
@@ -65,8 +65,12 @@ def _done(report: AdvanceReport) -> RenderableType:
         Text(),
         look.indented(look.labelled(_now(report), width=_LABEL)),
     ]
-    parts += _beware(report.warnings)
+    parts += _beware((*map(_overridden, report.overridden), *report.warnings))
     return look.stacked(*parts, *look.onward([report.next_command or "ecm status"]))
+
+
+def _overridden(reason: ReasonReport) -> str:
+    return f"{reason.code} was overridden: {reason.message}"
 
 
 def _beware(warnings: Sequence[str]) -> tuple[RenderableType, ...]:
@@ -77,7 +81,7 @@ def _proposed(report: AdvanceReport, *, statements: bool) -> RenderableType:
     parts: list[RenderableType] = [look.heading(f"{report.plan} on {report.branch}", "nothing is touched yet")]
     for move in report.moves:
         parts += [look.indented(Text(_arrow(move), style="bold")), *_steps(move, statements=statements)]
-    parts += _beware(report.warnings)
+    parts += _beware((*map(_overridden, report.overridden), *report.warnings))
     return look.stacked(*parts)
 
 

@@ -187,6 +187,7 @@ def conditions(reasons: Sequence[ReasonReport]) -> Iterator[RenderableType]:
     """Return unmet conditions, each with what would make it so."""
     for reason in reasons:
         yield look.indented(look.item(look.BAD, reason.message))
+        yield from (look.indented(Text(line), 4) for line in reason.details)
         if reason.remedy:
             yield look.indented(Text(reason.remedy, style="dim"), 4)
 

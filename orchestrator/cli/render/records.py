@@ -1,7 +1,7 @@
 """What was found and what happened, on screen: verify, history, audit, doctor."""
 
-from collections.abc import Iterator
-from typing import cast
+from collections.abc import Callable, Iterator, Mapping
+from typing import Any, cast
 
 from rich.console import RenderableType
 from rich.table import Table
@@ -43,7 +43,8 @@ def verification(report: VerifyReport) -> RenderableType:
         count = counted(report.not_invertible, "row")
         survive = look.indented(Text(f"the new side of {count} would not come again from the old one"))
     onward = [f"ecm status {report.plan} --branch {report.branch}" if report.mismatches else report.next_command]
-    return look.stacked(verdict, samples, expected, survive, *look.onward(onward))
+    beware = look.labelled([("beware", each) for each in report.warnings]) if report.warnings else None
+    return look.stacked(verdict, samples, expected, survive, beware, *look.onward(onward))
 
 
 def _samples(samples: tuple[SampleReport, ...]) -> RenderableType:
@@ -84,12 +85,46 @@ def _what(entry: HistoryEntry) -> str:
     where = f" on {entry.branch}" if entry.branch else ""
     origin, target = (entry.data.get(key) for key in ("origin", "target"))
     if origin not in STATES or target not in STATES:
-        return f"{entry.kind.replace('_', ' ')}{where}"
+        told = _TOLD.get(entry.kind)
+        return told(entry.data, where) if told else f"{entry.kind.replace('_', ' ')}{where}"
     back = ", rolled back" if entry.data.get("direction") == Direction.BACK else ""
     if back and origin == target:
         given_up = ", ".join(str(phase).replace("_", " ") for phase in _phases(entry))
         return f"{given_up} given up{where}, which is {words.state(str(target))} as before"
     return f"{words.state(str(origin))} → {words.state(str(target))}{where}{back}"
+
+
+def _attestation(data: Mapping[str, Any], where: str) -> str:
+    withdrawn = "no longer " if data.get("withdrawn") else ""
+    return f"{withdrawn}{data.get('claim')} attested of version {data.get('version')}{where}"
+
+
+def _approval(data: Mapping[str, Any], where: str) -> str:
+    return f"{words.state(str(data.get('to')))} approved{where}"
+
+
+def _override(data: Mapping[str, Any], where: str) -> str:
+    return f"{data.get('code')} overridden{where} ({data.get('message')}): {data.get('reason')}"
+
+
+def _refusal(data: Mapping[str, Any], where: str) -> str:
+    details = data.get("details")
+    why = f": {cast('list[str]', details)[0]}" if isinstance(details, list) and details else ""
+    return f"{data.get('command')} refused{where}: {data.get('message')}{why}"
+
+
+def _verified(data: Mapping[str, Any], where: str) -> str:
+    return f"verified{where}: {int(data.get('rows', 0)):,} rows, {int(data.get('mismatches', 0)):,} differ"
+
+
+_TOLD: Mapping[str, Callable[[Mapping[str, Any], str], str]] = {
+    "attestation": _attestation,
+    "approval": _approval,
+    "override": _override,
+    "refused": _refusal,
+    "verified": _verified,
+}
+"""What is said of an event that is no move, by its kind, given its data and where it was."""
 
 
 def _phases(entry: HistoryEntry) -> list[object]:

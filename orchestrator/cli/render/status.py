@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from datetime import datetime
 
 from rich.console import Console, ConsoleOptions, RenderableType
 from rich.table import Table
@@ -195,6 +196,11 @@ def _blocked(branch: BranchStatus) -> str:
 
 _IN_SHORT = {
     "soak": "soaking",
+    "attestation": "waits for a word",
+    "approval": "waits for approval",
+    "verified": "to be verified",
+    "drift": "tables differ",
+    "readers": "still used",
     "plan_changed": "plan was edited",
     "overlap": "another plan first",
     "check": "a check fails",
@@ -233,6 +239,8 @@ def _worth_saying(report: StatusReport) -> Iterable[str]:
                 yield branch.error if branch.branch in branch.error else f"{branch.branch}: {branch.error}"
             elif branch.in_progress and branch.in_progress.error:
                 yield _stopped(plan.plan, branch, branch.in_progress)
+            for each in branch.overrides:
+                yield f"{plan.plan} on {branch.branch}: {each.code} was overridden by {each.actor}: {each.reason}"
             for reason in branch.blocked_by:
                 if reason.code != "requires":
                     choice = f"; {reason.remedy}" if reason.code == "no_file" else ""
@@ -394,11 +402,27 @@ def _ahead(phase: Phase, branch: BranchStatus, *, is_next: bool) -> RenderableTy
 def _reasons(branch: BranchStatus) -> Iterator[RenderableType]:
     for reason in branch.blocked_by:
         yield look.item(look.PART if reason.code == "paused" else look.BAD, reason.message)
+        yield from (look.indented(Text(line)) for line in reason.details)
         if reason.remedy:
             yield look.indented(Text(reason.remedy, style="dim"))
 
 
+def _said(branch: BranchStatus) -> Iterator[tuple[str, str | RenderableType]]:
+    """Give what people said of the plan there: what they attested, and what they let pass."""
+    for each in branch.attested:
+        yield "attested", f"{each.claim}: version {each.version}, by {each.actor}, {_when(each.at, branch)}"
+    for each in branch.overrides:
+        yield "overridden", f"{each.code} by {each.actor}, {_when(each.at, branch)}: {each.reason} ({each.message})"
+
+
+def _when(moment: datetime, branch: BranchStatus) -> str:
+    return words.ago(moment, branch.as_of or moment)
+
+
 def _below(plan: PlanStatus, branch: BranchStatus) -> Iterator[RenderableType]:
+    if said := list(_said(branch)):
+        yield Text()
+        yield look.labelled(said, width=12)
     rows: list[tuple[str, str | RenderableType]] = []
     running = _is_running(branch)
     remedies = [reason.remedy for reason in branch.blocked_by if reason.remedy.startswith("ecm ")]

@@ -1,0 +1,136 @@
+"""What was recorded of a plan on any branch, as the gates weigh it.
+
+Pure values, made from the ledger's entries (`orchestrator.records`). A reset of a branch takes none of them away.
+"""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from datetime import datetime
+
+from orchestrator.plan.claims import Claim
+from orchestrator.plan.lifecycle import Direction, Phase
+
+
+@dataclass(frozen=True, kw_only=True)
+class Passage:
+    """One move that was completed on a branch."""
+
+    branch: str
+    checksum: str
+    direction: Direction
+    phases: tuple[Phase, ...]
+    at: datetime
+    seq: int = 0
+    """Its place in the ledger, by which a rollback is before or after what else was recorded."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Attestation:
+    """Somebody's word on the application that is deployed beside a branch.
+
+    Attributes:
+        claim: what it does, or does no more.
+        version: the version that is deployed, a commit's hash most often.
+        withdrawn: whether it says that this is no longer so.
+    """
+
+    branch: str
+    checksum: str
+    claim: Claim
+    version: str
+    actor: str
+    at: datetime
+    withdrawn: bool = False
+    seq: int = 0
+
+
+@dataclass(frozen=True, kw_only=True)
+class Approval:
+    """Somebody's consent to contract, bound to what was shown.
+
+    Attributes:
+        shown: the digest of the evidence that was shown, `Evidence.digest`.
+        expires_at: until when it counts, by the branch's clock.
+    """
+
+    branch: str
+    checksum: str
+    actor: str
+    at: datetime
+    expires_at: datetime
+    shown: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class Override:
+    """An unmet condition that somebody let a plan pass, and why."""
+
+    branch: str
+    checksum: str
+    phase: Phase
+    code: str
+    message: str
+    reason: str
+    actor: str
+    at: datetime
+    seq: int = 0
+
+
+@dataclass(frozen=True, kw_only=True)
+class History:
+    """Everything recorded of a plan, on any branch and of any text, oldest first."""
+
+    passages: tuple[Passage, ...] = ()
+    attestations: tuple[Attestation, ...] = ()
+    approvals: tuple[Approval, ...] = ()
+    overrides: tuple[Override, ...] = ()
+
+    def completed(self, *, branch: str, checksum: str) -> frozenset[Phase]:
+        """Return the phases a branch has completed for a text and not rolled back since.
+
+        A reset of the branch is no passage, so what it proved before stays proven.
+        """
+        done: set[Phase] = set()
+        for passage in self._passages(branch, checksum):
+            if passage.direction is Direction.FORWARD:
+                done.update(passage.phases)
+            else:
+                done.difference_update(passage.phases)
+        return frozenset(done)
+
+    def attested(self, *, branch: str, checksum: str) -> tuple[Attestation, ...]:
+        """Return what is attested of the application beside a branch and stands, one for each claim.
+
+        A rollback ends them: whoever rolls back may have gone back to an older application too.
+        """
+        since = self._rolled_back(branch, checksum)
+        last = {
+            each.claim: each
+            for each in self.attestations
+            if (each.branch, each.checksum) == (branch, checksum) and each.seq >= since
+        }
+        return tuple(each for each in last.values() if not each.withdrawn)
+
+    def approved(self, *, branch: str, checksum: str, shown: str, now: datetime | None) -> tuple[Approval, ...]:
+        """Return the approvals that stand, the last of each person: of this text, of what is shown, not expired."""
+        last = {each.actor: each for each in self.approvals if (each.branch, each.checksum) == (branch, checksum)}
+        return tuple(each for each in last.values() if each.shown == shown and (now is None or now < each.expires_at))
+
+    def overridden(self, *, branch: str, checksum: str) -> tuple[Override, ...]:
+        """Return the conditions of a text that were overridden on a branch, since it was last begun there."""
+        begun = self._rolled_back(branch, checksum, to_the_start=True)
+        return tuple(
+            each for each in self.overrides if (each.branch, each.checksum) == (branch, checksum) and each.seq >= begun
+        )
+
+    def _passages(self, branch: str, checksum: str) -> Iterable[Passage]:
+        return (each for each in self.passages if (each.branch, each.checksum) == (branch, checksum))
+
+    def _rolled_back(self, branch: str, checksum: str, *, to_the_start: bool = False) -> int:
+        """Return the place in the ledger of the last rollback; 0 where there was none."""
+        back = (
+            each.seq
+            for each in self._passages(branch, checksum)
+            if each.direction is Direction.BACK and (Phase.EXPAND in each.phases or not to_the_start)
+        )
+        return max(back, default=0)

@@ -1,0 +1,274 @@
+"""Every condition of the gate: the only one that is not met, named by `ecm gate`, and met.
+
+`advance` agrees with `gate` each time: refused with the same code while it is not met, and let through once it is.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import pytest
+from cli.conftest import MakeProject
+from cli.runs import PLAN, Answer, Project, said
+
+DEVELOPMENT, PRODUCTION = "development", "production"
+OTHER = "recount-years"
+
+TABLE = """
+CREATE TABLE books (id int PRIMARY KEY, title text, published_year int DEFAULT 2000);
+INSERT INTO books SELECT n, 'book ' || n, 1900 + n FROM generate_series(1, 10) n;
+"""
+
+Step = Callable[[Project], Any]
+
+
+def done(answer: Answer) -> Answer:
+    """Return what a command gave that had to succeed."""
+    assert answer.code == 0, answer
+    return answer
+
+
+def advanced(branch: str, to: str) -> Step:
+    """Take the plan as far as a state on a branch."""
+    return lambda project: done(project.ecm("advance", PLAN, "--branch", branch, "--to", to, "--confirm", PLAN))
+
+
+def ecm(*arguments: str, **environment: str) -> Step:
+    """Run a command that has to succeed."""
+    return lambda project: done(project.ecm(*arguments, **environment))
+
+
+def sql(branch: str, statement: str) -> Step:
+    """Run a statement on a branch."""
+    return lambda project: project.sql(branch, statement)
+
+
+def plan(text: str, to: str = "publication_year", name: str = PLAN) -> Step:
+    """Write the plan's file, or another's, with more settings."""
+    body = f"changes:\n  - {{kind: rename_column, table: books, column: published_year, to: {to}}}\n"
+    return lambda project: (project.root / "plans" / f"{name}.yaml").write_text(f"plan: {name}\n{body}{text}")
+
+
+def branches(settings: str) -> Step:
+    """Write the project's file with settings for production."""
+    text = f"project: bookstore\nbranches:\n  development: {{}}\n  production: {{{settings}}}\n"
+    return lambda project: (project.root / "ecm.yaml").write_text(text)
+
+
+def aged(column: str) -> Step:
+    """Let something have happened two hours earlier on development."""
+    return sql(DEVELOPMENT, f"UPDATE ecm.plans SET {column} = {column} - interval '2 hours'")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Condition:
+    """A condition that is not met after `unmet`, and is after `met`.
+
+    Attributes:
+        to: the state that is asked for.
+        says: what is said of it, in part.
+        yields: whether it can be overridden.
+    """
+
+    code: str
+    unmet: tuple[Step, ...]
+    met: tuple[Step, ...]
+    to: str
+    says: str
+    branch: str = DEVELOPMENT
+    yields: bool = False
+
+
+ATTEST = ("attest", PLAN, "--branch", DEVELOPMENT, "--version", "4f2c9e1", "--as")
+CONDITIONS = {
+    "a branch behind": Condition(
+        code="requires",
+        branch=PRODUCTION,
+        unmet=(advanced(DEVELOPMENT, "expanded"), advanced(PRODUCTION, "expanded")),
+        met=(advanced(DEVELOPMENT, "backfilled"),),
+        to="backfilled",
+        says="development has completed 1 of 4 phases of the plan: backfill is missing",
+    ),
+    "a branch on another text": Condition(
+        code="requires",
+        branch=PRODUCTION,
+        unmet=(plan("", to="pub_year"), advanced(DEVELOPMENT, "expanded"), plan("")),
+        met=(ecm("rollback", PLAN, "--branch", DEVELOPMENT), advanced(DEVELOPMENT, "expanded")),
+        to="expanded",
+        says="changes[0].to: pub_year → publication_year",
+    ),
+    "an edited plan": Condition(
+        code="plan_changed",
+        unmet=(advanced(DEVELOPMENT, "expanded"), plan("migrate_reads: {soak: 1h}\n")),
+        met=(plan(""),),
+        to="backfilled",
+        says="migrate_reads.soak: not set → 1h",
+    ),
+    "another plan on the column": Condition(
+        code="overlap",
+        unmet=(
+            plan("", to="year", name=OTHER),
+            ecm("advance", OTHER, "--branch", DEVELOPMENT),
+        ),
+        met=(ecm("rollback", OTHER, "--branch", DEVELOPMENT),),
+        to="expanded",
+        says=f"{OTHER} is under way on development",
+    ),
+    "a soak": Condition(
+        code="soak",
+        unmet=(plan("migrate_reads: {soak: 1h}\n"), advanced(DEVELOPMENT, "reads_migrated")),
+        met=(aged("state_since"),),
+        to="contracted",
+        says="left",
+        yields=True,
+    ),
+    "rows not verified lately": Condition(
+        code="verified",
+        unmet=(
+            plan("contract: {require: {verified: 1h}}\n"),
+            advanced(DEVELOPMENT, "reads_migrated"),
+            aged("verified_at"),
+        ),
+        met=(ecm("verify", PLAN, "--branch", DEVELOPMENT),),
+        to="contracted",
+        says="every row has to be proven within 1:00:00 before contract; it was 2:00:",
+        yields=True,
+    ),
+    "nobody's word": Condition(
+        code="attestation",
+        unmet=(plan("contract: {require: {attestations: [reads-new]}}\n"), advanced(DEVELOPMENT, "reads_migrated")),
+        met=(ecm(*ATTEST, "reads-new"),),
+        to="contracted",
+        says="nobody has attested that the application beside development reads the new side only (reads-new)",
+        yields=True,
+    ),
+    "a word taken back": Condition(
+        code="attestation",
+        unmet=(
+            plan("contract: {require: {attestations: [stops-writing-old]}}\n"),
+            advanced(DEVELOPMENT, "reads_migrated"),
+            ecm(*ATTEST, "stops-writing-old"),
+            ecm(*ATTEST, "stops-writing-old", "--withdraw"),
+        ),
+        met=(ecm(*ATTEST, "stops-writing-old"),),
+        to="contracted",
+        says="writes the old side no more",
+        yields=True,
+    ),
+    "a check that fails": Condition(
+        code="check",
+        unmet=(
+            plan("backfill: {checks: [{name: few books, sql: select count(*) from books, expect: 11}]}\n"),
+            advanced(DEVELOPMENT, "expanded"),
+        ),
+        met=(sql(DEVELOPMENT, "INSERT INTO books VALUES (11, 'one more', 1911)"),),
+        to="backfilled",
+        says="check 'few books' found 10, not 11",
+        yields=True,
+    ),
+    "no second pair of eyes": Condition(
+        code="approval",
+        branch=PRODUCTION,
+        unmet=(
+            branches("approvals: 1"),
+            advanced(DEVELOPMENT, "contracted"),
+            advanced(PRODUCTION, "reads_migrated"),
+            ecm("approve", PLAN, "--branch", PRODUCTION, "--to", "contracted"),
+        ),
+        met=(ecm("approve", PLAN, "--branch", PRODUCTION, "--to", "contracted", ECM_ACTOR="ben"),),
+        to="contracted",
+        says="0 of 1 approval by others than tester",
+    ),
+}
+
+
+@pytest.fixture
+def bookstore(make_project: MakeProject, databases: Any) -> Project:
+    """A project of two branches with a table of ten books each."""
+    made = make_project(databases(DEVELOPMENT, PRODUCTION))
+    for branch in made.urls:
+        made.sql(branch, TABLE)
+    return made
+
+
+@pytest.mark.parametrize("condition", CONDITIONS.values(), ids=CONDITIONS)
+def test_a_condition(bookstore: Project, condition: Condition) -> None:
+    """It is the only one that is not met; gate and advance name it; once it is met, both let the plan pass."""
+    where = (PLAN, "--branch", condition.branch, "--to", condition.to)
+    for step in condition.unmet:
+        step(bookstore)
+
+    asked, told = bookstore.ecm("gate", *where, "--json"), bookstore.ecm("gate", *where)
+    assert [reason["code"] for reason in asked.json["reasons"]] == [condition.code]
+    assert asked.code == told.code == (6 if condition.code == "drift" else 4)
+    assert condition.says in said(told.out)
+
+    before = bookstore.sql(condition.branch, "SELECT state FROM ecm.plans") if condition.to != "expanded" else []
+    refused = bookstore.ecm("advance", *where, "--confirm", PLAN)
+    assert refused.code == asked.code
+    assert condition.says in said(refused.err)
+    if before:
+        assert bookstore.sql(condition.branch, "SELECT state FROM ecm.plans") == before
+    unyielding = bookstore.ecm("advance", *where, "--override", condition.code, "--reason", "now", "--dry-run")
+    assert unyielding.code == (0 if condition.yields else 2), unyielding
+
+    for step in condition.met:
+        step(bookstore)
+    assert bookstore.ecm("gate", *where).code == 0
+    assert bookstore.ecm("advance", *where, "--confirm", PLAN).code == 0
+
+
+def test_an_override_is_kept(bookstore: Project) -> None:
+    """What was let pass is said before and after, and stands with its reason in the ledger and in status."""
+    plan("migrate_reads: {soak: 1h}\n")(bookstore)
+    advanced(DEVELOPMENT, "reads_migrated")(bookstore)
+    where = (PLAN, "--branch", DEVELOPMENT)
+
+    without = bookstore.ecm("advance", *where, "--override", "soak")
+    answer = done(bookstore.ecm("advance", *where, "--override", "soak", "--reason", "the fair begins at nine"))
+    status = done(bookstore.ecm("status", *where))
+    entries = bookstore.ecm("history", PLAN, "--json").json["entries"]
+
+    assert without.code == 2
+    assert "--override needs --reason" in without.err
+    assert "soak was overridden" in answer.out
+    assert "soak by tester" in said(status.out)
+    assert "the fair begins at nine" in said(status.out)
+    assert "the fair begins at nine" in said(bookstore.ecm("status").out)
+    (kept,) = (entry["data"] for entry in entries if entry["kind"] == "override")
+    assert (kept["code"], kept["phase"], kept["reason"]) == ("soak", "contract", "the fair begins at nine")
+
+
+def test_all_that_is_unmet_is_told_at_once(bookstore: Project) -> None:
+    """Several conditions are several reasons, in the gate, in the refusal and in the ledger."""
+    plan(
+        "migrate_reads: {soak: 1h, checks: []}\n"
+        "contract:\n  require: {attestations: [reads-new]}\n"
+        "  checks: [{name: no books, sql: select count(*) from books, expect: 0}]\n"
+    )(bookstore)
+    advanced(DEVELOPMENT, "reads_migrated")(bookstore)
+    where = (PLAN, "--branch", DEVELOPMENT)
+
+    reasons = bookstore.ecm("gate", *where, "--json").json["reasons"]
+    refused = bookstore.ecm("advance", *where, "--override", "soak", "--reason", "now")
+    entries = bookstore.ecm("history", PLAN, "--json").json["entries"]
+
+    assert {reason["code"] for reason in reasons} == {"soak", "attestation", "check"}
+    assert refused.code == 4
+    assert "soak" not in refused.err
+    (kept,) = (entry["data"] for entry in entries if entry["kind"] == "refused")
+    assert (kept["command"], kept["state"]) == ("advance", "reads_migrated")
+    assert "nobody has attested" in " ".join(kept["details"])
+    assert not any(entry["kind"] == "override" for entry in entries)
+
+
+def test_what_nobody_can_attest_or_approve(bookstore: Project) -> None:
+    """Before anything has begun there is nothing to attest; a branch that asks for no approvals takes none."""
+    early = bookstore.ecm(*ATTEST, "reads-new")
+    unknown = bookstore.ecm(*ATTEST, "reads-old")
+    unasked = bookstore.ecm("approve", PLAN, "--branch", PRODUCTION)
+
+    assert (early.code, unknown.code, unasked.code) == (4, 2, 4)
+    assert "there is nothing to attest" in early.err
+    assert "did you mean reads-new" in unknown.err
+    assert "production asks for no approvals" in unasked.err
