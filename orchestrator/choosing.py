@@ -61,11 +61,20 @@ _FORWARD = _Choice(
 _BACKFILLING = _Choice(
     fits=_is_backfilling, several="several backfills are under way{}", none="no backfill is under way{}"
 )
+_OPEN = _Choice(fits=_is_open, several="there are several plans{}", none="no plan is active{}", unasked=True)
+_BEGUN = _Choice(fits=_is_begun, several="several plans have begun{}", none="no plan has begun{}")
 _CHOICES = {
     "advance": _FORWARD,
     "gate": _FORWARD,
-    "plan show": _Choice(fits=_is_open, several="there are several plans{}", none="no plan is active{}", unasked=True),
-    "rollback": _Choice(fits=_is_begun, several="several plans have begun{}", none="no plan has begun{}"),
+    "attest": _BEGUN,
+    "approve": _Choice(
+        fits=lambda status: status.state == State.READS_MIGRATED,
+        several="several plans are reads migrated{}",
+        none="no plan is reads migrated{}",
+    ),
+    "plan diff": _OPEN,
+    "plan show": _OPEN,
+    "rollback": _BEGUN,
     "pause": _BACKFILLING,
     "resume": _BACKFILLING,
     "verify": _Choice(fits=_has_two_sides, several="several plans are backfilled{}", none="no plan is backfilled{}"),

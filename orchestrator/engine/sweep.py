@@ -129,7 +129,7 @@ class Sweeper:
             if not verdict.mismatches:
                 return Outcome(verdict=verdict, measured=self._measured(taken))
             if number >= ROUNDS:
-                raise unproven(verdict)
+                raise unproven(verdict, self.step.proof)
             number += 1
 
     def _records(self) -> tuple[SweepRecord, ...]:

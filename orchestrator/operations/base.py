@@ -188,6 +188,11 @@ class Operation(BaseModel, ABC):
         """A query that finds 0 where the new side makes sense, before readers come, with its name; or none."""
         return None
 
+    @property
+    def writable(self) -> bool:
+        """Whether an application can write both sides itself: columns under names of their own until contract."""
+        return False
+
     @abstractmethod
     def claims(self) -> frozenset[Claim]:
         """Every (table, column) it changes or makes, or whole table; changes under way may not overlap."""

@@ -76,6 +76,11 @@ class RenameColumn(OnTable):
             ending=f"The name {self.column} goes; the column itself stays, and is called {self.to}.",
         )
 
+    @property
+    @override
+    def writable(self) -> bool:
+        return True
+
     @override
     def claims(self) -> frozenset[tuple[str, str]]:
         table = str(self.target)

@@ -74,6 +74,11 @@ class Retyping(OnTable):
 
     @property
     @override
+    def writable(self) -> bool:
+        return self.to is not None
+
+    @property
+    @override
     def stays(self) -> bool:
         return False
 

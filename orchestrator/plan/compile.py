@@ -44,6 +44,10 @@ _SWITCH = "switch"
 _NOTHING_LOST = "nothing is lost: find no row whose new side alone holds its value"
 _DIFFER, _BREAKS = "whose two sides differ", "that breaks the rule"
 """What a row is that a proof looks for, where rows have two sides and where they have one."""
+_WRITE_BOTH = (
+    "something writes one side alone, and the plan has the application write both: see that every instance does, set"
+    " these rows right, then run the same command again"
+)
 _WINS = "which wins from now on where a statement writes both"
 
 
@@ -201,13 +205,15 @@ def sync_triggers(plan: Plan, facts: Facts, truth: Truth = Truth.OLD) -> tuple[S
 
 
 def _kept(plan: Plan, facts: Table, truth: Truth = Truth.OLD) -> tuple[SyncTrigger, ...]:
+    if not scope.kept_by_trigger(plan):
+        return ()
     others = chain.from_iterable(change.keepers(facts) for change in scope.on(plan, facts))
     return (*sync.triggers(plan.plan, facts, scope.mappings(plan, facts), truth), *others)
 
 
 def _trigger(plan: Plan, facts: Table) -> Ddl:
     pairs = scope.mappings(plan, facts)
-    if not pairs:
+    if not pairs or not scope.kept_by_trigger(plan):
         return Ddl(statements=(), inverse=())
     kept, counted = sync.install(plan.plan, facts, pairs), strays.install(plan.plan, facts, pairs)
     return Ddl(statements=(*kept.statements, *counted.statements), inverse=(*counted.inverse, *kept.inverse))
@@ -221,7 +227,7 @@ def _counting(plan: Plan, facts: Facts, found: Iterable[Proof], *, on_return: bo
     counting = tuple(
         strays.strays(plan.plan, facts[proof.table], proof)
         for proof in found
-        if any(mapping.may_stray for mapping in proof.mappings)
+        if scope.kept_by_trigger(plan) and any(mapping.may_stray for mapping in proof.mappings)
     )
     return _unless_empty(
         Transaction(
@@ -295,7 +301,7 @@ def _expand(plan: Plan, facts: Facts) -> tuple[Step, ...]:
 
 def _triggers(plan: Plan, facts: Facts) -> str:
     """Return the sync triggers in words; empty where no row has two sides."""
-    tables = sum(1 for _ in scope.in_step(plan, facts))
+    tables = sum(1 for _ in scope.in_step(plan, facts)) if scope.kept_by_trigger(plan) else 0
     return "" if not tables else "the trigger" if tables == 1 else "the triggers"
 
 
@@ -358,8 +364,9 @@ def _sweep(plan: Plan, facts: Table) -> Sweep:
     pairs = scope.mappings(plan, facts)
     kept, suppressed = _kept(plan, facts), plan.backfill.user_triggers == "suppress"
     facts = replace(facts, triggers=tuple(t for t in facts.triggers if not suppressed or scope.fires_always(t)))
-    touch = sync.touchable(facts, pairs) if sync.by_column(facts, pairs) else None
-    if touch is None:
+    by_trigger = scope.kept_by_trigger(plan)
+    touch = sync.touchable(facts, pairs) if by_trigger and sync.by_column(facts, pairs) else None
+    if touch is None and by_trigger:
         # No trigger of the table's own is on a column that only this plan knows. Where one of those looks at the row,
         # the sync trigger has to as well. It would take what the sweep writes for what a new writer wrote, and where
         # the old side does not come again from that, it would be another.
@@ -375,10 +382,11 @@ def _sweep(plan: Plan, facts: Table) -> Sweep:
         title=f"{_verbs(pairs)} {listed(scope.news(plan, facts))} in every row of {facts.name}",
         table=facts.name,
         mappings=scope.filling(plan, facts),
-        spared=None if touch or sync.meddlers(facts) else sync.trigger_name(plan.plan, facts.name),
+        spared=None if touch or not by_trigger or sync.meddlers(facts) else sync.trigger_name(plan.plan, facts.name),
         touch=touch,
         kept_by=kept,
         note="in batches of pages; each batch commits with its own checkpoint",
+        remedy="" if by_trigger else _WRITE_BOTH,
     )
 
 
@@ -494,6 +502,7 @@ def _functions(plan: Plan, facts: Facts, truth: Truth) -> tuple[Statement, ...]:
     return tuple(
         function
         for table in scope.in_step(plan, facts)
+        if scope.kept_by_trigger(plan)
         for pairs in [scope.mappings(plan, table)]
         for function in (
             sync.functions(plan.plan, table, pairs, truth)
@@ -576,6 +585,7 @@ def proofs(
             mappings=found,
             kept_by=_kept(plan, facts[name]) if scope.mappings(plan, facts[name]) else (),
             closing=closing,
+            remedy="" if scope.kept_by_trigger(plan) else _WRITE_BOTH,
         )
         for name, found in wanted.items()
         if found

@@ -84,6 +84,23 @@ class Plan(Settings):
             )
         return self
 
+    @model_validator(mode="after")
+    def _an_application_for_two_columns(self) -> Self:
+        if self.expand.dual_write == "trigger":
+            return self
+        if self.expand.strategy == "facade":
+            raise misplaced([(("expand", "strategy"), "behind a facade both names are one column: nobody writes both")])
+        others = [(n, each.kind) for n, each in enumerate(self.changes) if not each.writable]
+        if others:
+            raise misplaced(
+                (
+                    ("changes", n),
+                    f"dual_write: application is for changes with two columns side by side; {kind} is none",
+                )
+                for n, kind in others
+            )
+        return self
+
     def phase(self, name: str) -> PhaseSettings:
         """Return a phase's settings by its key (`expand`, `backfill`, `migrate_reads`, `contract`).
 
@@ -117,6 +134,8 @@ class Plan(Settings):
         given = {name: cast("object", getattr(defaults, name)) for name in defaults.model_fields_set}
         if _no_renames(self.changes):
             given.pop("strategy", None)  # a facade is for plans that only rename
+        if self.expand.strategy == "facade" or not all(each.writable for each in self.changes):
+            given.pop("dual_write", None)  # there are no two columns that an application could write
         filled = {name: _filled(self.phase(name), given) for name in PHASE_SETTINGS}
         return self.model_copy(update=filled)
 

@@ -31,6 +31,11 @@ def mappings(plan: Plan, facts: Table) -> tuple[Mapping, ...]:
     return tuple(chain.from_iterable(change.mappings(facts) for change in on(plan, facts)))
 
 
+def kept_by_trigger(plan: Plan) -> bool:
+    """Whether a trigger in the database keeps both sides in step, and not the application."""
+    return plan.expand.dual_write == "trigger"
+
+
 def filling(plan: Plan, facts: Table) -> tuple[Mapping, ...]:
     """The mappings that have something to say of rows that were there before."""
     return tuple(mapping for mapping in mappings(plan, facts) if mapping.fills)

@@ -312,6 +312,8 @@ class Sweep(OnTable):
     kept_by: tuple[SyncTrigger, ...] = ()
     purpose: str = "backfill"
     """What it is for: each purpose has a checkpoint of its own."""
+    remedy: str = ""
+    """What to do about rows that are found wrong in the end, where that is another thing than usual."""
     lock: ClassVar[LockMode] = LockMode.ROW_EXCLUSIVE
 
     @property
@@ -323,7 +325,14 @@ class Sweep(OnTable):
     @property
     def proof(self) -> Proof:
         """The scan that says whether the sweep is over."""
-        return Proof(key=self.key, title=self.title, table=self.table, mappings=self.mappings, kept_by=self.kept_by)
+        return Proof(
+            key=self.key,
+            title=self.title,
+            table=self.table,
+            mappings=self.mappings,
+            kept_by=self.kept_by,
+            remedy=self.remedy,
+        )
 
     @property
     def _assignments(self) -> sql.Composed:
