@@ -9,6 +9,7 @@ import psycopg
 
 from orchestrator import reports
 from orchestrator.actor import actor
+from orchestrator.around import Around
 from orchestrator.engine import journal
 from orchestrator.engine.connection import Link
 from orchestrator.engine.runner import Runner, Task
@@ -62,9 +63,17 @@ class Journey:
         untold: tuple[str, ...] = ()
         with link, self._stage.lease(link, scene) as lease:
             runner = Runner(link, lease, scene.branch, observer=self._stage.observer, sleep=self._stage.sleep)
-            for meant in proposed:
+            around = Around(self._stage, link, self._actor)
+
+            def judged(meant: Move) -> tuple[Scene, Move | None]:
                 now = link.do(lambda connection: self._stage.now(scene, connection))
-                move = self._still(meant, moves(now))
+                return now, self._still(meant, moves(now))
+
+            for meant in proposed:
+                now, move = judged(meant)
+                if move is not None and around.before(now, move, again=_command(scene, meant, proposed)):
+                    # They take their time, and may do anything.
+                    now, move = judged(meant)
                 if move is None:
                     break
                 started = time.monotonic()
@@ -77,7 +86,8 @@ class Journey:
                     move_report(move, scene.plan, seconds=seconds, measured=measured, two_sides=two_sides, sides=sides)
                 )
                 untold = link.do(self._stage.tell_ledger)
-            warnings = (*proposal.warnings, *untold)
+                around.after(now, move)
+            warnings = (*proposal.warnings, *around.warnings, *untold)
             position = link.do(lambda connection: self._stage.now(scene, connection)).position
         return reports.AdvanceReport(
             plan=scene.plan.plan,
@@ -154,6 +164,13 @@ class Journey:
 def contracts(moves: tuple[Move, ...]) -> bool:
     """Whether moves end in contract."""
     return any(move.direction is Direction.FORWARD and Phase.CONTRACT in move.phases for move in moves)
+
+
+def _command(scene: Scene, meant: Move, proposed: tuple[Move, ...]) -> str:
+    """Return the command that makes what is left of the moves proposed."""
+    verb = "advance" if meant.direction is Direction.FORWARD else "rollback"
+    far = f" --to {proposed[-1].target}" if meant is not proposed[-1] else ""
+    return f"ecm {verb} {scene.plan.plan} --branch {scene.branch}{far}"
 
 
 def _moves_readers(move: Move) -> bool:

@@ -7,6 +7,7 @@ A crash in between leaves it to the next command; an event keeps its id, so copy
 from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, version
 from typing import Any, Literal
+from uuid import uuid4
 
 from orchestrator.engine import journal
 from orchestrator.engine.connection import Connection
@@ -28,6 +29,38 @@ def copy_moves(connection: Connection, ledger: Ledger) -> int:
     if missing:
         ledger.append(missing)
     return len(missing)
+
+
+def note(
+    connection: Connection,
+    ledger: Ledger,
+    *,
+    kind: str,
+    plan: str,
+    branch: str,
+    checksum: str,
+    actor: str,
+    data: dict[str, Any],
+) -> None:
+    """Put something that happened on a branch, and is no move, into the ledger, at the time of its database."""
+    row = connection.execute("SELECT pg_catalog.clock_timestamp()").fetchone()
+    if row is None:
+        raise AssertionError  # a function has a value
+    ledger.append(
+        [
+            Event(
+                id=uuid4(),
+                kind=kind,
+                plan=plan,
+                branch=branch,
+                checksum=checksum,
+                actor=actor,
+                happened_at=row[0],
+                data=data,
+                ecm_version=ecm_version(),
+            )
+        ]
+    )
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -56,6 +56,16 @@ def step_preview(step: Step, direction: Direction) -> reports.StepPreview:
     )
 
 
+def hooks_preview(plan: Plan, phase: Phase) -> tuple[reports.HookPreview, ...]:
+    """Return the commands that are run around a phase."""
+    hooks = plan.phase(phase).hooks
+    return tuple(
+        reports.HookPreview(when=when, argv=hook.run, timeout=hook.timeout.total_seconds())
+        for when, several in (("before", hooks.before), ("after", hooks.after))
+        for hook in several
+    )
+
+
 def move_report(
     move: Move,
     plan: Plan,
@@ -81,6 +91,7 @@ def move_report(
         sides=sides,
         retires=scope.retires(plan),
         forfeits=scope.forfeits(plan) if move.direction is Direction.BACK and Phase.EXPAND in move.phases else (),
+        hooks=hooks_preview(plan, move.phases[0]) if move.direction is Direction.FORWARD else (),
     )
 
 

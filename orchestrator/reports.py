@@ -142,6 +142,16 @@ class StepPreview(Report):
     """What the lock is on."""
 
 
+class HookPreview(Report):
+    """A command of the plan's that is run around a phase."""
+
+    when: str
+    """before or after."""
+    argv: tuple[str, ...]
+    timeout: float
+    """Seconds."""
+
+
 class PhasePreview(Report):
     """A phase as it would be run."""
 
@@ -158,6 +168,8 @@ class PhasePreview(Report):
     """Whether contract takes something away that the old version uses."""
     forfeits: tuple[str, ...] = ()
     """What a rollback to planned does not keep."""
+    hooks: tuple[HookPreview, ...] = ()
+    """Commands of the plan's that are run around it."""
 
 
 class Range(Report):
@@ -283,6 +295,8 @@ class MoveReport(Report):
     """Whether contract takes something away that the old version uses."""
     forfeits: tuple[str, ...] = ()
     """What a rollback to planned does not keep."""
+    hooks: tuple[HookPreview, ...] = ()
+    """Commands of the plan's that are run around it."""
 
 
 class AdvanceReport(Report):

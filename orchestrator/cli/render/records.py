@@ -1,5 +1,6 @@
 """What was found and what happened, on screen: verify, history, audit, doctor."""
 
+import shlex
 from collections.abc import Iterator
 from typing import cast
 
@@ -82,6 +83,8 @@ def history(report: HistoryReport) -> RenderableType:
 
 def _what(entry: HistoryEntry) -> str:
     where = f" on {entry.branch}" if entry.branch else ""
+    if entry.kind == "hook":
+        return _hook(entry, where)
     origin, target = (entry.data.get(key) for key in ("origin", "target"))
     if origin not in STATES or target not in STATES:
         return f"{entry.kind.replace('_', ' ')}{where}"
@@ -90,6 +93,14 @@ def _what(entry: HistoryEntry) -> str:
         given_up = ", ".join(str(phase).replace("_", " ") for phase in _phases(entry))
         return f"{given_up} given up{where}, which is {words.state(str(target))} as before"
     return f"{words.state(str(origin))} → {words.state(str(target))}{where}{back}"
+
+
+def _hook(entry: HistoryEntry, where: str) -> str:
+    """Return which hook was run, and how it ended where that was not well."""
+    data, argv = entry.data, cast("list[str]", entry.data.get("argv") or [])
+    problem = data.get("problem") or ("time over" if data.get("timed_out") else f"exit code {data.get('exit_code')}")
+    phase = words.phase(str(data.get("phase"))).lower()
+    return f"hook {data.get('when')} {phase}{where}: {shlex.join(argv)}" + ("" if data.get("ok") else f", {problem}")
 
 
 def _phases(entry: HistoryEntry) -> list[object]:
