@@ -37,6 +37,7 @@ from orchestrator.previews import Previews
 from orchestrator.reporting import error_report, named, sweep_progress
 from orchestrator.sql.steps import Proof
 from orchestrator.stage import Scene, Stage
+from orchestrator.telling import Telling
 from orchestrator.words import NOTHING_TO_COPY
 from orchestrator.workspace import Workspace
 
@@ -61,7 +62,8 @@ class Conductor:
         self._project = workspace.project
         self._stage = Stage(workspace, observer=observer, sleep=sleep)
         self._judgement = Judgement(self._stage)
-        self._journey = Journey(self._stage)
+        self._telling = Telling(self._stage)
+        self._journey = Journey(self._stage, self._telling)
         self._overview = Overview(self._stage)
         self._previews = Previews(self._stage, self._judgement)
 
@@ -148,9 +150,10 @@ class Conductor:
             self._judgement.refuse_obstacles(scene, found[0])
             return found
 
-        with self._stage.scene(name, branch) as scene:
+        with self._stage.notices.delivered(), self._stage.scene(name, branch) as scene:
             self._stage.tell_ledger(scene.connection)
-            return self._journey.make(scene, moves, dry_run=dry_run, consent=consent)
+            with self._telling.refusing(scene, Direction.FORWARD, dry_run=dry_run):
+                return self._journey.make(scene, moves, dry_run=dry_run, consent=consent)
 
     def rollback(
         self,
@@ -175,9 +178,10 @@ class Conductor:
                 return (previous_move(scene.position, plan=name, branch=branch),)
             return backward_moves(scene.position, state, plan=name, branch=branch)
 
-        with self._stage.scene(name, branch, as_begun=True) as scene:
+        with self._stage.notices.delivered(), self._stage.scene(name, branch, as_begun=True) as scene:
             self._stage.tell_ledger(scene.connection)
-            return self._journey.make(scene, moves, dry_run=dry_run, consent=consent)
+            with self._telling.refusing(scene, Direction.BACK, dry_run=dry_run):
+                return self._journey.make(scene, moves, dry_run=dry_run, consent=consent)
 
     # ------------------------------------------------------------ holding a backfill back
 

@@ -79,6 +79,10 @@ class RefusedError(EcmError):
     exit_code = 4
 
 
+class DeclinedError(RefusedError):
+    """Somebody was asked, and the answer was no."""
+
+
 class LockTimeoutError(EcmError):
     """A lock could not be had within its budget; the blockers are in the details."""
 

@@ -100,7 +100,25 @@ class StateReached:
     state: str
 
 
-Event = PhaseStarted | StepStarted | StepFinished | Waiting | Progress | HookStarted | HookFinished | StateReached
+@dataclass(frozen=True, kw_only=True)
+class Undelivered:
+    """A notice did not arrive, and why; what it told of is not touched by that."""
+
+    notice: str
+    why: str
+
+
+Event = (
+    PhaseStarted
+    | StepStarted
+    | StepFinished
+    | Waiting
+    | Progress
+    | HookStarted
+    | HookFinished
+    | StateReached
+    | Undelivered
+)
 Observer = Callable[[Event], None]
 
 

@@ -24,6 +24,7 @@ from orchestrator.plan.model import Plan
 from orchestrator.reporting import move_report, step_preview
 from orchestrator.sql.steps import Step
 from orchestrator.stage import Scene, Stage
+from orchestrator.telling import Telling
 
 Consent = Callable[[reports.AdvanceReport], None]
 
@@ -31,8 +32,9 @@ Consent = Callable[[reports.AdvanceReport], None]
 class Journey:
     """Makes moves on a stage's branches."""
 
-    def __init__(self, stage: Stage) -> None:
+    def __init__(self, stage: Stage, telling: Telling) -> None:
         self._stage = stage
+        self._telling = telling
 
     def make(
         self, scene: Scene, moves: Callable[[Scene], tuple[Move, ...]], *, dry_run: bool, consent: Consent
@@ -77,7 +79,7 @@ class Journey:
                 if move is None:
                     break
                 started = time.monotonic()
-                with remedied(link, scene.plan.plan):
+                with self._telling.moving(now, move, link), remedied(link, scene.plan.plan):
                     measured = runner.run(self._task(now, move, link))
                 seconds = time.monotonic() - started
                 two_sides = all(each.two_sides for each in proposal.moves)

@@ -16,6 +16,7 @@ from orchestrator.errors import EcmError, LockTimeoutError, PreconditionError, P
 from orchestrator.judgement import as_begun, case, neighbours, under_way, unreadable
 from orchestrator.ledger import Entry
 from orchestrator.linter import lint
+from orchestrator.notices import fault
 from orchestrator.plan import obstacles, scope
 from orchestrator.plan.checksum import checksum
 from orchestrator.plan.gates import Passage, completed, judge
@@ -114,6 +115,7 @@ class Overview:
                 *(finding for findings in per_branch for finding in findings),
                 *self._examine_files(names, found),
                 ledger.result(),
+                *self._examine_notices(),
             )
         )
 
@@ -197,6 +199,21 @@ class Overview:
             message=f"{found.ledger}, {counted(found.entries, 'entry', 'entries')}, {says}",
             remedy="" if whole else "ecm audit verify",
         )
+
+    def _examine_notices(self) -> tuple[reports.Finding, ...]:
+        """Tell whether notices go anywhere; none is sent for that."""
+        settings, url = self._stage.project.notices, self._stage.workspace.webhook
+        if settings is None:
+            return ()
+        wrong = fault(url) if url else ""
+        if wrong:
+            message = f"{settings.webhook_env} cannot be used: {wrong}"
+        elif url:
+            message = f"{settings.webhook_env} is told of what happens"
+        else:
+            message = f"{settings.webhook_env} is not set here, so nobody is told of anything"
+        remedy = f"give {settings.webhook_env} a URL such as https://host/path" if wrong else ""
+        return (reports.Finding(branch=None, subject="notices", ok=not wrong, message=message, remedy=remedy),)
 
     def status(self, plan: str | None = None, branch: str | None = None) -> reports.StatusReport:
         """Return where every plan is on every branch; the branches are asked at the same time."""

@@ -22,6 +22,7 @@ from orchestrator.engine.leases import Lease
 from orchestrator.errors import EcmError, LeaseError, PreconditionError
 from orchestrator.events import Observer, Waiting
 from orchestrator.ledger import Entry, Ledger
+from orchestrator.notices import Notices
 from orchestrator.plan import scope
 from orchestrator.plan.facade import changes
 from orchestrator.plan.lifecycle import Direction, Position, State
@@ -77,6 +78,17 @@ class Stage:
     def _provider(self) -> Provider:
         return provider_for(
             self.project.provider.kind, self.project.branches, self.workspace.root, self.workspace.environment
+        )
+
+    @cached_property
+    def notices(self) -> Notices:
+        """Whom the project tells of what happens; nobody where its webhook is not set here."""
+        settings = self.project.notices
+        return Notices(
+            self.workspace.webhook,
+            timeout=settings.timeout.total_seconds() if settings else 0.0,
+            observer=self.observer,
+            secrets=self.workspace.secrets,
         )
 
     def own_url(self, branch: str) -> str | None:

@@ -4,7 +4,7 @@ import sys
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from orchestrator.errors import RefusedError, UsageError
+from orchestrator.errors import DeclinedError, UsageError
 from orchestrator.plan.lifecycle import Direction, Phase
 
 if TYPE_CHECKING:
@@ -29,7 +29,7 @@ class Consent:
 
         Raises:
             UsageError: there is nobody to ask, or `confirm` names another plan.
-            RefusedError: the answer was no.
+            DeclinedError: the answer was no.
         """
         if self.confirm is not None and self.confirm != preview.plan:
             raise UsageError(
@@ -51,7 +51,7 @@ class Consent:
         if not answer.endswith("\n"):
             desk.write("", to=sys.stderr)
         if answer.strip() != wanted and (contracts or answer.strip().lower() not in {"y", "yes"}):
-            raise RefusedError(f"nothing was done on {preview.branch}", details=["the answer was not yes"])
+            raise DeclinedError(f"nothing was done on {preview.branch}", details=["the answer was not yes"])
 
 
 def _nobody_to_ask(preview: "AdvanceReport", *, contracts: bool) -> UsageError:

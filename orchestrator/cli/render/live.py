@@ -23,6 +23,7 @@ from orchestrator.events import (
     StateReached,
     StepFinished,
     StepStarted,
+    Undelivered,
     Waiting,
 )
 from orchestrator.words import counted
@@ -148,13 +149,22 @@ class Live:
                 self._now_and_then(
                     event.what + held, self._redact(", ".join(filter(None, (_far(event), *_pace(event)))))
                 )
+            case StateReached():
+                self._status = None
+            case HookStarted() | HookFinished() | Undelivered():
+                self._show_beside(event)
+
+    def _show_beside(self, event: HookStarted | HookFinished | Undelivered) -> None:
+        """Show what is not the phase's own work."""
+        match event:
             case HookStarted():
                 self._now(self._redact(f"{event.when} {words.phase(event.phase)}: {event.command}"))
             case HookFinished():
                 self._title, self._status = "", None
                 self._line(look.indented(look.item(look.DONE if event.ok else look.BAD, self._redact(_ran(event)))))
-            case StateReached():
-                self._status = None
+            case Undelivered():
+                said = f"a notice was not delivered: {event.why} ({event.notice})"
+                self._line(look.labelled([("beware", self._redact(said))]))
 
     def _under_way(self, event: Progress) -> RenderableType:
         lines: list[RenderableType] = [look.bar(event.done, event.total, width=_BAR, beside=_far(event))]
