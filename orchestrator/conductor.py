@@ -6,6 +6,7 @@ Also the Python API. Everything comes in as arguments, every answer is a value o
 
 import time
 from collections.abc import Callable, Sequence
+from datetime import timedelta
 
 from orchestrator import reports
 from orchestrator.actor import actor
@@ -34,7 +35,7 @@ from orchestrator.plan.lifecycle import (
     previous_move,
 )
 from orchestrator.previews import Previews
-from orchestrator.reporting import error_report, named, sweep_progress
+from orchestrator.reporting import error_report, length, named, sweep_progress
 from orchestrator.sql.steps import Proof
 from orchestrator.stage import Scene, Stage
 from orchestrator.telling import Telling
@@ -323,9 +324,27 @@ class Conductor:
         """Look at connections, privileges, long transactions and leftovers."""
         return self._overview.doctor(branch)
 
-    def status(self, plan: str | None = None, branch: str | None = None) -> reports.StatusReport:
-        """Return where every plan is on every branch; the branches are asked at the same time."""
-        return self._overview.status(plan, branch)
+    def status(
+        self, plan: str | None = None, branch: str | None = None, *, stalled: str | timedelta | None = None
+    ) -> reports.StatusReport:
+        """Return where every plan is on every branch; the branches are asked at the same time.
+
+        Args:
+            plan: only this one.
+            branch: only this one.
+            stalled: only what has not moved for so long (`30d`), with why and what to do; notices are sent of it.
+
+        Raises:
+            UsageError: `stalled` is not a length of time.
+        """
+        longest = None if stalled is None else length(stalled, "stalled")
+        report = self._overview.status(plan, branch)
+        if longest is None:
+            return report
+        found = self._overview.stalled(report, longest)
+        with self._stage.notices.delivered():
+            self._telling.stalled(found)
+        return found
 
     # ------------------------------------------------------------ names
 

@@ -2,7 +2,7 @@
 
 from contextlib import closing
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import UTC, datetime, timedelta
 from functools import partial
 
 from psycopg import sql
@@ -27,6 +27,7 @@ from orchestrator.reporting import in_progress, reason_report, step_done, sweep_
 from orchestrator.sql.identifiers import TableName
 from orchestrator.sql.sync import trigger_name
 from orchestrator.stage import Stage
+from orchestrator.stalling import stalled
 from orchestrator.words import counted
 from orchestrator.workspace import Plans
 
@@ -250,6 +251,17 @@ class Overview:
                 for name in names
                 if plan in (None, name)
             ),
+        )
+
+    def stalled(self, report: reports.StatusReport, longer_than: timedelta) -> reports.StatusReport:
+        """Return what of a status has not moved for that long."""
+        entries = self._stage.entries(None)
+        clocks = [each.as_of for plan in report.plans for each in plan.branches if each.as_of and not each.error]
+        return stalled(
+            report,
+            {plan.plan: passages(tuple(e for e in entries if e.plan == plan.plan)) for plan in report.plans},
+            longer_than=longer_than,
+            now=max(clocks, default=datetime.now(UTC)),
         )
 
     def _plan_status(

@@ -1,11 +1,13 @@
 """From the values of the layers below to the reports that leave the conductor."""
 
+from datetime import timedelta
 from typing import TypeVar
 
 from orchestrator import reports
 from orchestrator.engine.journal import Record, StepRecord, SweepRecord
 from orchestrator.errors import EcmError, PreconditionError, UsageError
 from orchestrator.plan import scope
+from orchestrator.plan.durations import parse_duration
 from orchestrator.plan.gates import Reason
 from orchestrator.plan.lifecycle import Direction, Move, Phase, State
 from orchestrator.plan.model import Plan
@@ -27,6 +29,18 @@ def named(kind: type[Named], word: str) -> Named:
     except ValueError:
         names = [each.value for each in kind]
         raise UsageError(f"there is no {kind.__name__.lower()} {word}", details=[did_you_mean(word, names)]) from None
+
+
+def length(given: str | timedelta, option: str) -> timedelta:
+    """Return a length of time as a person types it.
+
+    Raises:
+        UsageError: it is none.
+    """
+    try:
+        return parse_duration(given)
+    except ValueError as error:
+        raise UsageError(f"--{option}: {error}") from None
 
 
 def reason_report(reason: Reason) -> reports.ReasonReport:

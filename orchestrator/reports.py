@@ -103,6 +103,10 @@ class BranchStatus(Report):
     steps: tuple[StepDone, ...] = ()
     evidence: tuple[str, ...] = ()
     """Phases the ledger holds as completed here for this text, whatever the branch's state is now."""
+    stalled_for: float | None = None
+    """Seconds for which it has not moved, where that was asked and is too long; why, and what to do about it."""
+    stalled_why: str | None = None
+    stalled_remedy: str | None = None
 
 
 class PlanStatus(Report):
@@ -125,6 +129,10 @@ class StatusReport(Report):
     ledger: str
     branches: tuple[str, ...]
     plans: tuple[PlanStatus, ...]
+    stalled_after: float | None = None
+    """Seconds, where only what has not moved for that long was asked for, and is in the plans."""
+    unanswered: tuple[str, ...] = ()
+    """Branches that were then judged by the ledger's last word."""
 
 
 class StepPreview(Report):

@@ -10,7 +10,8 @@ import psycopg
 from orchestrator.actor import actor
 from orchestrator.engine.connection import Connection, Link
 from orchestrator.errors import DeclinedError, EcmError, RefusedError, VerificationError
-from orchestrator.plan.lifecycle import PHASES, STATES, Direction, Move, State
+from orchestrator.plan.lifecycle import PHASES, STATES, Direction, Move
+from orchestrator.reports import StatusReport
 from orchestrator.stage import Scene, Stage
 
 
@@ -74,12 +75,27 @@ class Telling:
                 )
             raise
 
-    def stalled(self, plan: str, branch: str, state: State | None, said: str, values: dict[str, Any]) -> None:
-        """Tell of a plan that stands still on a branch."""
-        project = self._stage.project.project
-        shared = {"project": project, "plan": plan, "branch": branch, "state": state and state.value}
-        text = f"{project}: {plan} on {branch} {said}"
-        self._notices.send("stalled", text, {**shared, "actor": self._actor, **values})
+    def stalled(self, report: StatusReport) -> None:
+        """Tell of each plan that stands still on a branch."""
+        for plan in report.plans if self._notices.wanted else ():
+            for branch in plan.branches:
+                self._notices.send(
+                    "stalled",
+                    f"{report.project}: {plan.plan} on {branch.branch} is stalled: {branch.stalled_why};"
+                    f" {branch.stalled_remedy}",
+                    {
+                        "project": report.project,
+                        "plan": plan.plan,
+                        "branch": branch.branch,
+                        "phase": branch.in_progress.phase if branch.in_progress else None,
+                        "state": branch.state,
+                        "actor": self._actor,
+                        "at": (branch.as_of or datetime.now(UTC)).astimezone(UTC).isoformat(),
+                        "stalled_for": branch.stalled_for,
+                        "why": branch.stalled_why,
+                        "remedy": branch.stalled_remedy,
+                    },
+                )
 
     def _send(self, event: str, scene: Scene, said: str, values: dict[str, Any]) -> None:
         project, plan = self._stage.project.project, scene.plan.plan
