@@ -5,8 +5,9 @@ Also the Python API. Everything comes in as arguments, every answer is a value o
 """
 
 import time
-from collections.abc import Callable, Sequence
-from contextlib import nullcontext
+from collections.abc import Callable, Generator, Sequence
+from contextlib import contextmanager
+from datetime import timedelta
 
 from orchestrator import reports
 from orchestrator.choosing import only
@@ -34,8 +35,9 @@ from orchestrator.plan.lifecycle import (
 )
 from orchestrator.previews import Previews
 from orchestrator.proving import Proving
-from orchestrator.reporting import error_report, named, reason_report, sweep_progress
+from orchestrator.reporting import error_report, length, named, reason_report, sweep_progress
 from orchestrator.stage import Scene, Stage
+from orchestrator.telling import Telling
 from orchestrator.testimony import Testimony, given_reason
 from orchestrator.workspace import Workspace
 
@@ -66,7 +68,8 @@ class Conductor:
         self._project = workspace.project
         self._stage = Stage(workspace, observer=observer, sleep=sleep)
         self._judgement = Judgement(self._stage)
-        self._journey = Journey(self._stage)
+        self._telling = Telling(self._stage)
+        self._journey = Journey(self._stage, self._telling)
         self._overview = Overview(self._stage)
         self._previews = Previews(self._stage, self._judgement)
         self._testimony = Testimony(self._stage, self._judgement)
@@ -170,9 +173,9 @@ class Conductor:
         def with_overrides(report: reports.AdvanceReport) -> reports.AdvanceReport:
             return report.model_copy(update={"overridden": tuple(map(reason_report, passed.values()))})
 
-        with self._stage.scene(name, branch) as scene:
+        with self._stage.notices.delivered(), self._stage.scene(name, branch) as scene:
             self._stage.tell_ledger(scene.connection)
-            with self._testimony.refusals(scene, "advance") if not dry_run else nullcontext():
+            with self._refusals(scene, Direction.FORWARD, dry_run=dry_run):
                 report = self._journey.make(
                     scene,
                     moves,
@@ -205,10 +208,20 @@ class Conductor:
                 return (previous_move(scene.position, plan=name, branch=branch),)
             return backward_moves(scene.position, state, plan=name, branch=branch)
 
-        with self._stage.scene(name, branch, as_begun=True) as scene:
+        with self._stage.notices.delivered(), self._stage.scene(name, branch, as_begun=True) as scene:
             self._stage.tell_ledger(scene.connection)
-            with self._testimony.refusals(scene, "rollback") if not dry_run else nullcontext():
+            with self._refusals(scene, Direction.BACK, dry_run=dry_run):
                 return self._journey.make(scene, moves, dry_run=dry_run, consent=consent)
+
+    @contextmanager
+    def _refusals(self, scene: Scene, direction: Direction, *, dry_run: bool) -> Generator[None]:
+        """Have what is refused in the block recorded and told; of a dry run nothing is."""
+        command = "advance" if direction is Direction.FORWARD else "rollback"
+        with (
+            self._telling.refusing(scene, direction, dry_run=dry_run),
+            self._testimony.refusals(scene, command, dry_run=dry_run),
+        ):
+            yield
 
     # ------------------------------------------------------------ holding a backfill back
 
@@ -371,9 +384,27 @@ class Conductor:
         """Look at connections, privileges, long transactions and leftovers."""
         return self._overview.doctor(branch)
 
-    def status(self, plan: str | None = None, branch: str | None = None) -> reports.StatusReport:
-        """Return where every plan is on every branch; the branches are asked at the same time."""
-        return self._overview.status(plan, branch)
+    def status(
+        self, plan: str | None = None, branch: str | None = None, *, stalled: str | timedelta | None = None
+    ) -> reports.StatusReport:
+        """Return where every plan is on every branch; the branches are asked at the same time.
+
+        Args:
+            plan: only this one.
+            branch: only this one.
+            stalled: only what has not moved for so long (`30d`), with why and what to do; notices are sent of it.
+
+        Raises:
+            UsageError: `stalled` is not a length of time.
+        """
+        longest = None if stalled is None else length(stalled, "stalled")
+        report = self._overview.status(plan, branch)
+        if longest is None:
+            return report
+        found = self._overview.stalled(report, longest)
+        with self._stage.notices.delivered():
+            self._telling.stalled(found)
+        return found
 
     # ------------------------------------------------------------ names
 

@@ -80,7 +80,7 @@ class RefusedError(EcmError):
 
 
 class DeclinedError(RefusedError):
-    """A person was asked, and said no."""
+    """Somebody was asked, and the answer was no."""
 
 
 class LockTimeoutError(EcmError):

@@ -69,6 +69,29 @@ class Progress:
 
 
 @dataclass(frozen=True, kw_only=True)
+class HookStarted:
+    """A hook of the plan's is about to be run; `when` is before or after the phase."""
+
+    plan: str
+    branch: str
+    phase: str
+    when: str
+    command: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class HookFinished:
+    """A hook has ended, or was stopped, after `seconds`; `outcome` says how where it was not well."""
+
+    phase: str
+    when: str
+    command: str
+    seconds: float
+    ok: bool
+    outcome: str
+
+
+@dataclass(frozen=True, kw_only=True)
 class StateReached:
     """A move is complete and recorded."""
 
@@ -77,7 +100,25 @@ class StateReached:
     state: str
 
 
-Event = PhaseStarted | StepStarted | StepFinished | Waiting | Progress | StateReached
+@dataclass(frozen=True, kw_only=True)
+class Undelivered:
+    """A notice did not arrive, and why; what it told of is not touched by that."""
+
+    notice: str
+    why: str
+
+
+Event = (
+    PhaseStarted
+    | StepStarted
+    | StepFinished
+    | Waiting
+    | Progress
+    | HookStarted
+    | HookFinished
+    | StateReached
+    | Undelivered
+)
 Observer = Callable[[Event], None]
 
 

@@ -7,6 +7,7 @@ from dataclasses import replace
 import psycopg
 
 from orchestrator import reports
+from orchestrator.around import Around
 from orchestrator.engine import journal
 from orchestrator.engine.connection import Link
 from orchestrator.engine.runner import Runner, Task
@@ -21,6 +22,7 @@ from orchestrator.plan.model import Plan
 from orchestrator.reporting import move_report, step_preview
 from orchestrator.sql.steps import Step
 from orchestrator.stage import Scene, Stage
+from orchestrator.telling import Telling
 
 Consent = Callable[[reports.AdvanceReport], None]
 
@@ -28,8 +30,9 @@ Consent = Callable[[reports.AdvanceReport], None]
 class Journey:
     """Makes moves on a stage's branches."""
 
-    def __init__(self, stage: Stage) -> None:
+    def __init__(self, stage: Stage, telling: Telling) -> None:
         self._stage = stage
+        self._telling = telling
 
     def make(
         self,
@@ -47,7 +50,7 @@ class Journey:
             moves: what is to be made of it, judged anew each time.
             dry_run: say what would be done.
             consent: asked once.
-            entering: told of each move under the lease, before it touches anything.
+            entering: told of each move under the lease, before anything is run or touched.
         """
         try:
             proposed = moves(scene)
@@ -74,14 +77,24 @@ class Journey:
         untold: tuple[str, ...] = ()
         with link, self._stage.lease(link, scene) as lease:
             runner = Runner(link, lease, scene.branch, observer=self._stage.observer, sleep=self._stage.sleep)
-            for meant in proposed:
+            around = Around(self._stage, link)
+
+            def judged(meant: Move) -> tuple[Scene, Move | None]:
                 now = link.do(lambda connection: self._stage.now(scene, connection))
                 move = self._still(meant, moves(now))
+                if move is not None:
+                    entering(now)
+                return now, move
+
+            for meant in proposed:
+                now, move = judged(meant)
+                if move is not None and around.before(now, move, again=_command(scene, meant, proposed)):
+                    # They take their time, and may do anything.
+                    now, move = judged(meant)
                 if move is None:
                     break
-                entering(now)
                 started = time.monotonic()
-                with remedied(link, scene.plan.plan):
+                with self._telling.moving(now, move, link), remedied(link, scene.plan.plan):
                     measured = runner.run(self._task(now, move, link))
                 seconds = time.monotonic() - started
                 two_sides = all(each.two_sides for each in proposal.moves)
@@ -90,7 +103,8 @@ class Journey:
                     move_report(move, scene.plan, seconds=seconds, measured=measured, two_sides=two_sides, sides=sides)
                 )
                 untold = link.do(self._stage.tell_ledger)
-            warnings = (*proposal.warnings, *untold)
+                around.after(now, move)
+            warnings = (*proposal.warnings, *around.warnings, *untold)
             position = link.do(lambda connection: self._stage.now(scene, connection)).position
         return reports.AdvanceReport(
             plan=scene.plan.plan,
@@ -163,6 +177,13 @@ class Journey:
 def contracts(moves: tuple[Move, ...]) -> bool:
     """Whether moves end in contract."""
     return any(move.direction is Direction.FORWARD and Phase.CONTRACT in move.phases for move in moves)
+
+
+def _command(scene: Scene, meant: Move, proposed: tuple[Move, ...]) -> str:
+    """Return the command that makes what is left of the moves proposed."""
+    verb = "advance" if meant.direction is Direction.FORWARD else "rollback"
+    far = f" --to {proposed[-1].target}" if meant is not proposed[-1] else ""
+    return f"ecm {verb} {scene.plan.plan} --branch {scene.branch}{far}"
 
 
 def _moves_readers(move: Move) -> bool:

@@ -2,7 +2,7 @@
 
 from contextlib import closing
 from dataclasses import dataclass, replace
-from datetime import datetime
+from datetime import UTC, datetime, timedelta
 from functools import partial
 
 from psycopg import sql
@@ -17,6 +17,7 @@ from orchestrator.judgement import case
 from orchestrator.ledger import Entry
 from orchestrator.linter import lint
 from orchestrator.neighbours import as_begun, neighbours, under_way, unreadable
+from orchestrator.notices import fault
 from orchestrator.plan import obstacles, scope
 from orchestrator.plan.checksum import checksum
 from orchestrator.plan.evidence import History
@@ -28,6 +29,7 @@ from orchestrator.reporting import in_progress, reason_report, step_done, sweep_
 from orchestrator.sql.identifiers import TableName
 from orchestrator.sql.sync import trigger_name
 from orchestrator.stage import Stage
+from orchestrator.stalling import stalled
 from orchestrator.words import counted
 from orchestrator.workspace import Plans
 
@@ -116,6 +118,7 @@ class Overview:
                 *(finding for findings in per_branch for finding in findings),
                 *self._examine_files(names, found),
                 ledger.result(),
+                *self._examine_notices(),
             )
         )
 
@@ -200,6 +203,21 @@ class Overview:
             remedy="" if whole else "ecm audit verify",
         )
 
+    def _examine_notices(self) -> tuple[reports.Finding, ...]:
+        """Tell whether notices go anywhere; none is sent for that."""
+        settings, url = self._stage.project.notices, self._stage.workspace.webhook
+        if settings is None:
+            return ()
+        wrong = fault(url) if url else ""
+        if wrong:
+            message = f"{settings.webhook_env} cannot be used: {wrong}"
+        elif url:
+            message = f"{settings.webhook_env} is told of what happens"
+        else:
+            message = f"{settings.webhook_env} is not set here, so nobody is told of anything"
+        remedy = f"give {settings.webhook_env} a URL such as https://host/path" if wrong else ""
+        return (reports.Finding(branch=None, subject="notices", ok=not wrong, message=message, remedy=remedy),)
+
     def status(self, plan: str | None = None, branch: str | None = None) -> reports.StatusReport:
         """Return where every plan is on every branch; the branches are asked at the same time."""
         branches = (branch,) if branch else tuple(self._stage.project.branches)
@@ -235,6 +253,17 @@ class Overview:
                 for name in names
                 if plan in (None, name)
             ),
+        )
+
+    def stalled(self, report: reports.StatusReport, longer_than: timedelta) -> reports.StatusReport:
+        """Return what of a status has not moved for that long."""
+        entries = self._stage.entries(None)
+        clocks = [each.as_of for plan in report.plans for each in plan.branches if each.as_of and not each.error]
+        return stalled(
+            report,
+            {plan.plan: history(e for e in entries if e.plan == plan.plan).passages for plan in report.plans},
+            longer_than=longer_than,
+            now=max(clocks, default=datetime.now(UTC)),
         )
 
     def _plan_status(

@@ -22,7 +22,7 @@ from orchestrator.plan.model import Plan
 from orchestrator.plan.phases import NAME_LENGTH, is_plan_name
 from orchestrator.plan.schema import Notes, render_plan
 from orchestrator.records import MOVE
-from orchestrator.reporting import error_report, is_missing, step_preview
+from orchestrator.reporting import error_report, hooks_preview, is_missing, step_preview
 from orchestrator.sql.facts import Table
 from orchestrator.sql.identifiers import TableName
 from orchestrator.sql.steps import LockMode, Step
@@ -132,6 +132,7 @@ class Previews:
                     sides=scope.sides(plan, facts),
                     retires=scope.retires(plan),
                     forfeits=scope.forfeits(plan) if each in (Phase.EXPAND, Phase.BACKFILL) else (),
+                    hooks=hooks_preview(plan, each),
                 )
                 for each, several in steps.items()
             ),

@@ -25,6 +25,7 @@ VERIFIED = "verified"
 ATTESTATION = "attestation"
 APPROVAL = "approval"
 OVERRIDE = "override"
+HOOK = "hook"
 
 
 def copy_moves(connection: Connection, ledger: Ledger) -> int:

@@ -54,6 +54,18 @@ def secrets_in(environment: Mapping[str, str]) -> frozenset[str]:
     return frozenset(found - {""})
 
 
+def webhook_secrets(url: str) -> frozenset[str]:
+    """Return what of a webhook's URL must not be shown: all of it, and its path and query, which are the key to it."""
+    found = re.match(r"\s*[a-z][a-z0-9+.-]*://[^/?#]*(?P<key>[/?#].*)", url, re.IGNORECASE)
+    pieces = re.split(r"[/?#&=]", found["key"]) if found else []
+    # Words of the path that every such URL has (`services`, `hooks`) are nobody's key.
+    return frozenset({url, url.strip(), *(piece for piece in pieces if len(piece) >= _SHORTEST_KEY)} - {""})
+
+
+_SHORTEST_KEY = 9
+"""Pieces of a webhook's path from this length on count as keys."""
+
+
 def _of_url(url: str) -> set[str]:
     """Return the password of one URL in all its forms; nothing where it is the user's or database's name too."""
     # Greedy to the last @: a password that holds / ? # or @ unescaped is where drivers get it wrong.

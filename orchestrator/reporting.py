@@ -1,11 +1,13 @@
 """From the values of the layers below to the reports that leave the conductor."""
 
+from datetime import timedelta
 from typing import TypeVar
 
 from orchestrator import reports
 from orchestrator.engine.journal import Record, StepRecord, SweepRecord
 from orchestrator.errors import EcmError, PreconditionError, UsageError
 from orchestrator.plan import scope
+from orchestrator.plan.durations import parse_duration
 from orchestrator.plan.gates import Reason
 from orchestrator.plan.lifecycle import Direction, Move, Phase, State
 from orchestrator.plan.model import Plan
@@ -27,6 +29,18 @@ def named(kind: type[Named], word: str) -> Named:
     except ValueError:
         names = [each.value for each in kind]
         raise UsageError(f"there is no {kind.__name__.lower()} {word}", details=[did_you_mean(word, names)]) from None
+
+
+def length(given: str | timedelta, option: str) -> timedelta:
+    """Return a length of time as a person types it.
+
+    Raises:
+        UsageError: it is none.
+    """
+    try:
+        return parse_duration(given)
+    except ValueError as error:
+        raise UsageError(f"--{option}: {error}") from None
 
 
 def reason_report(reason: Reason) -> reports.ReasonReport:
@@ -56,6 +70,16 @@ def step_preview(step: Step, direction: Direction) -> reports.StepPreview:
     )
 
 
+def hooks_preview(plan: Plan, phase: Phase) -> tuple[reports.HookPreview, ...]:
+    """Return the commands that are run around a phase."""
+    hooks = plan.phase(phase).hooks
+    return tuple(
+        reports.HookPreview(when=when, argv=hook.run, timeout=hook.timeout.total_seconds())
+        for when, several in (("before", hooks.before), ("after", hooks.after))
+        for hook in several
+    )
+
+
 def move_report(
     move: Move,
     plan: Plan,
@@ -81,6 +105,7 @@ def move_report(
         sides=sides,
         retires=scope.retires(plan),
         forfeits=scope.forfeits(plan) if move.direction is Direction.BACK and Phase.EXPAND in move.phases else (),
+        hooks=hooks_preview(plan, move.phases[0]) if move.direction is Direction.FORWARD else (),
     )
 
 

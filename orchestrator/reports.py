@@ -129,6 +129,10 @@ class BranchStatus(Report):
     """What is attested of the application beside the branch."""
     overrides: tuple[OverrideReport, ...] = ()
     """Conditions that were overridden since the plan was begun here."""
+    stalled_for: float | None = None
+    """Seconds for which it has not moved, where that was asked and is too long; why, and what to do about it."""
+    stalled_why: str | None = None
+    stalled_remedy: str | None = None
 
 
 class PlanStatus(Report):
@@ -151,6 +155,10 @@ class StatusReport(Report):
     ledger: str
     branches: tuple[str, ...]
     plans: tuple[PlanStatus, ...]
+    stalled_after: float | None = None
+    """Seconds, where only what has not moved for that long was asked for, and is in the plans."""
+    unanswered: tuple[str, ...] = ()
+    """Branches that were then judged by the ledger's last word."""
 
 
 class StepPreview(Report):
@@ -166,6 +174,16 @@ class StepPreview(Report):
     note: str
     tables: tuple[str, ...] = ()
     """What the lock is on."""
+
+
+class HookPreview(Report):
+    """A command of the plan's that is run around a phase."""
+
+    when: str
+    """before or after."""
+    argv: tuple[str, ...]
+    timeout: float
+    """Seconds."""
 
 
 class PhasePreview(Report):
@@ -184,6 +202,8 @@ class PhasePreview(Report):
     """Whether contract takes something away that the old version uses."""
     forfeits: tuple[str, ...] = ()
     """What a rollback to planned does not keep."""
+    hooks: tuple[HookPreview, ...] = ()
+    """Commands of the plan's that are run around it."""
 
 
 class Range(Report):
@@ -309,6 +329,8 @@ class MoveReport(Report):
     """Whether contract takes something away that the old version uses."""
     forfeits: tuple[str, ...] = ()
     """What a rollback to planned does not keep."""
+    hooks: tuple[HookPreview, ...] = ()
+    """Commands of the plan's that are run around it."""
 
 
 class AdvanceReport(Report):

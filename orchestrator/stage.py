@@ -24,6 +24,7 @@ from orchestrator.engine.leases import Lease
 from orchestrator.errors import EcmError, LeaseError, PreconditionError
 from orchestrator.events import Observer, Waiting
 from orchestrator.ledger import Entry, Event, Ledger
+from orchestrator.notices import Notices
 from orchestrator.plan import scope
 from orchestrator.plan.checksum import checksum
 from orchestrator.plan.facade import changes
@@ -116,6 +117,17 @@ class Stage:
             return clock(scene.connection)
         with self.open(scene.branch) as connection:
             return clock(connection)
+
+    @cached_property
+    def notices(self) -> Notices:
+        """Whom the project tells of what happens; nobody where its webhook is not set here."""
+        settings = self.project.notices
+        return Notices(
+            self.workspace.webhook,
+            timeout=settings.timeout.total_seconds() if settings else 0.0,
+            observer=self.observer,
+            secrets=self.workspace.secrets,
+        )
 
     def own_url(self, branch: str) -> str | None:
         """Return the URL of a branch on a server that ecm started, by which anybody connects; None of all others.

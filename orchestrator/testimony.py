@@ -143,17 +143,14 @@ class Testimony:
             )
 
     @contextmanager
-    def refusals(self, scene: Scene, command: str) -> Generator[None]:
+    def refusals(self, scene: Scene, command: str, *, dry_run: bool) -> Generator[None]:
         """Record what is refused in the block; that it cannot be recorded is told with it, and changes nothing."""
         try:
             yield
-        except DeclinedError:
-            raise  # a person's answer is no refusal of ecm's
-        except (RefusedError, VerificationError) as error:
-            self._refused(scene, command, error)
-            raise
         except EcmError as error:
-            if error.exit_code == RefusedError.exit_code:
+            refused = error.exit_code == RefusedError.exit_code or isinstance(error, VerificationError)
+            # A person's answer is no refusal of ecm's.
+            if refused and not dry_run and not isinstance(error, DeclinedError):
                 self._refused(scene, command, error)
             raise
 

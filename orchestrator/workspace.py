@@ -20,6 +20,7 @@ from dotenv import dotenv_values
 from orchestrator.errors import ConfigurationError, EcmError, InvalidFileError, UsageError
 from orchestrator.plan.document import parse
 from orchestrator.plan.project import SCHEMA_FILE, Project, variable_for
+from orchestrator.redaction import secrets_in, webhook_secrets
 from orchestrator.words import did_you_mean
 
 if TYPE_CHECKING:
@@ -145,6 +146,18 @@ class Workspace:
                 hint=f"set {name}, in the environment or in {self.root / '.env'}",
             )
         return _from(self.root, url)
+
+    @property
+    def webhook(self) -> str | None:
+        """The URL that notices are sent to; None where the project has none, or its variable is not set here."""
+        notices = self.project.notices
+        return self.environment.get(notices.webhook_env) or None if notices else None
+
+    @property
+    def secrets(self) -> frozenset[str]:
+        """What must not be shown: the passwords in URLs, and whoever holds a webhook's URL may write to its channel."""
+        found = secrets_in(self.environment) | secrets_in({"ledger": self.project.ledger})
+        return found | webhook_secrets(self.webhook) if self.webhook else found
 
     def plan_names(self) -> tuple[str, ...]:
         """Return the names of all plan files, readable or not, in alphabetical order."""

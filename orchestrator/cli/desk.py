@@ -77,8 +77,7 @@ class Desk:
         from orchestrator.workspace import Workspace
 
         workspace = Workspace.find(Path.cwd(), self.config, self.environment)
-        self._secrets |= secrets_in(workspace.environment)
-        self._secrets |= secrets_in({"ledger": workspace.project.ledger})
+        self._secrets |= workspace.secrets
         return workspace
 
     def conductor(self, workspace: "Workspace | None" = None, *, observer: "Observer | None" = None) -> "Conductor":

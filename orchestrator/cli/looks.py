@@ -26,7 +26,11 @@ def register(app: typer.Typer) -> None:
     command(
         app,
         "status",
-        examples=["ecm status", "ecm status rename-published-year --branch production", "ecm status --watch"],
+        examples=[
+            "ecm status",
+            "ecm status rename-published-year --branch production",
+            "ecm status --stalled 30d --exit-code",
+        ],
     )(status)
     command(app, "verify", examples=["ecm verify rename-published-year --branch development"])(verify)
 
@@ -43,10 +47,27 @@ def status(
         bool,
         typer.Option("--exit-code", help="Exit 3 when something is pending, 1 when a branch or plan cannot be read."),
     ] = False,
+    stalled: Annotated[
+        str | None,
+        typer.Option(
+            "--stalled",
+            metavar="DURATION",
+            show_default=False,
+            help="Only what has not moved for so long (30d); with --exit-code, 3 when there is any.",
+        ),
+    ] = None,
 ) -> None:
-    """Show where every plan is, what blocks, and what is next."""
-    if watch and exit_code:
-        raise UsageError("--watch goes on until Ctrl-C and has no --exit-code", hint="ecm status --exit-code")
+    """Show where every plan is, what blocks, and what is next.
+
+    --stalled is for a nightly job: it shows plans that were left half way, or were contracted on one branch and never
+    begun on the one that requires it, and tells of them where ecm.yaml has notices.
+    """
+    if watch and (exit_code or stalled is not None):
+        unfit, hint = ("--exit-code", "") if exit_code else ("--stalled", " 30d")
+        raise UsageError(f"--watch goes on until Ctrl-C and has no {unfit}", hint=f"ecm status {unfit}{hint}")
+    if stalled is not None:
+        _stalled(desk, plan, branch, stalled, exit_code=exit_code)
+        return
     conductor, detailed = desk.conductor(), plan is not None or branch is not None
     if watch:
         _watch(desk, lambda: conductor.status(plan, branch), detailed=detailed)
@@ -72,6 +93,14 @@ def verify(
     desk.show(report)
     if report.mismatches:
         raise typer.Exit(VerificationError.exit_code)
+
+
+def _stalled(desk: Desk, plan: str | None, branch: str | None, stalled: str, *, exit_code: bool) -> None:
+    with desk.live() as live:
+        report = desk.conductor(observer=live).status(plan, branch, stalled=stalled)
+    desk.show(report)
+    if exit_code and (report.plans or report.unanswered):
+        raise typer.Exit(_PENDING if report.plans else _ERROR)
 
 
 def _watch(desk: Desk, look: Callable[[], "StatusReport"], *, detailed: bool) -> None:

@@ -6,7 +6,7 @@ from typing import Any, cast
 from rich.console import RenderableType
 
 from orchestrator import reports
-from orchestrator.cli.render import moves, plans, records, status, testimony
+from orchestrator.cli.render import moves, plans, records, stalled, status, testimony
 
 
 def screen(report: reports.Report, *, detailed: bool = False) -> RenderableType:
@@ -16,6 +16,8 @@ def screen(report: reports.Report, *, detailed: bool = False) -> RenderableType:
         report: any of `orchestrator.reports` that a command returns.
         detailed: where a report has an overview and a closer view (status, plan files, a dry run): the closer one.
     """
+    if isinstance(report, reports.StatusReport) and report.stalled_after is not None:
+        return stalled.stalled(report)
     closer = _CLOSER.get(type(report)) if detailed else None
     return (closer or _SCREENS[type(report)])(report)
 

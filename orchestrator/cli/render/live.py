@@ -14,7 +14,18 @@ from rich.spinner import Spinner
 from rich.text import Text
 
 from orchestrator.cli.render import look, words
-from orchestrator.events import Event, PhaseStarted, Progress, StateReached, StepFinished, StepStarted, Waiting
+from orchestrator.events import (
+    Event,
+    HookFinished,
+    HookStarted,
+    PhaseStarted,
+    Progress,
+    StateReached,
+    StepFinished,
+    StepStarted,
+    Undelivered,
+    Waiting,
+)
 from orchestrator.words import counted
 
 _EVERY = 5.0
@@ -140,6 +151,20 @@ class Live:
                 )
             case StateReached():
                 self._status = None
+            case HookStarted() | HookFinished() | Undelivered():
+                self._show_beside(event)
+
+    def _show_beside(self, event: HookStarted | HookFinished | Undelivered) -> None:
+        """Show what is not the phase's own work."""
+        match event:
+            case HookStarted():
+                self._now(self._redact(f"{event.when} {words.phase(event.phase)}: {event.command}"))
+            case HookFinished():
+                self._title, self._status = "", None
+                self._line(look.indented(look.item(look.DONE if event.ok else look.BAD, self._redact(_ran(event)))))
+            case Undelivered():
+                said = f"a notice was not delivered: {event.why} ({event.notice})"
+                self._line(look.labelled([("beware", self._redact(said))]))
 
     def _under_way(self, event: Progress) -> RenderableType:
         lines: list[RenderableType] = [look.bar(event.done, event.total, width=_BAR, beside=_far(event))]
@@ -186,6 +211,11 @@ def _finished(event: StepFinished) -> str:
         return f"{event.title}: done before"
     waited = f", {words.lasting(event.lock_wait)} of it for the lock" if event.lock_wait >= 0.001 else ""  # noqa: PLR2004 - a millisecond
     return f"{event.title}: {words.lasting(event.seconds)}{waited}"
+
+
+def _ran(event: HookFinished) -> str:
+    how = words.lasting(event.seconds) if event.ok else event.outcome
+    return f"{event.when} {words.phase(event.phase)}, {event.command}: {how}"
 
 
 def _waited(event: Waiting) -> str:

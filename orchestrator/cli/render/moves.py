@@ -95,6 +95,8 @@ def _steps(move: MoveReport, *, statements: bool) -> Iterator[RenderableType]:
     if not move.steps:
         yield look.indented(Text("nothing to run but the record", style="dim"), 4)
     yield from (look.indented(step) for step in plans.steps(move.steps, statements=statements))
+    if hooks := plans.hooks(move.hooks):
+        yield look.indented(look.labelled(hooks, width=_LABEL), 4)
 
 
 def _way(report: AdvanceReport) -> str:

@@ -1,5 +1,6 @@
 """Plans on screen: their files, and every statement they would run."""
 
+import shlex
 from collections.abc import Iterator, Sequence
 
 from rich.console import RenderableType
@@ -9,6 +10,7 @@ from orchestrator.cli.render import forecasts, look, words
 from orchestrator.plan.lifecycle import Phase
 from orchestrator.reports import (
     DraftReport,
+    HookPreview,
     PhasePreview,
     PlanListReport,
     PreviewReport,
@@ -102,6 +104,13 @@ def steps(
             yield look.indented(Text(step.note, style="dim"), _NUMBER)
 
 
+def hooks(several: Sequence[HookPreview]) -> list[tuple[str, str]]:
+    """Return the commands that are run around a phase, as lines after labels."""
+    return [
+        (f"hook {hook.when}", f"{shlex.join(hook.argv)}, for {words.lasting(hook.timeout)} at most") for hook in several
+    ]
+
+
 def application(phase: PhasePreview) -> str:
     """Return what the application may do once a phase is through: the plan's words, else ecm's own."""
     possible = words.now_possible(Phase(phase.phase).leads_to, sides=phase.sides, retires=phase.retires)
@@ -118,7 +127,7 @@ def _phase(phase: PhasePreview) -> Iterator[RenderableType]:
     undo = f"ecm rollback takes it back; {lost}"
     if phase.phase == Phase.CONTRACT:
         undo = "none: from here on there is no way back"
-    rows = [("your application", application(phase)), ("undo", undo)]
+    rows = [*hooks(phase.hooks), ("your application", application(phase)), ("undo", undo)]
     yield look.indented(look.labelled(rows, width=_LABEL))
 
 

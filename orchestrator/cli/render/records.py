@@ -1,5 +1,6 @@
 """What was found and what happened, on screen: verify, history, audit, doctor."""
 
+import shlex
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any, cast
 
@@ -117,10 +118,19 @@ def _verified(data: Mapping[str, Any], where: str) -> str:
     return f"verified{where}: {int(data.get('rows', 0)):,} rows, {int(data.get('mismatches', 0)):,} differ"
 
 
+def _hook(data: Mapping[str, Any], where: str) -> str:
+    """Return which hook was run, and how it ended where that was not well."""
+    argv = cast("list[str]", data.get("argv") or [])
+    problem = data.get("problem") or ("time over" if data.get("timed_out") else f"exit code {data.get('exit_code')}")
+    phase = words.phase(str(data.get("phase"))).lower()
+    return f"hook {data.get('when')} {phase}{where}: {shlex.join(argv)}" + ("" if data.get("ok") else f", {problem}")
+
+
 _TOLD: Mapping[str, Callable[[Mapping[str, Any], str], str]] = {
     "attestation": _attestation,
     "approval": _approval,
     "override": _override,
+    "hook": _hook,
     "refused": _refusal,
     "verified": _verified,
 }
