@@ -16,7 +16,7 @@ from orchestrator.errors import EcmError, LeaseError
 from orchestrator.judgement import uncarried
 from orchestrator.missing import remedied
 from orchestrator.plan import compile as compiler
-from orchestrator.plan import obstacles, scope
+from orchestrator.plan import drift, obstacles, scope
 from orchestrator.plan.checksum import checksum
 from orchestrator.plan.lifecycle import STATES, Direction, Move, Phase, State
 from orchestrator.plan.model import Plan
@@ -134,6 +134,7 @@ class Journey:
             position=scene.position,
             checksum=checksum(scene.plan),
             recorded=recorded,
+            looks_at=drift.subjects(scene.plan),
             actor=self._actor,
             steps=self._steps(scene.plan, move, facts),
             lock_timeout=scene.plan.phase(move.phases[0]).lock_timeout,

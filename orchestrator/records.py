@@ -7,10 +7,11 @@ A crash in between leaves it to the next command; an event keeps its id, so copy
 from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, version
 from typing import Any, Literal
+from uuid import UUID
 
 from orchestrator.engine import journal
 from orchestrator.engine.connection import Connection
-from orchestrator.engine.journal import CompletedMove
+from orchestrator.engine.journal import LOOKED_LIKE, CompletedMove
 from orchestrator.ledger import Entry, Event, Ledger
 from orchestrator.plan.gates import Passage
 from orchestrator.plan.lifecycle import Direction, Phase, State
@@ -20,13 +21,10 @@ MOVE = "move"
 
 def copy_moves(connection: Connection, ledger: Ledger) -> int:
     """Copy every move of a branch's journal that the ledger lacks; return how many there were."""
-    moves = journal.moves(connection)
-    if not moves:
-        return 0
-    known = ledger.known(move.id for move in moves)
-    missing = [_event(move) for move in moves if move.id not in known]
+    ids = journal.known(connection)
+    missing = set(ids) - ledger.known(ids) if ids else set[UUID]()
     if missing:
-        ledger.append(missing)
+        ledger.append(_event(move) for move in journal.moves(connection, missing))
     return len(missing)
 
 
@@ -105,7 +103,8 @@ def _event(move: CompletedMove) -> Event:
             "phases": [phase.value for phase in move.phases],
             "origin": move.origin.value,
             "target": move.target.value,
-            "measured": move.data,
+            "measured": {key: value for key, value in move.data.items() if key != LOOKED_LIKE},
+            **{key: value for key, value in move.data.items() if key == LOOKED_LIKE},
         },
         ecm_version=ecm_version(),
     )
