@@ -233,7 +233,8 @@ class Conductor:
             reasons = self._judgement.reasons(scene, tuple(phase for move in moves for phase in move.phases))
             if not reasons:
                 reasons = tuple(error_report(error) for error in self._judgement.obstacles(scene, moves[0]))
-            warnings = uncarried(scene, self._stage.facts_of(scene)) if contracts(moves) else ()
+            lost = uncarried(scene, self._stage.facts_of(scene)) if contracts(moves) else ()
+            warnings = (*self._stage.notes(scene), *lost)
         return reports.GateReport(
             plan=name,
             branch=branch,

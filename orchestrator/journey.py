@@ -121,7 +121,7 @@ class Journey:
             ),
             state=scene.position.state,
             next_command=None,
-            warnings=(*obstacles.left_behind(scene.plan, facts), *uncarried(scene, facts)) if contracts(moves) else (),
+            warnings=(*self._stage.notes(scene), *(_at_contract(scene, facts) if contracts(moves) else ())),
         )
 
     def _task(self, scene: Scene, move: Move, link: Link) -> Task:
@@ -150,6 +150,10 @@ class Journey:
     @cached_property
     def _actor(self) -> str:
         return actor(self._stage.workspace.environment, self._stage.workspace.root)
+
+
+def _at_contract(scene: Scene, facts: scope.Facts) -> tuple[str, ...]:
+    return (*obstacles.left_behind(scene.plan, facts), *uncarried(scene, facts))
 
 
 def contracts(moves: tuple[Move, ...]) -> bool:

@@ -56,13 +56,17 @@ def drifts(
     entries = tuple(entries)
     there = {name: looks(entries, branch=name, checksum=checksum(plan)) for name in required}
     return tuple(
-        drift.drift(seen[phase], found, proven_on=name, found_on=branch) for name, seen in there.items() if phase in seen
+        drift.drift(seen[phase], found, proven_on=name, found_on=branch)
+        for name, seen in there.items()
+        if phase in seen
     )
 
 
 def is_to_be_compared(position: Position, phase: Phase) -> bool:
-    """Whether a phase is the very next one on a branch, and not begun: before it, and at no other time, two branches
-    have the same of ecm's own."""
+    """Whether a phase is the very next one on a branch, and not begun.
+
+    Before it, and at no other time, both branches have the same of ecm's own.
+    """
     return position.phase is None and PHASES.index(phase) == STATES.index(position.state)
 
 

@@ -82,6 +82,20 @@ class StepDone(Report):
     lock_wait: float | None
 
 
+class NoteReport(Report):
+    """Something about a branch's database that is no obstacle, and should be known."""
+
+    code: str
+    """`reset`: it does not know moves of the branch that the ledger holds. `copy`: another branch wrote its journal."""
+    message: str
+    short: str
+    """In a few words, for an overview."""
+    since: datetime | None = None
+    """When the last move was made that it does not know."""
+    moves: int = 0
+    """How many moves it does not know."""
+
+
 class BranchStatus(Report):
     """A plan on a branch."""
 
@@ -103,6 +117,7 @@ class BranchStatus(Report):
     steps: tuple[StepDone, ...] = ()
     evidence: tuple[str, ...] = ()
     """Phases the ledger holds as completed here for this text, whatever the branch's state is now."""
+    notes: tuple[NoteReport, ...] = ()
 
 
 class PlanStatus(Report):
@@ -387,6 +402,8 @@ class AuditReport(Report):
     problems: tuple[AuditProblem, ...]
     unanswered: tuple[str, ...] = ()
     """Branches whose journals could not be compared with the ledger."""
+    notes: tuple[str, ...] = ()
+    """What explains a difference between a journal and the ledger that nobody tampered with."""
 
 
 class Finding(Report):
