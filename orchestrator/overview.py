@@ -84,7 +84,7 @@ class Overview:
             ]
             entries = () if found.problems else ledger.entries()
         gone = self._gone(journals, entries)
-        replaced = resets.replaced(journals, gone, [each for each in lacking if each])
+        replaced = resets.replaced(journals, entries, gone, [each for each in lacking if each])
         return reports.AuditReport(
             ledger=self._stage.ledger_name,
             entries=found.entries,

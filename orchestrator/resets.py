@@ -78,21 +78,24 @@ def told(found: Reset) -> str:
 
 
 def replaced(
-    journals: Mapping[str, tuple[CompletedMove, ...] | None], gone: Iterable[Reset], lacking: Iterable[Unknown]
+    journals: Mapping[str, tuple[CompletedMove, ...] | None],
+    entries: Iterable[Entry],
+    gone: Iterable[Reset],
+    lacking: Iterable[Unknown],
 ) -> tuple[Unknown, ...]:
     """Return those moves that the ledger does not know which are another project's, and no fault of the ledger's.
 
     A database and a ledger that know nothing of each other may be either's fault. That the ledger is the right one,
-    another branch has to vouch for, whose journal it knows.
+    another branch has to vouch for, whose journal has a move that it knows.
 
     Args:
         journals: the moves of each branch's journal; None where a branch did not answer.
+        entries: all that the ledger holds.
         gone: the branches whose databases do not know what the ledger holds of them.
         lacking: what the ledger does not know of each journal.
     """
-    lacking = tuple(lacking)
-    strangers = {each.branch for each in lacking}
-    vouched = any(moves and branch not in strangers for branch, moves in journals.items())
+    known = {entry.id for entry in entries}
+    vouched = any(move.id in known for moves in journals.values() for move in moves or ())
     lost = {each.branch for each in gone}
     return tuple(each for each in lacking if vouched and each.kind == "emptied" and each.branch in lost)
 

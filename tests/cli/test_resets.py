@@ -12,7 +12,7 @@ from servers import Server
 
 from orchestrator import likeness
 from orchestrator.engine.connection import connect
-from orchestrator.ledger import Entry
+from orchestrator.ledger import Entry, Ledger
 from orchestrator.plan.drift import Drift
 from orchestrator.plan.lifecycle import PHASES, Phase, Position, State
 from orchestrator.workspace import Workspace
@@ -74,7 +74,8 @@ def test_what_a_branch_looked_like_outlives_it(server: Server, project: Project)
     copy(server, project, "development", project.urls["production"])
     project.sql("production", "CREATE INDEX ON books (title)")
     project.sql("production", "ALTER TABLE books ALTER published_year SET DEFAULT 1999")
-    kept = [Entry(**entry, ecm_version="0", previous_hash="") for entry in found]
+    with Ledger(Workspace.find(project.root, None, {}).ledger_url) as ledger:
+        kept = ledger.entries()
     lines = (
         "column books.published_year: default 2000 on development, default 1999 on production",
         "index books_title_idx is only on production",
