@@ -278,7 +278,8 @@ class Conductor:
             reasons = tuple(reason_report(reason) for _, reason in unmet)
             if not reasons:
                 reasons = tuple(error_report(error) for error in self._judgement.obstacles(scene, moves[0]))
-            warnings = uncarried(scene, self._stage.facts_of(scene)) if contracts(moves) else ()
+            lost = uncarried(scene, self._stage.facts_of(scene)) if contracts(moves) else ()
+            warnings = (*self._stage.notes(scene), *lost)
         return reports.GateReport(
             plan=name,
             branch=branch,

@@ -15,7 +15,7 @@ from orchestrator.errors import EcmError, LeaseError
 from orchestrator.judgement import uncarried
 from orchestrator.missing import remedied
 from orchestrator.plan import compile as compiler
-from orchestrator.plan import obstacles, scope
+from orchestrator.plan import drift, obstacles, scope
 from orchestrator.plan.checksum import checksum
 from orchestrator.plan.lifecycle import STATES, Direction, Move, Phase, State
 from orchestrator.plan.model import Plan
@@ -148,7 +148,7 @@ class Journey:
             ),
             state=scene.position.state,
             next_command=None,
-            warnings=(*obstacles.left_behind(scene.plan, facts), *uncarried(scene, facts)) if contracts(moves) else (),
+            warnings=(*self._stage.notes(scene), *(_at_contract(scene, facts) if contracts(moves) else ())),
         )
 
     def _task(self, scene: Scene, move: Move, link: Link) -> Task:
@@ -161,6 +161,7 @@ class Journey:
             position=scene.position,
             checksum=checksum(scene.plan),
             recorded=recorded,
+            looks_at=drift.subjects(scene.plan),
             actor=self._stage.actor,
             steps=self._steps(scene.plan, move, facts),
             lock_timeout=scene.plan.phase(move.phases[0]).lock_timeout,
@@ -172,6 +173,10 @@ class Journey:
             return tuple((phase, compiler.steps(plan, phase, facts)) for phase in move.phases)
         filled = STATES.index(move.origin) >= STATES.index(State.BACKFILLED)
         return tuple((phase, compiler.undo(plan, phase, facts, filled=filled)) for phase in move.phases)
+
+
+def _at_contract(scene: Scene, facts: scope.Facts) -> tuple[str, ...]:
+    return (*obstacles.left_behind(scene.plan, facts), *uncarried(scene, facts))
 
 
 def contracts(moves: tuple[Move, ...]) -> bool:

@@ -8,7 +8,7 @@ from functools import partial
 
 import psycopg
 
-from orchestrator import reports, trials
+from orchestrator import likeness, reports, trials
 from orchestrator.engine import catalog, journal, sentry
 from orchestrator.engine.connection import Connection, explained
 from orchestrator.engine.journal import Record
@@ -25,10 +25,12 @@ from orchestrator.errors import (
     TamperingError,
     VerificationError,
 )
+from orchestrator.ledger import Entry
 from orchestrator.neighbours import as_begun, neighbours, under_way, unreadable
 from orchestrator.plan import compile as compiler
 from orchestrator.plan import obstacles, scope
 from orchestrator.plan.checksum import checksum, differences, meaning
+from orchestrator.plan.drift import Drift
 from orchestrator.plan.evidence import History
 from orchestrator.plan.gates import Case, CheckResult, Reason, judge
 from orchestrator.plan.lifecycle import PHASES, STATES, Move, Phase, Position, State
@@ -92,8 +94,8 @@ class Judgement:
             so = f"it proves nothing about {listed(behind)}" if behind else "nothing is done that cannot be undone"
             raise TamperingError(f"the ledger is not as it was written, so {so}", hint="ecm audit verify")
         texts = self._catch_up(scene, behind)
-        recorded = history(self._stage.entries(scene.plan.plan))
-        cases = (self._case(scene, phase, recorded, texts) for phase in phases)
+        entries = self._stage.entries(scene.plan.plan)
+        cases = (self._case(scene, phase, entries, texts) for phase in phases)
         # What stands in the way of several phases is told once, as of the last.
         found = {(each.code, each.subject): (weighed.phase, each) for weighed in cases for each in judge(weighed)}
         unreadable = self._unreadable_neighbours(scene) if Phase.EXPAND in phases else ()
@@ -102,7 +104,7 @@ class Judgement:
     def case(self, scene: Scene, phase: Phase) -> Case:
         """Return all that is weighed when a plan asks to enter a phase, for whoever wants to see it."""
         texts = self._catch_up(scene, self._stage.project.required_by(scene.branch))
-        return self._case(scene, phase, history(self._stage.entries(scene.plan.plan)), texts)
+        return self._case(scene, phase, self._stage.entries(scene.plan.plan), texts)
 
     def _catch_up(self, scene: Scene, branches: tuple[str, ...]) -> dict[str, tuple[str, ...]]:
         """Copy what other branches' journals hold and the ledger lacks, after a crash between the two.
@@ -132,7 +134,9 @@ class Judgement:
                         texts.update(_other_text(scene.plan, branch, journal.read(connection, scene.plan.plan)))
         return texts
 
-    def _case(self, scene: Scene, phase: Phase, recorded: History, texts: Dictionary[str, tuple[str, ...]]) -> Case:
+    def _case(
+        self, scene: Scene, phase: Phase, entries: tuple[Entry, ...], texts: Dictionary[str, tuple[str, ...]]
+    ) -> Case:
         begins_there = PHASES.index(phase) == STATES.index(scene.position.state)
         checks = scene.plan.phase(phase).checks if begins_there else ()
         weighed = case(
@@ -141,7 +145,7 @@ class Judgement:
             scene.record,
             phase,
             required=self._stage.project.required_by(scene.branch),
-            history=recorded,
+            history=history(entries),
             open_plans=_neighbours(scene) if phase is Phase.EXPAND else {},
         )
         return replace(
@@ -150,7 +154,19 @@ class Judgement:
             checks=tuple(self._check(scene.connection, each.name, each.sql, each.expect) for each in checks),
             approvals=self._stage.project.branch(scene.branch).approvals,
             actor=self._stage.actor,
+            drift=self._drift(scene, phase, entries, weighed.required),
         )
+
+    def _drift(
+        self, scene: Scene, phase: Phase, entries: tuple[Entry, ...], required: tuple[str, ...]
+    ) -> tuple[Drift, ...]:
+        """Return how the branch differs from those that it requires, as they were before the same phase."""
+        if not required or not likeness.is_to_be_compared(scene.position, phase):
+            return ()
+        found = self._stage.insist(
+            scene.connection, scope.tables(scene.plan), lambda: likeness.look(scene.connection, scene.plan)
+        )
+        return likeness.drifts(entries, found, plan=scene.plan, branch=scene.branch, required=required, phase=phase)
 
     def _check(self, connection: Connection, name: str, query: str, expected: object) -> CheckResult:
         try:

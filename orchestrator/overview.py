@@ -4,10 +4,11 @@ from contextlib import closing
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from functools import partial
+from uuid import UUID
 
 from psycopg import sql
 
-from orchestrator import reports
+from orchestrator import reports, resets
 from orchestrator.abreast import abreast, begun
 from orchestrator.engine import checkup, journal, sentry
 from orchestrator.engine.connection import Connection, clock
@@ -44,6 +45,8 @@ class _Answer:
     steps: dict[str, tuple[journal.StepRecord, ...]]
     absent: dict[str, tuple[str, ...]]
     """Sync triggers that are not on their post."""
+    known: frozenset[UUID]
+    """The moves in its journal."""
 
 
 class Overview:
@@ -83,15 +86,32 @@ class Overview:
                 for branch, moves in journals.items()
                 if moves is not None
             ]
+            entries = () if found.problems else ledger.entries()
+        gone = self._gone(journals, entries)
+        replaced = resets.replaced(journals, entries, gone, [each for each in lacking if each])
         return reports.AuditReport(
             ledger=self._stage.ledger_name,
             entries=found.entries,
             problems=(
                 *(reports.AuditProblem(seq=p.seq, kind=p.kind, message=p.message) for p in found.problems),
-                *(unknown_report(each) for each in lacking if each),
+                *(unknown_report(each) for each in lacking if each and each not in replaced),
             ),
             unanswered=tuple(branch for branch, moves in journals.items() if moves is None),
+            notes=(*map(resets.told, gone), *map(resets.told_of_another, replaced)),
         )
+
+    def _gone(
+        self, journals: dict[str, tuple[journal.CompletedMove, ...] | None], entries: tuple[Entry, ...]
+    ) -> tuple[resets.Reset, ...]:
+        """Return the branches whose databases do not know what the ledger holds of them."""
+
+        def lost(branch: str, moves: tuple[journal.CompletedMove, ...] | None) -> resets.Reset | None:
+            return None if moves is None else resets.reset(branch, entries, {move.id for move in moves})
+
+        # The journals were read before the ledger; what was made in between is known to a second look.
+        doubtful = [branch for branch, moves in journals.items() if lost(branch, moves)]
+        again = (lost(branch, self._moves(branch)) for branch in doubtful)
+        return tuple(found for found in again if found)
 
     def _moves(self, branch: str) -> tuple[journal.CompletedMove, ...] | None:
         try:
@@ -227,6 +247,8 @@ class Overview:
         plans = {each.plan: each for each in self._stage.workspace.plans().plans}
         if plan in files and plan not in plans:
             plans = {plan: self._stage.workspace.plan(plan)}
+        # Before the journals: a move that is recorded in between is then known to the one that made it.
+        entries = self._stage.entries(None)
         answers = dict(zip(branches, abreast(self._ask, branches), strict=True))
         open_plans = {
             record.plan: record
@@ -237,7 +259,6 @@ class Overview:
         names = [*files, *sorted(open_plans.keys() - set(files))]
         if plan and plan not in names:
             self._stage.workspace.plan(plan)  # says that there is none, and what there is
-        entries = self._stage.entries(None)
         return reports.StatusReport(
             project=self._stage.project.project,
             ledger=self._stage.ledger_name,
@@ -315,6 +336,7 @@ class Overview:
                         for record in records
                         if record.position.state not in (State.PLANNED, State.CONTRACTED)
                     },
+                    known=frozenset(journal.known(connection)),
                 )
         except EcmError as error:
             return error
@@ -375,6 +397,7 @@ class Overview:
             evidence=tuple(phase for phase in PHASES if phase in proven),
             attested=_attested(recorded, branch, plan),
             overrides=_overridden(recorded, branch, plan),
+            notes=resets.notes(branch, entries, answer.known, record),
         )
 
     def _status_reasons(

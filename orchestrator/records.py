@@ -9,10 +9,11 @@ from dataclasses import dataclass
 from datetime import datetime
 from importlib.metadata import PackageNotFoundError, version
 from typing import Any, Literal
+from uuid import UUID
 
 from orchestrator.engine import journal
 from orchestrator.engine.connection import Connection
-from orchestrator.engine.journal import CompletedMove
+from orchestrator.engine.journal import LOOKED_LIKE, CompletedMove
 from orchestrator.ledger import Entry, Event, Ledger
 from orchestrator.plan.claims import Claim
 from orchestrator.plan.evidence import Approval, Attestation, History, Override, Passage
@@ -30,13 +31,10 @@ HOOK = "hook"
 
 def copy_moves(connection: Connection, ledger: Ledger) -> int:
     """Copy every move of a branch's journal that the ledger lacks; return how many there were."""
-    moves = journal.moves(connection)
-    if not moves:
-        return 0
-    known = ledger.known(move.id for move in moves)
-    missing = [_event(move) for move in moves if move.id not in known]
+    ids = journal.known(connection)
+    missing = set(ids) - ledger.known(ids) if ids else set[UUID]()
     if missing:
-        ledger.append(missing)
+        ledger.append(_event(move) for move in journal.moves(connection, missing))
     return len(missing)
 
 
@@ -128,6 +126,7 @@ def _override(entry: Entry) -> Override:
         code=str(entry.data["code"]),
         message=str(entry.data["message"]),
         reason=str(entry.data["reason"]),
+        details=tuple(_list(entry.data["details"])),
         actor=entry.actor,
         at=entry.happened_at,
         seq=entry.seq,
@@ -162,7 +161,8 @@ def _event(move: CompletedMove) -> Event:
             "phases": [phase.value for phase in move.phases],
             "origin": move.origin.value,
             "target": move.target.value,
-            "measured": move.data,
+            "measured": {key: value for key, value in move.data.items() if key != LOOKED_LIKE},
+            **{key: value for key, value in move.data.items() if key == LOOKED_LIKE},
         },
         ecm_version=ecm_version(),
     )

@@ -104,6 +104,20 @@ class OverrideReport(Report):
     at: datetime
 
 
+class NoteReport(Report):
+    """Something about a branch's database that is no obstacle, and should be known."""
+
+    code: str
+    """`reset`: it does not know moves of the branch that the ledger holds. `copy`: another branch wrote its journal."""
+    message: str
+    short: str
+    """In a few words, for an overview."""
+    since: datetime | None = None
+    """When the last move was made that it does not know."""
+    moves: int = 0
+    """How many moves it does not know."""
+
+
 class BranchStatus(Report):
     """A plan on a branch."""
 
@@ -133,6 +147,7 @@ class BranchStatus(Report):
     """Seconds for which it has not moved, where that was asked and is too long; why, and what to do about it."""
     stalled_why: str | None = None
     stalled_remedy: str | None = None
+    notes: tuple[NoteReport, ...] = ()
 
 
 class PlanStatus(Report):
@@ -484,6 +499,8 @@ class AuditReport(Report):
     problems: tuple[AuditProblem, ...]
     unanswered: tuple[str, ...] = ()
     """Branches whose journals could not be compared with the ledger."""
+    notes: tuple[str, ...] = ()
+    """What explains a difference between a journal and the ledger that nobody tampered with."""
 
 
 class Finding(Report):

@@ -13,7 +13,7 @@ from uuid import uuid4
 import psycopg
 from psycopg import sql
 
-from orchestrator import missing
+from orchestrator import missing, resets
 from orchestrator.actor import actor, holder
 from orchestrator.branches import Provider, provider_for
 from orchestrator.engine import catalog, journal, leases, locks
@@ -256,6 +256,12 @@ class Stage:
     def ledger(self) -> Ledger:
         """Open the project's ledger, for the caller to close."""
         return Ledger(self.workspace.ledger_url)
+
+    def notes(self, scene: Scene) -> tuple[str, ...]:
+        """Return what is to be known of a branch's database: that it was reset, or is a copy of another branch's."""
+        entries = self.entries(scene.plan.plan)
+        known = frozenset(journal.known(scene.connection))
+        return tuple(note.message for note in resets.notes(scene.branch, entries, known, scene.record))
 
     @property
     def ledger_name(self) -> str:

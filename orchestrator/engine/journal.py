@@ -5,7 +5,7 @@ about this database and travels with it when it is copied. Every write states th
 of the lease it is made under (`leases`); a holder that was replaced finds its writes refused.
 """
 
-from collections.abc import Generator
+from collections.abc import Generator, Iterable
 from contextlib import contextmanager
 from dataclasses import dataclass, field, fields
 from datetime import datetime
@@ -22,8 +22,12 @@ from orchestrator.engine.leases import Lease
 from orchestrator.errors import ConfigurationError, LeaseError, PrivilegeError
 from orchestrator.plan.lifecycle import Direction, Move, Phase, Position, State
 
-HEAD = "0003"
+HEAD = "0004"
 """The newest version in `migrations/versions`; a test holds the two together."""
+
+
+LOOKED_LIKE = "looked_like"
+"""Among a move's data, what the plan's tables looked like before its phase began (`plan.drift`)."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -349,14 +353,27 @@ def verified(connection: Connection, plan: str, position: Position) -> None:
     )
 
 
-def moves(connection: Connection) -> tuple[CompletedMove, ...]:
-    """Return every move completed in this database (or in the one it was copied from), oldest first; as `read`."""
+def known(connection: Connection) -> tuple[UUID, ...]:
+    """Return the ids of every move completed in this database (or in the one it was copied from), oldest first."""
+    if not _has(connection, "ecm.moves"):
+        return ()
+    return tuple(row[0] for row in connection.execute("SELECT id FROM ecm.moves ORDER BY seq").fetchall())
+
+
+def moves(connection: Connection, ids: Iterable[UUID] | None = None) -> tuple[CompletedMove, ...]:
+    """Return the moves completed in this database, or in the one it was copied from, oldest first; raises as `read`.
+
+    Args:
+        connection: a session with the branch.
+        ids: of those that are wanted; all of them where it is None.
+    """
     if not _has(connection, "ecm.moves"):
         return ()
     rows = select(
         connection,
         "SELECT id, plan, branch, checksum, direction, phases, origin, target, actor, happened_at, data"
-        " FROM ecm.moves ORDER BY seq",
+        " FROM ecm.moves WHERE %(ids)s::uuid[] IS NULL OR id = ANY (%(ids)s) ORDER BY seq",
+        {"ids": None if ids is None else list(ids)},
     )
     return tuple(_move(row) for row in rows)
 
@@ -383,8 +400,18 @@ class Writer:
     lease: Lease
     branch: str
 
-    def begin(self, move: Move, position: Position, *, checksum: str, recorded: dict[str, Any]) -> Position:
+    def begin(
+        self,
+        move: Move,
+        position: Position,
+        *,
+        checksum: str,
+        recorded: dict[str, Any],
+        looked_like: dict[str, Any] | None = None,
+    ) -> Position:
         """Record that a move is under way; compare-and-set on the position that was judged.
+
+        `looked_like` is kept until the move is complete, whoever completes it, and then goes with it.
 
         Raises:
             LeaseError: the position is not the one that was judged.
@@ -405,6 +432,8 @@ class Writer:
                 "DELETE FROM ecm.steps WHERE plan = %s AND phase = ANY(%s) AND direction = %s",
                 [self.lease.plan, [p.value for p in move.phases], move.direction.value],
             )
+            if move.direction is Direction.FORWARD:
+                self._looked_like(looked_like)
         self._set(
             position,
             "phase = %s, direction = %s, phase_error = NULL,"
@@ -495,7 +524,10 @@ class Writer:
         self.connection.execute(
             "INSERT INTO ecm.moves"
             " (id, plan, branch, checksum, direction, phases, origin, target, actor, happened_at, data)"
-            " VALUES (%s, %s, %s, %s, %s, %s, %s, %s, %s, pg_catalog.clock_timestamp(), %s)",
+            " SELECT %s, %s, %s, %s, %s, %s, %s, %s, %s, pg_catalog.clock_timestamp(),"
+            " %s || CASE WHEN %s AND p.looked_like IS NOT NULL"
+            " THEN pg_catalog.jsonb_build_object(%s::text, p.looked_like) ELSE '{}' END"
+            " FROM ecm.plans p WHERE p.plan = %s",
             [
                 uuid4(),
                 self.lease.plan,
@@ -507,8 +539,12 @@ class Writer:
                 move.target.value,
                 actor,
                 Jsonb(data),
+                move.direction is Direction.FORWARD,
+                LOOKED_LIKE,
+                self.lease.plan,
             ],
         )
+        self._looked_like(None)
 
     def fail(self, message: str) -> None:
         """Keep what went wrong for `status`."""
@@ -522,8 +558,18 @@ class Writer:
         )
 
     def adopt(self) -> None:
-        """Take over the journal of the branch this database was copied from, under this branch's name."""
+        """Take over the journal of the branch this database was copied from, under this branch's name.
+
+        What the tables looked like before a phase under way was seen on the other branch, and proves nothing here.
+        """
         self.connection.execute("UPDATE ecm.plans SET branch = %s WHERE plan = %s", [self.branch, self.lease.plan])
+        self._looked_like(None)
+
+    def _looked_like(self, value: dict[str, Any] | None) -> None:
+        self.connection.execute(
+            "UPDATE ecm.plans SET looked_like = %s WHERE plan = %s",
+            [None if value is None else Jsonb(value), self.lease.plan],
+        )
 
     def _set(self, position: Position, assignments: LiteralString, values: list[Any]) -> None:
         where = (

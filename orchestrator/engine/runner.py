@@ -18,7 +18,7 @@ import psycopg
 from psycopg import errors
 from tenacity import RetryCallState
 
-from orchestrator.engine import indexing, journal, leases, locks, sentry
+from orchestrator.engine import indexing, journal, leases, locks, sentry, snapshot
 from orchestrator.engine.connection import Connection, Link, explained
 from orchestrator.engine.journal import Writer
 from orchestrator.engine.leases import Lease
@@ -31,6 +31,7 @@ from orchestrator.errors import (
     VerificationError,
 )
 from orchestrator.events import Observer, PhaseStarted, Progress, StateReached, StepFinished, StepStarted
+from orchestrator.plan.drift import Subjects
 from orchestrator.plan.lifecycle import Direction, Move, Phase, Position
 from orchestrator.plan.phases import Backfill
 from orchestrator.sql.lexer import Written
@@ -55,12 +56,14 @@ class Task:
     Attributes:
         steps: of each of the move's phases, in their order of execution.
         recorded: the plan as it was begun.
+        looks_at: what is looked at, and recorded, before a phase begins.
     """
 
     move: Move
     position: Position
     checksum: str
     recorded: dict[str, Any]
+    looks_at: Subjects
     actor: str
     steps: tuple[tuple[Phase, tuple[Step, ...]], ...]
     lock_timeout: timedelta
@@ -156,13 +159,21 @@ class Runner:
 
     def _begin(self, task: Task) -> Position:
         begun = Position(state=task.position.state, phase=task.move.phases[0], direction=task.move.direction)
+        forward = task.move.direction is Direction.FORWARD and not task.move.resumes
 
         def begin(connection: Connection) -> None:
             record = journal.read(connection, self._lease.plan)
             if record is not None and record.position == begun and not task.move.resumes:
                 return  # committed, but the answer was lost
+            looked_like = snapshot.read(connection, task.looks_at).to_json() if forward else None
             with connection.transaction():
-                self._writer(connection).begin(task.move, task.position, checksum=task.checksum, recorded=task.recorded)
+                self._writer(connection).begin(
+                    task.move,
+                    task.position,
+                    checksum=task.checksum,
+                    recorded=task.recorded,
+                    looked_like=looked_like,
+                )
 
         self._settled(task, begin)
         return begun

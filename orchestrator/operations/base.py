@@ -260,6 +260,11 @@ class Operation(BaseModel, ABC):
         """Names of tables or views that it needs besides those of its tables, or instead of them."""
         return ()
 
+    def named(self) -> tuple[TableName, ...]:
+        """Every table and view that the plan's text names for it, some of which may not be there."""
+        spoken = sorted({table for table, _ in (*self.claims(), *self.mentions())})
+        return tuple(dict.fromkeys((*self.tables(), *self.relations(), *map(TableName.parse, spoken))))
+
     def begun(self, facts: Table) -> bool:
         """Whether expand ran, as far as the facts tell."""
         return any(facts.column(new) for new in self.made())

@@ -257,6 +257,10 @@ class Sql(Operation):
         return ("what the plan's own rollback statements take away",) if self.expand_sql else ()
 
     @override
+    def named(self) -> tuple[TableName, ...]:
+        return tuple(dict.fromkeys((*super().named(), *locks(self._expand, self._contract).tables)))
+
+    @override
     def claims(self) -> frozenset[tuple[str, str]]:
         filled = self.backfill
         return (

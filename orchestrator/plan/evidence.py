@@ -73,6 +73,7 @@ class Override:
     reason: str
     actor: str
     at: datetime
+    details: tuple[str, ...] = ()
     seq: int = 0
 
 

@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 
 from orchestrator.errors import UsageError
+from orchestrator.plan.drift import Drift
 from orchestrator.plan.evidence import Approval, History
 from orchestrator.plan.lifecycle import PHASES, STATES, Phase, Position, State
 from orchestrator.plan.phases import Requirements
@@ -37,14 +38,6 @@ class CheckResult:
     expected: str
     found: str
     passed: bool
-
-
-@dataclass(frozen=True, kw_only=True)
-class Drift:
-    """How the plan's tables on a branch differ from those that it was proven on, a line for each difference."""
-
-    proven_on: str
-    differences: tuple[str, ...]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -155,7 +148,7 @@ def evidence(case: Case) -> tuple[str, ...]:
         f"{each.claim} is attested of version {each.version} by {each.actor}"
         for each in case.history.attested(branch=case.branch, checksum=case.checksum)
     ]
-    lines += [f"not as on {each.proven_on}: {line}" for each in case.drift for line in each.differences]
+    lines += [f"not as on {each.branch}: {line}" for each in case.drift for line in each.lines]
     return tuple(lines)
 
 
@@ -226,15 +219,22 @@ def _not_paused(case: Case) -> Iterable[Reason]:
 
 
 def _alike(case: Case) -> Iterable[Reason]:
+    """A difference that somebody accepted stays accepted: the next phase finds it again, and has nothing to add."""
+    accepted = {
+        line
+        for each in case.history.overridden(branch=case.branch, checksum=case.checksum)
+        if each.code == "drift"
+        for line in each.details
+    }
     for drift in case.drift:
-        if drift.differences:
+        if lines := tuple(line for line in drift.lines if line not in accepted):
             yield Reason(
                 code="drift",
-                message=f"{case.branch} is not as {drift.proven_on} was when it was proven there:"
-                f" {counted(len(drift.differences), 'difference')}",
-                remedy="make them alike, or --override drift --reason …",
-                subject=drift.proven_on,
-                details=drift.differences,
+                message=f"{case.branch} is not as {drift.branch} was when {case.phase.words} was proven there:"
+                f" {counted(len(lines), 'difference')}",
+                remedy="make them alike; or accept it: --override drift --reason …",
+                subject=drift.branch,
+                details=lines,
             )
 
 

@@ -166,6 +166,21 @@ CONDITIONS = {
         says="check 'few books' found 10, not 11",
         yields=True,
     ),
+    "tables that differ": Condition(
+        code="drift",
+        branch=PRODUCTION,
+        unmet=(
+            sql(
+                PRODUCTION,
+                "CREATE INDEX books_title_idx ON books (title); ALTER TABLE books ALTER title TYPE varchar(99)",
+            ),
+            advanced(DEVELOPMENT, "expanded"),
+        ),
+        met=(sql(PRODUCTION, "DROP INDEX books_title_idx; ALTER TABLE books ALTER title TYPE text"),),
+        to="expanded",
+        says="index books_title_idx is only on production",
+        yields=True,
+    ),
     "no second pair of eyes": Condition(
         code="approval",
         branch=PRODUCTION,

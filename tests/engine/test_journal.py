@@ -47,6 +47,7 @@ moves: target text not null
 plans: branch text not null
 plans: checksum text not null
 plans: direction text
+plans: looked_like jsonb
 plans: paused_at timestamp with time zone
 plans: paused_by text
 plans: phase text
@@ -456,6 +457,27 @@ def test_a_taker_waits_for_what_is_being_committed(session: Connection, sessions
             leases.take(other, "p", "other")
     run(other, "SELECT pg_advisory_unlock_all()")
     assert lease(other, "other").fence == w.lease.fence + 1
+
+
+def test_what_the_tables_looked_like_goes_with_the_move(session: Connection) -> None:
+    """Recorded as the phase begins, kept while others resume it, gone with it: a move back or a copy's has none."""
+    w = writer(session)
+    with session.transaction():
+        w.begin(EXPAND, Position(), checksum="sha256:1", recorded=TEXT, looked_like={"format": 1})
+    begin(w, move(State.PLANNED, State.EXPANDED, Phase.EXPAND, resumes=True), BEGUN)
+    complete(w)
+    back = Move(
+        origin=State.EXPANDED, target=State.PLANNED, direction=Direction.BACK, phases=(Phase.EXPAND,), resumes=False
+    )
+    complete(w, back, begin(w, back, Position(state=State.EXPANDED)))
+    with session.transaction():
+        w.begin(EXPAND, Position(), checksum="sha256:1", recorded=TEXT, looked_like={"format": 1})
+        Writer(connection=session, lease=w.lease, branch="copy").adopt()
+    complete(w)
+    rowed, found = {"rows": 1}, journal.moves(session)
+    assert [each.data for each in found] == [rowed | {"looked_like": {"format": 1}}, rowed, rowed]
+    assert journal.known(session) == tuple(each.id for each in found)
+    assert journal.moves(session, [found[1].id]) == found[1:2]
 
 
 def test_a_copy_is_adopted(session: Connection) -> None:

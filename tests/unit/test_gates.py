@@ -9,8 +9,9 @@ from hypothesis import strategies as st
 
 from orchestrator.errors import UsageError
 from orchestrator.plan.claims import Claim
-from orchestrator.plan.evidence import Approval, Attestation, History, Passage
-from orchestrator.plan.gates import Case, CheckResult, Drift, digest, evidence, judge, overridable
+from orchestrator.plan.drift import Drift
+from orchestrator.plan.evidence import Approval, Attestation, History, Override, Passage
+from orchestrator.plan.gates import Case, CheckResult, digest, evidence, judge, overridable
 from orchestrator.plan.lifecycle import PHASES, STATES, Direction, Phase, Position, State
 from orchestrator.plan.phases import Requirements
 
@@ -263,9 +264,30 @@ def test_verified_lately(verified_at: datetime | None, *, met: bool) -> None:
 
 def test_drift_is_told_line_by_line() -> None:
     """What differs from the branch that the plan was proven on is said, each difference on a line."""
-    drift = Drift(proven_on="development", differences=("index books_isbn_idx is only on production",))
-    (reason,) = judge(case(EXPAND, *ALL, drift=(drift, replace(drift, differences=()))))
-    assert (reason.code, reason.details) == ("drift", drift.differences)
+    drift = Drift(branch="development", known=True, lines=("index books_isbn_idx is only on production",))
+    (reason,) = judge(case(EXPAND, *ALL, drift=(drift, replace(drift, lines=()))))
+    assert (reason.code, reason.details) == ("drift", drift.lines)
+
+
+def test_drift_that_was_accepted_stays_so() -> None:
+    """What somebody let pass before an earlier phase is no reason again; what is new is."""
+    old, new = "index books_isbn_idx is only on production", "column books.year: integer, bigint"
+    accepted = Override(
+        branch="production",
+        checksum="sha256:1",
+        phase=EXPAND,
+        code="drift",
+        message="",
+        reason="it is to go",
+        actor="ana",
+        at=NOON,
+        details=(old,),
+    )
+    drift = Drift(branch="development", known=True, lines=(old, new))
+    weighed = case(BACKFILL, drift=(drift,), history=History(passages=ALL, overrides=(accepted,)))
+    (reason,) = judge(weighed)
+    assert reason.details == (new,)
+    assert codes(replace(weighed, drift=(replace(drift, lines=(old,)),))) == []
 
 
 def approval(weighed: Case, **settings: object) -> Approval:
@@ -311,7 +333,7 @@ def test_an_approval_is_bound_to_all_that_was_shown() -> None:
         replace(weighed, state_since=NOON + HOUR),
         replace(weighed, history=History(passages=ALL[:3])),
         replace(weighed, history=replace(weighed.history, attestations=(attestation(Claim.READS_NEW),))),
-        replace(weighed, drift=(Drift(proven_on="development", differences=("column year: integer, bigint",)),)),
+        replace(weighed, drift=(Drift(branch="development", known=True, lines=("column year: integer, bigint",)),)),
     )
     shown = {digest(evidence(each)) for each in (weighed, *others)}
     assert len(shown) == 1 + len(others)

@@ -153,6 +153,7 @@ def audit(report: AuditReport) -> RenderableType:
         look.indented(Text(f"{branch} did not answer, so its journal was not compared with the ledger"))
         for branch in report.unanswered
     ]
+    unasked += [look.indented(Text(note)) for note in report.notes]
     if not report.problems:
         verdict = look.item(look.GOOD, f"{report.ledger}: {entries}, the chain of hashes holds")
         return look.stacked(verdict, *unasked, *look.onward(["ecm history"]))

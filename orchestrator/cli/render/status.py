@@ -10,7 +10,7 @@ from rich.text import Text
 
 from orchestrator.cli.render import look, words
 from orchestrator.plan.lifecycle import PHASES, STATES, Direction, Phase, State
-from orchestrator.reports import BranchStatus, InProgress, PlanStatus, StatusReport, SweepProgress
+from orchestrator.reports import BranchStatus, InProgress, NoteReport, PlanStatus, StatusReport, SweepProgress
 from orchestrator.words import counted, listed
 
 _NARROWEST_CELL = 16
@@ -226,8 +226,21 @@ def _is_finished(plan: PlanStatus) -> bool:
 
 def _remarks(report: StatusReport) -> tuple[RenderableType, ...]:
     """Return what is wrong and what blocks, beyond waiting for another branch, each once."""
-    lines = list(dict.fromkeys(_worth_saying(report)))
-    return (Text(), *(look.item(look.BAD, line) for line in lines)) if lines else ()
+    lines = [look.item(look.BAD, line) for line in dict.fromkeys(_worth_saying(report))]
+    lines += [look.item(look.PART, note) for note in _notes(report)]
+    return (Text(), *lines) if lines else ()
+
+
+def _notes(report: StatusReport) -> Iterable[str]:
+    """Return what is to be known of each branch's database, once for all plans that are not finished."""
+    open_ones = [branch for plan in report.plans if not _is_finished(plan) for branch in plan.branches]
+    latest: dict[tuple[str, str], NoteReport] = {}
+    for branch in open_ones:
+        for note in branch.notes:
+            known = latest.get((branch.branch, note.code))
+            if known is None or (note.since and known.since and note.since > known.since):
+                latest[branch.branch, note.code] = note
+    return (note.short for note in latest.values())
 
 
 def _worth_saying(report: StatusReport) -> Iterable[str]:
@@ -424,6 +437,9 @@ def _below(plan: PlanStatus, branch: BranchStatus) -> Iterator[RenderableType]:
         yield Text()
         yield look.labelled(said, width=12)
     rows: list[tuple[str, str | RenderableType]] = []
+    for note in branch.notes:
+        yield Text()
+        yield look.indented(look.item(look.PART, note.message))
     running = _is_running(branch)
     remedies = [reason.remedy for reason in branch.blocked_by if reason.remedy.startswith("ecm ")]
     onward = next(iter(remedies), branch.next_command)

@@ -1,0 +1,90 @@
+"""Read what a plan's tables look like on a branch, so that it can be compared with another branch.
+
+Two round trips: which relations there are, and everything on them, looked up by their oids. Definitions are those that
+PostgreSQL prints itself; ecm's sessions have an empty search_path, so every name in them is qualified and texts of two
+branches are comparable. What differs rightly between branches is left out: names of roles, grants, owners, comments,
+sizes, statistics, values of sequences, positions of columns, tablespaces and storage parameters. So is what ecm keeps
+itself: the bodies of its sync functions, which the sentry watches, and the queries of views that stand in for a plan's
+tables. Printing a view locks what it reads for a moment (ACCESS SHARE), as `catalog` does.
+"""
+
+import hashlib
+from collections.abc import Iterator
+from typing import Any
+
+from orchestrator.engine.connection import Connection, select
+from orchestrator.engine.snapshot_queries import RELATIONS, things
+from orchestrator.plan.drift import FUNCTION, QUERY, Snapshot, Subjects, Thing
+from orchestrator.sql.identifiers import TableName
+
+_LONGEST = 400
+"""Characters of a definition that are kept as they are."""
+
+_DIGESTED = frozenset({QUERY, FUNCTION})
+
+_KINDS = {"r": "table", "p": "table", "f": "foreign table", "v": "view", "m": "materialized view"}
+
+
+def read(connection: Connection, subjects: Subjects) -> Snapshot:
+    """Return what there is of a plan's tables; a table that is not there has no part in it.
+
+    Args:
+        connection: a session with the branch.
+        subjects: what to look at.
+    """
+    relations = select(
+        connection,
+        RELATIONS,
+        {
+            "schemas": [table.schema for table in subjects.tables],
+            "names": [table.name for table in subjects.tables],
+            "type_schemas": [name.schema for name in subjects.types],
+            "types": [name.name for name in subjects.types],
+        },
+    )
+    version = connection.info.server_version
+    by_role: dict[str, list[int]] = {"named": [], "part": [], "view": []}
+    for row in relations:
+        by_role[row["role"]].append(row["oid"])
+    rows = select(connection, things(version), by_role) if relations else []
+    return Snapshot.of(_things(rows), server=version // 10000)
+
+
+def _things(rows: list[dict[str, Any]]) -> Iterator[Thing]:
+    for row in rows:
+        table = str(TableName(row["schema"], row["relation"])) if row["relation"] else ""
+        kind = _KINDS[row["kind"]] if row["kind"] in _KINDS else row["kind"]
+        has = {trait: _kept(trait, value) for trait, value in row["has"].items()}
+        yield Thing(kind=kind, name=_name(row, table), of="" if row["alone"] else table, has=_split(has))
+
+
+def _name(row: dict[str, Any], table: str) -> str:
+    """Return a thing's name: within its table, or with its table where it has no schema, or in its schema."""
+    match row["named"]:
+        case "relation":
+            return table
+        case "in":
+            return f"{table}.{row['name']}"
+        case "on":
+            return f"{row['name']} on {table}"
+        case "itself":
+            return str(row["name"])
+        case _:
+            return str(TableName(row["schema"], row["name"]))
+
+
+def _kept(trait: str, value: str) -> str:
+    """Return a trait as it is kept: of a long text its beginning, and what tells it from all others."""
+    if trait not in _DIGESTED and len(value) <= _LONGEST:
+        return value
+    digest = hashlib.sha256(value.encode()).hexdigest()[:16]
+    return digest if trait in _DIGESTED else f"{value[:_LONGEST]}… ({digest})"
+
+
+def _split(has: dict[str, str]) -> dict[str, str]:
+    """Tell when a trigger fires from what it runs: `CREATE TRIGGER name fires ON table runs`."""
+    head, between = has.pop("head", None), has.pop("between", "")
+    if head is None:
+        return has
+    fires, _, runs = has.pop("trigger").removeprefix(head).partition(between)
+    return {**has, "fires": fires, "runs": runs}
