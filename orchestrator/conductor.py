@@ -6,6 +6,7 @@ Also the Python API. Everything comes in as arguments, every answer is a value o
 
 import time
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 
 from orchestrator import reports
 from orchestrator.actor import actor
@@ -21,7 +22,7 @@ from orchestrator.missing import remedied
 from orchestrator.operations import Operation
 from orchestrator.overview import Overview
 from orchestrator.plan import compile as compiler
-from orchestrator.plan import facade
+from orchestrator.plan import facade, window
 from orchestrator.plan.lifecycle import (
     STATES,
     Direction,
@@ -30,6 +31,7 @@ from orchestrator.plan.lifecycle import (
     Position,
     State,
     backward_moves,
+    finalizing,
     forward_moves,
     previous_move,
 )
@@ -43,6 +45,15 @@ from orchestrator.workspace import Workspace
 
 def _allow(_: reports.AdvanceReport) -> None:
     """Consent to everything."""
+
+
+def _ahead(scene: Scene, state: State | None) -> tuple[Move, ...]:
+    """Return the moves forward to a state, one of them where there is none; raises as `forward_moves`."""
+    position, name, branch = scene.position, scene.plan.plan, scene.branch
+    if position.kept and state is None:
+        return (finalizing(position, plan=name, branch=branch),)
+    target = state or STATES[min(STATES.index(position.state) + 1, len(STATES) - 1)]
+    return forward_moves(position, target, plan=name, branch=branch, undoable=window.is_open(scene.plan))
 
 
 class Conductor:
@@ -140,15 +151,44 @@ class Conductor:
         state = named(State, to) if to else None
 
         def moves(scene: Scene) -> tuple[Move, ...]:
-            if state is not None and scene.position == Position(state=state):
+            if state is not None and replace(scene.position, kept=False) == Position(state=state):
                 return ()
-            target = state or STATES[min(STATES.index(scene.position.state) + 1, len(STATES) - 1)]
-            found = forward_moves(scene.position, target, plan=name, branch=branch)
+            found = _ahead(scene, state)
             self._judgement.refuse(scene, tuple(phase for move in found for phase in move.phases))
             self._judgement.refuse_obstacles(scene, found[0])
             return found
 
         with self._stage.scene(name, branch) as scene:
+            self._stage.tell_ledger(scene.connection)
+            return self._journey.make(scene, moves, dry_run=dry_run, consent=consent)
+
+    def finalize(
+        self,
+        plan: str | None,
+        branch: str,
+        *,
+        now: bool = False,
+        dry_run: bool = False,
+        consent: Consent = _allow,
+    ) -> reports.AdvanceReport:
+        """Drop for good what contract keeps within its undo window; the arguments and errors are those of `advance`.
+
+        Args:
+            plan: its name.
+            branch: where.
+            now: do so before that time is over.
+            dry_run: say what would be done.
+            consent: called once with what would be done.
+        """
+        name = self._only("finalize", plan, branch)
+
+        def moves(scene: Scene) -> tuple[Move, ...]:
+            move = finalizing(scene.position, plan=name, branch=branch)
+            self._judgement.refuse(scene, move.phases, hurried=now)
+            self._judgement.refuse_obstacles(scene, move)
+            return (move,)
+
+        with self._stage.scene(name, branch, as_begun=True) as scene:
             self._stage.tell_ledger(scene.connection)
             return self._journey.make(scene, moves, dry_run=dry_run, consent=consent)
 
@@ -169,7 +209,7 @@ class Conductor:
         state = named(State, to) if to else None
 
         def moves(scene: Scene) -> tuple[Move, ...]:
-            if state is not None and scene.position == Position(state=state):
+            if state is not None and replace(scene.position, kept=False) == Position(state=state):
                 return ()
             if state is None:
                 return (previous_move(scene.position, plan=name, branch=branch),)
@@ -228,8 +268,8 @@ class Conductor:
         name = self._only("gate", plan, branch)
         with self._stage.scene(name, branch) as scene:
             position = scene.position
-            target = named(State, to) if to else STATES[min(STATES.index(position.state) + 1, len(STATES) - 1)]
-            moves = forward_moves(position, target, plan=name, branch=branch)
+            moves = _ahead(scene, named(State, to) if to else None)
+            target = moves[-1].target
             reasons = self._judgement.reasons(scene, tuple(phase for move in moves for phase in move.phases))
             if not reasons:
                 reasons = tuple(error_report(error) for error in self._judgement.obstacles(scene, moves[0]))
@@ -242,7 +282,8 @@ class Conductor:
             allowed=not reasons,
             reasons=reasons,
             warnings=warnings,
-            next_command=f"ecm advance {name} --branch {branch}" + (f" --to {target}" if to else "")
+            next_command=f"ecm {'finalize' if position.kept else 'advance'} {name} --branch {branch}"
+            + (f" --to {target}" if to else "")
             if not reasons
             else None,
         )
@@ -259,12 +300,12 @@ class Conductor:
         """
         name = self._only("verify", plan, branch)
         with self._stage.scene(name, branch, as_begun=True) as scene:
-            if scene.position.state in (State.PLANNED, State.CONTRACTED):
+            if scene.position.state in (State.PLANNED, State.CONTRACTED) and not scene.position.kept:
                 raise RefusedError(
                     f"{name} is {scene.position.state.words} on {branch}; there are no two sides to compare",
                     hint="ecm status",
                 )
-            facts = self._stage.facts(scene.connection, scene.plan)
+            facts = self._stage.facts_of(scene)
             proofs = compiler.proofs(scene.plan, facts, "verify")
 
             def told(proof: Proof) -> Callable[[int, int, int], None]:

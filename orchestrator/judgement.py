@@ -53,9 +53,9 @@ class Judgement:
     def __init__(self, stage: Stage) -> None:
         self._stage = stage
 
-    def refuse(self, scene: Scene, phases: tuple[Phase, ...]) -> None:
+    def refuse(self, scene: Scene, phases: tuple[Phase, ...], *, hurried: bool = False) -> None:
         """Raise a RefusedError with every reason, if there are any."""
-        reasons = self.reasons(scene, phases)
+        reasons = self.reasons(scene, phases, hurried=hurried)
         if not reasons:
             return
         lines = [line for reason in reasons for line in (reason.message, *(f"  {r}" for r in [reason.remedy] if r))]
@@ -65,16 +65,18 @@ class Judgement:
             hint=next((reason.remedy for reason in reasons if reason.remedy.startswith("ecm ")), None),
         )
 
-    def reasons(self, scene: Scene, phases: tuple[Phase, ...]) -> tuple[reports.ReasonReport, ...]:
+    def reasons(
+        self, scene: Scene, phases: tuple[Phase, ...], *, hurried: bool = False
+    ) -> tuple[reports.ReasonReport, ...]:
         """Judge every phase on the way, so that nothing is begun that could not end where it was meant to."""
         behind = self._stage.project.required_by(scene.branch)
-        if (behind or Phase.CONTRACT in phases) and self._ledger_is_broken():
+        if (behind or {Phase.CONTRACT, Phase.FINALIZE}.intersection(phases)) and self._ledger_is_broken():
             so = f"it proves nothing about {listed(behind)}" if behind else "nothing is done that cannot be undone"
             raise TamperingError(f"the ledger is not as it was written, so {so}", hint="ecm audit verify")
         self._catch_up(scene, behind)
         entries = self._stage.entries(scene.plan.plan)
         unreadable = self._unreadable_neighbours(scene) if Phase.EXPAND in phases else ()
-        return (*_judged(self._case(scene, phase, passages(entries)) for phase in phases), *unreadable)
+        return (*_judged(self._case(scene, phase, passages(entries), hurried=hurried) for phase in phases), *unreadable)
 
     def _catch_up(self, scene: Scene, branches: tuple[str, ...]) -> None:
         """Copy what other branches' journals hold and the ledger lacks, after a crash between the two.
@@ -98,8 +100,8 @@ class Judgement:
                     with suppress(EcmError, psycopg.Error):
                         copy_moves(connection, ledger)
 
-    def _case(self, scene: Scene, phase: Phase, history: tuple[Passage, ...]) -> Case:
-        begins_there = PHASES.index(phase) == STATES.index(scene.position.state)
+    def _case(self, scene: Scene, phase: Phase, history: tuple[Passage, ...], *, hurried: bool) -> Case:
+        begins_there = phase in PHASES and PHASES.index(phase) == STATES.index(scene.position.state)
         checks = scene.plan.phase(phase).checks if begins_there else ()
         return case(
             scene.plan,
@@ -110,6 +112,7 @@ class Judgement:
             history=history,
             checks=tuple(self._check(scene.connection, each.name, each.sql, each.expect) for each in checks),
             open_plans=_neighbours(scene) if phase is Phase.EXPAND else {},
+            hurried=hurried,
         )
 
     def _check(self, connection: Connection, name: str, query: str, expected: object) -> CheckResult:
@@ -166,6 +169,8 @@ class Judgement:
         problems = obstacles.problems(scene.plan, move.phases[0], facts)
         if problems or move.origin is State.PLANNED:
             return problems or (() if scene.looked else self.broken(scene, facts)[0])
+        if move.phases == (Phase.FINALIZE,):
+            return ()  # what kept the old side true does not matter any more
         try:
             sentry.on_post(scene.connection, compiler.sync_triggers(scene.plan, facts))
         except VerificationError as error:
@@ -244,6 +249,7 @@ def case(
     history: tuple[Passage, ...],
     checks: tuple[CheckResult, ...] = (),
     open_plans: Dictionary[str, tuple[str, ...]] | None = None,
+    hurried: bool = False,
 ) -> Case:
     """Return what is weighed when a plan asks to enter a phase, from what a branch's journal says of it."""
     return Case(
@@ -261,6 +267,8 @@ def case(
         now=record.now if record else None,
         open_plans=open_plans or {},
         paused_by=record.paused_by if record else None,
+        undo_until=record.undo_until if record else None,
+        hurried=hurried,
     )
 
 

@@ -283,6 +283,8 @@ class MoveReport(Report):
     """Whether contract takes something away that the old version uses."""
     forfeits: tuple[str, ...] = ()
     """What a rollback to planned does not keep."""
+    keeps: bool = False
+    """Whether it leaves the old structure out of sight, so that it can be undone."""
 
 
 class AdvanceReport(Report):
@@ -293,6 +295,8 @@ class AdvanceReport(Report):
     dry_run: bool
     moves: tuple[MoveReport, ...]
     state: str
+    undo_until: datetime | None = None
+    """Until when contract can be undone at least, where it can."""
     next_command: str | None
     warnings: tuple[str, ...] = ()
 

@@ -15,7 +15,7 @@ from pydantic import Field, model_validator
 from typing_extensions import override
 
 from orchestrator.errors import EcmError
-from orchestrator.operations import saying
+from orchestrator.operations import dropping, saying
 from orchestrator.operations.base import (
     ColumnField,
     Guide,
@@ -26,8 +26,9 @@ from orchestrator.operations.base import (
     taken,
     unusable,
 )
+from orchestrator.sql import identifiers
 from orchestrator.sql.facts import Dependent, Table
-from orchestrator.sql.identifiers import verbatim
+from orchestrator.sql.identifiers import TableName, verbatim
 from orchestrator.sql.mapping import Copy
 from orchestrator.sql.steps import Statement
 from orchestrator.sql.sync import Ddl
@@ -148,10 +149,22 @@ class RenameColumn(OnTable):
 
     @override
     def standing_on(self, facts: Table) -> tuple[Dependent, ...]:
+        if self._is_hidden(facts):
+            return dropping.standing_on(facts, (identifiers.hidden(self.to),))
         return facts.tracked.get(self.to, ())
 
     @override
+    def hidden(self, table: TableName) -> tuple[tuple[str, str], ...]:
+        """The original has the new name from then on; what is kept, and follows, is the scaffolding."""
+        return ((self.to, identifiers.hidden(self.to)), (self.column, self.to))
+
+    def _is_hidden(self, facts: Table) -> bool:
+        return facts.kept and facts.column(identifiers.hidden(self.to)) is not None
+
+    @override
     def contract(self, facts: Table) -> tuple[Statement, ...]:
+        if self._is_hidden(facts):
+            return dropping.statements(facts, (identifiers.hidden(self.to),))
         table, new = self.target.identifier, sql.Identifier(self.to)
         return (
             sql.SQL("ALTER TABLE {} DROP COLUMN {}").format(table, new),

@@ -73,6 +73,10 @@ class Case:
     """Other plans under way on this branch that touch the same columns, with these, as table.column."""
     paused_by: str | None = None
     """Who asked the backfill to pause, where somebody did."""
+    undo_until: datetime | None = None
+    """Until when contract can be undone, by the same clock."""
+    hurried: bool = False
+    """Whether it is said to be dropped for good before that (`ecm finalize --now`)."""
 
 
 def completed(passages: Iterable[Passage], *, branch: str, checksum: str) -> frozenset[Phase]:
@@ -93,6 +97,8 @@ def completed(passages: Iterable[Passage], *, branch: str, checksum: str) -> fro
 
 def judge(case: Case) -> tuple[Reason, ...]:
     """Return every condition that is not met; none means the phase may be entered."""
+    if case.phase is Phase.FINALIZE:
+        return tuple(_undo_window_over(case))
     return (
         *_text_unchanged(case),
         *_required_ahead(case),
@@ -160,6 +166,17 @@ def _soaked(case: Case) -> Iterable[Reason]:
             message=f"the soak of {case.soak} in reads migrated is not over: {left} left",
             remedy="wait",
         )
+
+
+def _undo_window_over(case: Case) -> Iterable[Reason]:
+    if case.hurried or case.undo_until is None or case.now is None or case.now >= case.undo_until:
+        return
+    left = timedelta(seconds=round((case.undo_until - case.now).total_seconds()))
+    yield Reason(
+        code="undo_window",
+        message=f"the time in which contract can be undone is not over: {left} left; finalize drops what it keeps",
+        remedy=f"ecm finalize {case.plan} --branch {case.branch} --now",
+    )
 
 
 def _checked(case: Case) -> Iterable[Reason]:

@@ -83,7 +83,7 @@ class Plan(Settings):
         return self
 
     def phase(self, name: str) -> PhaseSettings:
-        """Return a phase's settings by its key (`expand`, `backfill`, `migrate_reads`, `contract`).
+        """Return a phase's settings by its key (`expand`, `backfill`, `migrate_reads`, `contract`, or `finalize`).
 
         Raises:
             KeyError: there is no such phase.
@@ -93,6 +93,7 @@ class Plan(Settings):
             "backfill": self.backfill,
             "migrate_reads": self.migrate_reads,
             "contract": self.contract,
+            "finalize": self.contract,
         }[name]
 
     def with_defaults(self, defaults: Settings) -> Self:
