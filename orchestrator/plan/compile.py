@@ -326,7 +326,8 @@ def _expands(plan: Plan, facts: Facts) -> str:
     first = ([f"add {listed(made)}"] if made else []) + begun
     kept = _triggers(plan, facts)
     if not kept:
-        return listed(first) if first else "ready " + listed(dict.fromkeys(str(table) for table in facts))
+        tables = dict.fromkeys(str(table) for table in facts)
+        return listed(first) if first else f"ready {listed(tables)}" if tables else ""
     kept = f"{kept} that {_keeping(plan, facts, several=kept == 'the triggers')}"
     if not first:
         return f"add {kept}"

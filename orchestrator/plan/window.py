@@ -108,6 +108,7 @@ def undoing(plan: Plan, facts: Facts, backward: Iterable[Step]) -> tuple[Step, .
             lock=lock,
             views=(),
             kept_by=keeping.sync_triggers(plan, filled, Truth.NEW),
+            counted=(),
         )
         if isinstance(step, Transaction) and step.key == CONTRACT
         else step
