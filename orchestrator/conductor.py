@@ -188,9 +188,15 @@ class Conductor:
             self._judgement.refuse_obstacles(scene, move)
             return (move,)
 
+        again = {"next_command": f"ecm finalize {name} --branch {branch}" + (" --now" if now else "")}
+
+        def ask(proposal: reports.AdvanceReport) -> None:
+            consent(proposal.model_copy(update=again))
+
         with self._stage.scene(name, branch, as_begun=True) as scene:
             self._stage.tell_ledger(scene.connection)
-            return self._journey.make(scene, moves, dry_run=dry_run, consent=consent)
+            report = self._journey.make(scene, moves, dry_run=dry_run, consent=ask)
+            return report.model_copy(update=again) if dry_run else report
 
     def rollback(
         self,

@@ -60,7 +60,9 @@ class Judgement:
             return
         lines = [line for reason in reasons for line in (reason.message, *(f"  {r}" for r in [reason.remedy] if r))]
         raise RefusedError(
-            f"{scene.plan.plan} may not enter {phases[-1].words} on {scene.branch}",
+            f"{scene.plan.plan} may not be finalized on {scene.branch} yet"
+            if phases[-1] is Phase.FINALIZE
+            else f"{scene.plan.plan} may not enter {phases[-1].words} on {scene.branch}",
             details=lines,
             hint=next((reason.remedy for reason in reasons if reason.remedy.startswith("ecm ")), None),
         )

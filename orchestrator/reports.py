@@ -158,6 +158,8 @@ class PhasePreview(Report):
     """Whether contract takes something away that the old version uses."""
     forfeits: tuple[str, ...] = ()
     """What a rollback to planned does not keep."""
+    undo_window: float = 0
+    """Seconds for which contract can be undone."""
 
 
 class Range(Report):

@@ -149,7 +149,7 @@ class RenameColumn(OnTable):
 
     @override
     def standing_on(self, facts: Table) -> tuple[Dependent, ...]:
-        if self._is_hidden(facts):
+        if facts.kept:
             return dropping.standing_on(facts, (identifiers.hidden(self.to),))
         return facts.tracked.get(self.to, ())
 
@@ -158,12 +158,9 @@ class RenameColumn(OnTable):
         """The original has the new name from then on; what is kept, and follows, is the scaffolding."""
         return ((self.to, identifiers.hidden(self.to)), (self.column, self.to))
 
-    def _is_hidden(self, facts: Table) -> bool:
-        return facts.kept and facts.column(identifiers.hidden(self.to)) is not None
-
     @override
     def contract(self, facts: Table) -> tuple[Statement, ...]:
-        if self._is_hidden(facts):
+        if facts.kept:
             return dropping.statements(facts, (identifiers.hidden(self.to),))
         table, new = self.target.identifier, sql.Identifier(self.to)
         return (

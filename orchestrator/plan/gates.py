@@ -8,6 +8,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 
+from orchestrator.plan.durations import humanize
 from orchestrator.plan.lifecycle import PHASES, Direction, Phase, Position, State
 from orchestrator.words import listed
 
@@ -171,10 +172,10 @@ def _soaked(case: Case) -> Iterable[Reason]:
 def _undo_window_over(case: Case) -> Iterable[Reason]:
     if case.hurried or case.undo_until is None or case.now is None or case.now >= case.undo_until:
         return
-    left = timedelta(seconds=round((case.undo_until - case.now).total_seconds()))
+    left = humanize(timedelta(seconds=max(1, round((case.undo_until - case.now).total_seconds()))))
     yield Reason(
         code="undo_window",
-        message=f"the time in which contract can be undone is not over: {left} left; finalize drops what it keeps",
+        message=f"the time in which contract can be undone is not over: {left} left",
         remedy=f"ecm finalize {case.plan} --branch {case.branch} --now",
     )
 

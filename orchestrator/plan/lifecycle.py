@@ -10,6 +10,7 @@ without automatic triggers, which would jump past every guard; the journal alone
 branch is, and moves by compare-and-set.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 from functools import cache
@@ -101,6 +102,13 @@ class Move:
     def reaches(self) -> Position:
         """Where the plan is once the move is complete."""
         return Position(state=self.target, kept=self.keeps)
+
+
+def command_of(direction: str, phases: Sequence[str]) -> str:
+    """Return the command of ecm that makes a move: `advance`, `rollback` or `finalize`."""
+    if direction == Direction.BACK:
+        return "rollback"
+    return "finalize" if tuple(phases) == (Phase.FINALIZE,) else "advance"
 
 
 class _Model:

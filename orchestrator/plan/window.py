@@ -107,6 +107,7 @@ def undoing(plan: Plan, facts: Facts, backward: Iterable[Step]) -> tuple[Step, .
             tables=tuple(dict.fromkeys((*ours, *chain.from_iterable(each.tables for each in written)))),
             lock=lock,
             views=(),
+            note="catalog only: no row is read, and nothing is lost",
             kept_by=keeping.sync_triggers(plan, filled, Truth.NEW),
             counted=(),
         )
@@ -137,14 +138,17 @@ def _costs(plan: Plan, facts: Facts, hidden: Facts) -> Iterable[str]:
     yield f"catalog only; it can be undone for {humanize(plan.contract.undo_window)}, and until it is finalized"
     if any(pair.fills for table in hidden.values() for pair in scope.mappings(plan, table)):
         yield "meanwhile each write goes to both sides, as before"
-    names = [
-        then for table in facts.values() for _, then in _pairs(plan, table) if facts[table.name].column(then) is None
-    ]
-    if names:
+    if names := _kept_columns(plan, facts):
         yield (
-            f"SELECT *, and INSERT and COPY without a list of columns, see {listed(names)} until then, and its"
-            " constraints hold"
+            f"SELECT *, and INSERT and COPY without a list of columns, see {listed(names)} until then, whose"
+            " constraints still hold"
         )
+
+
+def _kept_columns(plan: Plan, facts: Facts) -> tuple[str, ...]:
+    """Return the names of the columns that are out of sight."""
+    pairs = tuple(pair for table in facts.values() for pair in _pairs(plan, table))
+    return tuple(then for _, then in pairs if then not in {now for now, _ in pairs})
 
 
 def _pairs(plan: Plan, facts: Table) -> tuple[tuple[str, str], ...]:
@@ -188,7 +192,9 @@ def finalizing(plan: Plan, facts: Facts) -> tuple[Step, ...]:
     return (
         Transaction(
             key=FINALIZE,
-            title=f"drop what contract kept: {listed(change.ending for change in scope.changes(plan))}",
+            title=f"drop what contract kept: {listed(_kept_columns(plan, facts))}"
+            if _kept_columns(plan, facts)
+            else "drop what contract kept",
             tables=scope.lockable(plan, kept),
             lock=LockMode.ACCESS_EXCLUSIVE,
             statements=statements,

@@ -5,8 +5,7 @@ from typing import Any
 
 import pytest
 from operations.conftest import Journeys
-from operations.harness import Db, Journey, contents, rows, run, undone
-
+from operations.harness import Db, rows, run, undone
 from psycopg import errors
 
 from orchestrator.plan.lifecycle import State
