@@ -30,7 +30,12 @@ class _Choice:
 
 def _is_open(status: BranchStatus) -> bool:
     """Whether a plan has something left to do on a branch."""
-    return status.state != State.CONTRACTED
+    return status.state != State.CONTRACTED or status.undo_until is not None
+
+
+def _is_kept(status: BranchStatus) -> bool:
+    """Whether contract keeps the old structure there."""
+    return status.undo_until is not None
 
 
 def _goes_forward(status: BranchStatus) -> bool:
@@ -39,12 +44,13 @@ def _goes_forward(status: BranchStatus) -> bool:
 
 
 def _is_begun(status: BranchStatus) -> bool:
-    """Whether a plan was begun on a branch, and neither taken back nor contracted."""
-    return status.in_progress is not None or status.state not in (None, State.PLANNED, State.CONTRACTED)
+    """Whether a plan was begun on a branch, and neither taken back nor contracted for good."""
+    begun = status.state not in (None, State.PLANNED, State.CONTRACTED)
+    return begun or status.in_progress is not None or _is_kept(status)
 
 
 def _has_two_sides(status: BranchStatus) -> bool:
-    return status.state in (State.BACKFILLED, State.READS_MIGRATED)
+    return status.state in (State.BACKFILLED, State.READS_MIGRATED) or _is_kept(status)
 
 
 def _is_backfilling(status: BranchStatus) -> bool:
@@ -75,6 +81,9 @@ _CHOICES = {
     "plan diff": _OPEN,
     "plan show": _OPEN,
     "rollback": _BEGUN,
+    "finalize": _Choice(
+        fits=_is_kept, several="several plans can be finalized{}", none="no plan is kept after contract{}"
+    ),
     "pause": _BACKFILLING,
     "resume": _BACKFILLING,
     "verify": _Choice(fits=_has_two_sides, several="several plans are backfilled{}", none="no plan is backfilled{}"),

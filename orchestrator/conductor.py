@@ -7,6 +7,7 @@ Also the Python API. Everything comes in as arguments, every answer is a value o
 import time
 from collections.abc import Callable, Generator, Sequence
 from contextlib import contextmanager
+from dataclasses import replace
 from datetime import timedelta
 
 from orchestrator import reports
@@ -19,7 +20,7 @@ from orchestrator.judgement import Judgement, uncarried
 from orchestrator.neighbours import as_begun
 from orchestrator.operations import Operation
 from orchestrator.overview import Overview
-from orchestrator.plan import facade
+from orchestrator.plan import facade, window
 from orchestrator.plan.checksum import differences, meaning
 from orchestrator.plan.gates import Reason, overridable
 from orchestrator.plan.lifecycle import (
@@ -30,6 +31,7 @@ from orchestrator.plan.lifecycle import (
     Position,
     State,
     backward_moves,
+    finalizing,
     forward_moves,
     previous_move,
 )
@@ -50,6 +52,15 @@ def _allow(_: reports.AdvanceReport) -> None:
 
 def _approve(_: reports.ApprovalReport) -> None:
     """Consent to what is shown."""
+
+
+def _ahead(scene: Scene, state: State | None) -> tuple[Move, ...]:
+    """Return the moves forward to a state, one of them where there is none; raises as `forward_moves`."""
+    position, name, branch = scene.position, scene.plan.plan, scene.branch
+    if position.kept and state is None:
+        return (finalizing(position, plan=name, branch=branch),)
+    target = state or STATES[min(STATES.index(position.state) + 1, len(STATES) - 1)]
+    return forward_moves(position, target, plan=name, branch=branch, undoable=window.is_open(scene.plan))
 
 
 class Conductor:
@@ -157,10 +168,9 @@ class Conductor:
         told: set[tuple[Phase, str, str]] = set()
 
         def moves(scene: Scene) -> tuple[Move, ...]:
-            if state is not None and scene.position == Position(state=state):
+            if state is not None and replace(scene.position, kept=False) == Position(state=state):
                 return ()
-            target = state or STATES[min(STATES.index(scene.position.state) + 1, len(STATES) - 1)]
-            found = forward_moves(scene.position, target, plan=name, branch=branch)
+            found = _ahead(scene, state)
             unmet = self._judgement.refuse(scene, tuple(phase for move in found for phase in move.phases), overrides)
             passed.update({(phase, reason.code, reason.subject): reason for phase, reason in unmet})
             self._judgement.refuse_obstacles(scene, found[0])
@@ -175,7 +185,7 @@ class Conductor:
 
         with self._stage.notices.delivered(), self._stage.scene(name, branch) as scene:
             self._stage.tell_ledger(scene.connection)
-            with self._refusals(scene, Direction.FORWARD, dry_run=dry_run):
+            with self._refusals(scene, "advance", dry_run=dry_run):
                 report = self._journey.make(
                     scene,
                     moves,
@@ -184,6 +194,43 @@ class Conductor:
                     entering=entering,
                 )
             return with_overrides(report)
+
+    def finalize(
+        self,
+        plan: str | None,
+        branch: str,
+        *,
+        now: bool = False,
+        dry_run: bool = False,
+        consent: Consent = _allow,
+    ) -> reports.AdvanceReport:
+        """Drop for good what contract keeps within its undo window; the arguments and errors are those of `advance`.
+
+        Args:
+            plan: its name.
+            branch: where.
+            now: do so before that time is over.
+            dry_run: say what would be done.
+            consent: called once with what would be done.
+        """
+        name = self._only("finalize", plan, branch)
+
+        def moves(scene: Scene) -> tuple[Move, ...]:
+            move = finalizing(scene.position, plan=name, branch=branch)
+            self._judgement.refuse(scene, move.phases, hurried=now)
+            self._judgement.refuse_obstacles(scene, move)
+            return (move,)
+
+        again = {"next_command": f"ecm finalize {name} --branch {branch}" + (" --now" if now else "")}
+
+        def ask(proposal: reports.AdvanceReport) -> None:
+            consent(proposal.model_copy(update=again))
+
+        with self._stage.notices.delivered(), self._stage.scene(name, branch, as_begun=True) as scene:
+            self._stage.tell_ledger(scene.connection)
+            with self._refusals(scene, "finalize", dry_run=dry_run):
+                report = self._journey.make(scene, moves, dry_run=dry_run, consent=ask)
+            return report.model_copy(update=again) if dry_run else report
 
     def rollback(
         self,
@@ -202,7 +249,7 @@ class Conductor:
         state = named(State, to) if to else None
 
         def moves(scene: Scene) -> tuple[Move, ...]:
-            if state is not None and scene.position == Position(state=state):
+            if state is not None and replace(scene.position, kept=False) == Position(state=state):
                 return ()
             if state is None:
                 return (previous_move(scene.position, plan=name, branch=branch),)
@@ -210,13 +257,13 @@ class Conductor:
 
         with self._stage.notices.delivered(), self._stage.scene(name, branch, as_begun=True) as scene:
             self._stage.tell_ledger(scene.connection)
-            with self._refusals(scene, Direction.BACK, dry_run=dry_run):
+            with self._refusals(scene, "rollback", dry_run=dry_run):
                 return self._journey.make(scene, moves, dry_run=dry_run, consent=consent)
 
     @contextmanager
-    def _refusals(self, scene: Scene, direction: Direction, *, dry_run: bool) -> Generator[None]:
+    def _refusals(self, scene: Scene, command: str, *, dry_run: bool) -> Generator[None]:
         """Have what is refused in the block recorded and told; of a dry run nothing is."""
-        command = "advance" if direction is Direction.FORWARD else "rollback"
+        direction = Direction.BACK if command == "rollback" else Direction.FORWARD
         with (
             self._telling.refusing(scene, direction, dry_run=dry_run),
             self._testimony.refusals(scene, command, dry_run=dry_run),
@@ -272,8 +319,8 @@ class Conductor:
         name = self._only("gate", plan, branch)
         with self._stage.scene(name, branch) as scene:
             position = scene.position
-            target = named(State, to) if to else STATES[min(STATES.index(position.state) + 1, len(STATES) - 1)]
-            moves = forward_moves(position, target, plan=name, branch=branch)
+            moves = _ahead(scene, named(State, to) if to else None)
+            target = moves[-1].target
             unmet = self._judgement.weigh(scene, tuple(phase for move in moves for phase in move.phases))
             reasons = tuple(reason_report(reason) for _, reason in unmet)
             if not reasons:
@@ -288,7 +335,8 @@ class Conductor:
             allowed=not reasons,
             reasons=reasons,
             warnings=warnings,
-            next_command=f"ecm advance {name} --branch {branch}" + (f" --to {target}" if to else "")
+            next_command=f"ecm {'finalize' if position.kept else 'advance'} {name} --branch {branch}"
+            + (f" --to {target}" if to else "")
             if not reasons
             else None,
         )

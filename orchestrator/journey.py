@@ -8,7 +8,7 @@ import psycopg
 
 from orchestrator import reports
 from orchestrator.around import Around
-from orchestrator.engine import journal
+from orchestrator.engine import journal, sentry
 from orchestrator.engine.connection import Link
 from orchestrator.engine.runner import Runner, Task
 from orchestrator.errors import EcmError, LeaseError
@@ -18,7 +18,6 @@ from orchestrator.plan import compile as compiler
 from orchestrator.plan import drift, obstacles, scope
 from orchestrator.plan.checksum import checksum
 from orchestrator.plan.lifecycle import STATES, Direction, Move, Phase, State
-from orchestrator.plan.model import Plan
 from orchestrator.reporting import move_report, step_preview
 from orchestrator.sql.steps import Step
 from orchestrator.stage import Scene, Stage
@@ -105,13 +104,15 @@ class Journey:
                 untold = link.do(self._stage.tell_ledger)
                 around.after(now, move)
             warnings = (*proposal.warnings, *around.warnings, *untold)
-            position = link.do(lambda connection: self._stage.now(scene, connection)).position
+            reached = link.do(lambda connection: self._stage.now(scene, connection))
+            position = reached.position
         return reports.AdvanceReport(
             plan=scene.plan.plan,
             branch=scene.branch,
             dry_run=False,
             moves=tuple(done),
             state=position.state,
+            undo_until=reached.record.undo_until if reached.record else None,
             next_command=self._stage.next_command(scene.plan.plan, scene.branch, position),
             warnings=warnings,
         )
@@ -138,7 +139,7 @@ class Journey:
                     scene.plan,
                     steps=tuple(
                         step_preview(step, move.direction)
-                        for _, steps in self._steps(scene.plan, move, facts)
+                        for _, steps in self._steps(scene, move, facts, self._watch(scene, move, facts))
                         for step in steps
                     ),
                     two_sides=scope.has_two_sides(scene.plan, facts),
@@ -147,6 +148,7 @@ class Journey:
                 for move in moves
             ),
             state=scene.position.state,
+            undo_until=scene.record.undo_until if scene.record else None,
             next_command=None,
             warnings=(*self._stage.notes(scene), *(_at_contract(scene, facts) if contracts(moves) else ())),
         )
@@ -155,6 +157,7 @@ class Journey:
         forward = move.direction is Direction.FORWARD
         texts = _moves_readers(move)
         facts = link.do(lambda connection: self._stage.facts_of(replace(scene, connection=connection), texts=texts))
+        watch = link.do(lambda connection: self._watch(replace(scene, connection=connection), move, facts))
         recorded = scene.record.recorded if scene.record and not forward else scene.plan.model_dump(mode="json")
         return Task(
             move=move,
@@ -163,16 +166,40 @@ class Journey:
             recorded=recorded,
             looks_at=drift.subjects(scene.plan),
             actor=self._stage.actor,
-            steps=self._steps(scene.plan, move, facts),
+            steps=self._steps(scene, move, facts, watch),
             lock_timeout=scene.plan.phase(move.phases[0]).lock_timeout,
             backfill=scene.plan.backfill,
+            keeping=compiler.keeping_old(scene.plan, facts) if move.keeps else (),
+            window=scene.plan.contract.undo_window,
+            watch=watch,
         )
 
-    def _steps(self, plan: Plan, move: Move, facts: scope.Facts) -> tuple[tuple[Phase, tuple[Step, ...]], ...]:
+    def _watch(self, scene: Scene, move: Move, facts: scope.Facts) -> sentry.Watch | None:
+        """Return the versions of what keeps the old side true, where they are those of when contract hid it.
+
+        Then every write since has passed by there, and contract can be undone without a look at the rows.
+
+        Raises:
+            VerificationError: one of these triggers is not on its post.
+        """
+        undoes = move.direction is Direction.BACK and move.phases == (Phase.CONTRACT,)
+        if not undoes or not any(table.kept for table in facts.values()):
+            return None
+        found = sentry.on_post(scene.connection, compiler.keeping_old(scene.plan, facts))
+        then = scene.record.undo_watch if scene.record else None
+        return found if sentry.as_json(found) == then else None
+
+    def _steps(
+        self, scene: Scene, move: Move, facts: scope.Facts, watch: sentry.Watch | None
+    ) -> tuple[tuple[Phase, tuple[Step, ...]], ...]:
+        plan = scene.plan
         if move.direction is Direction.FORWARD:
             return tuple((phase, compiler.steps(plan, phase, facts)) for phase in move.phases)
         filled = STATES.index(move.origin) >= STATES.index(State.BACKFILLED)
-        return tuple((phase, compiler.undo(plan, phase, facts, filled=filled)) for phase in move.phases)
+        return tuple(
+            (phase, compiler.undo(plan, phase, facts, filled=filled, in_step=watch is not None))
+            for phase in move.phases
+        )
 
 
 def _at_contract(scene: Scene, facts: scope.Facts) -> tuple[str, ...]:

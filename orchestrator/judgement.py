@@ -60,42 +60,47 @@ class Judgement:
     def __init__(self, stage: Stage) -> None:
         self._stage = stage
 
-    def refuse(self, scene: Scene, phases: tuple[Phase, ...], overrides: frozenset[str] = frozenset()) -> Overridden:
+    def refuse(
+        self, scene: Scene, phases: tuple[Phase, ...], overrides: frozenset[str] = frozenset(), *, hurried: bool = False
+    ) -> Overridden:
         """Raise a RefusedError with every reason that is not overridden, if there are any.
 
         Args:
             scene: the plan on the branch.
             phases: all that are to be entered.
             overrides: codes of conditions that need not be met.
+            hurried: whether the undo window is cut short.
 
         Returns:
             The conditions that are not met, and overridden, each with the phase that it is about.
         """
-        weighed = self.weigh(scene, phases)
+        weighed = self.weigh(scene, phases, hurried=hurried)
         unmet = tuple(reason for _, reason in weighed if reason.code not in overrides)
         if not unmet:
             return weighed
         lines = [line for each in unmet for line in _told(each)]
         error = DriftError if all(reason.code == DriftError.code for reason in unmet) else RefusedError
         raise error(
-            f"{scene.plan.plan} may not enter {phases[-1].words} on {scene.branch}",
+            f"{scene.plan.plan} may not be finalized on {scene.branch} yet"
+            if phases[-1] is Phase.FINALIZE
+            else f"{scene.plan.plan} may not enter {phases[-1].words} on {scene.branch}",
             details=lines,
             hint=next((reason.remedy for reason in unmet if reason.remedy.startswith("ecm ")), None),
         )
 
-    def weigh(self, scene: Scene, phases: tuple[Phase, ...]) -> Overridden:
+    def weigh(self, scene: Scene, phases: tuple[Phase, ...], *, hurried: bool = False) -> Overridden:
         """Judge every phase on the way, so that nothing is begun that could not end where it was meant to.
 
         Returns:
             What is not met, each with the last phase that it stands in the way of.
         """
         behind = self._stage.project.required_by(scene.branch)
-        if (behind or Phase.CONTRACT in phases) and self._ledger_is_broken():
+        if (behind or {Phase.CONTRACT, Phase.FINALIZE}.intersection(phases)) and self._ledger_is_broken():
             so = f"it proves nothing about {listed(behind)}" if behind else "nothing is done that cannot be undone"
             raise TamperingError(f"the ledger is not as it was written, so {so}", hint="ecm audit verify")
         texts = self._catch_up(scene, behind)
         entries = self._stage.entries(scene.plan.plan)
-        cases = (self._case(scene, phase, entries, texts) for phase in phases)
+        cases = (self._case(scene, phase, entries, texts, hurried=hurried) for phase in phases)
         # What stands in the way of several phases is told once, as of the last.
         found = {(each.code, each.subject): (weighed.phase, each) for weighed in cases for each in judge(weighed)}
         unreadable = self._unreadable_neighbours(scene) if Phase.EXPAND in phases else ()
@@ -135,9 +140,15 @@ class Judgement:
         return texts
 
     def _case(
-        self, scene: Scene, phase: Phase, entries: tuple[Entry, ...], texts: Dictionary[str, tuple[str, ...]]
+        self,
+        scene: Scene,
+        phase: Phase,
+        entries: tuple[Entry, ...],
+        texts: Dictionary[str, tuple[str, ...]],
+        *,
+        hurried: bool = False,
     ) -> Case:
-        begins_there = PHASES.index(phase) == STATES.index(scene.position.state)
+        begins_there = phase in PHASES and PHASES.index(phase) == STATES.index(scene.position.state)
         checks = scene.plan.phase(phase).checks if begins_there else ()
         weighed = case(
             scene.plan,
@@ -147,6 +158,7 @@ class Judgement:
             required=self._stage.project.required_by(scene.branch),
             history=history(entries),
             open_plans=_neighbours(scene) if phase is Phase.EXPAND else {},
+            hurried=hurried,
         )
         return replace(
             weighed,
@@ -222,6 +234,8 @@ class Judgement:
         problems = obstacles.problems(scene.plan, move.phases[0], facts)
         if problems or move.origin is State.PLANNED:
             return problems or (() if scene.looked else self.broken(scene, facts)[0])
+        if move.phases == (Phase.FINALIZE,):
+            return ()  # what kept the old side true does not matter any more
         try:
             sentry.on_post(scene.connection, compiler.sync_triggers(scene.plan, facts))
         except VerificationError as error:
@@ -299,6 +313,7 @@ def case(
     required: tuple[str, ...],
     history: History,
     open_plans: Dictionary[str, tuple[str, ...]] | None = None,
+    hurried: bool = False,
 ) -> Case:
     """Return what is weighed when a plan asks to enter a phase, as far as journal and ledger tell."""
     return Case(
@@ -317,6 +332,8 @@ def case(
         now=record.now if record else None,
         open_plans=open_plans or {},
         paused_by=record.paused_by if record else None,
+        undo_until=record.undo_until if record else None,
+        hurried=hurried,
     )
 
 

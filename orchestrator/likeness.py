@@ -67,7 +67,8 @@ def is_to_be_compared(position: Position, phase: Phase) -> bool:
 
     Before it, and at no other time, both branches have the same of ecm's own.
     """
-    return position.phase is None and PHASES.index(phase) == STATES.index(position.state)
+    begins = phase in PHASES and PHASES.index(phase) == STATES.index(position.state)
+    return begins and position.phase is None
 
 
 def _list(value: object) -> list[object]:

@@ -63,7 +63,7 @@ def _tell_of_view(
     about = (f" VIEW {view} ", f" ON {view} ")
     kinds = ("CREATE VIEW", "COMMENT ON VIEW", "ALTER VIEW", "GRANT", "REVOKE")
     for record in records:
-        if record.at_rest:
+        if record.at_rest or record.position.kept:
             continue
         run = journal.statements(connection, record.plan, Phase.EXPAND)
         made = [f"{each};" for each in run if each.startswith(kinds) and any(part in each for part in about)]

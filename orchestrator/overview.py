@@ -168,7 +168,7 @@ class Overview:
         locked = set[TableName]()
         for plan in plans:
             record = records.get(plan.plan)
-            if record and record.position == Position(state=State.CONTRACTED):
+            if record and record.position.state is State.CONTRACTED:
                 continue
             if locked.intersection(scope.tables(plan)):
                 continue  # is told of already, and waiting again would take as long
@@ -334,7 +334,7 @@ class Overview:
                     absent={
                         record.plan: sentry.absent(connection, _sync_triggers(connection, record))
                         for record in records
-                        if record.position.state not in (State.PLANNED, State.CONTRACTED)
+                        if record.position.state is not State.PLANNED and not record.at_rest
                     },
                     known=frozenset(journal.known(connection)),
                 )
@@ -381,6 +381,7 @@ class Overview:
             state_since=record.state_since if record else None,
             in_progress=in_progress(record),
             progress=progress,
+            undo_until=record.undo_until if record else None,
             blocked_by=reasons,
             next_command=(
                 f"ecm resume {name} --branch {branch}"
@@ -453,7 +454,8 @@ class Overview:
             return _way_back(record, branch)
         if reasons:
             return next((reason.remedy for reason in reasons if reason.remedy.startswith("ecm ")), None)
-        return self._stage.next_command(name, branch, record.position if record else Position())
+        over = record is not None and record.undo_until is not None and record.now >= record.undo_until
+        return self._stage.next_command(name, branch, record.position if record else Position(), undoable=not over)
 
 
 def _attested(recorded: History, branch: str, plan: Plan | None) -> tuple[reports.AttestationReport, ...]:
@@ -507,6 +509,8 @@ def _sync_triggers(connection: Connection, record: Record) -> tuple[tuple[TableN
     plan = as_begun(record)
     if plan is None:
         return ()
+    if record.position.kept and record.position.direction is None:
+        return sentry.watched(record.undo_watch or {})
     made = "\n".join(journal.statements(connection, record.plan, Phase.EXPAND))
     found = ((table, trigger_name(plan.plan, table)) for table in scope.synced(plan))
     return tuple((table, name) for table, name in found if sql.Identifier(name).as_string(None) in made)

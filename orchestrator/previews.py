@@ -14,10 +14,10 @@ from orchestrator.judgement import Judgement, raise_first, uncarried
 from orchestrator.linter import lint
 from orchestrator.operations import Operation
 from orchestrator.plan import compile as compiler
-from orchestrator.plan import facade, forecast, obstacles, scope
+from orchestrator.plan import facade, forecast, obstacles, scope, window
 from orchestrator.plan.checksum import checksum
 from orchestrator.plan.facade import changes
-from orchestrator.plan.lifecycle import PHASES, STATES, Direction, Phase
+from orchestrator.plan.lifecycle import PHASES, STATES, Direction, Phase, Position, State
 from orchestrator.plan.model import Plan
 from orchestrator.plan.phases import NAME_LENGTH, is_plan_name
 from orchestrator.plan.schema import Notes, render_plan
@@ -103,11 +103,11 @@ class Previews:
     def preview(self, scene: Scene, phase: Phase | None, facts: scope.Facts | None = None) -> reports.PreviewReport:
         """Return every statement of a plan's phases, or of one, as they would run now, and what they would take."""
         plan, state = scene.plan, scene.position.state
-        facts = self._stage.facts(scene.connection, plan, texts=True) if facts is None else facts
-        ahead = PHASES[STATES.index(state) :]
+        facts = self._stage.facts_of(scene, texts=True) if facts is None else facts
+        ahead = (*PHASES[STATES.index(state) :], *_finalized(plan, scene.position))
         problems = obstacles.problems(plan, ahead[0], facts) if ahead and scene.position.phase is None else ()
         unknown: tuple[str, ...] = ()
-        if ahead == PHASES and not problems and scene.position.phase is None:
+        if ahead[: len(PHASES)] == PHASES and not problems and scene.position.phase is None:
             problems, unknown = self._judgement.broken(scene, facts)
         there = not any(is_missing(error) for error in problems)
         steps: Steps = {each: compiler.steps(plan, each, facts) for each in ahead if there}
@@ -133,6 +133,7 @@ class Previews:
                     retires=scope.retires(plan),
                     forfeits=scope.forfeits(plan) if each in (Phase.EXPAND, Phase.BACKFILL) else (),
                     hooks=hooks_preview(plan, each),
+                    undo_window=plan.contract.undo_window.total_seconds() if each is Phase.CONTRACT else 0,
                 )
                 for each, several in steps.items()
             ),
@@ -214,6 +215,12 @@ class Previews:
                 if entry.kind == MOVE and isinstance(measured := entry.data.get("measured"), dict)
             )
         return ()
+
+
+def _finalized(plan: Plan, position: Position) -> tuple[Phase, ...]:
+    """Return the phase that drops what contract keeps, where there is anything of it ahead."""
+    ahead = position.kept or position.state is not State.CONTRACTED
+    return (Phase.FINALIZE,) if window.is_open(plan) and ahead else ()
 
 
 def new_plan(operation: Operation, name: str) -> Plan:

@@ -33,12 +33,12 @@ class Proving:
             VerificationError: a sync trigger is not on its post.
         """
         name, branch = scene.plan.plan, scene.branch
-        if scene.position.state in (State.PLANNED, State.CONTRACTED):
+        if scene.position.state in (State.PLANNED, State.CONTRACTED) and not scene.position.kept:
             raise RefusedError(
                 f"{name} is {scene.position.state.words} on {branch}; there are no two sides to compare",
                 hint="ecm status",
             )
-        facts = self._stage.facts(scene.connection, scene.plan)
+        facts = self._stage.facts_of(scene)
         proofs = compiler.proofs(scene.plan, facts, "verify")
         with explained(f"verification of {name}"):
             sentry.on_post(scene.connection, compiler.sync_triggers(scene.plan, facts))

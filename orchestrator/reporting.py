@@ -97,6 +97,7 @@ def move_report(
         target=move.target,
         phases=tuple(phase.value for phase in move.phases),
         resumes=move.resumes,
+        keeps=move.keeps,
         seconds=seconds,
         deploy=plan.phase(move.phases[0]).deploy if move.direction is Direction.FORWARD else "",
         measured=measured or {},

@@ -219,6 +219,8 @@ class PhasePreview(Report):
     """What a rollback to planned does not keep."""
     hooks: tuple[HookPreview, ...] = ()
     """Commands of the plan's that are run around it."""
+    undo_window: float = 0
+    """Seconds for which contract can be undone."""
 
 
 class Range(Report):
@@ -346,6 +348,8 @@ class MoveReport(Report):
     """What a rollback to planned does not keep."""
     hooks: tuple[HookPreview, ...] = ()
     """Commands of the plan's that are run around it."""
+    keeps: bool = False
+    """Whether it leaves the old structure out of sight, so that it can be undone."""
 
 
 class AdvanceReport(Report):
@@ -356,6 +360,8 @@ class AdvanceReport(Report):
     dry_run: bool
     moves: tuple[MoveReport, ...]
     state: str
+    undo_until: datetime | None = None
+    """Until when contract can be undone at least, where it can."""
     next_command: str | None
     warnings: tuple[str, ...] = ()
     overridden: tuple[ReasonReport, ...] = ()

@@ -25,10 +25,10 @@ from orchestrator.errors import EcmError, LeaseError, PreconditionError
 from orchestrator.events import Observer, Waiting
 from orchestrator.ledger import Entry, Event, Ledger
 from orchestrator.notices import Notices
-from orchestrator.plan import scope
+from orchestrator.plan import scope, window
 from orchestrator.plan.checksum import checksum
 from orchestrator.plan.facade import changes
-from orchestrator.plan.lifecycle import Direction, Position, State
+from orchestrator.plan.lifecycle import Direction, Phase, Position, State
 from orchestrator.plan.model import Plan
 from orchestrator.records import copy_moves, ecm_version, last_state
 from orchestrator.sql.facts import Table
@@ -193,8 +193,16 @@ class Stage:
         found = scene.facts.get(texts) or scene.facts.get(True)
         if found is None:
             known = scene.facts.get(False)
-            found = scene.facts[texts] = self.facts(scene.connection, scene.plan, texts=texts, known=known)
+            kept = scene.position.kept and not self._is_reopened(scene)
+            found = scene.facts[texts] = self.facts(scene.connection, scene.plan, texts=texts, known=known, kept=kept)
         return found
+
+    @staticmethod
+    def _is_reopened(scene: Scene) -> bool:
+        """Whether a rollback that stopped on its way has brought the old structure back already."""
+        back = (Phase.CONTRACT, Direction.BACK, window.CONTRACT)
+        steps = journal.steps(scene.connection, scene.plan.plan) if scene.position.direction is Direction.BACK else ()
+        return any((each.phase, each.direction, each.key) == back and each.finished_at for each in steps)
 
     def facts(
         self,
@@ -204,11 +212,13 @@ class Stage:
         texts: bool = False,
         known: scope.Facts | None = None,
         attempts: int | None = None,
+        kept: bool = False,
     ) -> dict[TableName, Table]:
         """Return the facts of a plan's tables; a standby cannot be asked everything, and is of no use anyway.
 
         With `texts`, also how readers would read over the new columns: that may lock a table for a moment, and
-        only that is asked where all else is `known`. For a table that is locked it waits as `locks.insist`.
+        only that is asked where all else is `known`. For a table that is locked it waits as `locks.insist`. Where
+        contract keeps the old side out of sight (`kept`), they are of the tables with that.
         """
         _refuse_standby(connection)
         names = scope.tables(plan)
@@ -216,7 +226,7 @@ class Stage:
         def read() -> dict[TableName, Table]:
             if known is not None:
                 return catalog.with_readers(connection, changes(plan), known, texts=texts)
-            return catalog.read_tables(connection, changes(plan), texts=texts)
+            return catalog.read_tables(connection, changes(plan), texts=texts, kept=kept)
 
         try:
             return self.insist(connection, names, read, attempts=attempts)
@@ -284,12 +294,21 @@ class Stage:
             return (f"the ledger was not reached and will be told by the next command: {error.message}",)
         return ()
 
-    def next_command(self, plan: str, branch: str, position: Position) -> str | None:
-        """Return what to run next for a plan; None where everything that follows is done by others."""
+    def next_command(self, plan: str, branch: str, position: Position, *, undoable: bool = True) -> str | None:
+        """Return what to run next for a plan; None where everything that follows is done by others, or in time.
+
+        Args:
+            plan: its name.
+            branch: where.
+            position: where it is there.
+            undoable: whether the time in which contract can be undone is not over, where it can.
+        """
         if position.direction is Direction.BACK:
             return f"ecm rollback {plan} --branch {branch}"
         if position.state is not State.CONTRACTED:
             return f"ecm advance {plan} --branch {branch}"
+        if position.kept and not undoable:
+            return f"ecm finalize {plan} --branch {branch}"
         entries = self.entries(plan)
         for name, following in self.project.branches.items():
             last = last_state(entries, name)

@@ -174,7 +174,16 @@ class Sections(TyperGroup):
     SECTIONS: Mapping[str, tuple[str, ...]] = {
         "Begin": ("init", "doctor", "demo"),
         "Write a plan": ("plan",),
-        "Take it through a branch": ("advance", "rollback", "pause", "resume", "gate", "attest", "approve"),
+        "Take it through a branch": (
+            "advance",
+            "rollback",
+            "finalize",
+            "pause",
+            "resume",
+            "gate",
+            "attest",
+            "approve",
+        ),
         "Look": ("status", "verify", "history", "audit"),
     }
     OTHERS = "Other commands"

@@ -13,7 +13,7 @@ from orchestrator.errors import UsageError, VerificationError
 from orchestrator.plan.lifecycle import State
 
 if TYPE_CHECKING:
-    from orchestrator.reports import StatusReport
+    from orchestrator.reports import BranchStatus, StatusReport
 
 _EVERY = 2.0
 """Seconds between two looks of `status --watch`."""
@@ -119,10 +119,15 @@ def _watch(desk: Desk, look: Callable[[], "StatusReport"], *, detailed: bool) ->
             return
 
 
+def _to_finalize(branch: "BranchStatus") -> bool:
+    """Whether the time in which contract can be undone is over, and what it keeps is still there."""
+    return branch.undo_until is not None and branch.as_of is not None and branch.as_of >= branch.undo_until
+
+
 def _exit_code(report: "StatusReport") -> int:
     """Return what --exit-code says: an error before anything pending."""
     branches = [branch for plan in report.plans for branch in plan.branches]
     if any(plan.error for plan in report.plans) or any(branch.error for branch in branches):
         return _ERROR
-    pending = any(branch.state != State.CONTRACTED or branch.in_progress for branch in branches)
+    pending = any(branch.state != State.CONTRACTED or branch.in_progress or _to_finalize(branch) for branch in branches)
     return _PENDING if pending else 0

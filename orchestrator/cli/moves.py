@@ -23,6 +23,7 @@ Yes = Annotated[bool, typer.Option("--yes", "-y", help="Do not ask, on a protect
 YesButContract = Annotated[
     bool, typer.Option("--yes", "-y", help="Do not ask; to contract a protected branch takes --confirm.")
 ]
+Now = Annotated[bool, typer.Option("--now", help="Before the time is over in which contract can be undone.")]
 Events = Annotated[bool, typer.Option("--events", help="Write what happens to stderr, as lines of JSON.")]
 Override = Annotated[
     list[str] | None,
@@ -55,6 +56,14 @@ def register(app: typer.Typer) -> None:
             "ecm advance rename-published-year --branch production --to backfilled",
         ],
     )(advance)
+    command(
+        app,
+        "finalize",
+        examples=[
+            "ecm finalize rename-published-year --branch development",
+            "ecm finalize rename-published-year --branch development --now",
+        ],
+    )(finalize)
     command(app, "rollback", examples=["ecm rollback rename-published-year --branch development"])(rollback)
     command(app, "pause", examples=["ecm pause rename-published-year --branch production"])(pause)
     command(app, "resume", examples=["ecm resume rename-published-year --branch production"])(resume)
@@ -91,6 +100,30 @@ def advance(
     _move(desk, advanced, consent=consent, events=events)
 
 
+def finalize(
+    desk: Desk,
+    plan: Plan = None,
+    *,
+    branch: Branch,
+    now: Now = False,
+    dry_run: DryRun = False,
+    yes: YesButContract = False,
+    confirm: Confirm = None,
+    events: Events = False,
+) -> None:
+    """Drop for good what contract keeps; from then on there is no way back.
+
+    With contract.undo_window in a plan, contract takes the old structure out of the application's sight and keeps it
+    true, so that ecm rollback brings it back at once. When that time is over, this drops it (so does ecm advance);
+    before that, with --now. Until then contract can be undone, however long that is.
+    """
+
+    def finalized(conductor: "Conductor", ask: "Asked") -> "AdvanceReport":
+        return conductor.finalize(plan, branch, now=now, dry_run=dry_run, consent=ask)
+
+    _move(desk, finalized, consent=Consent(yes=yes, confirm=confirm), events=events)
+
+
 def rollback(
     desk: Desk,
     plan: Plan = None,
@@ -103,7 +136,8 @@ def rollback(
 ) -> None:
     """Take a plan one step back; what was written stays, where the old schema has a place for it.
 
-    After contract the old structure is gone and there is no way back.
+    After contract it is possible as long as contract keeps the old structure (contract.undo_window in the plan);
+    without that, or once it is finalized, the old structure is gone and there is no way back.
     """
 
     def rolled_back(conductor: "Conductor", ask: "Asked") -> "AdvanceReport":

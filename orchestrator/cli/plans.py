@@ -9,7 +9,7 @@ import typer
 from orchestrator.cli.commands import Branch, LookAt, Plan, Sections, command, group
 from orchestrator.cli.desk import Desk
 from orchestrator.errors import EcmError, RefusedError, UsageError
-from orchestrator.plan.lifecycle import PHASES
+from orchestrator.plan.lifecycle import Phase
 from orchestrator.words import did_you_mean, nearest
 
 
@@ -73,7 +73,7 @@ def show(
     *,
     branch: LookAt = None,
     phase: Annotated[
-        str | None, typer.Option("--phase", metavar="PHASE", show_default=False, help=f"Only one: {', '.join(PHASES)}.")
+        str | None, typer.Option("--phase", metavar="PHASE", show_default=False, help=f"Only one: {', '.join(Phase)}.")
     ] = None,
 ) -> None:
     """Show what a plan would do and take: each statement with its lock, time, disk, and what hangs on its columns."""
@@ -121,9 +121,9 @@ def _phase(given: str | None) -> str | None:
     if given is None:
         return None
     phase = given.strip().lower().replace("-", "_").replace(" ", "_")
-    if phase not in PHASES:
+    if phase not in tuple(Phase):
         raise UsageError(
             f"there is no phase {given}",
-            details=[did_you_mean(phase, PHASES) if nearest(phase, PHASES) else "", f"the phases: {', '.join(PHASES)}"],
+            details=[did_you_mean(phase, Phase) if nearest(phase, Phase) else "", f"the phases: {', '.join(Phase)}"],
         )
     return phase

@@ -22,13 +22,16 @@ from orchestrator.sql.identifiers import TableName, aside, verbatim
 from orchestrator.words import did_you_mean
 
 
-def read_tables(connection: Connection, changes: Iterable[Operation], *, texts: bool = True) -> dict[TableName, Table]:
+def read_tables(
+    connection: Connection, changes: Iterable[Operation], *, texts: bool = True, kept: bool = False
+) -> dict[TableName, Table]:
     """Return the facts of every table that changes concern, in their order.
 
     Args:
         connection: a session with the branch, in autocommit.
         changes: of a plan.
         texts: whether to find out how readers would read over the new columns, which may lock a table for a moment.
+        kept: whether contract keeps the old side out of sight.
 
     Raises:
         PreconditionError: one of them does not exist.
@@ -49,10 +52,13 @@ def read_tables(connection: Connection, changes: Iterable[Operation], *, texts: 
             table,
             columns={
                 *(name for change in own for name in change.touched(table)),
+                *(name for change in own if kept for pair in change.hidden(table) for name in pair),
                 *(name for own in used.values() for name in own.columns.get(table, ())),
             },
-            renames=[pair for change in own if change.target == table for pair in change.renames()],
+            renames=[pair for change in own if change.target == table and not kept for pair in change.renames()],
             relations=[name for change in own for name in change.relations()],
+            kept=kept,
+            now=next((to for change in own if kept and (to := change.renamed_to(table)) is not None), None),
         )
         for table, own in wanted.items()
     }
@@ -102,6 +108,8 @@ def read_table(
     columns: Iterable[str] = (),
     renames: Iterable[tuple[str, str]] = (),
     relations: Iterable[TableName] = (),
+    kept: bool = False,
+    now: TableName | None = None,
 ) -> Table:
     """Return a table's facts.
 
@@ -111,13 +119,16 @@ def read_table(
         columns: for which to find out what stands on them and names them.
         renames: (old, new) columns for which to find out how the indexes would read.
         relations: names that the plan needs, for views over the table; where there are any, what these need to know.
+        kept: whether contract keeps the old side out of sight.
+        now: the name that contract gave the table meanwhile, where that is another.
 
     Raises:
         PreconditionError: there is no such table, or it is not one.
     """
-    head = _one(connection, _TABLE, [name.schema, name.name])
+    at = now or name
+    head = _one(connection, _TABLE, [at.schema, at.name])
     if head is None:
-        raise _no_table(connection, name)
+        raise _no_table(connection, at)
     behind = aside(name) if head["kind"] == "v" and viewing.behind(connection, name, aside(name)) else None
     if behind is not None:
         head = _one(connection, _TABLE, [behind.schema, behind.name]) or head
@@ -134,12 +145,14 @@ def read_table(
         triggers=tuple(_trigger(row) for row in select(connection, _TRIGGERS, [oid])),
         publications=tuple(row["name"] for row in select(connection, _publications(connection), [oid])),
         may_suppress_triggers=_may_suppress_triggers(connection),
-        partitions=heaps(connection, behind or name) if has_parts else (),
+        partitions=heaps(connection, behind or at) if has_parts else (),
         tree=_tree(connection, oid) if has_parts else (),
         rules=tuple(_rule(row) for row in select(connection, _RULES, [oid, oid])),
         unlike_partitions=_unlike_partitions(connection, oid) if has_parts else (),
         notes={row["name"]: row["note"] for row in select(connection, _NOTES, [oid])},
         behind=behind,
+        kept=kept,
+        now=now,
         **head,
     )
     # What stands on a column that another plan is changing may stand on one of this plan's as well.

@@ -7,8 +7,8 @@ of the lease it is made under (`leases`); a holder that was replaced finds its w
 
 from collections.abc import Generator, Iterable
 from contextlib import contextmanager
-from dataclasses import dataclass, field, fields
-from datetime import datetime
+from dataclasses import dataclass, field, fields, replace
+from datetime import datetime, timedelta
 from typing import Any, LiteralString
 from uuid import UUID, uuid4
 
@@ -22,7 +22,7 @@ from orchestrator.engine.leases import Lease
 from orchestrator.errors import ConfigurationError, LeaseError, PrivilegeError
 from orchestrator.plan.lifecycle import Direction, Move, Phase, Position, State
 
-HEAD = "0004"
+HEAD = "0005"
 """The newest version in `migrations/versions`; a test holds the two together."""
 
 
@@ -54,10 +54,14 @@ class Record:
     """The database's clock when it was read."""
     paused_by: str | None = None
     """Who asked the backfill to pause, where somebody did."""
+    undo_until: datetime | None = None
+    """Until when the old structure is kept at least, where contract keeps it; also once that moment has passed."""
+    undo_watch: dict[str, list[str]] | None = None
+    """The sync triggers' versions when contract kept it (`sentry.as_json`)."""
 
     @property
     def at_rest(self) -> bool:
-        """Whether nothing is under way: not begun, rolled back, or contracted."""
+        """Whether nothing is under way: not begun, rolled back, or contracted with nothing kept."""
         return self.position in (Position(), Position(state=State.CONTRACTED))
 
 
@@ -241,6 +245,8 @@ def _of_another(connection: Connection) -> PrivilegeError:
 _RECORD = sql.SQL("""
 SELECT p.plan, p.branch, p.checksum, p.recorded, p.state, p.state_since, p.phase, p.direction, p.phase_started_at,
   p.phase_error, p.verified_at, pg_catalog.to_jsonb(p) ->> 'paused_by' AS paused_by,
+  (pg_catalog.to_jsonb(p) ->> 'undo_until')::timestamptz AS undo_until,
+  pg_catalog.to_jsonb(p) -> 'undo_watch' AS undo_watch,
   l.holder, {held} AS held, l.heartbeat_at, pg_catalog.clock_timestamp() AS now
 FROM ecm.plans p LEFT JOIN ecm.leases l USING (plan)
 WHERE p.plan = %(plan)s OR %(plan)s IS NULL
@@ -275,6 +281,7 @@ def _record(row: dict[str, Any]) -> Record:
             state=State(row.pop("state")),
             phase=Phase(phase) if (phase := row.pop("phase")) else None,
             direction=Direction(direction) if (direction := row.pop("direction")) else None,
+            kept=row["undo_until"] is not None,
         )
     return Record(position=position, **row)
 
@@ -440,7 +447,7 @@ class Writer:
             " phase_started_at = CASE WHEN phase IS NULL THEN pg_catalog.clock_timestamp() ELSE phase_started_at END",
             [phase.value, move.direction.value],
         )
-        return Position(state=position.state, phase=phase, direction=move.direction)
+        return replace(position, phase=phase, direction=move.direction)
 
     def call_off(self, begun: Position, before: Position) -> None:
         """Record that a move was refused before it did anything: all is as it was before it began."""
@@ -501,14 +508,35 @@ class Writer:
             [lock_wait, self.lease.plan, phase.value, direction.value, key],
         )
 
-    def complete(self, move: Move, position: Position, *, checksum: str, actor: str, data: dict[str, Any]) -> None:
-        """Record that a move is complete: the state, and the move itself for the ledger."""
+    def complete(
+        self,
+        move: Move,
+        position: Position,
+        *,
+        checksum: str,
+        actor: str,
+        data: dict[str, Any],
+        window: timedelta = timedelta(0),
+        watch: dict[str, list[str]] | None = None,
+    ) -> None:
+        """Record that a move is complete: the state, and the move itself for the ledger.
+
+        Args:
+            move: what was done.
+            position: as it was begun.
+            checksum: of the plan's text.
+            actor: who did it.
+            data: what was measured.
+            window: how long the old structure is kept, where the move keeps it.
+            watch: the versions of what keeps it true.
+        """
         leases.hold(self.connection, self.lease)
         self._set(
             position,
             "state = %s, state_since = pg_catalog.clock_timestamp(), phase = NULL, direction = NULL,"
-            " phase_started_at = NULL, phase_error = NULL, paused_by = NULL, paused_at = NULL",
-            [move.target.value],
+            " phase_started_at = NULL, phase_error = NULL, paused_by = NULL, paused_at = NULL,"
+            " undo_until = CASE WHEN %s THEN pg_catalog.clock_timestamp() + %s END, undo_watch = %s",
+            [move.target.value, move.keeps, window, Jsonb(watch) if watch is not None else None],
         )
         if move.direction is Direction.BACK:
             undone = [phase.value for phase in move.phases]
@@ -574,10 +602,11 @@ class Writer:
     def _set(self, position: Position, assignments: LiteralString, values: list[Any]) -> None:
         where = (
             " WHERE plan = %s AND state = %s AND phase IS NOT DISTINCT FROM %s AND direction IS NOT DISTINCT FROM %s"
+            " AND (undo_until IS NOT NULL) = %s"
         )
         query = "UPDATE ecm.plans SET " + assignments + where  # noqa: S608 - literals of this module
         found = self.connection.execute(
-            query, [*values, self.lease.plan, position.state, position.phase, position.direction]
+            query, [*values, self.lease.plan, position.state, position.phase, position.direction, position.kept]
         )
         if found.rowcount != 1:
             raise LeaseError(

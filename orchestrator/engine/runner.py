@@ -42,6 +42,7 @@ from orchestrator.sql.steps import (
     Statement,
     Step,
     Sweep,
+    SyncTrigger,
     Transaction,
     sent,
     told,
@@ -68,6 +69,12 @@ class Task:
     steps: tuple[tuple[Phase, tuple[Step, ...]], ...]
     lock_timeout: timedelta
     backfill: Backfill
+    keeping: tuple[SyncTrigger, ...] = ()
+    """What keeps the old structure true from then on, where the move keeps it."""
+    window: timedelta = timedelta(0)
+    """How long the old structure is kept then."""
+    watch: sentry.Watch | None = None
+    """The versions of what kept it true, where nothing came between that and any write, so that none is proven."""
 
 
 class Runner:
@@ -114,6 +121,7 @@ class Runner:
             )
         )
         position = self._begin(task)
+        self._lookout.trust(task.watch or {})
         data: dict[str, Any] = {}
         todo = [(phase, step) for phase, steps in task.steps for step in steps]
         number, proofs = 0, 1
@@ -158,7 +166,7 @@ class Runner:
         return Writer(connection=connection, lease=self._lease, branch=self._branch)
 
     def _begin(self, task: Task) -> Position:
-        begun = Position(state=task.position.state, phase=task.move.phases[0], direction=task.move.direction)
+        begun = replace(task.position, phase=task.move.phases[0], direction=task.move.direction)
         forward = task.move.direction is Direction.FORWARD and not task.move.resumes
 
         def begin(connection: Connection) -> None:
@@ -179,9 +187,19 @@ class Runner:
         return begun
 
     def _completion(self, task: Task, position: Position, data: dict[str, Any]) -> Callable[[Connection], None]:
-        return lambda connection: self._writer(connection).complete(
-            task.move, position, checksum=task.checksum, actor=task.actor, data=data
-        )
+        def complete(connection: Connection) -> None:
+            watch = sentry.as_json(sentry.on_post(connection, task.keeping)) if task.move.keeps else None
+            self._writer(connection).complete(
+                task.move,
+                position,
+                checksum=task.checksum,
+                actor=task.actor,
+                data=data,
+                window=task.window,
+                watch=watch,
+            )
+
+        return complete
 
     def _transaction(self, connection: Connection, work: Callable[[Connection], None]) -> None:
         with connection.transaction():
@@ -189,7 +207,7 @@ class Runner:
 
     def _is_complete(self, connection: Connection, task: Task) -> bool:
         record = journal.read(connection, self._lease.plan)
-        return record is not None and record.position == Position(state=task.move.target)
+        return record is not None and record.position == task.move.reaches
 
     def _was_begun(self, connection: Connection, task: Task, phase: Phase) -> bool:
         """Whether a transaction was done that is now taken back; what was tried or built before it made no new side."""
@@ -258,7 +276,7 @@ class Runner:
             return False
         # A rollback that resumes does not tell any more what it was that it began to take back; the move does.
         given_up = Position(state=move.origin, phase=move.phases[0], direction=Direction.FORWARD)
-        before = given_up if move.origin is move.target else Position(state=move.origin)
+        before = given_up if move.origin is move.target else replace(begun, phase=None, direction=None)
 
         def call_off(connection: Connection) -> bool:
             if self._has_undone(connection, task):

@@ -6,6 +6,7 @@ A proof stands for the moment of its scan; the versions of the catalog's rows (x
 every write since then was seen.
 """
 
+import re
 from collections.abc import Iterable
 
 from psycopg import sql
@@ -73,6 +74,13 @@ def made(connection: Connection, triggers: Iterable[SyncTrigger]) -> None:
 def as_json(watch: Watch) -> dict[str, list[str]]:
     """Return a watch as it is kept in the journal, to be compared with a later one."""
     return {f"{table} {trigger}": list(versions) for (table, trigger), versions in sorted(watch.items())}
+
+
+def watched(kept: dict[str, list[str]]) -> tuple[tuple[TableName, str], ...]:
+    """Return the (table, trigger) pairs of a watch as it is kept in the journal."""
+    # Neither name has an end of its own there: what begins with ecm's signs is the trigger's.
+    found = (re.fullmatch(r"(.*?) ([~!]ecm.*)", key, re.DOTALL) for key in kept)
+    return tuple((TableName.parse(each[1]), each[2]) for each in found if each is not None)
 
 
 def absent(connection: Connection, names: Iterable[tuple[TableName, str]]) -> tuple[str, ...]:

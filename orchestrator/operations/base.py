@@ -21,7 +21,7 @@ from orchestrator.sql.identifiers import NAME_BYTES, SYSTEM_COLUMNS, SYSTEM_SCHE
 from orchestrator.sql.mapping import Mapping
 from orchestrator.sql.readers import Move
 from orchestrator.sql.script import Outright
-from orchestrator.sql.steps import Proof, Statement, Step, SyncTrigger, Transaction
+from orchestrator.sql.steps import Proof, Statement, Step, Transaction
 from orchestrator.sql.sync import Ddl
 from orchestrator.words import did_you_mean
 
@@ -305,10 +305,6 @@ class Operation(BaseModel, ABC):
     def mappings(self, facts: Table) -> tuple[Mapping, ...]:
         """Which columns follow from which."""
 
-    def keepers(self, facts: Table) -> tuple[SyncTrigger, ...]:
-        """Triggers on other tables that keep this one's sides in step too; what makes them is its own business."""
-        return ()
-
     @abstractmethod
     def expand(self, facts: Table) -> Ddl:
         """The new structure, and how it is taken away. Runs in one transaction with the sync trigger."""
@@ -407,7 +403,30 @@ class Operation(BaseModel, ABC):
 
     @abstractmethod
     def contract(self, facts: Table) -> tuple[Statement, ...]:
-        """The end: catalog-only statements, after the sync trigger is gone, in the same transaction."""
+        """The end: catalog-only statements, after the sync trigger is gone, in the same transaction.
+
+        Args:
+            facts: of a table; where contract kept the old side out of sight, with that (`Table.kept`).
+        """
+
+    def hidden(self, table: TableName) -> tuple[tuple[str, str], ...]:
+        """The columns of a table that contract keeps out of sight as long as it can be undone: (now, then), in order.
+
+        Told by the plan alone, so that they are known whatever has become of the table.
+        """
+        return ()
+
+    def hiding(self, facts: Table) -> Ddl:
+        """What contract does besides to put the old side out of sight, or to be over already; and what undoes it.
+
+        Args:
+            facts: of a table, as it is while both versions work.
+        """
+        return Ddl(statements=(), inverse=())
+
+    def renamed_to(self, table: TableName) -> TableName | None:
+        """The name that `hiding` gives a table, where that is another."""
+        return None
 
     def before_withdrawal(self, facts: Table) -> tuple[Step, ...]:
         """What a rollback does before it takes away what expand made: steps of their own, under the trigger."""
@@ -443,12 +462,12 @@ def moves_readers(change: Operation) -> bool:
 
 
 def begun_with(facts: Table, name: str) -> Column:
-    """Return a column that was there when the plan began.
+    """Return a column that was there when the plan began, under the name it has now.
 
     Raises:
         PreconditionError: somebody has dropped it since.
     """
-    column = facts.column(name)
+    column = facts.column(facts.found(name))
     if column is None:
         raise PreconditionError(
             f"column {name} of {facts.name} does not exist any more",

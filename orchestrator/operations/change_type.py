@@ -18,7 +18,7 @@ from typing_extensions import override
 
 from orchestrator.operations import at_once, casts, feeding, succession, trying
 from orchestrator.operations.retyping import Expression, Retyping
-from orchestrator.sql import moving, sync
+from orchestrator.sql import identifiers, moving, sync
 from orchestrator.sql.conversion import Conversion
 from orchestrator.sql.facts import Column, Table
 from orchestrator.sql.identifiers import TableName, bounded, verbatim
@@ -37,7 +37,7 @@ class ChangeType(Retyping):
 
     @override
     def mappings(self, facts: Table) -> tuple[Conversion, ...]:
-        if facts.column(self.column) is None or self._at_once(facts):
+        if facts.column(facts.found(self.column)) is None or self._at_once(facts):
             return ()
         old = self._old(facts)
         switched = self._is_switched(facts)
@@ -94,7 +94,7 @@ class ChangeType(Retyping):
 
     @override
     def moved_first(self, facts: Table) -> tuple[TableName, ...]:
-        return () if self._at_once(facts) else moving.moved(facts, self._move)
+        return () if self._at_once(facts) else moving.moved(facts, self._move_in(facts))
 
     @override
     def also_locked(self, facts: Table) -> tuple[TableName, ...]:
@@ -271,7 +271,15 @@ class ChangeType(Retyping):
     def clear(self, facts: Table) -> tuple[Statement, ...]:
         if self._at_once(facts):
             return ()
-        return (*moving.forget(facts, self._move), *(succession.released(self._own(facts)) if self.to else ()))
+        return (
+            *moving.forget(facts, self._move_in(facts)),
+            *(succession.released(self._own(facts)) if self.to else ()),
+        )
+
+    @override
+    def hidden(self, table: TableName) -> tuple[tuple[str, str], ...]:
+        """In place the two have exchanged their names, and the old one is out of sight already."""
+        return ((self.column, identifiers.hidden(self.column)),) if self.to else ()
 
     @override
     def contract(self, facts: Table) -> tuple[Statement, ...]:
@@ -295,7 +303,7 @@ class ChangeType(Retyping):
             ),
             *(statement for value in mapping.attempts for statement in value.abandoned),
             sql.SQL("ALTER TABLE {} DROP COLUMN {}").format(self.target.identifier, old.name),
-            *feeding.widened(self._own(facts), self.column, casts.plain(self.type)),
+            *feeding.widened(self._own(facts), facts.found(self.column), casts.plain(self.type)),
         )
 
     @override

@@ -23,7 +23,7 @@ from orchestrator.operations.base import (
 )
 from orchestrator.sql.conversion import Conversion
 from orchestrator.sql.facts import Column, Dependent, Table
-from orchestrator.sql.identifiers import verbatim, words
+from orchestrator.sql.identifiers import TableName, verbatim, words
 from orchestrator.sql.steps import Proof, Statement, Step
 from orchestrator.sql.sync import Ddl
 from orchestrator.sql.value import Value
@@ -284,6 +284,10 @@ class Converting(OnTable):
     @override
     def before_contract(self, facts: Table) -> tuple[Step, ...]:
         return tuple(step for name in self._required for step in constraints.validated_not_null(facts, name))
+
+    @override
+    def hidden(self, table: TableName) -> tuple[tuple[str, str], ...]:
+        return dropping.hidden(self.sources)
 
     @override
     def contract(self, facts: Table) -> tuple[Statement, ...]:

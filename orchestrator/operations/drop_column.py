@@ -219,5 +219,9 @@ class DropColumn(OnTable):
         return constraints.refused_again(facts, self.column, remedy=remedy)
 
     @override
+    def hidden(self, table: TableName) -> tuple[tuple[str, str], ...]:
+        return dropping.hidden((self.column,))
+
+    @override
     def contract(self, facts: Table) -> tuple[Statement, ...]:
         return dropping.statements(facts, (self.column,))

@@ -6,6 +6,7 @@ from collections.abc import Iterable
 from psycopg import sql
 
 from orchestrator.errors import EcmError, PreconditionError
+from orchestrator.sql import identifiers
 from orchestrator.sql.facts import Dependent, Table
 from orchestrator.sql.identifiers import TableName
 from orchestrator.sql.steps import Statement
@@ -21,7 +22,7 @@ _GOES_WITH_ITS_COLUMN = frozenset({"index", "statistics", "sequence"})
 def standing_on(facts: Table, columns: Iterable[str]) -> tuple[Dependent, ...]:
     """Return what stands on columns and does not go with them by itself: views, functions, other tables' keys."""
     stands: dict[tuple[str, str], list[str]] = {}
-    for name in columns:
+    for name in map(facts.found, columns):
         for each in facts.tracked.get(name, ()):
             if each.kind not in _GOES_WITH_ITS_COLUMN and not _is_own(each, facts):
                 stands.setdefault((each.kind, each.name), []).append(name)
@@ -81,8 +82,14 @@ def gives_null(facts: Table, name: str, reverse: str | None) -> Iterable[EcmErro
 def statements(facts: Table, columns: Iterable[str]) -> tuple[Statement, ...]:
     """Return what drops columns."""
     return tuple(
-        sql.SQL("ALTER TABLE {} DROP COLUMN {}").format(facts.name.identifier, sql.Identifier(name)) for name in columns
+        sql.SQL("ALTER TABLE {} DROP COLUMN {}").format(facts.name.identifier, sql.Identifier(facts.found(name)))
+        for name in columns
     )
+
+
+def hidden(columns: Iterable[str]) -> tuple[tuple[str, str], ...]:
+    """Return what keeps columns out of sight instead, as `Operation.hidden`."""
+    return tuple((name, identifiers.hidden(name)) for name in columns)
 
 
 def _is_own(dependent: Dependent, facts: Table) -> bool:

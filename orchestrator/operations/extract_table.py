@@ -28,7 +28,7 @@ from orchestrator.sql import moving
 from orchestrator.sql.extracted import Extracted
 from orchestrator.sql.facts import Dependent, Table
 from orchestrator.sql.identifiers import NAME_BYTES, TableName, bounded, verbatim
-from orchestrator.sql.steps import ConcurrentIndex, Statement, Step, SyncTrigger
+from orchestrator.sql.steps import ConcurrentIndex, Statement, Step
 from orchestrator.sql.sync import Ddl
 from orchestrator.sql.value import Value
 from orchestrator.words import kebab, listed
@@ -199,10 +199,6 @@ class ExtractTable(OnTable):
             ),
         )
 
-    @override
-    def keepers(self, facts: Table) -> tuple[SyncTrigger, ...]:
-        return tuple(mapping.spreading for mapping in self.mappings(facts))
-
     def _name(self, *parts: str) -> str:
         """Return the name that PostgreSQL itself gives, as long as it does not have to cut it."""
         name = "_".join(parts)
@@ -304,6 +300,10 @@ class ExtractTable(OnTable):
             *self._validation(facts),
             *(constraints.validated_not_null(facts, self.reference) if self.not_null else ()),
         )
+
+    @override
+    def hidden(self, table: TableName) -> tuple[tuple[str, str], ...]:
+        return dropping.hidden(self.columns)
 
     @override
     def contract(self, facts: Table) -> tuple[Statement, ...]:

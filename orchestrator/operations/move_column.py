@@ -308,6 +308,10 @@ class MoveColumn(OnTable):
         return constraints.validated_not_null(facts, self.to.column)
 
     @override
+    def hidden(self, table: TableName) -> tuple[tuple[str, str], ...]:
+        return dropping.hidden((self.column,)) if table == self.target else ()
+
+    @override
     def contract(self, facts: Table) -> tuple[Statement, ...]:
         if facts.name != self.target:
             return constraints.not_null(facts, self.to.column) if self.not_null else ()

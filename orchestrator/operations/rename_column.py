@@ -15,7 +15,7 @@ from pydantic import Field, model_validator
 from typing_extensions import override
 
 from orchestrator.errors import EcmError
-from orchestrator.operations import saying
+from orchestrator.operations import dropping, saying
 from orchestrator.operations.base import (
     ColumnField,
     Guide,
@@ -26,8 +26,9 @@ from orchestrator.operations.base import (
     taken,
     unusable,
 )
+from orchestrator.sql import identifiers
 from orchestrator.sql.facts import Dependent, Table
-from orchestrator.sql.identifiers import verbatim
+from orchestrator.sql.identifiers import TableName, verbatim
 from orchestrator.sql.mapping import Copy
 from orchestrator.sql.steps import Statement
 from orchestrator.sql.sync import Ddl
@@ -153,10 +154,19 @@ class RenameColumn(OnTable):
 
     @override
     def standing_on(self, facts: Table) -> tuple[Dependent, ...]:
+        if facts.kept:
+            return dropping.standing_on(facts, (identifiers.hidden(self.to),))
         return facts.tracked.get(self.to, ())
 
     @override
+    def hidden(self, table: TableName) -> tuple[tuple[str, str], ...]:
+        """The original has the new name from then on; what is kept, and follows, is the scaffolding."""
+        return ((self.to, identifiers.hidden(self.to)), (self.column, self.to))
+
+    @override
     def contract(self, facts: Table) -> tuple[Statement, ...]:
+        if facts.kept:
+            return dropping.statements(facts, (identifiers.hidden(self.to),))
         table, new = self.target.identifier, sql.Identifier(self.to)
         return (
             sql.SQL("ALTER TABLE {} DROP COLUMN {}").format(table, new),

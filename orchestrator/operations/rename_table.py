@@ -6,6 +6,7 @@ TABLE … RENAME. What hangs on the table follows by itself; only text that name
 """
 
 from collections.abc import Mapping as Dictionary
+from dataclasses import replace
 from typing import Annotated, ClassVar, Literal
 
 from psycopg import sql
@@ -159,6 +160,8 @@ class RenameTable(OnTable):
 
     @override
     def standing_on(self, facts: Table) -> tuple[Dependent, ...]:
+        if facts.kept:
+            return ()
         return (*viewing.added(facts, self.new), *facts.views.occupied)
 
     @override
@@ -167,8 +170,23 @@ class RenameTable(OnTable):
 
     @override
     def clear(self, facts: Table) -> tuple[Statement, ...]:
-        return (viewing.dropped(self.new, if_there=True),)
+        return () if facts.kept else (viewing.dropped(self.new, if_there=True),)
+
+    @override
+    def hiding(self, facts: Table) -> Ddl:
+        """All that contract does: no row has two sides, so there is nothing that would have to be kept."""
+        back = sql.SQL("ALTER TABLE {} RENAME TO {}").format(self.new.identifier, sql.Identifier(self.target.name))
+        return Ddl(
+            statements=(viewing.dropped(self.new), *self.contract(replace(facts, kept=False))),
+            inverse=(back, *self.expand(facts).statements),
+        )
+
+    @override
+    def renamed_to(self, table: TableName) -> TableName | None:
+        return self.new
 
     @override
     def contract(self, facts: Table) -> tuple[Statement, ...]:
+        if facts.kept:
+            return ()
         return (sql.SQL("ALTER TABLE {} RENAME TO {}").format(self.target.identifier, sql.Identifier(self.new.name)),)

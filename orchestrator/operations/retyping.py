@@ -175,9 +175,14 @@ class Retyping(OnTable):
     def _move(self) -> Move:
         return Move(old=self.column, new=self._new, left=self._left)
 
+    def _move_in(self, facts: Table) -> Move:
+        """The same, with the old column under the name it has now."""
+        here = facts.found(self.column)
+        return replace(self._move, old=here, left=here) if self.to else self._move
+
     @override
     def moves(self, facts: Table) -> tuple[Move, ...]:
-        return (self._move,)
+        return (self._move_in(facts),)
 
     def _is_switched(self, facts: Table) -> bool:
         return not self.to and facts.column(self._left) is not None
@@ -204,14 +209,15 @@ class Retyping(OnTable):
     def heirs(self, facts: Table) -> tuple[Heir, ...]:
         if self._is_switched(facts):
             return (Heir(column=self.column, successor=self._left),)
-        return (Heir(column=self.column, successor=self._new, type=None if self._is_made(facts) else self.type),)
+        type_name = None if self._is_made(facts) else self.type
+        return (Heir(column=facts.found(self.column), successor=self._new, type=type_name),)
 
     @override
     def succeeded(self, facts: Table) -> tuple[str, ...]:
-        return () if self._at_once(facts) or self._is_switched(facts) else (self.column,)
+        return () if self._at_once(facts) or self._is_switched(facts) else (facts.found(self.column),)
 
     def _old(self, facts: Table) -> Column:
-        name = self._left if self._is_switched(facts) else self.column
+        name = self._left if self._is_switched(facts) else facts.found(self.column)
         column = facts.column(name)
         if column is None:
             raise PreconditionError(
@@ -223,17 +229,17 @@ class Retyping(OnTable):
 
     def _own(self, facts: Table) -> Table:
         """Return the facts with what hangs on this column, or on it first of all that the plan changes."""
-        return replace(facts, heritage=facts.heritage.only((self.column,)))
+        return replace(facts, heritage=facts.heritage.only((facts.found(self.column),)))
 
     def _default_waits(self, facts: Table) -> bool:
         """Whether the default stays on the old column until that goes."""
-        said = facts.heritage.attributes.get(self.column)
+        said = facts.heritage.attributes.get(facts.found(self.column))
         return feeding.waits(self._old(facts), said.sequence if said is not None else None)
 
     def _required(self, facts: Table) -> tuple[str, ...]:
         """The column, where it may not be NULL."""
-        column = facts.column(self.column)
-        return (self.column,) if column is not None and column.not_null else ()
+        column = facts.column(facts.found(self.column))
+        return (column.name,) if column is not None and column.not_null else ()
 
     # ---------------------------------------------------------------- what stands in the way
 
@@ -360,7 +366,9 @@ class Retyping(OnTable):
     def standing_on(self, facts: Table) -> tuple[Dependent, ...]:
         if self._at_once(facts):
             return ()
-        remedy = f"make it again without {self._move.left}, or drop it"
+        remedy = f"make it again without {self._move_in(facts).left}, or drop it"
         return tuple(
-            replace(each, remedy=remedy) for each in moving.strangers(facts, self._move) if each.kind not in _GOES_ALONG
+            replace(each, remedy=remedy)
+            for each in moving.strangers(facts, self._move_in(facts))
+            if each.kind not in _GOES_ALONG
         )

@@ -35,7 +35,7 @@ class Inverse(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     expand: Annotated[Text | None, Field(description="Takes expand back")] = None
-    contract: Annotated[Text | None, Field(description="Would take contract back; checked and kept, not run")] = None
+    contract: Annotated[Text | None, Field(description="Takes contract back, within contract.undo_window")] = None
 
 
 class Filled(BaseModel):
@@ -110,22 +110,16 @@ class Sql(Operation):
         if not (self.expand_sql or self.contract_sql or self.backfill):
             raise ValueError("there is nothing to do: give expand, contract or backfill")
         expand, contract, back = self._expand, self._contract, self._back
-        _refuse((*expand, *contract, *back, *_written(self.rollback.contract, "rollback.contract")))
+        _refuse((*expand, *contract, *back, *self._contract_back))
         _refuse_order(expand, last=True)
         _refuse_order(contract, last=False)
-        _refuse_indexes((*back, *_written(self.rollback.contract, "rollback.contract")))
+        _refuse_indexes((*back, *self._contract_back))
         if _plain(expand) and not back:
             raise ValueError("rollback.expand does not say what takes expand back: a rollback could not restore it")
         if back and not expand:
             raise ValueError("rollback.expand takes back what expand does, and expand does nothing")
-        for each in back:
-            if (built := self._built.intersection(dropped_indexes(each))) and not built.issuperset(
-                dropped_indexes(each)
-            ):
-                raise ValueError(
-                    f"{each.place()}: {_shown(each)}: ecm takes {listed(sorted(map(str, built)))} away where it was"
-                    " built: drop the others in a statement of their own"
-                )
+        _refuse_mixed(back, self._built)
+        _refuse_mixed(self._contract_back, self._built_last)
         if self.rollback.contract and not contract:
             raise ValueError("rollback.contract takes back what contract does, and contract does nothing")
         return self
@@ -148,9 +142,23 @@ class Sql(Operation):
         return frozenset(TableName(index.table.schema, index.name) for index in _indexes(self._expand))
 
     @property
+    def _built_last(self) -> frozenset[TableName]:
+        """The same of those that are built before contract."""
+        return frozenset(TableName(index.table.schema, index.name) for index in _indexes(self._contract))
+
+    @property
     def _taken_back(self) -> tuple[Written, ...]:
         """What the transaction of a rollback does: such an index is gone by then, or was never there."""
         return tuple(each for each in self._back if not self._built.intersection(dropped_indexes(each)))
+
+    @property
+    def _contract_taken_back(self) -> tuple[Written, ...]:
+        """The same of contract's own."""
+        return tuple(each for each in self._contract_back if not self._built_last.intersection(dropped_indexes(each)))
+
+    @property
+    def _contract_back(self) -> tuple[Written, ...]:
+        return _written(self.rollback.contract, "rollback.contract")
 
     # ------------------------------------------------------------ what it is about
 
@@ -324,6 +332,8 @@ class Sql(Operation):
             contract=_plain(self._contract),
             expand_locks=locks(_plain(self._expand), self._taken_back),
             contract_locks=locks(_plain(self._contract)),
+            contract_inverse=self._contract_taken_back,
+            undo_locks=locks(self._contract_taken_back),
             after_expand=_indexes(self._expand),
             before_contract=_indexes(self._contract),
         )
@@ -410,6 +420,17 @@ def _refuse_order(written: tuple[Written, ...], *, last: bool) -> None:
         key = written[0].key
         raise ValueError(f"{key}: ecm builds an index {where} the other statements, which are one transaction: put"
                          f" CREATE INDEX CONCURRENTLY {'last' if last else 'first'}")  # fmt: skip
+
+
+def _refuse_mixed(written: Iterable[Written], built: frozenset[TableName]) -> None:
+    """An index that ecm built it takes away itself, and a statement that drops it is not sent."""
+    for each in written:
+        dropped = dropped_indexes(each)
+        if (ours := built.intersection(dropped)) and not ours.issuperset(dropped):
+            raise ValueError(
+                f"{each.place()}: {_shown(each)}: ecm takes {listed(sorted(map(str, ours)))} away where it was"
+                " built: drop the others in a statement of their own"
+            )
 
 
 def _refuse_indexes(written: Iterable[Written]) -> None:

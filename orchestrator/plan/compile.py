@@ -13,8 +13,9 @@ from itertools import chain
 from psycopg import sql
 
 from orchestrator.operations import Operation, building
-from orchestrator.plan import scope
+from orchestrator.plan import keeping, scope, window
 from orchestrator.plan.facade import changes
+from orchestrator.plan.keeping import sync_triggers
 from orchestrator.plan.lifecycle import Phase
 from orchestrator.plan.model import Plan
 from orchestrator.sql import strays, sync
@@ -68,18 +69,22 @@ def _both_ways(plan: Plan, phase: Phase, facts: Facts) -> tuple[Step, ...]:
         Phase.BACKFILL: _backfill,
         Phase.MIGRATE_READS: _migrate_reads,
         Phase.CONTRACT: _contract,
+        Phase.FINALIZE: window.finalizing,
     }
     return compilers[phase](plan, _at(plan, phase, facts))
 
 
 def _at(plan: Plan, phase: Phase, facts: Facts) -> Facts:
     """Return the facts as a phase finds them: a person is shown every phase, wherever the plan is."""
-    if phase is Phase.CONTRACT:
+    if phase is Phase.FINALIZE and all(table.kept for table in facts.values()):
+        return facts
+    facts = {name: scope.unhidden(plan, table) for name, table in facts.items()}
+    if phase in (Phase.CONTRACT, Phase.FINALIZE):
         return _seen(plan, facts, lambda change, table: change.switched(table))
     return _seen(plan, facts, lambda change, table: change.unswitched(table))
 
 
-def undo(plan: Plan, phase: Phase, facts: Facts, *, filled: bool) -> tuple[Step, ...]:
+def undo(plan: Plan, phase: Phase, facts: Facts, *, filled: bool, in_step: bool = True) -> tuple[Step, ...]:
     """Return the steps that take a phase back.
 
     Args:
@@ -88,10 +93,13 @@ def undo(plan: Plan, phase: Phase, facts: Facts, *, filled: bool) -> tuple[Step,
         facts: of its tables, now.
         filled: whether the backfill was completed. Before the side that new writers wrote goes, it is
             proven that the old side has all of it; rows that the backfill has not reached have nothing new.
+        in_step: where contract keeps the old side: whether nothing came between what keeps it true and any write.
     """
     backward = tuple(step for step in reversed(_both_ways(plan, phase, facts)) if step.inverse)
     if phase is Phase.MIGRATE_READS:
         return _returning(plan, facts, backward)
+    if phase is Phase.CONTRACT and window.is_open(plan):
+        return _reopening(plan, facts, backward, in_step=in_step)
     if phase is not Phase.EXPAND:
         return backward
     facts = _at(plan, phase, facts)
@@ -101,7 +109,7 @@ def undo(plan: Plan, phase: Phase, facts: Facts, *, filled: bool) -> tuple[Step,
         for table in scope.in_step(plan, facts)
         if scope.filling(plan, table) and all(map(table.column, scope.made(plan, table)))
     )
-    kept = tuple(chain.from_iterable(_kept(plan, facts[table]) for table in there))
+    kept = tuple(chain.from_iterable(keeping.kept_by(plan, facts[table]) for table in there))
     repaired = tuple(table for table in map(facts.__getitem__, there) if scope.in_place(plan, table))
     proven = tuple(
         _given_up(replace(proof, unfilled_too=not filled))
@@ -120,6 +128,33 @@ def undo(plan: Plan, phase: Phase, facts: Facts, *, filled: bool) -> tuple[Step,
             for step in backward
         ),
     )
+
+
+def _reopening(plan: Plan, facts: Facts, backward: tuple[Step, ...], *, in_step: bool) -> tuple[Step, ...]:
+    """Return what undoes a contract that keeps the old structure; one that stopped before that, too."""
+    kept = all(table.kept for table in facts.values())
+    title = f"before the old side comes back: find no row {_DIFFER}"
+    proven = () if in_step or not kept else proofs(plan, facts, title, two_sided=True)
+    found = _at(plan, Phase.CONTRACT, facts)
+    return (
+        *(replace(proof, key=f"{proof.key} on return", remedy=_AMISS) for proof in proven),
+        *(window.undoing(plan, facts, backward) if kept else backward),
+        *(
+            replace(
+                _sweep(plan, found[name]),
+                key=f"sweep {name} after undo",
+                title=f"fill what was written to {name} while contract had taken away what fills it",
+                purpose="undo",
+            )
+            for name in window.lapsed(plan, found)
+        ),
+    )
+
+
+_AMISS = (
+    "something wrote past the triggers that keep the old side true (they were disabled, or replaced): set these rows"
+    " right, then roll back again; or drop the old side: ecm finalize --now"
+)
 
 
 def _given_up(proof: Proof) -> Proof:
@@ -199,26 +234,6 @@ def _returning(plan: Plan, facts: Facts, backward: tuple[Step, ...]) -> tuple[St
     )
 
 
-def sync_triggers(plan: Plan, facts: Facts, truth: Truth = Truth.OLD) -> tuple[SyncTrigger, ...]:
-    """Return what has to keep both sides in step from expand until contract."""
-    return tuple(chain.from_iterable(_kept(plan, table, truth) for table in scope.in_step(plan, facts)))
-
-
-def _kept(plan: Plan, facts: Table, truth: Truth = Truth.OLD) -> tuple[SyncTrigger, ...]:
-    if not scope.kept_by_trigger(plan):
-        return ()
-    others = chain.from_iterable(change.keepers(facts) for change in scope.on(plan, facts))
-    return (*sync.triggers(plan.plan, facts, scope.mappings(plan, facts), truth), *others)
-
-
-def _trigger(plan: Plan, facts: Table) -> Ddl:
-    pairs = scope.mappings(plan, facts)
-    if not pairs or not scope.kept_by_trigger(plan):
-        return Ddl(statements=(), inverse=())
-    kept, counted = sync.install(plan.plan, facts, pairs), strays.install(plan.plan, facts, pairs)
-    return Ddl(statements=(*kept.statements, *counted.statements), inverse=(*counted.inverse, *kept.inverse))
-
-
 def _counting(plan: Plan, facts: Facts, found: Iterable[Proof], *, on_return: bool = False) -> tuple[Transaction, ...]:
     """Return what counts, from before these proofs on, the rows that they would not let pass.
 
@@ -275,7 +290,7 @@ def _expand(plan: Plan, facts: Facts) -> tuple[Step, ...]:
     written = _outright(plan)
     tables, lock = _locked(plan, facts, (each.expand_locks for each in written))
     parts = [Ddl(statements=each.expand, inverse=each.inverse) for each in written]
-    parts += [part for table in facts.values() for part in (*_expansions(plan, table), _trigger(plan, table))]
+    parts += [part for table in facts.values() for part in (*_expansions(plan, table), keeping.installed(plan, table))]
     return (
         *(step for change, table in scope.each(plan, facts) for step in change.before_expand(table)),
         *demanded(plan, facts),
@@ -315,7 +330,8 @@ def _expands(plan: Plan, facts: Facts) -> str:
     first = ([f"add {listed(made)}"] if made else []) + begun
     kept = _triggers(plan, facts)
     if not kept:
-        return listed(first) if first else "ready " + listed(dict.fromkeys(str(table) for table in facts))
+        tables = dict.fromkeys(str(table) for table in facts)
+        return listed(first) if first else f"ready {listed(tables)}" if tables else ""
     kept = f"{kept} that {_keeping(plan, facts, several=kept == 'the triggers')}"
     if not first:
         return f"add {kept}"
@@ -362,7 +378,7 @@ def _backfill(plan: Plan, facts: Facts) -> tuple[Step, ...]:
 
 def _sweep(plan: Plan, facts: Table) -> Sweep:
     pairs = scope.mappings(plan, facts)
-    kept, suppressed = _kept(plan, facts), plan.backfill.user_triggers == "suppress"
+    kept, suppressed = keeping.kept_by(plan, facts), plan.backfill.user_triggers == "suppress"
     facts = replace(facts, triggers=tuple(t for t in facts.triggers if not suppressed or scope.fires_always(t)))
     by_trigger = scope.kept_by_trigger(plan)
     touch = sync.touchable(facts, pairs) if by_trigger and sync.by_column(facts, pairs) else None
@@ -450,6 +466,12 @@ def _migrate_reads(plan: Plan, facts: Facts) -> tuple[Step, ...]:
     )
 
 
+def keeping_old(plan: Plan, facts: Facts) -> tuple[SyncTrigger, ...]:
+    """Return what keeps the old side true once contract has put it out of sight, as it has to be found."""
+    kept = any(table.kept for table in facts.values())
+    return window.triggers(plan, facts if kept else _at(plan, Phase.CONTRACT, facts))
+
+
 def _seen(plan: Plan, facts: Facts, how: Callable[[Operation, Table], Table]) -> Facts:
     """Return the facts as each change of a table says that they are at another moment."""
     return {
@@ -516,13 +538,31 @@ def _contract(plan: Plan, facts: Facts) -> tuple[Step, ...]:
     written = _outright(plan)
     tables, lock = _locked(plan, facts, (each.contract_locks for each in written))
     own = (
-        *chain.from_iterable(_trigger(plan, table).inverse for table in facts.values()),
+        *chain.from_iterable(keeping.installed(plan, table).inverse for table in facts.values()),
         *chain.from_iterable(change.clear(table) for change, table in scope.each(plan, facts)),
         *chain.from_iterable(change.contract(table) for change, table in scope.each(plan, facts)),
     )
     again = {sweep.table: sweep for sweep in _again(plan, facts, Phase.CONTRACT)}
     proven = proofs(plan, facts, f"for the last time: find no row {_DIFFER}", closing=True)
     counting = _counting(plan, facts, proven)
+    contract = Transaction(
+        key=window.CONTRACT,
+        title=_contracts(plan, facts),
+        tables=tables,
+        views=scope.views(plan, facts),
+        lock=lock,
+        first=tuple(
+            chain.from_iterable(mapping.at_last for table in facts.values() for mapping in scope.mappings(plan, table))
+        ),
+        statements=(*own, *chain.from_iterable(each.contract for each in written)),
+        inverse=(),
+        note=_with_locks(window.FOR_GOOD, (each.contract_locks for each in written), ours=bool(own)),
+        reversible=False,
+        kept_by=sync_triggers(
+            plan, {name: table for name, table in facts.items() if scope.filling(plan, table)}, Truth.NEW
+        ),
+        counted=_counted(counting),
+    )
     return (
         *(step for change, table in scope.each(plan, facts) for step in change.hold(table)),
         *again.values(),
@@ -534,32 +574,7 @@ def _contract(plan: Plan, facts: Facts) -> tuple[Step, ...]:
             for step in change.before_contract(table)
         ),
         *chain.from_iterable(each.before_contract for each in written),
-        *_unless_empty(
-            Transaction(
-                key="contract",
-                title=_contracts(plan, facts),
-                tables=tables,
-                views=scope.views(plan, facts),
-                lock=lock,
-                first=tuple(
-                    chain.from_iterable(
-                        mapping.at_last for table in facts.values() for mapping in scope.mappings(plan, table)
-                    )
-                ),
-                statements=(*own, *chain.from_iterable(each.contract for each in written)),
-                inverse=(),
-                note=_with_locks(
-                    "catalog only; this cannot be rolled back",
-                    (each.contract_locks for each in written),
-                    ours=bool(own),
-                ),
-                reversible=False,
-                kept_by=sync_triggers(
-                    plan, {name: table for name, table in facts.items() if scope.filling(plan, table)}, Truth.NEW
-                ),
-                counted=_counted(counting),
-            )
-        ),
+        *_unless_empty(window.hiding(plan, facts, contract) if window.is_open(plan) else contract),
     )
 
 
@@ -581,9 +596,9 @@ def proofs(
         Proof(
             key=f"proof {name}",
             title=title.replace(_DIFFER, _BREAKS) if all(each.in_place for each in found) else title,
-            table=name,
+            table=facts[name].at,
             mappings=found,
-            kept_by=_kept(plan, facts[name]) if scope.mappings(plan, facts[name]) else (),
+            kept_by=keeping.kept_by(plan, facts[name]) if scope.mappings(plan, facts[name]) else (),
             closing=closing,
             remedy="" if scope.kept_by_trigger(plan) else _WRITE_BOTH,
         )

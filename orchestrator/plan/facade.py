@@ -7,6 +7,7 @@ renames the table back, and the columns for good.
 
 from collections.abc import Iterable
 from collections.abc import Mapping as Dictionary
+from dataclasses import replace
 from itertools import chain
 from typing import ClassVar
 
@@ -223,6 +224,8 @@ class TableFacade(Operation):
 
     @override
     def standing_on(self, facts: Table) -> tuple[Dependent, ...]:
+        if facts.kept:
+            return ()
         made = (each for view in self._views for each in viewing.added(facts, view, self.columns))
         return (*made, *facts.views.occupied)
 
@@ -231,7 +234,32 @@ class TableFacade(Operation):
         return self._views if self.begun(facts) else ()
 
     @override
+    def hiding(self, facts: Table) -> Ddl:
+        """All that contract does: there is one column under two names, so nothing would have to be kept."""
+        *_, final = self._views
+        return Ddl(
+            statements=self.contract(replace(facts, kept=False)),
+            inverse=(
+                *(
+                    sql.SQL("ALTER TABLE {} RENAME COLUMN {} TO {}").format(
+                        final.identifier, sql.Identifier(new), sql.Identifier(old)
+                    )
+                    for old, new in reversed(self.columns)
+                ),
+                *((_renamed(final, self.target),) if final != self.target else ()),
+                *self.expand(facts).statements,
+            ),
+        )
+
+    @override
+    def renamed_to(self, table: TableName) -> TableName | None:
+        *_, final = self._views
+        return final if final != self.target else None
+
+    @override
     def contract(self, facts: Table) -> tuple[Statement, ...]:
+        if facts.kept:
+            return ()
         *_, final = self._views
         return (
             *map(viewing.dropped, reversed(self._views)),

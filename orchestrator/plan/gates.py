@@ -11,6 +11,7 @@ from datetime import UTC, datetime, timedelta
 
 from orchestrator.errors import UsageError
 from orchestrator.plan.drift import Drift
+from orchestrator.plan.durations import humanize
 from orchestrator.plan.evidence import Approval, History
 from orchestrator.plan.lifecycle import PHASES, STATES, Phase, Position, State
 from orchestrator.plan.phases import Requirements
@@ -81,6 +82,10 @@ class Case:
     """Other plans under way on this branch that touch the same columns, with these, as table.column."""
     paused_by: str | None = None
     """Who asked the backfill to pause, where somebody did."""
+    undo_until: datetime | None = None
+    """Until when contract can be undone, by the same clock."""
+    hurried: bool = False
+    """Whether it is said to be dropped for good before that (`ecm finalize --now`)."""
 
 
 UNYIELDING: Mapping[str, str] = {
@@ -116,6 +121,9 @@ def overridable(codes: Iterable[str]) -> frozenset[str]:
 
 def judge(case: Case) -> tuple[Reason, ...]:
     """Return every condition that is not met; none means the phase may be entered."""
+    if case.phase is Phase.FINALIZE:
+        # All else was judged when contract was entered, and since then only the new side was written.
+        return (*_text_unchanged(case), *_undo_window_over(case))
     return (
         *_text_unchanged(case),
         *_required_ahead(case),
@@ -318,6 +326,17 @@ def _lapsed(case: Case) -> tuple[str, ...]:
 
 def _rounded(span: timedelta) -> timedelta:
     return timedelta(seconds=round(span.total_seconds()))
+
+
+def _undo_window_over(case: Case) -> Iterable[Reason]:
+    if case.hurried or case.undo_until is None or case.now is None or case.now >= case.undo_until:
+        return
+    left = humanize(timedelta(seconds=max(1, round((case.undo_until - case.now).total_seconds()))))
+    yield Reason(
+        code="undo_window",
+        message=f"the time in which contract can be undone is not over: {left} left",
+        remedy=f"ecm finalize {case.plan} --branch {case.branch} --now",
+    )
 
 
 def _checked(case: Case) -> Iterable[Reason]:

@@ -2,11 +2,15 @@
 
     planned → expanded → backfilled → reads_migrated → contracted
 
+Within an undo window contract keeps the old structure out of sight. It is contracted then, and kept: contract can
+be undone, or finalized, which drops what was kept and leaves the state as it is.
+
 Pure: a position goes in, a move or a refusal comes out. The table is a `transitions` machine
 without automatic triggers, which would jump past every guard; the journal alone says where a
 branch is, and moves by compare-and-set.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 from functools import cache
@@ -38,6 +42,8 @@ class Phase(StrEnum):
     BACKFILL = "backfill"
     MIGRATE_READS = "migrate_reads"
     CONTRACT = "contract"
+    FINALIZE = "finalize"
+    """What drops for good what contract kept; none of the four that lead from state to state (`PHASES`)."""
 
     @property
     def words(self) -> str:
@@ -47,7 +53,7 @@ class Phase(StrEnum):
     @property
     def leads_to(self) -> State:
         """The state the phase ends in."""
-        return STATES[PHASES.index(self) + 1]
+        return State.CONTRACTED if self is Phase.FINALIZE else STATES[PHASES.index(self) + 1]
 
 
 class Direction(StrEnum):
@@ -58,7 +64,8 @@ class Direction(StrEnum):
 
 
 STATES = tuple(State)
-PHASES = tuple(Phase)
+PHASES = tuple(phase for phase in Phase if phase is not Phase.FINALIZE)
+"""Those that lead from one state to the next, in their order."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -68,6 +75,8 @@ class Position:
     state: State = State.PLANNED
     phase: Phase | None = None
     direction: Direction | None = None
+    kept: bool = False
+    """Whether it is contracted, and the old structure is kept out of sight, so that contract can be undone."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -79,6 +88,7 @@ class Move:
         direction: forward does `phases`, back undoes them in reverse.
         phases: the phases done or undone, in their order of execution.
         resumes: whether the move was begun before and goes on.
+        keeps: whether it leaves the old structure out of sight, and not dropped.
     """
 
     origin: State
@@ -86,6 +96,19 @@ class Move:
     direction: Direction
     phases: tuple[Phase, ...]
     resumes: bool
+    keeps: bool = False
+
+    @property
+    def reaches(self) -> Position:
+        """Where the plan is once the move is complete."""
+        return Position(state=self.target, kept=self.keeps)
+
+
+def command_of(direction: str, phases: Sequence[str]) -> str:
+    """Return the command of ecm that makes a move: `advance`, `rollback` or `finalize`."""
+    if direction == Direction.BACK:
+        return "rollback"
+    return "finalize" if tuple(phases) == (Phase.FINALIZE,) else "advance"
 
 
 class _Model:
@@ -98,6 +121,9 @@ class _Model:
     def not_going_back(self) -> bool:
         return self.position.direction is not Direction.BACK
 
+    def keeps_the_old(self) -> bool:
+        return self.position.kept
+
 
 _ADVANCE = "advance"
 _ROLLBACK = "rollback"
@@ -106,6 +132,18 @@ _TABLE: list[dict[str, Any]] = [
         {"trigger": _ADVANCE, "source": source.value, "dest": dest.value, "conditions": "not_going_back"}
         for source, dest in pairwise(STATES)
     ),
+    {
+        "trigger": _ADVANCE,
+        "source": State.CONTRACTED.value,
+        "dest": State.CONTRACTED.value,
+        "conditions": ["not_going_back", "keeps_the_old"],
+    },
+    {
+        "trigger": _ROLLBACK,
+        "source": State.CONTRACTED.value,
+        "dest": State.READS_MIGRATED.value,
+        "conditions": "keeps_the_old",
+    },
     {"trigger": _ROLLBACK, "source": State.READS_MIGRATED.value, "dest": State.BACKFILLED.value},
     {"trigger": _ROLLBACK, "source": State.BACKFILLED.value, "dest": State.PLANNED.value},
     {"trigger": _ROLLBACK, "source": State.EXPANDED.value, "dest": State.PLANNED.value},
@@ -139,8 +177,14 @@ def _destination(position: Position, trigger: str) -> State | None:
         machine.remove_model(model)
 
 
-def next_move(position: Position, *, plan: str, branch: str) -> Move:
-    """Return the move one state forward.
+def next_move(position: Position, *, plan: str, branch: str, undoable: bool = False) -> Move:
+    """Return the move one state forward; where contract kept the old structure, what drops that.
+
+    Args:
+        position: where the plan is.
+        plan: its name, for what is said where it may not.
+        branch: the same.
+        undoable: whether its contract keeps the old structure, for a time in which it can be undone.
 
     Raises:
         RefusedError: the plan is contracted already, or a rollback is not finished.
@@ -157,13 +201,14 @@ def next_move(position: Position, *, plan: str, branch: str) -> Move:
             f"{plan} is {position.state.words} on {branch}; there is no phase after that",
             hint="ecm status",
         )
-    phase = PHASES[STATES.index(position.state)]
+    phase = Phase.FINALIZE if position.kept else PHASES[STATES.index(position.state)]
     return Move(
         origin=position.state,
         target=target,
         direction=Direction.FORWARD,
         phases=(phase,),
         resumes=position.phase is not None,
+        keeps=undoable and phase is Phase.CONTRACT,
     )
 
 
@@ -171,15 +216,16 @@ def previous_move(position: Position, *, plan: str, branch: str) -> Move:
     """Return the move one state back; a phase under way is undone first, and the state stays.
 
     Raises:
-        RefusedError: nothing was done yet, or contract has been.
+        RefusedError: nothing was done yet, or contract has been, and dropped the old structure.
     """
     resumes = position.direction is Direction.BACK
-    if position.phase is not None and PHASES.index(position.phase) == STATES.index(position.state):
+    begun = position.phase if position.phase is not Phase.FINALIZE else None  # it is done in one step, or not at all
+    if begun is not None and PHASES.index(begun) == STATES.index(position.state):
         return Move(
             origin=position.state,
             target=position.state,
             direction=Direction.BACK,
-            phases=(position.phase,),
+            phases=(begun,),
             resumes=resumes,
         )
     target = _destination(position, _ROLLBACK)
@@ -201,21 +247,37 @@ def previous_move(position: Position, *, plan: str, branch: str) -> Move:
     )
 
 
-def forward_moves(position: Position, to: State, *, plan: str, branch: str) -> tuple[Move, ...]:
-    """Return the moves from a position forward to a state.
+def forward_moves(position: Position, to: State, *, plan: str, branch: str, undoable: bool = False) -> tuple[Move, ...]:
+    """Return the moves from a position forward to a state; the arguments are those of `next_move`.
 
     Raises:
         RefusedError: the state is not ahead, or a move on the way is not allowed.
     """
-    moves = [next_move(position, plan=plan, branch=branch)]
+    moves = [next_move(position, plan=plan, branch=branch, undoable=undoable)]
     if STATES.index(to) <= STATES.index(position.state):
         raise RefusedError(
             f"{plan} is {position.state.words} on {branch}; {to.words} is not ahead of that",
             hint=f"ecm rollback {plan} --branch {branch}" if to is not position.state else "ecm status",
         )
     while moves[-1].target is not to:
-        moves.append(next_move(Position(state=moves[-1].target), plan=plan, branch=branch))
+        moves.append(next_move(moves[-1].reaches, plan=plan, branch=branch, undoable=undoable))
     return tuple(moves)
+
+
+def finalizing(position: Position, *, plan: str, branch: str) -> Move:
+    """Return the move that drops for good what contract kept.
+
+    Raises:
+        RefusedError: nothing is kept, or a rollback is not finished.
+    """
+    if not position.kept:
+        gone = position.state is State.CONTRACTED
+        raise RefusedError(
+            f"{plan} is {position.state.words} on {branch}; there is nothing to finalize",
+            details=["the old structure is gone already"] if gone else ["contract has to come first"],
+            hint="ecm status",
+        )
+    return next_move(position, plan=plan, branch=branch)
 
 
 def backward_moves(position: Position, to: State, *, plan: str, branch: str) -> tuple[Move, ...]:

@@ -90,6 +90,9 @@ class Plan(Settings):
             return self
         if self.expand.strategy == "facade":
             raise misplaced([(("expand", "strategy"), "behind a facade both names are one column: nobody writes both")])
+        if self.contract.undo_window:
+            why = "dual_write: application has no trigger, and nothing would keep the old structure true after contract"
+            raise misplaced([(("contract", "undo_window"), why)])
         others = [(n, each.kind) for n, each in enumerate(self.changes) if not each.writable]
         if others:
             raise misplaced(
@@ -102,7 +105,7 @@ class Plan(Settings):
         return self
 
     def phase(self, name: str) -> PhaseSettings:
-        """Return a phase's settings by its key (`expand`, `backfill`, `migrate_reads`, `contract`).
+        """Return a phase's settings by its key (`expand`, `backfill`, `migrate_reads`, `contract`, or `finalize`).
 
         Raises:
             KeyError: there is no such phase.
@@ -112,6 +115,7 @@ class Plan(Settings):
             "backfill": self.backfill,
             "migrate_reads": self.migrate_reads,
             "contract": self.contract,
+            "finalize": self.contract,
         }[name]
 
     def requirements(self, name: str) -> Requirements:
@@ -136,6 +140,11 @@ class Plan(Settings):
             given.pop("strategy", None)  # a facade is for plans that only rename
         if self.expand.strategy == "facade" or not all(each.writable for each in self.changes):
             given.pop("dual_write", None)  # there are no two columns that an application could write
+        if self.contract.undo_window:
+            given.pop("dual_write", None)  # without a trigger nothing would keep the old structure true
+        own = "dual_write" in self.expand.model_fields_set
+        if (self.expand.dual_write if own else given.get("dual_write")) == "application":
+            given.pop("undo_window", None)
         filled = {name: _filled(self.phase(name), given) for name in PHASE_SETTINGS}
         return self.model_copy(update=filled)
 

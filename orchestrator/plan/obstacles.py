@@ -37,6 +37,8 @@ def problems(plan: Plan, phase: Phase, facts: Facts) -> tuple[EcmError, ...]:
                 *(error for table in facts.values() for error in _written_since(plan, table, told)),
                 *_apart(plan, facts),
             )
+        case Phase.FINALIZE:
+            return tuple(_in_the_way(plan, change, dependent) for change, dependent in _standing(plan, facts))
         case Phase.BACKFILL:
             suppressible = (error for table in facts.values() for error in _suppressible(plan, table))
             return (*suppressible, *_apart(plan, facts))

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable
 from collections.abc import Mapping as Dictionary
+from dataclasses import replace
 from itertools import chain
 
 from orchestrator.operations import Operation
@@ -10,7 +11,7 @@ from orchestrator.plan.facade import changes
 from orchestrator.plan.model import Plan
 from orchestrator.sql.facts import Index, Table, Trigger
 from orchestrator.sql.identifiers import TableName, bounded
-from orchestrator.sql.mapping import Mapping
+from orchestrator.sql.mapping import Hiding, Mapping
 from orchestrator.sql.steps import ConcurrentIndex
 
 Facts = Dictionary[TableName, Table]
@@ -27,8 +28,44 @@ def synced(plan: Plan) -> tuple[TableName, ...]:
 
 
 def mappings(plan: Plan, facts: Table) -> tuple[Mapping, ...]:
-    """Return every mapping of a plan on one table."""
-    return tuple(chain.from_iterable(change.mappings(facts) for change in on(plan, facts)))
+    """Return every mapping of a plan on one table; where contract keeps the old side out of sight, as it is then."""
+    before = unhidden(plan, facts)
+    found = chain.from_iterable(change.mappings(before) for change in on(plan, before))
+    if not facts.kept:
+        return tuple(found)
+    how = hiding(plan, facts.name)
+    return tuple(mapping.hidden(how) for mapping in found)
+
+
+def hiding(plan: Plan, table: TableName) -> Hiding:
+    """Return how contract puts old sides out of sight, for the mappings of one table."""
+    moved = ((name, change.renamed_to(name)) for change in changes(plan) for name in change.tables())
+    return Hiding(
+        table=table,
+        names={name: _hidden(plan, name) for name in tables(plan)},
+        tables={name: to for name, to in moved if to is not None},
+    )
+
+
+def _hidden(plan: Plan, table: TableName) -> dict[str, str]:
+    """Return the columns that contract puts out of sight, each with the name that it has then."""
+    return dict(chain.from_iterable(change.hidden(table) for change in changes(plan)))
+
+
+def hidden(plan: Plan, facts: Table) -> Table:
+    """Return the facts of a table as they are once contract has put the old side out of sight."""
+    if facts.kept:
+        return facts
+    now = hiding(plan, facts.name).tables.get(facts.name)
+    return replace(facts.under(_hidden(plan, facts.name)), kept=True, now=now)
+
+
+def unhidden(plan: Plan, facts: Table) -> Table:
+    """Return the facts of a table as they are before that: the way back from `hidden`."""
+    if not facts.kept:
+        return facts
+    names = {then: now for now, then in _hidden(plan, facts.name).items()}
+    return replace(facts.under(names), kept=False, now=None)
 
 
 def kept_by_trigger(plan: Plan) -> bool:
@@ -43,7 +80,7 @@ def filling(plan: Plan, facts: Table) -> tuple[Mapping, ...]:
 
 def in_step(plan: Plan, facts: Facts) -> Iterable[Table]:
     """The tables whose rows have two sides; of others only the catalog changes."""
-    return (table for table in facts.values() if mappings(plan, table))
+    return (table for table in facts.values() if not all(mapping.rests for mapping in mappings(plan, table)))
 
 
 def each(plan: Plan, facts: Facts) -> Iterable[tuple[Operation, Table]]:
@@ -59,7 +96,8 @@ def has_two_sides(plan: Plan, facts: Facts) -> bool:
 def sides(plan: Plan, facts: Facts) -> Sides:
     """Return what the two versions of an application see of the rows until contract."""
     order = tuple(Sides)
-    found = {change.sides(table) for change, table in each(plan, facts)}
+    before = {name: unhidden(plan, table) for name, table in facts.items()}
+    found = {change.sides(table) for change, table in each(plan, before)}
     return min(found, key=order.index, default=Sides.NONE)
 
 

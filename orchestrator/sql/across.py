@@ -16,11 +16,12 @@ docs/decisions/0023-what-cannot-wait-is-owed.md).
 """
 
 import hashlib
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from psycopg import sql
 
 from orchestrator.sql.identifiers import JOURNAL_SCHEMA, TableName, bounded, verbatim
+from orchestrator.sql.mapping import Hiding
 from orchestrator.sql.plpgsql import changed, differ, is_not_null
 from orchestrator.sql.steps import Statement
 
@@ -49,11 +50,29 @@ class Side:
     Attributes:
         column: that carries the value.
         keys: by which its rows go with those of the other side, in the same order there.
+        known_as: (table, column) as the plan has them, where contract gave them other names.
     """
 
     table: TableName
     column: str
     keys: tuple[str, ...]
+    known_as: tuple[TableName, str] | None = None
+
+    @property
+    def called(self) -> str:
+        """Its table and column as the plan has them, by which it is told from others."""
+        table, column = self.known_as or (self.table, self.column)
+        return f"{table.qualified}.{column}"
+
+    def hidden(self, how: Hiding) -> "Side":
+        """Return the same under the names that contract gives its columns and its table."""
+        return replace(
+            self,
+            table=how.tables.get(self.table, self.table),
+            column=how.name(self.column, self.table),
+            keys=tuple(how.name(key, self.table) for key in self.keys),
+            known_as=(self.table, self.column),
+        )
 
     @property
     def value(self) -> sql.Identifier:
@@ -138,12 +157,13 @@ class Debts:
     @property
     def table(self) -> sql.Identifier:
         """In ecm's own schema; two plans under way never have the same column."""
-        return sql.Identifier(JOURNAL_SCHEMA, bounded("owed", self.of.table.qualified, self.of.column))
+        table, column = self.of.known_as or (self.of.table, self.of.column)
+        return sql.Identifier(JOURNAL_SCHEMA, bounded("owed", table.qualified, column))
 
     @property
     def number(self) -> sql.Literal:
         """By which an advisory lock tells the two sides from others ("Advisory Locks", manual 13.3.5)."""
-        digest = hashlib.sha256(f"{self.of.table.qualified}.{self.of.column}".encode()).digest()
+        digest = hashlib.sha256(self.of.called.encode()).digest()
         return sql.Literal(int.from_bytes(digest[:3]))
 
     @property

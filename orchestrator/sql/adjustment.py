@@ -12,7 +12,7 @@ from typing_extensions import override
 
 from orchestrator.sql import plpgsql
 from orchestrator.sql.identifiers import verbatim
-from orchestrator.sql.mapping import Mapping, Truth, new_wins
+from orchestrator.sql.mapping import Hiding, Mapping, Resting, Truth, new_wins
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -59,6 +59,11 @@ class Adjustment(Mapping):
     new: tuple[Assigned, ...]
     old: tuple[Assigned, ...] = ()
     where: str | None = None
+
+    @override
+    def hidden(self, how: Hiding) -> Mapping:
+        """What it names, the plan's own statements may take away at contract; rows are filled again after its undo."""
+        return Resting(of=self, lapses=True)
 
     @property
     @override

@@ -1,13 +1,13 @@
 """Conversion: old columns and new ones that expressions make of one another."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from psycopg import sql
 from typing_extensions import override
 
 from orchestrator.sql import plpgsql
 from orchestrator.sql.identifiers import verbatim
-from orchestrator.sql.mapping import PAST_THE_TRIGGER, Mapping, Truth
+from orchestrator.sql.mapping import PAST_THE_TRIGGER, Hiding, Mapping, Truth
 from orchestrator.sql.value import Value, any_given, assigned, computed
 
 
@@ -33,6 +33,15 @@ class Conversion(Mapping):
     sees: Truth | None = None
     said: str | None = None
     beyond: str | None = None
+
+    @override
+    def hidden(self, how: Hiding) -> "Conversion":
+        return replace(
+            self,
+            old=tuple(value.hidden(how) for value in self.old),
+            new=tuple(value.hidden(how) for value in self.new),
+            sees=Truth.NEW,
+        )
 
     @property
     @override

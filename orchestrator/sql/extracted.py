@@ -7,7 +7,7 @@ changed, and where it cannot wait for one of them it owes, as in `orchestrator.s
 """
 
 import hashlib
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from psycopg import sql
 from typing_extensions import override
@@ -15,7 +15,7 @@ from typing_extensions import override
 from orchestrator.sql import plpgsql
 from orchestrator.sql.across import LEAVE, LONGEST_NAP, somebody_waits
 from orchestrator.sql.identifiers import JOURNAL_SCHEMA, TableName, bounded, verbatim
-from orchestrator.sql.mapping import Mapping, Truth, new_wins
+from orchestrator.sql.mapping import Hiding, Mapping, Truth, new_wins
 from orchestrator.sql.plpgsql import is_not_null, is_null
 from orchestrator.sql.steps import Statement, SyncTrigger
 from orchestrator.sql.value import Value, any_given
@@ -37,6 +37,8 @@ class Extracted(Mapping):
         lookup: the lookup table, with columns of the same names.
         key: what is referred to.
         not_null: whether the reference may not be NULL once contract is over.
+        known_as: the table and its old columns as the plan has them, where contract has put these out of sight; the
+            application sees the reference only, and the old columns follow.
     """
 
     table: TableName
@@ -45,6 +47,31 @@ class Extracted(Mapping):
     lookup: TableName
     key: str
     not_null: bool = False
+    known_as: tuple[TableName, tuple[str, ...]] | None = None
+
+    @override
+    def hidden(self, how: Hiding) -> "Extracted":
+        return replace(
+            self,
+            table=how.tables.get(self.table, self.table),
+            old=tuple(value.hidden(how) for value in self.old),
+            known_as=(self.table, self.columns),
+        )
+
+    @property
+    @override
+    def keepers(self) -> tuple[SyncTrigger, ...]:
+        return (self.spreading,)
+
+    @property
+    def _named(self) -> str:
+        """The table as the plan has it, by which what is ecm's own is called."""
+        return (self.known_as[0] if self.known_as else self.table).qualified
+
+    @property
+    def _theirs(self) -> tuple[str, ...]:
+        """The lookup table's columns."""
+        return self.known_as[1] if self.known_as else self.columns
 
     @property
     def columns(self) -> tuple[str, ...]:
@@ -54,12 +81,12 @@ class Extracted(Mapping):
     @property
     def owed(self) -> sql.Identifier:
         """Keys whose values were changed and are not yet in every row that refers to them; NULL: rows without one."""
-        return sql.Identifier(JOURNAL_SCHEMA, bounded("owed", self.table.qualified, self.reference))
+        return sql.Identifier(JOURNAL_SCHEMA, bounded("owed", self._named, self.reference))
 
     @property
     def spread(self) -> str:
         """The name of the lookup table's trigger, and of its function."""
-        return bounded("~ecm_spread", self.table.qualified, self.reference)
+        return bounded("~ecm_spread", self._named, self.reference)
 
     @property
     def _reference(self) -> sql.Identifier:
@@ -113,7 +140,7 @@ class Extracted(Mapping):
         """It refers to something else than what is in its columns; PostgreSQL says what is equal, as for DISTINCT."""
         inside = sql.SQL(", ").join(
             sql.SQL("{} AS {}").format(sql.Identifier(column), _theirs(place))
-            for place, column in enumerate(self.columns)
+            for place, column in enumerate(self._theirs)
         )
         same = sql.SQL(" AND ").join(
             sql.SQL("{} IS NOT DISTINCT FROM {}").format(_theirs(place), sql.Identifier(column))
@@ -167,7 +194,7 @@ class Extracted(Mapping):
             self.table.identifier,
             self.lookup.identifier,
             sql.Identifier(self.key),
-            _differ(self.columns, "t", "l"),
+            _differ(self._pairs, "t", "l"),
             reference=reference,
         )
         none = sql.SQL("SELECT FROM {} WHERE {} IS NULL AND {}").format(
@@ -187,8 +214,10 @@ class Extracted(Mapping):
     @override
     def on_insert(self, truth: Truth) -> sql.Composed:
         to_old = self._to_old()
+        if self.known_as is not None:
+            return to_old
         if truth is Truth.OLD:
-            agree = sql.SQL("EXISTS (SELECT {} AND NOT {})").format(self._referred, _differ(self.columns, "t", "NEW"))
+            agree = sql.SQL("EXISTS (SELECT {} AND NOT {})").format(self._referred, self._differ_from_new)
             both_differ = sql.SQL("({}) AND NOT {}").format(any_given(self.old), agree)
             to_old = plpgsql.when(both_differ, self._to_new(), to_old)
         return sql.SQL("IF NEW.{} IS NOT NULL THEN\n{}\nELSE\n{}\nEND IF;").format(
@@ -198,6 +227,9 @@ class Extracted(Mapping):
     @override
     def on_update(self, truth: Truth) -> sql.Composed:
         new_changed, old_changed = plpgsql.changed((self.reference,)), plpgsql.changed(self.columns)
+        if self.known_as is not None:
+            owed = sql.SQL('EXISTS (SELECT FROM {} AS o WHERE o."~key" = NEW.{})').format(self.owed, self._reference)
+            return plpgsql.when(sql.SQL("{} OR {}").format(new_changed, owed), self._to_old())
         return sql.SQL(
             "IF {new_wins} THEN\n{to_old}\nELSIF {old_changed} OR NEW.{reference} IS NULL THEN\n{to_new}\n"
             'ELSIF EXISTS (SELECT FROM {owed} AS o WHERE o."~key" = NEW.{reference}) THEN\n{to_old}\nEND IF;'
@@ -214,16 +246,25 @@ class Extracted(Mapping):
     def settle(self) -> sql.Composed:
         """The table's own triggers know the old columns, and have the last word."""
         return sql.SQL("IF NOT EXISTS (SELECT {} AND NOT {}) THEN\n{}\nEND IF;").format(
-            self._referred, _differ(self.columns, "t", "NEW"), self._to_new()
+            self._referred, self._differ_from_new, self._to_new() if self.known_as is None else self._to_old()
         )
+
+    @property
+    def _pairs(self) -> tuple[tuple[str, str], ...]:
+        """The old columns, each with that of the lookup table."""
+        return tuple(zip(self.columns, self._theirs, strict=True))
+
+    @property
+    def _differ_from_new(self) -> sql.Composed:
+        return _differ(tuple((theirs, own) for own, theirs in self._pairs), "t", "NEW")
 
     def _to_old(self) -> sql.Composed:
         """Take the values of what is referred to, which nobody changes before this is committed."""
         taken = (
-            sql.SQL("NEW.{column} := (SELECT t.{column} {found});").format(
-                column=sql.Identifier(column), found=self._referred
+            sql.SQL("NEW.{} := (SELECT t.{} {});").format(
+                sql.Identifier(column), sql.Identifier(theirs), self._referred
             )
-            for column in self.columns
+            for column, theirs in self._pairs
         )
         return sql.SQL("PERFORM {} FOR KEY SHARE;\n{}").format(self._referred, sql.SQL("\n").join(taken))
 
@@ -244,9 +285,9 @@ class Extracted(Mapping):
         find = sql.SQL("IF {whole} THEN\n{by_index}\nELSE\n{by_reading}\nEND IF;").format(
             whole=whole, by_index=self._find("="), by_reading=self._find("IS NOT DISTINCT FROM")
         )
-        columns = sql.SQL(", ").join(map(sql.Identifier, self.columns))
+        columns = sql.SQL(", ").join(map(sql.Identifier, self._theirs))
         values = sql.SQL(", ").join(sql.SQL("NEW.{}").format(sql.Identifier(column)) for column in self.columns)
-        number = int.from_bytes(hashlib.sha256(f"{self.table.qualified}.{self.reference}".encode()).digest()[:3])
+        number = int.from_bytes(hashlib.sha256(f"{self._named}.{self.reference}".encode()).digest()[:3])
         return sql.SQL(
             '<<"~ecm">>\nDECLARE "~until" pg_catalog.timestamptz;\nBEGIN\n'
             "IF {nothing} THEN\nNEW.{reference} := NULL;\n{leave}\nEND IF;\n{find}\n"
@@ -282,10 +323,12 @@ class Extracted(Mapping):
 
     def _find(self, operator: str) -> sql.Composed:
         same = sql.SQL(" AND ").join(
-            sql.SQL("t.{column} {operator} NEW.{column}").format(
-                column=sql.Identifier(column), operator=sql.SQL("=" if operator == "=" else "IS NOT DISTINCT FROM")
+            sql.SQL("t.{} {} NEW.{}").format(
+                sql.Identifier(theirs),
+                sql.SQL("=" if operator == "=" else "IS NOT DISTINCT FROM"),
+                sql.Identifier(column),
             )
-            for column in self.columns
+            for column, theirs in self._pairs
         )
         return sql.SQL(
             "NEW.{} := (SELECT t.{key} FROM {} AS t WHERE {} ORDER BY t.{key} LIMIT 1 FOR KEY SHARE);"
@@ -326,7 +369,7 @@ class Extracted(Mapping):
     @property
     def _spread_body(self) -> str:
         columns = sql.SQL(", ").join(map(sql.Identifier, self.columns))
-        new = sql.SQL(", ").join(sql.SQL("NEW.{}").format(sql.Identifier(column)) for column in self.columns)
+        new = sql.SQL(", ").join(sql.SQL("NEW.{}").format(sql.Identifier(column)) for column in self._theirs)
         theirs = sql.SQL(", ").join(sql.SQL("t.{}").format(sql.Identifier(column)) for column in self.columns)
         behind = sql.SQL("t.{} = NEW.{} AND pg_catalog.record_image_ne(ROW({}), ROW({}))").format(
             self._reference, sql.Identifier(self.key), theirs, new
@@ -340,7 +383,7 @@ class Extracted(Mapping):
             "UPDATE {table} AS t SET ({columns}) = ROW({new}) WHERE {behind};\n"
             'END "~ecm";\n'
         ).format(
-            changed=plpgsql.changed(self.columns),
+            changed=plpgsql.changed(self._theirs),
             leave=LEAVE,
             rows=sql.SQL("FROM {} AS t WHERE {}").format(self.table.identifier, behind),
             waits=somebody_waits(),
@@ -356,7 +399,7 @@ class Extracted(Mapping):
 
     def paid(self) -> Statement:
         """Return what gives the rows all that is owed to them: when the reference goes, and nobody writes."""
-        values = sql.SQL(", ").join(sql.SQL("l.{}").format(sql.Identifier(column)) for column in self.columns)
+        values = sql.SQL(", ").join(sql.SQL("l.{}").format(sql.Identifier(column)) for column in self._theirs)
         return sql.SQL(
             "UPDATE {} AS t SET ({}) = ROW({}) FROM {} AS l WHERE t.{} = l.{key}"
             ' AND EXISTS (SELECT FROM {} AS o WHERE o."~key" = l.{key})'
@@ -375,13 +418,13 @@ def _theirs(place: int) -> sql.Identifier:
     return sql.Identifier(f"~value {place + 1}")
 
 
-def _differ(columns: tuple[str, ...], left: str, right: str) -> sql.Composed:
-    """Return a condition: two rows, by the names they have, are not equal in one of the columns."""
+def _differ(columns: tuple[tuple[str, str], ...], left: str, right: str) -> sql.Composed:
+    """Return a condition: two rows, by the names they have, are not equal in one of these pairs of columns."""
     return sql.SQL("({})").format(
         sql.SQL(" OR ").join(
-            sql.SQL("{}.{name} IS DISTINCT FROM {}.{name}").format(
-                verbatim(left), verbatim(right), name=sql.Identifier(column)
+            sql.SQL("{}.{} IS DISTINCT FROM {}.{}").format(
+                verbatim(left), sql.Identifier(one), verbatim(right), sql.Identifier(other)
             )
-            for column in columns
+            for one, other in columns
         )
     )

@@ -5,12 +5,13 @@ PostgreSQL wrote (`definition`, `tail`, `default`) is qualified, because it is r
 empty search_path.
 """
 
-from dataclasses import dataclass, field
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
 from typing import Literal, Self
 
 from orchestrator.sql.enums import Enum
 from orchestrator.sql.heritage import Heritage
-from orchestrator.sql.identifiers import JOURNAL_SCHEMA, TableName
+from orchestrator.sql.identifiers import JOURNAL_SCHEMA, TableName, hidden
 from orchestrator.sql.readers import Reader
 
 
@@ -315,10 +316,39 @@ class Table:
     views: ViewFacts = ViewFacts()
     enums: dict[TableName, Enum] = field(default_factory=dict[TableName, Enum])
     """The types that a plan changes and this table has columns of."""
+    kept: bool = False
+    """Whether contract keeps the old side out of sight, so that it can be undone."""
+    now: TableName | None = None
+    """The name it has meanwhile, where contract gave it another one; `name` stays that of plans."""
 
     def column(self, name: str) -> Column | None:
         """Return the column of that name, or None."""
         return next((column for column in self.columns if column.name == name), None)
+
+    def found(self, column: str) -> str:
+        """Return a column's name now: its own, or the one under which contract keeps it out of sight."""
+        there = {each.name for each in self.columns}
+        return hidden(column) if column not in there and hidden(column) in there else column
+
+    def under(self, names: Mapping[str, str]) -> Self:
+        """Return the same with its columns under other names, and what is known of them."""
+
+        def renamed(name: str) -> str:
+            return names.get(name, name)
+
+        return replace(
+            self,
+            columns=tuple(replace(column, name=renamed(column.name)) for column in self.columns),
+            triggers=tuple(
+                replace(trigger, update_of=tuple(map(renamed, trigger.update_of))) for trigger in self.triggers
+            ),
+            heritage=self.heritage.under(names),
+        )
+
+    @property
+    def at(self) -> TableName:
+        """The name by which the database knows it now."""
+        return self.now or self.name
 
     @property
     def partitioned_again(self) -> tuple[TableName, ...]:
@@ -328,7 +358,7 @@ class Table:
     @property
     def lockable(self) -> tuple[TableName, ...]:
         """What a change of the table locks: itself and its partitions."""
-        return (self.name, *((self.behind,) if self.behind else ()), *self.partitioned_again, *self.partitions)
+        return (self.at, *((self.behind,) if self.behind else ()), *self.partitioned_again, *self.partitions)
 
     def index(self, name: str) -> Index | None:
         """Return the index of that name, or None."""

@@ -1,12 +1,12 @@
 """A column that one version of the application does not know: an expression gives its value where nobody has."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from psycopg import sql
 from typing_extensions import override
 
 from orchestrator.sql import plpgsql
-from orchestrator.sql.mapping import PAST_THE_TRIGGER, Mapping, Truth
+from orchestrator.sql.mapping import PAST_THE_TRIGGER, Hiding, Mapping, Resting, Truth
 from orchestrator.sql.value import Value, computed
 
 
@@ -19,6 +19,11 @@ class Filling(Mapping):
     """
 
     new: Value
+
+    @override
+    def hidden(self, how: Hiding) -> Mapping:
+        """Where it is NOT NULL after contract, who leaves it out is refused; else it is harmless to go on."""
+        return Resting(of=self) if self.new.not_null else replace(self, new=self.new.hidden(how))
 
     @property
     @override
@@ -142,6 +147,10 @@ class Standin(Mapping):
     """
 
     old: Value
+
+    @override
+    def hidden(self, how: Hiding) -> "Standin":
+        return replace(self, old=self.old.hidden(how))
 
     @property
     @override

@@ -5,7 +5,7 @@ none of them by itself. `orchestrator.engine.heritage` reads them, in PostgreSQL
 would read over the successor; `orchestrator.operations.succession` hands them over.
 """
 
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Literal
 
@@ -209,6 +209,24 @@ class Heritage:
             indexes=tuple(index for index in self.indexes if index.of in columns),
             constraints=tuple(constraint for constraint in self.constraints if constraint.of in columns),
             statistics=tuple(each for each in self.statistics if each.of in columns),
+        )
+
+    def under(self, names: Mapping[str, str]) -> "Heritage":
+        """Return the same of columns that have other names by now."""
+
+        def renamed(name: str) -> str:
+            return names.get(name, name)
+
+        return replace(
+            self,
+            heirs=tuple(
+                replace(heir, column=renamed(heir.column), successor=renamed(heir.successor)) for heir in self.heirs
+            ),
+            indexes=tuple(replace(index, of=renamed(index.of)) for index in self.indexes),
+            constraints=tuple(replace(constraint, of=renamed(constraint.of)) for constraint in self.constraints),
+            statistics=tuple(replace(each, of=renamed(each.of)) for each in self.statistics),
+            attributes={renamed(name): said for name, said in self.attributes.items()},
+            words={table: {renamed(name): said for name, said in words.items()} for table, words in self.words.items()},
         )
 
     def index(self, name: str) -> HeldIndex | None:

@@ -135,6 +135,11 @@ def aside(table: TableName) -> TableName:
     return TableName(table.schema, bounded(table.name, JOURNAL_SCHEMA))
 
 
+def hidden(column: str) -> str:
+    """Return the name that an old column has while contract keeps it out of sight."""
+    return bounded(column, "ecm_hidden")
+
+
 def verbatim(text: str) -> sql.SQL:
     """Return SQL text that comes from PostgreSQL itself (pg_get_…def) or from the plan's author.
 

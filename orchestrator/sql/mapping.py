@@ -12,7 +12,8 @@ the function behind `*<>`, because PostgreSQL takes `ROW(a) *<> ROW(b)` apart in
 """
 
 from abc import ABC, abstractmethod
-from dataclasses import dataclass
+from collections.abc import Mapping as Dictionary
+from dataclasses import dataclass, replace
 from enum import StrEnum
 from typing import TYPE_CHECKING
 
@@ -20,9 +21,10 @@ from psycopg import sql
 from typing_extensions import override
 
 from orchestrator.sql import plpgsql
-from orchestrator.sql.identifiers import verbatim
+from orchestrator.sql.identifiers import TableName, verbatim, words
 
 if TYPE_CHECKING:
+    from orchestrator.sql.steps import SyncTrigger
     from orchestrator.sql.value import Value
 
 
@@ -48,6 +50,46 @@ class Healing:
 
     wanted: sql.Composed
     work: sql.Composed
+
+
+@dataclass(frozen=True, kw_only=True)
+class Hiding:
+    """How contract puts an old side out of sight, as long as it can be undone.
+
+    Attributes:
+        table: the mapping's.
+        names: by table and column, as the plan has them: the name that the column has then, where that is another.
+        tables: by table: the name that it has then, where that is another.
+    """
+
+    table: TableName
+    names: Dictionary[TableName, Dictionary[str, str]]
+    tables: Dictionary[TableName, TableName]
+
+    def name(self, column: str, table: TableName | None = None) -> str:
+        """Return the name that a column has then."""
+        return self.names.get(table or self.table, {}).get(column, column)
+
+    def scope(self, expression: str | None, table: TableName | None = None) -> tuple[tuple[str, str], ...]:
+        """Return (name, column) pairs: under which names an expression looks for columns that have others then."""
+        said = words(expression or "")
+        return tuple((name, now) for name, now in self.names.get(table or self.table, {}).items() if name in said)
+
+    def expression(self, expression: str, table: TableName | None = None) -> str:
+        """Return an expression over a table's row as it is over the row whose columns have the names of then."""
+        scope = self.scope(expression, table)
+        return named(verbatim(expression), scope).as_string(None) if scope else expression
+
+
+def named(expression: sql.Composable, scope: tuple[tuple[str, str], ...]) -> sql.Composed:
+    """Return an expression over the row that finds columns under names of its own.
+
+    Args:
+        expression: over those names.
+        scope: (name, column) pairs.
+    """
+    columns = (sql.SQL("{} AS {}").format(sql.Identifier(column), sql.Identifier(name)) for name, column in scope)
+    return sql.SQL('(SELECT {} FROM (SELECT {}) AS "named")').format(expression, sql.SQL(", ").join(columns))
 
 
 def new_wins(truth: Truth, new_changed: sql.Composed, old_changed: sql.Composed) -> sql.Composed:
@@ -117,6 +159,20 @@ class Mapping(ABC):
     def withdrawn(self) -> "Mapping":
         """What takes its place once a rollback has begun: it puts rows right for those who know the old side only."""
         return self
+
+    @abstractmethod
+    def hidden(self, how: Hiding) -> "Mapping":
+        """What takes its place from contract on, as long as that can be undone: the application sees one side only."""
+
+    @property
+    def rests(self) -> bool:
+        """Whether it does nothing at all any more, and needs no trigger."""
+        return False
+
+    @property
+    def keepers(self) -> tuple["SyncTrigger", ...]:
+        """Triggers on other tables that keep its sides in step too."""
+        return ()
 
     @property
     @abstractmethod
@@ -253,6 +309,7 @@ class Copy(Mapping):
         old_varies: whether an old column that is not given has a value by which nobody can tell that.
         cast: whether the old column's type is another, a domain over `type`. A type is named only where it
             must be: in a trigger that takes USAGE on its schema, which the writer may not have.
+        sees: the side that the application reads and writes, where it does not see both; the other follows.
     """
 
     old: str
@@ -262,6 +319,23 @@ class Copy(Mapping):
     old_default: str | None = None
     old_varies: bool = False
     cast: bool = False
+    sees: Truth | None = None
+
+    @override
+    def hidden(self, how: Hiding) -> "Copy":
+        """A rename keeps the original, which has the new name then: that is what the application sees."""
+        return replace(self, old=how.name(self.old), new=how.name(self.new), sees=Truth.OLD)
+
+    @property
+    @override
+    def shown(self) -> Truth | None:
+        return self.sees
+
+    @property
+    def _follows(self) -> sql.Composed:
+        """Have the side that nobody sees follow the other."""
+        assigned = plpgsql.assign(self.new, self.old) if self.sees is Truth.OLD else plpgsql.assign(self.old, self.new)
+        return sql.SQL("    {}").format(assigned)
 
     @property
     @override
@@ -328,6 +402,8 @@ class Copy(Mapping):
 
     @override
     def on_insert(self, truth: Truth) -> sql.Composed:
+        if self.sees is not None:
+            return self._follows
         given = self.given(plpgsql.new(self.new))
         if truth is Truth.OLD and not self.old_varies:
             old = sql.SQL("{}{}").format(plpgsql.new(self.old), self._cast)
@@ -341,6 +417,8 @@ class Copy(Mapping):
 
     @override
     def on_update(self, truth: Truth) -> sql.Composed:
+        if self.sees is not None:
+            return self._follows
         new_changed = self.differ(plpgsql.new(self.new), plpgsql.old(self.new))
         old_changed = self.differ(plpgsql.new(self.old), plpgsql.old(self.old))
         return sql.SQL(
@@ -355,6 +433,115 @@ class Copy(Mapping):
 
     @override
     def settle(self) -> sql.Composed:
+        if self.sees is not None:
+            return self._follows
         return sql.SQL("  IF {} THEN\n    {}\n  END IF;").format(
             self.differ(plpgsql.new(self.old), plpgsql.new(self.new)), plpgsql.assign(self.new, self.old)
         )
+
+
+@dataclass(frozen=True, kw_only=True)
+class Resting(Mapping):
+    """A mapping that does nothing any more, and is as it was once contract is undone.
+
+    Attributes:
+        of: what it was.
+        lapses: whether rows that are written meanwhile lack what it would have given them.
+    """
+
+    of: Mapping
+    lapses: bool = False
+
+    @override
+    def hidden(self, how: Hiding) -> "Resting":
+        return self
+
+    @property
+    @override
+    def rests(self) -> bool:
+        return True
+
+    @property
+    @override
+    def may_stray(self) -> bool:
+        return self.of.may_stray
+
+    @property
+    @override
+    def olds(self) -> tuple[str, ...]:
+        return self.of.olds
+
+    @property
+    @override
+    def news(self) -> tuple[str, ...]:
+        return self.of.news
+
+    @property
+    @override
+    def says(self) -> tuple[str, ...]:
+        return ()
+
+    @property
+    @override
+    def fills(self) -> bool:
+        return False
+
+    @property
+    @override
+    def in_place(self) -> bool:
+        return self.of.in_place
+
+    @property
+    @override
+    def comes_last(self) -> bool:
+        return self.of.comes_last
+
+    @property
+    @override
+    def scaffolding(self) -> tuple[str, ...]:
+        return self.of.scaffolding
+
+    @property
+    @override
+    def mismatch(self) -> sql.Composed:
+        return _NEVER
+
+    @property
+    @override
+    def unfilled(self) -> sql.Composed:
+        return _NEVER
+
+    @property
+    @override
+    def only_new(self) -> sql.Composed:
+        return _NEVER
+
+    @override
+    def assignments(self, *, alone: bool) -> sql.Composed:
+        return self.of.assignments(alone=alone)
+
+    @override
+    def on_insert(self, truth: Truth) -> sql.Composed:
+        return _NOTHING
+
+    @override
+    def on_update(self, truth: Truth) -> sql.Composed:
+        return _NOTHING
+
+    @override
+    def after(self) -> sql.Composed | None:
+        return None if self.of.after() is None else _NOTHING
+
+    @override
+    def healing(self) -> Healing | None:
+        """Its triggers stay, and find nothing to do."""
+        healing = self.of.healing()
+        return None if healing is None else replace(healing, work=_NOTHING)
+
+    @override
+    def settle(self) -> sql.Composed:
+        return _NOTHING
+
+
+_NOTHING = sql.Composed([sql.SQL("NULL;")])
+_NEVER = sql.Composed([sql.SQL("false")])

@@ -1,6 +1,7 @@
 """A column that moves to another table: the mapping of either side."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from typing import Self
 
 from psycopg import sql
 from typing_extensions import override
@@ -17,7 +18,7 @@ from orchestrator.sql.across import (
     locked,
 )
 from orchestrator.sql.identifiers import verbatim
-from orchestrator.sql.mapping import Mapping, Truth
+from orchestrator.sql.mapping import Hiding, Mapping, Truth
 from orchestrator.sql.plpgsql import differ, is_not_null, is_null
 from orchestrator.sql.steps import Statement
 
@@ -41,6 +42,15 @@ class Moved(Mapping):
     other: Side
     reverse: str | None = None
     keeps_unmatched: bool = True
+
+    @override
+    def hidden(self, how: Hiding) -> Self:
+        return replace(
+            self,
+            source=self.source.hidden(how),
+            other=self.other.hidden(how),
+            reverse=None if self.reverse is None else how.expression(self.reverse, self.source.table),
+        )
 
     @property
     def debts(self) -> Debts:

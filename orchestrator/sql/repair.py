@@ -16,7 +16,7 @@ from typing_extensions import override
 
 from orchestrator.sql import plpgsql
 from orchestrator.sql.identifiers import TableName, bounded, verbatim
-from orchestrator.sql.mapping import Healing, Mapping, Truth
+from orchestrator.sql.mapping import Healing, Hiding, Mapping, Resting, Truth
 
 _NEVER = sql.Composed([sql.SQL("false")])
 
@@ -189,8 +189,14 @@ class _InPlace(Mapping):
     def only_new(self) -> sql.Composed:
         return _NEVER
 
+    @override
+    def hidden(self, how: Hiding) -> Mapping:
+        """Nothing is repaired any more; what a row held is kept until it is overtaken, for a later rollback."""
+        return _Kept(of=self)
+
     @property
-    def _forget_overtaken(self) -> sql.Composed:
+    def forget_overtaken(self) -> sql.Composed:
+        """Statements of the trigger: what was kept of a row is forgotten once the application gave it another value."""
         return _lines(plpgsql.when(each.overtaken, each.forget) for each in self.replacements)
 
     @override
@@ -292,16 +298,16 @@ class Repair(_InPlace):
             _over("NEW.*, NULL::tid AS ctid, NULL::oid AS tableoid", arriving),
             self._replace if self.met is None else plpgsql.when(sql.SQL("NOT {}").format(self.met), self._replace),
         )
-        return _lines((self._forget_overtaken, replaced))
+        return _lines((self.forget_overtaken, replaced))
 
     @override
     def on_update(self, truth: Truth) -> sql.Composed:
         # The row's own place and table, for a rule that tells it from other rows.
         stored = self._where(_over("NEW.*, OLD.ctid AS ctid, TG_RELID AS tableoid", self.violated))
         if self.arriving is None:
-            return _lines((self._forget_overtaken, *((self._returned,) if self.heals else ()), stored))
+            return _lines((self.forget_overtaken, *((self._returned,) if self.heals else ()), stored))
         arriving = self._where(_over("NEW.*, OLD.ctid AS ctid, TG_RELID AS tableoid", self.arriving))
-        return _lines((self._forget_overtaken, plpgsql.when(plpgsql.changed(self.columns), arriving, stored)))
+        return _lines((self.forget_overtaken, plpgsql.when(plpgsql.changed(self.columns), arriving, stored)))
 
     @override
     def healing(self) -> Healing | None:
@@ -381,12 +387,36 @@ class Withdrawal(_InPlace):
     @override
     def on_insert(self, truth: Truth) -> sql.Composed:
         """What comes with what was kept of it, a row that moves to another partition, gets that back at once."""
-        return _lines((self._forget_overtaken, self._returned))
+        return _lines((self.forget_overtaken, self._returned))
 
     @override
     def on_update(self, truth: Truth) -> sql.Composed:
         """A row that is written anew gets its own value back at once, so that none escapes the sweep by moving on."""
-        return _lines((self._forget_overtaken, self._returned))
+        return _lines((self.forget_overtaken, self._returned))
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Kept(Resting):
+    """A rule that PostgreSQL itself holds writers to, while what repaired rows had is kept."""
+
+    of: _InPlace
+
+    @property
+    @override
+    def rests(self) -> bool:
+        return False
+
+    @override
+    def on_insert(self, truth: Truth) -> sql.Composed:
+        return self.of.forget_overtaken
+
+    @override
+    def on_update(self, truth: Truth) -> sql.Composed:
+        return self.of.forget_overtaken
+
+    @override
+    def settle(self) -> sql.Composed:
+        return self.of.forget_overtaken
 
 
 def is_repaired(replacements: Iterable[Replacement], of: str = "") -> sql.Composed:

@@ -48,6 +48,8 @@ class Outright:
         contract: in contract's transaction, after the sync triggers are gone.
         expand_locks: what expand and its way back lock first, and how strongly.
         contract_locks: what contract locks first.
+        contract_inverse: what takes that back.
+        undo_locks: what that locks first.
         after_expand: what is built without a transaction once expand is done.
         before_contract: what is built so before contract.
     """
@@ -57,6 +59,8 @@ class Outright:
     contract: tuple[Statement, ...] = ()
     expand_locks: "Locks"
     contract_locks: "Locks"
+    contract_inverse: tuple[Statement, ...] = ()
+    undo_locks: "Locks"
     after_expand: tuple[ConcurrentIndex, ...] = ()
     before_contract: tuple[ConcurrentIndex, ...] = ()
 

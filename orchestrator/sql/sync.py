@@ -104,7 +104,7 @@ def triggers(
     `truth` is the side that wins in the function by which a lost one is replaced. On a partitioned table each
     partition has the same ones, made by PostgreSQL, and can have them disabled for itself alone.
     """
-    table, last = facts.name, trigger_name(plan, facts.name)
+    table, named, last = facts.at, facts.name, trigger_name(plan, facts.name)
     encloses, head, withdrawn = _encloses(plan, facts, mappings), header(facts, mappings), _withdrawn(mappings)
     bodies = [
         *(_sync_body(_before(mappings, encloses), each) for each in sorted(Truth, key=lambda each: each is not truth)),
@@ -114,27 +114,27 @@ def triggers(
         plan,
         table,
         head,
-        name=bounded(FIRST, plan, table.qualified) if encloses else last,
-        function=function_name("sync", plan, table),
+        name=bounded(FIRST, plan, named.qualified) if encloses else last,
+        function=function_name("sync", plan, named),
         bodies=tuple(dict.fromkeys(bodies)),
     )
     own = [keeps]
     if encloses:
         settled = tuple(dict.fromkeys((_settle_body(mappings), _settle_body(withdrawn))))
-        own.append(made(plan, table, head, name=last, function=function_name("settle", plan, table), bodies=settled))
+        own.append(made(plan, table, head, name=last, function=function_name("settle", plan, named), bodies=settled))
     if any(mapping.after() is not None for mapping in mappings):
         own.append(
             made(
                 plan,
                 table,
                 head,
-                name=bounded(LAST, "after", plan, table.qualified),
-                function=function_name("after", plan, table),
+                name=bounded(LAST, "after", plan, named.qualified),
+                function=function_name("after", plan, named),
                 bodies=(_after_body(mappings),),
                 timing="AFTER",
             )
         )
-    own += _healers(plan, table, head, mappings)
+    own += _healers(plan, facts, head, mappings)
     # Of one that is partitioned again no row fires it, but partitions that come have theirs from it.
     return (*own, *(on_partition(each, partition) for partition in facts.lockable[1:] for each in own))
 
@@ -143,7 +143,7 @@ _HEALED_WITHIN = "100ms"
 """How long a row that is healed waits for others: well below deadlock_timeout, in somebody's transaction."""
 
 
-def _healers(plan: str, table: TableName, head: str, mappings: tuple[Mapping, ...]) -> list[SyncTrigger]:
+def _healers(plan: str, facts: Table, head: str, mappings: tuple[Mapping, ...]) -> list[SyncTrigger]:
     """Return what looks at repaired rows again: when the statement is over, and when the transaction is.
 
     Whoever reads between two statements is to find what was written, so the first does not wait for the second.
@@ -155,10 +155,10 @@ def _healers(plan: str, table: TableName, head: str, mappings: tuple[Mapping, ..
     return [
         made(
             plan,
-            table,
+            facts.at,
             f"{head} SET lock_timeout = '{_HEALED_WITHIN}'",
-            name=bounded(LAST, moment, plan, table.qualified),
-            function=function_name("heal", plan, table),
+            name=bounded(LAST, moment, plan, facts.name.qualified),
+            function=function_name("heal", plan, facts.name),
             bodies=(body,),
             timing="AFTER",
             late=moment == "late",
@@ -321,7 +321,7 @@ def header(facts: Table, mappings: tuple[Mapping, ...], *, definer: bool = False
 
 def functions(plan: str, facts: Table, mappings: tuple[Mapping, ...], truth: Truth) -> tuple[Statement, ...]:
     """Return the CREATE OR REPLACE of every function of a table's triggers."""
-    return tuple(part.create_function for part in triggers(plan, facts, mappings, truth) if part.table == facts.name)
+    return tuple(part.create_function for part in triggers(plan, facts, mappings, truth) if part.table == facts.at)
 
 
 def handed_over(table: TableName, trigger: Trigger, old: str, new: str) -> tuple[Statement, ...]:

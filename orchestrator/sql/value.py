@@ -1,12 +1,13 @@
 """A column of one side of a mapping, whose value an expression gives in terms of the row."""
 
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from psycopg import sql
 
 from orchestrator.sql import plpgsql
 from orchestrator.sql.identifiers import JOURNAL_SCHEMA, verbatim
+from orchestrator.sql.mapping import Hiding, named
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -44,12 +45,12 @@ class Value:
     def computed(self) -> sql.Composed:
         """Its expression over the row."""
         expression = sql.SQL("({})").format(verbatim(self.expression or "NULL"))
-        if all(name == column for name, column in self.scope):
-            return expression
-        named = (
-            sql.SQL("{} AS {}").format(sql.Identifier(column), sql.Identifier(name)) for name, column in self.scope
-        )
-        return sql.SQL('(SELECT {} FROM (SELECT {}) AS "named")').format(expression, sql.SQL(", ").join(named))
+        return expression if all(name == column for name, column in self.scope) else named(expression, self.scope)
+
+    def hidden(self, how: Hiding) -> "Value":
+        """Return the same of a column, and over columns, of which contract keeps some out of sight."""
+        scope = tuple((name, how.name(column)) for name, column in self.scope) or how.scope(self.expression)
+        return replace(self, column=how.name(self.column), scope=scope)
 
     @property
     def follows(self) -> sql.Composed:

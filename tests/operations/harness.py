@@ -152,6 +152,10 @@ class Journey:
         """Go back, one step or as far as a state."""
         return State(self.conductor.rollback(self.plan.plan, BRANCH, to=to).state)
 
+    def finalize(self) -> State:
+        """Drop for good what contract keeps."""
+        return State(self.conductor.finalize(self.plan.plan, BRANCH, now=True).state)
+
     @property
     def state(self) -> State:
         """Where the journal says the plan is."""

@@ -7,7 +7,7 @@ from rich.console import RenderableType
 from rich.text import Text
 
 from orchestrator.cli.render import look, plans, words
-from orchestrator.plan.lifecycle import Direction, Phase, State
+from orchestrator.plan.lifecycle import Direction, Phase, State, command_of
 from orchestrator.plan.sizes import humanize_size
 from orchestrator.reports import AdvanceReport, GateReport, MoveReport, PauseReport, ReasonReport
 from orchestrator.words import NOTHING_TO_COPY, counted
@@ -34,10 +34,11 @@ def rehearsed(report: AdvanceReport) -> RenderableType:
 def gate(report: GateReport) -> RenderableType:
     """Return whether a plan may go on, and everything that is not met."""
     where, to = f"{report.plan} on {report.branch}", words.state(report.to)
+    step = f"go from {words.state(report.state)} to {to}" if report.state != report.to else "be finalized"
     if report.allowed:
-        verdict = look.item(look.GOOD, f"{where} may go from {words.state(report.state)} to {to}")
+        verdict = look.item(look.GOOD, f"{where} may {step}")
         return look.stacked(verdict, *_beware(report.warnings), *look.onward([report.next_command]))
-    verdict = look.item(look.BAD, f"{where} may not go from {words.state(report.state)} to {to} yet")
+    verdict = look.item(look.BAD, f"{where} may not {step} yet")
     onward = plans.remedy(report.reasons)
     return look.stacked(verdict, *plans.conditions(report.reasons), *_beware(report.warnings), *look.onward([onward]))
 
@@ -86,7 +87,9 @@ def _proposed(report: AdvanceReport, *, statements: bool) -> RenderableType:
 
 
 def _for_real(report: AdvanceReport) -> str:
-    command = "rollback" if any(move.direction == Direction.BACK for move in report.moves) else "advance"
+    if report.next_command is not None:
+        return report.next_command
+    command = command_of(report.moves[0].direction, report.moves[0].phases)
     to = f" --to {report.moves[-1].target}" if len(report.moves) > 1 else ""
     return f"ecm {command} {report.plan} --branch {report.branch}{to}"
 
@@ -100,6 +103,8 @@ def _steps(move: MoveReport, *, statements: bool) -> Iterator[RenderableType]:
 
 
 def _way(report: AdvanceReport) -> str:
+    if report.moves[-1].phases == (Phase.FINALIZE,):
+        return "finalized; what contract kept is dropped"
     states = [words.state(report.moves[0].origin), *(words.state(move.target) for move in report.moves)]
     way = " → ".join(dict.fromkeys(states))
     return way if len(set(states)) > 1 else f"back to {way}"
@@ -181,7 +186,11 @@ def _scanned(value: Mapping[str, Any]) -> str:
 def _now(report: AdvanceReport) -> list[tuple[str, str | RenderableType]]:
     state = State(report.state)
     last = report.moves[-1] if report.moves else None
-    possible = words.now_possible(state, sides=last.sides, retires=last.retires) if last else words.now_possible(state)
+    possible = (
+        words.now_possible(state, sides=last.sides, retires=last.retires, kept=last.keeps)
+        if last
+        else words.now_possible(state)
+    )
     rows: list[tuple[str, str | RenderableType]] = [
         ("your application", line) for line in filter(None, [last.deploy.strip() if last else "", possible])
     ]
@@ -189,8 +198,11 @@ def _now(report: AdvanceReport) -> list[tuple[str, str | RenderableType]]:
         lost = tuple(dict.fromkeys(line for move in report.moves for line in move.forfeits))
         kept = "nothing; what was written through either side is kept"
         rows += [("lost", line) for line in lost or (kept,)]
-    elif state is State.CONTRACTED:
+    elif state is State.CONTRACTED and report.undo_until is None:
         rows.append(("undo", "none: there is no way back"))
+    elif report.undo_until is not None:
+        rows.append(("undo", look.Command(f"ecm rollback {report.plan} --branch {report.branch}")))
+        rows.append(("", f"at once and without loss, until {words.moment(report.undo_until)}, and until ecm finalize"))
     else:
         rows.append(("undo", look.Command(f"ecm rollback {report.plan} --branch {report.branch}")))
     return rows

@@ -113,7 +113,9 @@ def hooks(several: Sequence[HookPreview]) -> list[tuple[str, str]]:
 
 def application(phase: PhasePreview) -> str:
     """Return what the application may do once a phase is through: the plan's words, else ecm's own."""
-    possible = words.now_possible(Phase(phase.phase).leads_to, sides=phase.sides, retires=phase.retires)
+    possible = words.now_possible(
+        Phase(phase.phase).leads_to, sides=phase.sides, retires=phase.retires, kept=phase.undo_window > 0
+    )
     return phase.deploy.strip() or possible
 
 
@@ -125,7 +127,12 @@ def _phase(phase: PhasePreview) -> Iterator[RenderableType]:
         yield look.indented(Text(NOTHING_TO_COPY if copying else "nothing to run", style="dim"))
     lost = f"with it goes {listed(phase.forfeits)}" if phase.forfeits else "nothing that was written is lost"
     undo = f"ecm rollback takes it back; {lost}"
-    if phase.phase == Phase.CONTRACT:
+    if phase.phase == Phase.CONTRACT and phase.undo_window:
+        window = words.lasting(phase.undo_window)
+        undo = (
+            f"ecm rollback brings the old structure back at once, for {window} and until ecm finalize; nothing is lost"
+        )
+    elif phase.phase in (Phase.CONTRACT, Phase.FINALIZE):
         undo = "none: from here on there is no way back"
     rows = [*hooks(phase.hooks), ("your application", application(phase)), ("undo", undo)]
     yield look.indented(look.labelled(rows, width=_LABEL))

@@ -92,6 +92,8 @@ def _what(entry: HistoryEntry) -> str:
     if back and origin == target:
         given_up = ", ".join(str(phase).replace("_", " ") for phase in _phases(entry))
         return f"{given_up} given up{where}, which is {words.state(str(target))} as before"
+    if origin == target:
+        return f"finalized{where}: what contract kept is dropped"
     return f"{words.state(str(origin))} → {words.state(str(target))}{where}{back}"
 
 

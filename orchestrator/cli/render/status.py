@@ -166,8 +166,18 @@ def _remark(branch: BranchStatus) -> str:
         return _blocked(branch)
     if branch.state_since is None or branch.state == State.PLANNED:
         return ""
+    if branch.undo_until is not None:
+        return _undoable(branch.undo_until, branch)
     since = words.ago(branch.state_since, branch.as_of or branch.state_since)
     return f"{since}, verified" if branch.verified_at and branch.state == State.BACKFILLED else since
+
+
+def _undoable(until: datetime, branch: BranchStatus) -> str:
+    """Return until when contract can be undone: `undo until 20 Nov 10:02`; or that it may be finalized."""
+    now = branch.as_of or until
+    if now >= until:
+        return "can be undone until it is finalized"
+    return f"undo until {words.moment(until, branch.as_of)}"
 
 
 def _under_way(under_way: InProgress, progress: SweepProgress | None) -> str:
@@ -220,8 +230,13 @@ def _gathered(finished: Sequence[PlanStatus]) -> tuple[RenderableType, ...]:
 
 
 def _is_finished(plan: PlanStatus) -> bool:
-    settled = all(each.state == State.CONTRACTED and not each.in_progress and not each.error for each in plan.branches)
+    settled = all(_is_settled(each) and not each.error for each in plan.branches)
     return settled and plan.error is None
+
+
+def _is_settled(branch: BranchStatus) -> bool:
+    """Whether a plan is contracted on a branch, and nothing is kept there."""
+    return branch.state == State.CONTRACTED and not branch.in_progress and branch.undo_until is None
 
 
 def _remarks(report: StatusReport) -> tuple[RenderableType, ...]:
@@ -291,7 +306,7 @@ def _urgency(branch: BranchStatus) -> int:
 
 def _may_go_on(branch: BranchStatus) -> bool:
     """Tell whether a branch's next command is its own, and of use now; after contract it is another branch's."""
-    settled = branch.state == State.CONTRACTED and branch.in_progress is None
+    settled = _is_settled(branch) or not (branch.next_command or "").endswith(f" --branch {branch.branch}")
     waits = any(reason.code == "requires" for reason in branch.blocked_by)
     return not (settled or waits or branch.error or (_is_running(branch) and not _is_paused(branch)))
 
@@ -347,7 +362,13 @@ def _phase(phase: Phase, branch: BranchStatus) -> tuple[RenderableType, Renderab
         mark = look.marked(look.BAD if under_way.error else look.PART, words.doing(phase, under_way.direction))
         return mark, Text(started), _running(branch)
     if done:
-        return look.marked(look.DONE, phase.words), Text(started), Text(_measured(phase, branch))
+        measured = Text(_measured(phase, branch))
+        if phase is Phase.CONTRACT and branch.undo_until is not None:
+            left = (branch.undo_until - (branch.as_of or branch.undo_until)).total_seconds()
+            soon = f" (in {words.lasting_between(left, left)})" if left > 0 else ""
+            kept = Text(_undoable(branch.undo_until, branch) + soon, style="dim")
+            return look.marked(look.DONE, phase.words), Text(started), look.stacked(measured, kept, *_reasons(branch))
+        return look.marked(look.DONE, phase.words), Text(started), measured
     is_next = PHASES.index(phase) == STATES.index(state)
     return (
         look.marked(look.NONE, phase.words),
@@ -445,7 +466,7 @@ def _below(plan: PlanStatus, branch: BranchStatus) -> Iterator[RenderableType]:
     onward = next(iter(remedies), branch.next_command)
     if onward and (not running or _is_paused(branch)):
         rows.append(("next", look.Command(onward)))
-    reversible = branch.state not in (None, State.PLANNED, State.CONTRACTED) or branch.in_progress is not None
+    reversible = branch.state not in (None, State.PLANNED) and not _is_settled(branch)
     back = f"ecm rollback {plan.plan} --branch {branch.branch}"
     if reversible and not running and onward != back:
         rows.append(("back", look.Command(back)))

@@ -194,20 +194,21 @@ _AFTER: Mapping[Sides, str] = {
 """The same once contract is over, where it took nothing away that the old version uses."""
 
 
-def now_possible(name: State, *, sides: str = Sides.BOTH, retires: bool = True) -> str:
+def now_possible(name: State, *, sides: str = Sides.BOTH, retires: bool = True, kept: bool = False) -> str:
     """Return what the application may do in a state.
 
     Args:
         name: the state.
         sides: what the two versions see of a row (`Sides`).
         retires: whether contract takes something away that the old version uses.
+        kept: whether it is kept out of sight.
     """
     seen = Sides(sides)
     if name is State.PLANNED:
         only = ", and only that" if retires or seen is Sides.FILLED else ""
         return f"Nothing of this plan is in the database; the old version runs as ever{only}."
     if name is State.CONTRACTED:
-        gone = "Only the new version works; what the old one used is gone."
+        gone = f"Only the new version works; what the old one used is {'out of sight' if kept else 'gone'}."
         return gone if retires else _AFTER.get(seen, gone)
     said = _NOW_POSSIBLE[seen][name]
     retiring = name is State.READS_MIGRATED and retires and seen is Sides.NONE
