@@ -18,7 +18,7 @@ from orchestrator.plan.lifecycle import PHASES, Phase, Position, State
 from orchestrator.workspace import Workspace
 
 DEVELOPMENT, PRODUCTION = ("--branch", "development"), ("--branch", "production")
-PROVEN = "which the ledger holds; what they proved stays proven"
+PROVEN = "what they proved stays proven"
 
 
 def name_of(url: str) -> str:
@@ -107,7 +107,7 @@ def test_a_reset_is_said_and_is_no_tampering(server: Server, project: Project) -
     assert notes(project, "development") == {"reset": 3}
     assert notes(project, "production") == {}
     assert "what it proved before stays proven" in said(project.ecm("status").out)
-    words = f"its database does not know 3 of its moves, {PROVEN}"
+    words = f"its database does not know 3 of its moves; {PROVEN}"
     assert words in said(project.ecm("status", PLAN, *DEVELOPMENT).out)
     assert words in project.ecm("gate", PLAN, *DEVELOPMENT, "--json").json["warnings"][0]
     assert project.ecm("gate", PLAN, *PRODUCTION, "--to", "reads_migrated", "--json").json["allowed"]

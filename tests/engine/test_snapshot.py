@@ -8,7 +8,7 @@ from pydantic import SecretStr
 
 from orchestrator.engine import snapshot
 from orchestrator.engine.connection import connect
-from orchestrator.plan.drift import Snapshot, Subjects, differences, from_json
+from orchestrator.plan.drift import UNREAD, Snapshot, Subjects, differences, from_json
 from orchestrator.sql.identifiers import TableName
 
 TABLES = Subjects(tables=(TableName("public", "books"), TableName("public", "editions")))
@@ -291,3 +291,20 @@ def test_tables_with_a_column_of_a_type_are_found(databases: Any) -> None:
         db.execute(TYPES + "CREATE TABLE moods (felt mood[]); CREATE TABLE apart (id int)")
         found = {(thing.kind, thing.name) for thing in snapshot.read(session, mood).things}
     assert found == {("table", "moods"), ("column", "moods.felt"), ("type", "mood")}
+
+
+def test_nobody_waits_for_a_view_that_is_being_refreshed(databases: Any) -> None:
+    """What its query is stays unread, which is no difference; that it is there, and all else, is known."""
+    (url,) = databases(1)
+    with psycopg.connect(url) as db, connect(SecretStr(url), branch="main") as session:
+        db.execute(START)  # pyright: ignore[reportArgumentType]
+        db.commit()
+        proven = snapshot.read(session, TABLES)
+        db.execute("REFRESH MATERIALIZED VIEW prices")
+        session.execute("SET lock_timeout = '10ms'")
+        found = snapshot.read(session, TABLES)
+        assert {thing.has["query"] for thing in found.things if "query" in thing.has} == {UNREAD}
+        assert found.things != proven.things
+        assert lines(proven, found) == lines(found, proven) == []
+        session.execute("DROP FUNCTION public.dear()")
+        assert lines(proven, snapshot.read(session, TABLES)) == ["function public.dear() is only on development"]
