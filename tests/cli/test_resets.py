@@ -84,6 +84,9 @@ def test_what_a_branch_looked_like_outlives_it(server: Server, project: Project)
     older = [each.model_copy(update={"data": {**each.data, "looked_like": None}}) for each in kept]
     assert drifts(project, older, Phase.EXPAND) == (Drift(branch="development", known=False),)
     assert drifts(project, kept[:3], Phase.CONTRACT) == (), "what was not completed is another reason"
+    back = {**found[3]["data"], "direction": "back"}
+    undone = (*kept, kept[3].model_copy(update={"data": back}))
+    assert drifts(project, kept, Phase.CONTRACT) != drifts(project, undone, Phase.CONTRACT) == ()
     advance(project, "production", "expanded")
     made = "column books.publication_year: default 2000 on development, default 1999 on production"
     expected = (Drift(branch="development", known=True, lines=(made, *lines)),)
