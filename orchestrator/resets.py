@@ -73,7 +73,7 @@ def told(found: Reset) -> str:
     """Return a reset for a person."""
     return (
         f"{found.branch} was reset, recreated or restored after {_moment(found.since)}: its database does not know"
-        f" {found.moves} of its moves, which the ledger holds; what they proved stays proven"
+        f" {found.moves} of its moves; what they proved stays proven"
     )
 
 

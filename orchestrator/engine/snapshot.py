@@ -5,16 +5,19 @@ PostgreSQL prints itself; ecm's sessions have an empty search_path, so every nam
 branches are comparable. What differs rightly between branches is left out: names of roles, grants, owners, comments,
 sizes, statistics, values of sequences, positions of columns, tablespaces and storage parameters. So is what ecm keeps
 itself: the bodies of its sync functions, which the sentry watches, and the queries of views that stand in for a plan's
-tables. Printing a view locks what it reads for a moment (ACCESS SHARE), as `catalog` does.
+tables. To print a view PostgreSQL locks it, and what it reads, for a moment (ACCESS SHARE). Where it is locked already,
+as while a materialized view is refreshed, its query is left unread, so that no phase waits for that.
 """
 
 import hashlib
 from collections.abc import Iterator
 from typing import Any
 
+from psycopg import errors
+
 from orchestrator.engine.connection import Connection, select
 from orchestrator.engine.snapshot_queries import RELATIONS, things
-from orchestrator.plan.drift import FUNCTION, QUERY, Snapshot, Subjects, Thing
+from orchestrator.plan.drift import FUNCTION, QUERY, UNREAD, Snapshot, Subjects, Thing
 from orchestrator.sql.identifiers import TableName
 
 _LONGEST = 400
@@ -29,7 +32,7 @@ def read(connection: Connection, subjects: Subjects) -> Snapshot:
     """Return what there is of a plan's tables; a table that is not there has no part in it.
 
     Args:
-        connection: a session with the branch.
+        connection: a session with the branch, in autocommit.
         subjects: what to look at.
     """
     relations = select(
@@ -46,7 +49,10 @@ def read(connection: Connection, subjects: Subjects) -> Snapshot:
     by_role: dict[str, list[int]] = {"named": [], "part": [], "view": []}
     for row in relations:
         by_role[row["role"]].append(row["oid"])
-    rows = select(connection, things(version), by_role) if relations else []
+    try:
+        rows = select(connection, things(version), by_role) if relations else []
+    except errors.LockNotAvailable:
+        rows = select(connection, things(version, queries=False), by_role)
     return Snapshot.of(_things(rows), server=version // 10000)
 
 
@@ -75,7 +81,7 @@ def _name(row: dict[str, Any], table: str) -> str:
 
 def _kept(trait: str, value: str) -> str:
     """Return a trait as it is kept: of a long text its beginning, and what tells it from all others."""
-    if trait not in _DIGESTED and len(value) <= _LONGEST:
+    if value == UNREAD or (trait not in _DIGESTED and len(value) <= _LONGEST):
         return value
     digest = hashlib.sha256(value.encode()).hexdigest()[:16]
     return digest if trait in _DIGESTED else f"{value[:_LONGEST]}… ({digest})"

@@ -1,6 +1,7 @@
 """The queries of `orchestrator.engine.snapshot`."""
 
 from orchestrator.engine.heritage_queries import INDEX_TAIL
+from orchestrator.plan.drift import UNREAD
 
 # Tables that a plan names, those with a column of a type that it changes (or of an array of it), their partitions, and
 # every view over any of them, also over other views.
@@ -36,6 +37,8 @@ WHERE n.nspname NOT LIKE 'pg\_temp%%' ORDER BY 1
 _NAMED, _PARTS, _VIEWS = "%(named)s::oid[]", "%(part)s::oid[]", "%(view)s::oid[]"
 _TABLES = f"({_NAMED} || {_PARTS})"
 _ALL = f"({_NAMED} || {_PARTS} || {_VIEWS})"
+_VIEW_QUERY, _RULE_QUERY = "pg_catalog.pg_get_viewdef(c.oid)", "pg_catalog.pg_get_ruledef(r.oid)"
+_FUNCTION_QUERY = "pg_catalog.pg_get_functiondef(p.oid)"
 _OF = "JOIN pg_catalog.pg_class c ON c.oid = {} JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace"
 
 
@@ -67,11 +70,15 @@ def _otherwise(things: str) -> str:
     return f"SELECT * FROM ({things}) t WHERE t.has <> '{{}}'"  # noqa: S608 - constants
 
 
-def things(version: int) -> str:
-    """Return the query for everything on relations, for a server's version as libpq numbers it.
+def things(version: int, *, queries: bool = True) -> str:
+    """Return the query for everything on relations.
 
     Its parameters are the oids of the tables that a plan names, of their partitions, and of views over them: `named`,
     `part`, `view`.
+
+    Args:
+        version: the server's, as libpq numbers it.
+        queries: whether to print queries, which takes locks.
     """
     parts = (
         _RELATION,
@@ -88,7 +95,10 @@ def things(version: int) -> str:
         _SQL_FUNCTION,
         *_publications(version),
     )
-    return " UNION ALL ".join(parts)
+    query = " UNION ALL ".join(parts)
+    for printed in () if queries else (_VIEW_QUERY, _RULE_QUERY, _FUNCTION_QUERY):
+        query = query.replace(printed, f"'{UNREAD}'::text")
+    return query
 
 
 _ROW_SECURITY = (
@@ -125,7 +135,7 @@ _RELATION = _thing(
             "(SELECT pg_catalog.string_agg(o, ', ' ORDER BY o) FROM pg_catalog.unnest(c.reloptions) o)",
         ),
     ),
-    ("query", _when(f"c.oid = ANY ({_VIEWS})", "pg_catalog.pg_get_viewdef(c.oid)")),
+    ("query", _when(f"c.oid = ANY ({_VIEWS})", _VIEW_QUERY)),
     alone=True,
 )
 
@@ -324,7 +334,7 @@ _TRIGGER = _thing(
     ),
     ("between", _when("s.nspname <> 'ecm'", "pg_catalog.format(' ON %%I.%%I ', n.nspname, c.relname)")),
     ("enabled", "nullif(g.tgenabled::text, 'O')"),
-    ("function", _when("s.nspname <> 'ecm'", "pg_catalog.pg_get_functiondef(p.oid)")),
+    ("function", _when("s.nspname <> 'ecm'", "pg_catalog.pg_get_functiondef(g.tgfoid)")),
 )
 
 _RULE = _thing(
@@ -333,7 +343,7 @@ _RULE = _thing(
     "r.rulename",
     f"""FROM pg_catalog.pg_rewrite r {_OF.format("r.ev_class")}
   WHERE r.ev_class = ANY ({_ALL}) AND r.rulename <> '_RETURN'""",
-    ("query", "pg_catalog.pg_get_ruledef(r.oid)"),
+    ("query", _RULE_QUERY),
     ("enabled", "nullif(r.ev_enabled::text, 'O')"),
 )
 
@@ -358,7 +368,7 @@ _SQL_FUNCTION = _thing(
     AND d.refclassid = 'pg_catalog.pg_class'::regclass AND d.refobjid = ANY ({_ALL})) d
   JOIN pg_catalog.pg_proc p ON p.oid = d.objid AND p.prosqlbody IS NOT NULL
   CROSS JOIN LATERAL (SELECT NULL::text AS relname) c CROSS JOIN LATERAL (SELECT 'public'::text AS nspname) n""",  # noqa: S608 - constants
-    ("query", "pg_catalog.pg_get_functiondef(p.oid)"),
+    ("query", _FUNCTION_QUERY),
     alone=True,
 )
 

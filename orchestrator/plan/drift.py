@@ -20,6 +20,8 @@ of the same things."""
 
 QUERY, FUNCTION = "query", "function"
 """Traits that are digests of texts as PostgreSQL prints them."""
+UNREAD = "unread"
+"""A query that could not be read, because somebody had the view locked: it is like any other."""
 PARTITION, PARTITION_COLUMN = "partition", "column of partition"
 """Kinds of what is told only where it is otherwise than its table: which partitions there are is no difference."""
 
@@ -169,7 +171,7 @@ def _traits(
     key: tuple[str, str], proven: Mapping[str, str], found: Mapping[str, str], blind: frozenset[str]
 ) -> Iterable[Difference]:
     for trait in sorted((proven.keys() | found.keys()) - blind):
-        if proven.get(trait) != found.get(trait):
+        if proven.get(trait) != found.get(trait) and UNREAD not in (proven.get(trait), found.get(trait)):
             yield Difference(
                 kind=key[0],
                 name=key[1],

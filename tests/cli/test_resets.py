@@ -18,7 +18,7 @@ from orchestrator.plan.lifecycle import PHASES, Phase, Position, State
 from orchestrator.workspace import Workspace
 
 DEVELOPMENT, PRODUCTION = ("--branch", "development"), ("--branch", "production")
-PROVEN = "which the ledger holds; what they proved stays proven"
+PROVEN = "what they proved stays proven"
 
 
 def name_of(url: str) -> str:
@@ -84,6 +84,9 @@ def test_what_a_branch_looked_like_outlives_it(server: Server, project: Project)
     older = [each.model_copy(update={"data": {**each.data, "looked_like": None}}) for each in kept]
     assert drifts(project, older, Phase.EXPAND) == (Drift(branch="development", known=False),)
     assert drifts(project, kept[:3], Phase.CONTRACT) == (), "what was not completed is another reason"
+    back = {**found[3]["data"], "direction": "back"}
+    undone = (*kept, kept[3].model_copy(update={"data": back}))
+    assert drifts(project, kept, Phase.CONTRACT) != drifts(project, undone, Phase.CONTRACT) == ()
     override = ("--override", "drift", "--reason", "the year is to be 1999", "--yes")
     assert not project.ecm("advance", PLAN, "--branch", "production", "--to", "expanded", *override).code
     made = "column books.publication_year: default 2000 on development, default 1999 on production"
@@ -108,7 +111,7 @@ def test_a_reset_is_said_and_is_no_tampering(server: Server, project: Project) -
     assert notes(project, "development") == {"reset": 3}
     assert notes(project, "production") == {}
     assert "what it proved before stays proven" in said(project.ecm("status").out)
-    words = f"its database does not know 3 of its moves, {PROVEN}"
+    words = f"its database does not know 3 of its moves; {PROVEN}"
     assert words in said(project.ecm("status", PLAN, *DEVELOPMENT).out)
     assert words in project.ecm("gate", PLAN, *DEVELOPMENT, "--json").json["warnings"][0]
     assert project.ecm("gate", PLAN, *PRODUCTION, "--to", "reads_migrated", "--json").json["allowed"]

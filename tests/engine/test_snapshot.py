@@ -8,7 +8,7 @@ from pydantic import SecretStr
 
 from orchestrator.engine import snapshot
 from orchestrator.engine.connection import connect
-from orchestrator.plan.drift import Snapshot, Subjects, differences, from_json
+from orchestrator.plan.drift import UNREAD, Snapshot, Subjects, differences, from_json
 from orchestrator.sql.identifiers import TableName
 
 TABLES = Subjects(tables=(TableName("public", "books"), TableName("public", "editions")))
@@ -43,7 +43,16 @@ CREATE TABLE editions (id int, day date, PRIMARY KEY (id, day)) PARTITION BY RAN
 CREATE TABLE editions_1 PARTITION OF editions FOR VALUES FROM ('2024-01-01') TO ('2025-01-01');
 CREATE INDEX editions_day_idx ON editions (day);
 """
+    + (
+        INHERITED := """
+ALTER TABLE editions ADD CHECK (id > -9), ADD FOREIGN KEY (id) REFERENCES books;
+CREATE FUNCTION edit() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN RETURN NEW; END $$;
+CREATE TRIGGER edited BEFORE UPDATE ON editions FOR EACH ROW EXECUTE FUNCTION edit();
+CREATE TABLE reviews (id int, day date, FOREIGN KEY (id, day) REFERENCES editions);
+"""
+    )
 )
+"""What the last statements make, each partition has a part of."""
 
 
 def lines(proven: Snapshot, found: Snapshot) -> list[str]:
@@ -199,7 +208,10 @@ PLANTED: list[tuple[str, list[str]]] = [
         "ALTER TABLE editions_1 ALTER day SET DEFAULT '2024-07-07'",
         ["column of partition editions_1.day: no default on development, default '2024-07-07'::date on production"],
     ),
-    ("DROP TABLE editions", ["table editions is only on development"]),
+    (
+        "DROP TABLE editions CASCADE",
+        ["foreign key reviews_id_day_fkey on reviews is only on development", "table editions is only on development"],
+    ),
     # none of these is a difference in what was proven
     ("COMMENT ON TABLE books IS 'All of them'; ALTER TABLE books SET (fillfactor = 70)", []),
     ("ALTER TABLE books ALTER title SET STATISTICS 500; CREATE STATISTICS s ON title, price FROM books", []),
@@ -210,6 +222,13 @@ PLANTED: list[tuple[str, list[str]]] = [
     ("CREATE TABLE unrelated (id int PRIMARY KEY); CREATE VIEW others AS SELECT * FROM unrelated", []),
 ]
 
+SINCE_18 = [
+    (
+        "ALTER TABLE books ADD CONSTRAINT priced NOT NULL price NOT VALID",
+        ["column books.price: may be NULL on development, NOT NULL, but not validated on production"],
+    )
+]
+
 
 def test_each_thing_is_told(databases: Any) -> None:
     """What is added, taken away or changed is one line each, and what differs rightly none."""
@@ -218,7 +237,7 @@ def test_each_thing_is_told(databases: Any) -> None:
     with psycopg.connect(url, autocommit=True) as db, connect(SecretStr(url), branch="main") as session:
         db.execute(START)  # pyright: ignore[reportArgumentType]
         proven = snapshot.read(session, TABLES)
-        for statements, expected in PLANTED:
+        for statements, expected in (*PLANTED, *(SINCE_18 if db.info.server_version >= 180000 else ())):
             with session.transaction(force_rollback=True):
                 with session.transaction():
                     session.execute("SET LOCAL search_path = public")
@@ -230,7 +249,8 @@ def test_each_thing_is_told(databases: Any) -> None:
     assert wrong == []
 
 
-OTHERWISE = """
+OTHERWISE = (
+    """
 CREATE TABLE orders (note text, id int PRIMARY KEY, book_id int);
 CREATE TYPE mood AS ENUM ('happy');
 ALTER TYPE mood ADD VALUE 'sad' BEFORE 'happy';
@@ -262,7 +282,10 @@ CREATE INDEX books_title_idx ON books (lower(title)) WHERE price > 0;
 CREATE FUNCTION touch() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN NEW.title := NEW.title; RETURN NEW; END $$;
 CREATE TRIGGER books_touch BEFORE UPDATE ON books FOR EACH ROW EXECUTE FUNCTION touch();
 CREATE RULE keep AS ON DELETE TO books DO INSTEAD NOTHING;
+CREATE TABLE editions_2 PARTITION OF editions FOR VALUES FROM ('2022-01-01') TO ('2023-01-01');
 """
+    + INHERITED
+)
 
 
 def test_what_was_made_in_another_order_looks_the_same(databases: Any, roles: Roles) -> None:
@@ -291,3 +314,20 @@ def test_tables_with_a_column_of_a_type_are_found(databases: Any) -> None:
         db.execute(TYPES + "CREATE TABLE moods (felt mood[]); CREATE TABLE apart (id int)")
         found = {(thing.kind, thing.name) for thing in snapshot.read(session, mood).things}
     assert found == {("table", "moods"), ("column", "moods.felt"), ("type", "mood")}
+
+
+def test_nobody_waits_for_a_view_that_is_being_refreshed(databases: Any) -> None:
+    """What its query is stays unread, which is no difference; that it is there, and all else, is known."""
+    (url,) = databases(1)
+    with psycopg.connect(url) as db, connect(SecretStr(url), branch="main") as session:
+        db.execute(START)  # pyright: ignore[reportArgumentType]
+        db.commit()
+        proven = snapshot.read(session, TABLES)
+        db.execute("REFRESH MATERIALIZED VIEW prices")
+        session.execute("SET lock_timeout = '10ms'")
+        found = snapshot.read(session, TABLES)
+        assert {thing.has["query"] for thing in found.things if "query" in thing.has} == {UNREAD}
+        assert found.things != proven.things
+        assert lines(proven, found) == lines(found, proven) == []
+        session.execute("DROP FUNCTION public.dear()")
+        assert lines(proven, snapshot.read(session, TABLES)) == ["function public.dear() is only on development"]
