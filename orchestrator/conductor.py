@@ -7,8 +7,9 @@ Also the Python API. Everything comes in as arguments, every answer is a value o
 import time
 from collections.abc import Callable, Sequence
 from datetime import timedelta
+from pathlib import Path
 
-from orchestrator import reports
+from orchestrator import archive, reports
 from orchestrator.actor import actor
 from orchestrator.choosing import only
 from orchestrator.engine import journal, sentry
@@ -317,8 +318,32 @@ class Conductor:
         )
 
     def audit(self) -> reports.AuditReport:
-        """Check the ledger's chain."""
+        """Check the ledger's chain, and compare the ledger with the branches' journals."""
         return self._overview.audit()
+
+    def audit_export(
+        self, *, output: Path | None = None, plan: str | None = None, force: bool = False
+    ) -> reports.ExportReport:
+        """Return the ledger as JSON Lines, or write them to a file.
+
+        Args:
+            output: the file, written whole or not at all; None to have the lines in the report.
+            plan: only this plan's entries.
+            force: write over a file that exists.
+
+        Raises:
+            ConfigurationError: the file exists, or cannot be written.
+        """
+        return archive.export(self._stage, output=output, plan=plan, force=force)
+
+    @staticmethod
+    def audit_file(file: Path) -> reports.AuditReport:
+        """Check an export of a ledger, which needs neither the project nor the ledger.
+
+        Raises:
+            InvalidFileError: it cannot be read, or is no export.
+        """
+        return archive.verify(file)
 
     def doctor(self, branch: str | None = None) -> reports.DoctorReport:
         """Look at connections, privileges, long transactions and leftovers."""

@@ -89,6 +89,7 @@ class Overview:
                 *(unknown_report(each) for each in lacking if each),
             ),
             unanswered=tuple(branch for branch, moves in journals.items() if moves is None),
+            head=found.head,
         )
 
     def _moves(self, branch: str) -> tuple[journal.CompletedMove, ...] | None:

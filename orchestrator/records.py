@@ -4,6 +4,7 @@ A move is written to the journal in the transaction that makes it, and copied to
 A crash in between leaves it to the next command; an event keeps its id, so copying twice is harmless.
 """
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, version
 from typing import Any, Literal
@@ -15,6 +16,7 @@ from orchestrator.engine.journal import CompletedMove
 from orchestrator.ledger import Entry, Event, Ledger
 from orchestrator.plan.gates import Passage
 from orchestrator.plan.lifecycle import Direction, Phase, State
+from orchestrator.redaction import redact
 
 MOVE = "move"
 
@@ -138,10 +140,17 @@ def _event(move: CompletedMove) -> Event:
             "phases": [phase.value for phase in move.phases],
             "origin": move.origin.value,
             "target": move.target.value,
-            "measured": move.data,
+            "measured": {name: value for name, value in move.data.items() if name != journal.SQL},
+            # Written by an older ecm, a journal has none.
+            "sql": _redacted(move.data.get(journal.SQL, [])),
         },
         ecm_version=ecm_version(),
     )
+
+
+def _redacted(steps: Iterable[dict[str, Any]]) -> list[Any]:
+    """Return what was run without passwords: raw SQL may set one, and nothing leaves the ledger again."""
+    return [{**step, "statements": [redact(text) for text in step["statements"]]} for step in steps]
 
 
 def _list(value: Any) -> list[str]:

@@ -16,7 +16,7 @@ from psycopg import errors, sql
 from psycopg.rows import dict_row
 from psycopg.types.json import Jsonb
 
-from orchestrator.engine import leases
+from orchestrator.engine import leases, trail
 from orchestrator.engine.connection import Connection, lacking, select
 from orchestrator.engine.leases import Lease
 from orchestrator.errors import ConfigurationError, LeaseError, PrivilegeError
@@ -24,6 +24,10 @@ from orchestrator.plan.lifecycle import Direction, Move, Phase, Position, State
 
 HEAD = "0003"
 """The newest version in `migrations/versions`; a test holds the two together."""
+
+
+SQL = "sql"
+"""Under this name what a move ran stands beside what was measured; steps have other names."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -464,8 +468,9 @@ class Writer:
         )
 
     def complete(self, move: Move, position: Position, *, checksum: str, actor: str, data: dict[str, Any]) -> None:
-        """Record that a move is complete: the state, and the move itself for the ledger."""
+        """Record that a move is complete: the state, and the move itself for the ledger, with what it ran."""
         leases.hold(self.connection, self.lease)
+        sql = trail.ran(self.connection, self.lease.plan, move)
         self._set(
             position,
             "state = %s, state_since = pg_catalog.clock_timestamp(), phase = NULL, direction = NULL,"
@@ -497,7 +502,7 @@ class Writer:
                 move.origin.value,
                 move.target.value,
                 actor,
-                Jsonb(data),
+                Jsonb({**data, **({SQL: sql} if sql else {})}),
             ],
         )
 
