@@ -8,11 +8,18 @@ from collections.abc import Mapping
 from pathlib import Path
 
 _CI = (
+    ("GITHUB_TRIGGERING_ACTOR", "github"),  # who runs a workflow again is not who it was first run by
     ("GITHUB_ACTOR", "github"),
     ("GITLAB_USER_LOGIN", "gitlab"),
     ("BUILDKITE_BUILD_CREATOR", "buildkite"),
     ("CIRCLE_USERNAME", "circleci"),
+    ("BUILD_USER_ID", "jenkins"),
+    ("BUILD_REQUESTEDFOR", "azure"),
+    ("BITBUCKET_STEP_TRIGGERER_UUID", "bitbucket"),
+    ("CODEBUILD_INITIATOR", "codebuild"),
+    ("CF_BUILD_INITIATOR", "codefresh"),
 )
+"""The variable in which a CI service names whoever set it off. A bare CI=true names nobody: git is asked then."""
 
 
 def actor(environment: Mapping[str, str], folder: Path) -> str:

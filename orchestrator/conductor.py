@@ -1,16 +1,20 @@
 """The use cases: what a person or a script can ask for. Load, judge, compile, run, record.
 
-Also the Python API. Everything comes in as arguments, every answer is a value of
-`orchestrator.reports`, everything that is refused is an error of `orchestrator.errors`.
+Also the Python API (docs/python.md); the command line does its work through this class alone. Everything comes in as
+arguments, every answer is a value of `orchestrator.reports`, everything that is refused is an error of
+`orchestrator.errors`.
 """
 
+import os
 import time
-from collections.abc import Callable, Generator, Sequence
+from collections.abc import Callable, Generator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from datetime import timedelta
+from pathlib import Path
+from typing import Self
 
-from orchestrator import reports
+from orchestrator import archive, reports
 from orchestrator.choosing import only
 from orchestrator.engine import journal
 from orchestrator.errors import RefusedError, UsageError
@@ -35,6 +39,7 @@ from orchestrator.plan.lifecycle import (
     forward_moves,
     previous_move,
 )
+from orchestrator.plan.schema import json_schema
 from orchestrator.previews import Previews
 from orchestrator.proving import Proving
 from orchestrator.reporting import error_report, length, named, reason_report, sweep_progress
@@ -86,7 +91,54 @@ class Conductor:
         self._testimony = Testimony(self._stage, self._judgement)
         self._proving = Proving(self._stage, self._testimony)
 
+    # ------------------------------------------------------------ the project
+
+    @classmethod
+    def open(
+        cls,
+        path: str | Path = ".",
+        *,
+        config: str | Path | None = None,
+        environment: Mapping[str, str] | None = None,
+        observer: Observer = ignore,
+    ) -> Self:
+        """Open the project that a folder is in, as the command line does.
+
+        Args:
+            path: a folder; ecm.yaml is looked for here and upwards.
+            config: the project file, instead.
+            environment: variables, over those of `.env` beside ecm.yaml; the process's where it is None.
+            observer: told what happens while a phase runs.
+
+        Raises:
+            ConfigurationError: there is no project file.
+            InvalidFileError: the project file or `.env` cannot be read.
+        """
+        variables = os.environ if environment is None else environment
+        found = Workspace.find(Path(path), None if config is None else Path(config), variables)
+        return cls(found, observer=observer)
+
+    @staticmethod
+    def init(folder: str | Path = ".", *, provider: str = "url") -> tuple[Path, ...]:
+        """Make a folder a project; return the files written or added to.
+
+        Raises:
+            UsageError: there is no such provider.
+            ConfigurationError: the folder is a project already.
+        """
+        return Workspace.init(Path(folder), provider)
+
+    @property
+    def workspace(self) -> Workspace:
+        """The project on disk: what ecm.yaml says (`project`), its plans, the environment."""
+        return self._workspace
+
     # ------------------------------------------------------------ plans
+
+    @staticmethod
+    def plan_schema() -> dict[str, object]:
+        """Return the JSON Schema of plan files."""
+        return json_schema()
 
     def plan_list(self) -> reports.PlanListReport:
         """Return every plan file, the broken ones with what is wrong."""
@@ -426,8 +478,32 @@ class Conductor:
         )
 
     def audit(self) -> reports.AuditReport:
-        """Check the ledger's chain."""
+        """Check the ledger's chain, and compare the ledger with the branches' journals."""
         return self._overview.audit()
+
+    def audit_export(
+        self, *, output: str | Path | None = None, plan: str | None = None, force: bool = False
+    ) -> reports.ExportReport:
+        """Return the ledger as JSON Lines, or write them to a file.
+
+        Args:
+            output: the file, written whole or not at all; None to have the lines in the report.
+            plan: only this plan's entries.
+            force: write over a file that exists.
+
+        Raises:
+            ConfigurationError: the file exists, or cannot be written.
+        """
+        return archive.export(self._stage, output=None if output is None else Path(output), plan=plan, force=force)
+
+    @staticmethod
+    def audit_file(file: str | Path) -> reports.AuditReport:
+        """Check an export of a ledger, which needs neither the project nor the ledger.
+
+        Raises:
+            InvalidFileError: it cannot be read, or is no export.
+        """
+        return archive.verify(Path(file))
 
     def doctor(self, branch: str | None = None) -> reports.DoctorReport:
         """Look at connections, privileges, long transactions and leftovers."""

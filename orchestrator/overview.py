@@ -98,6 +98,7 @@ class Overview:
             ),
             unanswered=tuple(branch for branch, moves in journals.items() if moves is None),
             notes=(*map(resets.told, gone), *map(resets.told_of_another, replaced)),
+            head=found.head,
         )
 
     def _gone(

@@ -19,6 +19,7 @@ from orchestrator.plan.claims import Claim
 from orchestrator.plan.evidence import Approval, Attestation, History, Override, Passage
 from orchestrator.plan.gates import digest
 from orchestrator.plan.lifecycle import Direction, Phase, State
+from orchestrator.redaction import redact
 
 MOVE = "move"
 REFUSED = "refused"
@@ -161,11 +162,18 @@ def _event(move: CompletedMove) -> Event:
             "phases": [phase.value for phase in move.phases],
             "origin": move.origin.value,
             "target": move.target.value,
-            "measured": {key: value for key, value in move.data.items() if key != LOOKED_LIKE},
-            **{key: value for key, value in move.data.items() if key == LOOKED_LIKE},
+            "measured": {name: value for name, value in move.data.items() if name not in (LOOKED_LIKE, journal.SQL)},
+            **{name: value for name, value in move.data.items() if name == LOOKED_LIKE},
+            # Written by an older ecm, a journal has none.
+            "sql": _redacted(move.data.get(journal.SQL, [])),
         },
         ecm_version=ecm_version(),
     )
+
+
+def _redacted(steps: Iterable[dict[str, Any]]) -> list[Any]:
+    """Return what was run without passwords: raw SQL may set one, and nothing leaves the ledger again."""
+    return [{**step, "statements": [redact(text) for text in step["statements"]]} for step in steps]
 
 
 def _list(value: Any) -> list[str]:

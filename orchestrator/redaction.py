@@ -13,7 +13,9 @@ HIDDEN = "***"
 
 _IN_URL = re.compile(r"(?P<before>\b[a-z][a-z0-9+.-]*://[^\s:/?#@'\"]*:)(?P<password>[^\s'\"]*)(?=@)", re.IGNORECASE)
 _AS_KEY = re.compile(
-    r"(?P<before>\b(?:pg)?pass(?:word|file)?\s*=\s*)(?P<password>'(?:[^'\\]|\\.)*'|[^\s&'\";]+)", re.IGNORECASE
+    # As a setting (password=…), and as SQL has it (PASSWORD '…', OPTIONS (password '…')).
+    r"(?P<before>\b(?:pg)?pass(?:word|file)?(?:\s*=\s*|\s+(?=[eE]?')))(?P<password>[eE]?'(?:[^'\\]|\\.|'')*'|[^\s&'\";]+)",
+    re.IGNORECASE,
 )
 _DELIMITERS = re.compile(r"[/?#@:\[\]%]")
 _PASSWORD_VARIABLES = frozenset({"PGPASSWORD"})

@@ -6,6 +6,7 @@ meaning or goes.
 
 from datetime import datetime
 from typing import Any, Literal
+from uuid import UUID
 
 from pydantic import BaseModel, ConfigDict
 
@@ -470,6 +471,7 @@ class HistoryEntry(Report):
     """One entry of the ledger."""
 
     seq: int
+    id: UUID
     kind: str
     plan: str | None
     branch: str | None
@@ -478,6 +480,8 @@ class HistoryEntry(Report):
     happened_at: datetime
     recorded_at: datetime
     data: dict[str, Any]
+    ecm_version: str
+    previous_hash: str
     hash: str
 
 
@@ -507,6 +511,23 @@ class AuditReport(Report):
     """Branches whose journals could not be compared with the ledger."""
     notes: tuple[str, ...] = ()
     """What explains a difference between a journal and the ledger that nobody tampered with."""
+    head: str | None = None
+    """The hash of the last entry: noted elsewhere, it gives away a chain that was made anew."""
+    plan: str | None = None
+    """The only plan whose entries were checked, each by itself; None for a whole chain."""
+
+
+class ExportReport(Report):
+    """A ledger that was exported."""
+
+    ledger: str
+    plan: str | None
+    entries: int
+    head: str | None
+    """The hash of the ledger's last entry."""
+    output: str | None
+    """The file; None where the lines are here."""
+    lines: tuple[str, ...] = ()
 
 
 class Finding(Report):

@@ -94,7 +94,7 @@ class Workspace:
             InvalidFileError: the project file or `.env` cannot be read.
         """
         path = _config_file(start, config)
-        project = parse(_read(path, shown=path.name), file=path.name, model=Project)
+        project = parse(read_text(path, shown=path.name), file=path.name, model=Project)
         return cls(root=path.parent, project=project, environment=_environment(path.parent / ".env", environment))
 
     @staticmethod
@@ -114,7 +114,7 @@ class Workspace:
         for existing in (folder / CONFIG_FILE, folder / "ecm.yml"):
             if existing.exists():
                 raise ConfigurationError(f"{existing} exists already", hint="edit it, or remove it first")
-        written = [_write_new(folder / CONFIG_FILE, _project_text(folder.resolve().name, provider))]
+        written = [write_new_file(folder / CONFIG_FILE, _project_text(folder.resolve().name, provider))]
         (folder / "plans").mkdir(exist_ok=True)
         written += _append(folder / ".env.example", _example(provider))
         written += _append(folder / ".gitignore", _IGNORED)
@@ -200,7 +200,7 @@ class Workspace:
         plan = self._parse(path, plan_text)
         if plan.plan != name:
             raise _misnamed(name, plan.plan, taken=False)
-        written = _write_new(path, plan_text)
+        written = write_new_file(path, plan_text)
         _write_schema(self.root)
         return written
 
@@ -219,7 +219,7 @@ class Workspace:
             ) from None
 
     def _load(self, path: Path) -> "Plan":
-        plan = self._parse(path, _read(path, shown=self._shown(path)))
+        plan = self._parse(path, read_text(path, shown=self._shown(path)))
         return plan.with_defaults(self.project.defaults)
 
     def _parse(self, path: Path, text: str) -> "Plan":
@@ -289,11 +289,11 @@ def _config_file(start: Path, config: Path | None) -> Path:
 def _environment(path: Path, environment: Mapping[str, str]) -> Environment:
     if not path.is_file():
         return Environment(environment)
-    beside = dotenv_values(stream=StringIO(_read(path, shown=".env")))
+    beside = dotenv_values(stream=StringIO(read_text(path, shown=".env")))
     return Environment({**{name: value for name, value in beside.items() if value is not None}, **environment})
 
 
-def _read(path: Path, *, shown: str) -> str:
+def read_text(path: Path, *, shown: str) -> str:
     """Return a file's text, without a byte order mark.
 
     Raises:
@@ -324,7 +324,7 @@ def _from(root: Path, url: str) -> str:
 # --- writing --------------------------------------------------------------------------------------
 
 
-def _write_new(path: Path, text: str) -> Path:
+def write_new_file(path: Path, text: str) -> Path:
     """Write a file that did not exist: whole, on disk, and never over another.
 
     A link, unlike a rename, fails when the name is taken, so two writers cannot both succeed.
@@ -348,7 +348,7 @@ def _write_new(path: Path, text: str) -> Path:
     return path
 
 
-def _replace(path: Path, text: str) -> Path:
+def replace_file(path: Path, text: str) -> Path:
     """Write a file, whole and on disk, in place of what was there."""
     return _written_beside(path, text).replace(path)
 
@@ -373,13 +373,13 @@ def _written_beside(path: Path, text: str) -> Path:
 
 def _append(path: Path, lines: Iterable[str]) -> tuple[Path, ...]:
     """Add the lines a file lacks, making it where there is none; return the file if it was written."""
-    text = _read(path, shown=path.name) if path.exists() else ""
+    text = read_text(path, shown=path.name) if path.exists() else ""
     present = {_key(line) for line in text.splitlines()}
     missing = [line for line in lines if _key(line) not in present]
     if not missing:
         return ()
     joint = "" if not text or text.endswith("\n") else "\n"
-    return (_replace(path, text + joint + "".join(f"{line}\n" for line in missing)),)
+    return (replace_file(path, text + joint + "".join(f"{line}\n" for line in missing)),)
 
 
 def _key(line: str) -> str:
@@ -391,7 +391,7 @@ def _write_schema(root: Path) -> Path:
     from orchestrator.plan.schema import json_schema
 
     path = root / SCHEMA_FILE
-    return _replace(path, json.dumps(json_schema(), indent=2) + "\n")
+    return replace_file(path, json.dumps(json_schema(), indent=2) + "\n")
 
 
 def _project_text(folder: str, provider: str) -> str:

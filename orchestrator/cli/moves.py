@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from orchestrator.conductor import Conductor
-    from orchestrator.journey import Consent as Asked
+    from orchestrator.conductor import Consent as Asked
     from orchestrator.reports import AdvanceReport
 
 DryRun = Annotated[bool, typer.Option("--dry-run", help="Show what would be run; touch nothing.")]

@@ -112,9 +112,9 @@ def validate(
 
 def schema(desk: Desk) -> None:
     """Write the JSON Schema of plan files, for editors."""
-    from orchestrator.plan.schema import json_schema
+    from orchestrator.conductor import Conductor
 
-    desk.write(json.dumps(json_schema(), indent=2))
+    desk.write(json.dumps(Conductor.plan_schema(), indent=2))
 
 
 def _phase(given: str | None) -> str | None:

@@ -29,12 +29,12 @@ def init(
     ] = "url",
 ) -> None:
     """Make this folder a project: ecm.yaml, an empty plans/, and .env.example."""
-    from orchestrator.workspace import Workspace
+    from orchestrator.conductor import Conductor
 
     if desk.config is not None:
         raise UsageError("init writes ecm.yaml into the current folder and takes no --config", hint="ecm init")
     here = Path.cwd()
-    written = [path.relative_to(here).as_posix() for path in Workspace.init(here, provider)]
+    written = [path.relative_to(here).as_posix() for path in Conductor.init(here, provider=provider)]
     steps = ["name your branches in ecm.yaml", "ecm doctor", "ecm plan rename-column TABLE COLUMN NEW_NAME"]
     if provider == "url":
         steps.insert(1, "copy .env.example to .env and put your databases' URLs in")

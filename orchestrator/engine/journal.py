@@ -16,7 +16,7 @@ from psycopg import errors, sql
 from psycopg.rows import dict_row
 from psycopg.types.json import Jsonb
 
-from orchestrator.engine import leases
+from orchestrator.engine import leases, trail
 from orchestrator.engine.connection import Connection, lacking, select
 from orchestrator.engine.leases import Lease
 from orchestrator.errors import ConfigurationError, LeaseError, PrivilegeError
@@ -28,6 +28,8 @@ HEAD = "0005"
 
 LOOKED_LIKE = "looked_like"
 """Among a move's data, what the plan's tables looked like before its phase began (`plan.drift`)."""
+SQL = "sql"
+"""Under this name what a move ran stands beside what was measured; steps have other names."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -519,7 +521,7 @@ class Writer:
         window: timedelta = timedelta(0),
         watch: dict[str, list[str]] | None = None,
     ) -> None:
-        """Record that a move is complete: the state, and the move itself for the ledger.
+        """Record that a move is complete: the state, and the move itself for the ledger, with what it ran.
 
         Args:
             move: what was done.
@@ -531,6 +533,7 @@ class Writer:
             watch: the versions of what keeps it true.
         """
         leases.hold(self.connection, self.lease)
+        sql = trail.ran(self.connection, self.lease.plan, move)
         self._set(
             position,
             "state = %s, state_since = pg_catalog.clock_timestamp(), phase = NULL, direction = NULL,"
@@ -566,7 +569,7 @@ class Writer:
                 move.origin.value,
                 move.target.value,
                 actor,
-                Jsonb(data),
+                Jsonb({**data, **({SQL: sql} if sql else {})}),
                 move.direction is Direction.FORWARD,
                 LOOKED_LIKE,
                 self.lease.plan,

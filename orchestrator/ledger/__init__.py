@@ -2,7 +2,7 @@
 
 It lives apart from every branch, so that resetting a branch does not erase the proof of what it has
 been through. `events` holds the values, `chain` the recipe of the hashes, `audit` the check of the
-chain, `store` the ledger itself. SQLAlchemy is imported by this package only.
+chain, `export` the file for an archive, `store` the ledger itself. SQLAlchemy is imported by this package only.
 """
 
 from orchestrator.ledger.audit import ChainProblem, ChainReport

@@ -7,7 +7,8 @@ and is repeated in the next entry (for the last one, in the head), so every entr
 
 - *changed*: the entry no longer gives its own hash, but the next one still holds that hash; or it
   gives its hash, and the next one holds another: then it was rewritten, hash and all.
-- *removed*: the next entry (or the head) holds a hash that no entry has, and there is no entry in that place.
+- *removed*: the next entry holds a hash that no entry has, and there is no entry in that place.
+- *truncated*: the head holds a hash that no entry has, and there is no entry in that place: the end was cut off.
 - *reordered*: the entry does not give its hash under the number it has, but does under the number
   that its neighbours in the chain give it.
 - *inserted*: the entry may be sound in itself, but going back from the head, nothing leads to it.
@@ -27,14 +28,15 @@ from pydantic import BaseModel, ConfigDict
 
 from orchestrator.ledger.chain import GENESIS, Head, Record, digest
 
-Fault = Literal["changed", "removed", "reordered", "inserted"]
+Fault = Literal["changed", "removed", "reordered", "inserted", "truncated"]
 
 
 class ChainProblem(BaseModel):
     """One fault in the chain.
 
     `seq` is the number that the entry has now or, if it was removed, had. `changed`: it is not as
-    it was written. `removed`: it is gone, perhaps with others after it, which the message counts.
+    it was written. `removed`: it is gone, perhaps with others after it, which the message counts. `truncated`:
+    it and all after it are gone.
     `reordered`: it was written at another place. `inserted`: it is not one that the chain leads to.
     """
 
@@ -69,7 +71,7 @@ def examine(records: Iterable[Record], head: Head | None) -> ChainReport:
     elif head is None:
         # Without a head the last entry is its own and only witness.
         place = last.seq if last else 0
-        lost = ChainProblem(seq=place + 1, kind="removed", message=_HEAD_GONE.format(place=place))
+        lost = ChainProblem(seq=place + 1, kind="truncated", message=_HEAD_GONE.format(place=place))
         problems = (*_Inquest(rows, Head(seq=place, hash=last.hash if last else GENESIS)).problems(), lost)
     else:
         problems = _Inquest(rows, head).problems()
@@ -83,6 +85,8 @@ _CHANGED_LINK = "entry {seq} had its previous_hash overwritten: with the hash of
 _REWRITTEN = "entry {seq} was rewritten and given a new hash, perhaps with entries before it: {witness} holds another"
 _REMOVED = "entry {first} was removed: {witness} follows from an entry that is no longer there"
 _REMOVED_MANY = "entries {first} to {last} were removed: {witness} follows from an entry that is no longer there"
+_CUT = "the end was cut off: entry {first} is missing, which {witness} tells of"
+_CUT_MANY = "the end was cut off: entries {first} to {last} are missing, of which {witness} tells"
 _NO_START = "the first entry does not start from 64 zeros: the chain was made anew"
 _REORDERED = "entry {seq} was moved here: it was written as entry {place}"
 _INSERTED = "entry {seq} was inserted: no entry after it, nor the note of the last one, leads back to it"
@@ -220,8 +224,11 @@ class _Inquest:
         row = self._ascending[-1] if self._ascending and self._place(self._ascending[-1]) > 0 else None
         first = self._place(row) + 1 if row else 1
         self._gaps.append(range(first, place + 1))
-        template = _REMOVED if first == place else _REMOVED_MANY
-        self._report(first, "removed", template.format(first=first, last=place, witness=witness))
+        # What only the head tells of had nothing after it.
+        at_end = place == self._head.seq
+        one, many = (_CUT, _CUT_MANY) if at_end else (_REMOVED, _REMOVED_MANY)
+        said = (one if first == place else many).format(first=first, last=place, witness=witness)
+        self._report(first, "truncated" if at_end else "removed", said)
         return row
 
 

@@ -18,6 +18,7 @@ from orchestrator.errors import ConfigurationError, TamperingError
 from orchestrator.ledger.audit import ChainReport, examine
 from orchestrator.ledger.chain import EMPTY, Head, Record, seal, unseal
 from orchestrator.ledger.events import Entry, Event
+from orchestrator.ledger.export import Snapshot
 from orchestrator.ledger.location import locate
 from orchestrator.ledger.tables import REVISION
 
@@ -116,13 +117,21 @@ class Ledger:
 
     def verify(self) -> ChainReport:
         """Check the whole chain, as it is at one moment; `audit` says what each fault means."""
+        found = self.snapshot()
+        return examine(found.records, found.head)
+
+    def snapshot(self) -> Snapshot:
+        """Return all that the ledger holds at one moment, as it is, sound or not."""
         table, head = self._tables.entries, self._tables.head
         with self._reading() as connection:
             if connection is None:
-                return examine((), EMPTY)
+                return Snapshot(records=(), head=EMPTY, taken_at=None)
             rows = connection.execute(select(table).order_by(table.c.seq)).mappings()
-            records = [_record(row) for row in rows]
-            return examine(records, _head(connection.execute(select(head.c.seq, head.c.hash)).mappings().first()))
+            return Snapshot(
+                records=tuple(_record(row) for row in rows),
+                head=_head(connection.execute(select(head.c.seq, head.c.hash)).mappings().first()),
+                taken_at=connection.scalar(select(self._location.now)),
+            )
 
     def _lock_head(self, connection: Connection) -> Head:
         """Keep other writers out until the end of the transaction, and read where the chain ends."""

@@ -2,6 +2,7 @@
 
 from datetime import UTC, datetime, timedelta
 from io import StringIO
+from uuid import UUID
 
 import pytest
 from hypothesis import given
@@ -578,6 +579,9 @@ def entry(
         recorded_at=NOW,
         data={"direction": direction, "phases": list(phases), "origin": origin, "target": target},
         hash="",
+        id=UUID(int=1),
+        ecm_version="0.1.0",
+        previous_hash="",
     )
 
 

@@ -155,3 +155,48 @@ def test_every_link_in_the_documents_leads_somewhere():
     for document in [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *(ROOT / "docs").rglob("*.md")]:
         for target in re.findall(r"\]\(([^)#:]+)\)", document.read_text()):
             assert (document.parent / target).exists(), f"{document.name}: {target}"
+
+
+def test_the_python_page_does_what_it_says(tmp_path, environment):
+    """Its script runs as it stands, in a project of two branches, and prints what is shown."""
+    assert run("ecm init", tmp_path, environment).returncode == 0
+    (script,), (shown,) = blocks("docs/python.md", "python"), blocks("docs/python.md", "text")
+    (tmp_path / "script.py").write_text(script)
+
+    done = run(f"{sys.executable} script.py", tmp_path, environment)
+
+    assert done.returncode == 0, done.stderr
+    assert done.stdout == shown
+
+
+def test_every_method_that_the_python_page_names_is_one():
+    """And every method of a Conductor is named there."""
+    from orchestrator import Conductor
+
+    page = (ROOT / "docs" / "python.md").read_text()
+    table = page[page.index("| command |") :]
+    named = set(re.findall(r"`(?:Conductor\.)?([a-z_]+)\(", table))
+    methods = {name for name in vars(Conductor) if not name.startswith("_") and callable(getattr(Conductor, name))}
+    assert named == methods - {"open"}
+
+
+def test_importing_the_package_imports_nothing():
+    """What is named in it comes when it is asked for, and all of it is there."""
+    program = (
+        "import orchestrator, sys; print(*(m for m in sys.modules if m.startswith('orchestrator.')));"
+        "print([n for n in orchestrator.__all__ if not isinstance(getattr(orchestrator, n), type)]);"
+        "from orchestrator import *; print(Conductor.open.__name__, set(orchestrator.__all__) <= {*dir(orchestrator)})"
+    )
+    done = run(shlex.join([sys.executable, "-c", program]), ROOT, dict(os.environ))
+    assert done.stdout == "\n[]\nopen True\n", done.stderr
+
+
+def test_every_error_that_can_be_raised_can_be_imported():
+    """The package names each class of orchestrator.errors."""
+    import orchestrator
+    from orchestrator import errors
+
+    raised = {
+        name for name, each in vars(errors).items() if isinstance(each, type) and each.__module__ == errors.__name__
+    }
+    assert raised <= set(orchestrator.__all__)

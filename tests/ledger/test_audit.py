@@ -102,8 +102,8 @@ DEEDS: dict[str, tuple[Edit, Found]] = {
     "an entry removed": (remove(4), [(4, "removed")]),
     "neighbours removed": (remove(4, 5), [(4, "removed")]),
     "the first entry removed": (remove(1), [(1, "removed")]),
-    "the last entries removed": (remove(7, 8), [(7, "removed")]),
-    "all removed": (remove(*range(9)), [(1, "removed")]),
+    "the last entries removed": (remove(7, 8), [(7, "truncated")]),
+    "all removed": (remove(*range(9)), [(1, "truncated")]),
     "an entry removed, the gap closed": (in_turn(remove(4), shift(5, -1)), [(4, "removed")]),
     "neighbours swapped": (move(e4=5, e5=4), [(4, "reordered"), (5, "reordered")]),
     "distant entries swapped": (move(e2=7, e7=2), [(2, "reordered"), (7, "reordered")]),
@@ -161,10 +161,10 @@ def test_every_message_names_the_entry(deed: str) -> None:
 @pytest.mark.parametrize(
     ("head", "expected"),
     [
-        (None, [(9, "removed")]),
+        (None, [(9, "truncated")]),
         (Head(seq=8, hash="f" * 64), [(8, "changed")]),
-        (Head(seq=10, hash="f" * 64), [(9, "removed")]),
-        (Head(seq=2**63 - 1, hash="f" * 64), [(9, "removed")]),
+        (Head(seq=10, hash="f" * 64), [(9, "truncated")]),
+        (Head(seq=2**63 - 1, hash="f" * 64), [(9, "truncated")]),
     ],
     ids=["gone", "another hash", "further on", "very far on"],
 )
@@ -237,7 +237,7 @@ def tampered(draw: st.DrawFn) -> tuple[list[Event], list[Record], Found]:
     happened = draw(st.lists(events, min_size=2, max_size=12, unique_by=lambda one: one.id))
     records = chained(happened)
     last = len(records)
-    deed = draw(st.sampled_from(["change", "remove", "swap", "insert"]))
+    deed = draw(st.sampled_from(["change", "remove", "cut", "swap", "insert"]))
     at = draw(st.integers(1, last - 1)) if deed == "remove" else draw(st.integers(1, last))
     if deed == "change":
         field = draw(st.sampled_from(TEXT_FIELDS))
@@ -248,6 +248,8 @@ def tampered(draw: st.DrawFn) -> tuple[list[Event], list[Record], Found]:
         return happened, change(at, **{field: new})(records), [(at, "changed")]
     if deed == "remove":
         return happened, remove(at)(records), [(at, "removed")]
+    if deed == "cut":
+        return happened, remove(*range(at, last + 1))(records), [(at, "truncated")]
     if deed == "swap":
         other = draw(st.integers(1, last).filter(lambda seq: seq != at))
         swap = move(**{f"e{at}": other, f"e{other}": at})
@@ -264,7 +266,7 @@ def tampered(draw: st.DrawFn) -> tuple[list[Event], list[Record], Found]:
 @settings(max_examples=200)
 @given(tampered())
 def test_any_single_edit_is_found_where_it_was_made(case: tuple[list[Event], list[Record], Found]) -> None:
-    """A field changed, an entry removed, two swapped or one forged: exactly that is reported, and nothing else."""
+    """A field changed, an entry removed, the end cut off, two swapped or one forged: exactly that is reported."""
     happened, records, expected = case
     assert expected == found(records, head_of(chained(happened)))
 

@@ -253,5 +253,5 @@ def test_a_ledger_without_its_head_takes_no_entries(sqlite_url: str) -> None:
         with pytest.raises(TamperingError, match="note of its last entry"):
             ledger.append([event(2)])
         someone.query("INSERT INTO head VALUES (1, 'one', 'x')")
-        assert [(problem.seq, problem.kind) for problem in ledger.verify().problems] == [(2, "removed")]
+        assert [(problem.seq, problem.kind) for problem in ledger.verify().problems] == [(2, "truncated")]
         someone.close()

@@ -14,7 +14,7 @@ def screen(report: reports.Report, *, detailed: bool = False) -> RenderableType:
 
     Args:
         report: any of `orchestrator.reports` that a command returns.
-        detailed: where a report has an overview and a closer view (status, plan files, a dry run): the closer one.
+        detailed: where a report has an overview and a closer view (status, history, a dry run): the closer one.
     """
     if isinstance(report, reports.StatusReport) and report.stalled_after is not None:
         return stalled.stalled(report)
@@ -33,6 +33,7 @@ _SCREENS = cast(
         reports.AuditReport: records.audit,
         reports.DoctorReport: records.doctor,
         reports.DraftReport: plans.draft,
+        reports.ExportReport: records.export,
         reports.GateReport: moves.gate,
         reports.HistoryReport: records.history,
         reports.PauseReport: moves.paused,
@@ -48,6 +49,7 @@ _CLOSER = cast(
     "_Screens",
     {
         reports.AdvanceReport: moves.rehearsed,
+        reports.HistoryReport: records.statements,
         reports.PlanListReport: plans.validation,
         reports.StatusReport: status.plan_status,
     },

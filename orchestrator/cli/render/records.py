@@ -13,6 +13,7 @@ from orchestrator.plan.lifecycle import STATES, Direction
 from orchestrator.reports import (
     AuditReport,
     DoctorReport,
+    ExportReport,
     Finding,
     HistoryEntry,
     HistoryReport,
@@ -64,14 +65,21 @@ def _pairs(values: dict[str, str | None]) -> str:
 
 def history(report: HistoryReport) -> RenderableType:
     """Return the ledger's entries, two lines each."""
+    return _entries(report, sql=False)
+
+
+def statements(report: HistoryReport) -> RenderableType:
+    """Return the ledger's entries, with the statements that each move ran."""
+    return _entries(report, sql=True)
+
+
+def _entries(report: HistoryReport, *, sql: bool) -> RenderableType:
     if not report.entries:
         about = f" of {report.plan}" if report.plan else ""
         return look.stacked(Text(f"nothing has happened yet{about}"), *look.onward(["ecm status"]))
     latest = report.entries[-1].happened_at
-    grid = Table.grid(padding=(0, 2, 0, 0))
-    grid.add_column(justify="right", no_wrap=True)
-    grid.add_column(no_wrap=True)
-    grid.add_column(overflow="fold")
+    parts: list[RenderableType] = []
+    grid = _grid()
     for entry in report.entries:
         what = look.stacked(Text(_what(entry)), Text(_whose(entry, report.plan), style="dim"))
         grid.add_row(
@@ -79,7 +87,24 @@ def history(report: HistoryReport) -> RenderableType:
             Text(words.moment(entry.happened_at, latest)),
             what,
         )
-    return look.stacked(grid, *look.onward(["ecm status"]))
+        if sql and (run := tuple(_statements(entry))):
+            parts += [grid, *(look.indented(each, 4) for each in run)]
+            grid = _grid()
+    return look.stacked(*parts, grid, *look.onward(["ecm status"]))
+
+
+def _grid() -> Table:
+    grid = Table.grid(padding=(0, 2, 0, 0))
+    grid.add_column(justify="right", no_wrap=True)
+    grid.add_column(no_wrap=True)
+    grid.add_column(overflow="fold")
+    return grid
+
+
+def _statements(entry: HistoryEntry) -> Iterator[RenderableType]:
+    for step in cast("list[dict[str, Any]]", entry.data.get("sql") or []):
+        yield Text(str(step["title"]), style="dim")
+        yield look.indented(look.Code(";\n".join(step["statements"])))
 
 
 def _what(entry: HistoryEntry) -> str:
@@ -148,6 +173,14 @@ def _whose(entry: HistoryEntry, plan: str | None) -> str:
     return ", ".join(filter(None, [entry.plan if entry.plan != plan else "", f"by {entry.actor}"]))
 
 
+def export(report: ExportReport) -> RenderableType:
+    """Return what was exported, and the hash to note elsewhere."""
+    of = f" of {report.plan}" if report.plan else ""
+    wrote = f"wrote {counted(report.entries, 'entry', 'entries')}{of} to {report.output}"
+    noted = look.indented(Text(f"the ledger's last hash: {report.head}", style="dim", overflow="fold"))
+    return look.stacked(look.item(look.GOOD, wrote), noted, *look.onward([f"ecm audit verify --file {report.output}"]))
+
+
 def audit(report: AuditReport) -> RenderableType:
     """Return whether the ledger is as it was written."""
     entries = counted(report.entries, "entry", "entries")
@@ -157,7 +190,8 @@ def audit(report: AuditReport) -> RenderableType:
     ]
     unasked += [look.indented(Text(note)) for note in report.notes]
     if not report.problems:
-        verdict = look.item(look.GOOD, f"{report.ledger}: {entries}, the chain of hashes holds")
+        holds = f"of {report.plan}, the hash of each is right" if report.plan else "the chain of hashes holds"
+        verdict = look.item(look.GOOD, f"{report.ledger}: {entries}{' ' if report.plan else ', '}{holds}")
         return look.stacked(verdict, *unasked, *look.onward(["ecm history"]))
     return look.stacked(
         look.item(look.BAD, f"{report.ledger}: {entries}, {counted(len(report.problems), 'problem')}"),
