@@ -61,6 +61,7 @@ _FORWARD = _Choice(
 _BACKFILLING = _Choice(
     fits=_is_backfilling, several="several backfills are under way{}", none="no backfill is under way{}"
 )
+_FILLED = _Choice(fits=_has_two_sides, several="several plans are backfilled{}", none="no plan is backfilled{}")
 _CHOICES = {
     "advance": _FORWARD,
     "gate": _FORWARD,
@@ -68,7 +69,8 @@ _CHOICES = {
     "rollback": _Choice(fits=_is_begun, several="several plans have begun{}", none="no plan has begun{}"),
     "pause": _BACKFILLING,
     "resume": _BACKFILLING,
-    "verify": _Choice(fits=_has_two_sides, several="several plans are backfilled{}", none="no plan is backfilled{}"),
+    "verify": _FILLED,
+    "readers": _FILLED,
 }
 
 

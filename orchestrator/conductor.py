@@ -10,7 +10,7 @@ from collections.abc import Callable, Sequence
 from orchestrator import reports
 from orchestrator.actor import actor
 from orchestrator.choosing import only
-from orchestrator.engine import journal, sentry
+from orchestrator.engine import journal, sentry, usage
 from orchestrator.engine.connection import explained
 from orchestrator.engine.verification import verify
 from orchestrator.errors import RefusedError
@@ -34,7 +34,7 @@ from orchestrator.plan.lifecycle import (
     previous_move,
 )
 from orchestrator.previews import Previews
-from orchestrator.reporting import error_report, named, sweep_progress
+from orchestrator.reporting import error_report, named, readers_report, sweep_progress
 from orchestrator.sql.steps import Proof
 from orchestrator.stage import Scene, Stage
 from orchestrator.words import NOTHING_TO_COPY
@@ -297,6 +297,31 @@ class Conductor:
                 not_invertible=sum(verdict.not_invertible for verdict in verdicts),
                 expressions=tuple(each for verdict in verdicts for each in verdict.expressions),
                 nothing_to_compare=None if proofs else NOTHING_TO_COPY,
+                next_command=self._stage.next_command(name, branch, scene.position),
+            )
+
+    def readers(self, plan: str | None, branch: str) -> reports.ReadersReport:
+        """Return who still reads or writes on a branch what a plan's contract takes away, as far as can be seen.
+
+        Raises:
+            RefusedError: the plan is not backfilled yet, so that everybody may, or it is contracted.
+        """
+        name = self._only("readers", plan, branch)
+        with self._stage.scene(name, branch, as_begun=True) as scene:
+            if scene.position.state not in (State.BACKFILLED, State.READS_MIGRATED):
+                raise RefusedError(
+                    f"{name} is {scene.position.state.words} on {branch}",
+                    details=["who still uses the old side is looked for from backfilled on, until contract"],
+                    hint="ecm status",
+                )
+            facts = self._stage.facts(scene.connection, scene.plan)
+            with explained(f"readers of {name}"):
+                seen = usage.observe(scene.connection, scene.plan, facts, scene.record)
+            return readers_report(
+                scene.plan.plan,
+                branch,
+                scene.position.state,
+                seen,
                 next_command=self._stage.next_command(name, branch, scene.position),
             )
 

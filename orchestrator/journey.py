@@ -2,6 +2,7 @@
 
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import replace
 from functools import cached_property
 
@@ -9,7 +10,7 @@ import psycopg
 
 from orchestrator import reports
 from orchestrator.actor import actor
-from orchestrator.engine import journal
+from orchestrator.engine import journal, usage
 from orchestrator.engine.connection import Link
 from orchestrator.engine.runner import Runner, Task
 from orchestrator.errors import EcmError, LeaseError
@@ -71,6 +72,7 @@ class Journey:
                 with remedied(link, scene.plan.plan):
                     measured = runner.run(self._task(now, move, link))
                 seconds = time.monotonic() - started
+                self._watch(now, move, link)
                 two_sides = all(each.two_sides for each in proposal.moves)
                 sides = proposal.moves[0].sides
                 done.append(
@@ -139,6 +141,13 @@ class Journey:
             lock_timeout=scene.plan.phase(move.phases[0]).lock_timeout,
             backfill=scene.plan.backfill,
         )
+
+    def _watch(self, scene: Scene, move: Move, link: Link) -> None:
+        """Begin to look for who still uses the old side; what cannot be done now is done by the first look."""
+        if _moves_readers(move):
+            with suppress(EcmError, psycopg.Error):
+                facts = self._stage.facts_of(scene)
+                link.do(lambda connection: usage.begin(connection, scene.plan, facts))
 
     def _steps(self, plan: Plan, move: Move, facts: scope.Facts) -> tuple[tuple[Phase, tuple[Step, ...]], ...]:
         if move.direction is Direction.FORWARD:

@@ -175,7 +175,7 @@ class Sections(TyperGroup):
         "Begin": ("init", "doctor", "demo"),
         "Write a plan": ("plan",),
         "Take it through a branch": ("advance", "rollback", "pause", "resume", "gate"),
-        "Look": ("status", "verify", "history", "audit"),
+        "Look": ("status", "verify", "readers", "history", "audit"),
     }
     OTHERS = "Other commands"
 

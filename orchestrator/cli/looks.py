@@ -1,4 +1,4 @@
-"""Commands that look and change nothing: status, verify."""
+"""Commands that look and change nothing: status, verify, readers."""
 
 import sys
 import time
@@ -29,6 +29,7 @@ def register(app: typer.Typer) -> None:
         examples=["ecm status", "ecm status rename-published-year --branch production", "ecm status --watch"],
     )(status)
     command(app, "verify", examples=["ecm verify rename-published-year --branch development"])(verify)
+    command(app, "readers", examples=["ecm readers rename-published-year --branch production"])(readers)
 
 
 def status(
@@ -72,6 +73,20 @@ def verify(
     desk.show(report)
     if report.mismatches:
         raise typer.Exit(VerificationError.exit_code)
+
+
+def readers(
+    desk: Desk,
+    plan: Plan = None,
+    *,
+    branch: Branch,
+) -> None:
+    """Show who still reads or writes the old side.
+
+    Statements in pg_stat_statements, what stands in the catalog, and writes that were noticed, with when that was
+    last. Each look also takes a sample that the next one is compared with.
+    """
+    desk.show(desk.conductor().readers(plan, branch))
 
 
 def _watch(desk: Desk, look: Callable[[], "StatusReport"], *, detailed: bool) -> None:

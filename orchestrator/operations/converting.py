@@ -127,6 +127,11 @@ class Converting(OnTable):
     def forfeits(self) -> tuple[str, ...]:
         return (f"what new writers wrote to {listed(self.made())} (one_way)",) if self.one_way else ()
 
+    @property
+    @override
+    def gone(self) -> tuple[str, ...]:
+        return self.sources
+
     @override
     def claims(self) -> frozenset[tuple[str, str]]:
         return frozenset((str(self.target), column) for column in (*self.sources, *self.made()))

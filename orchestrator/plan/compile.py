@@ -13,7 +13,7 @@ from itertools import chain
 from psycopg import sql
 
 from orchestrator.operations import Operation, building
-from orchestrator.plan import scope
+from orchestrator.plan import scope, watched
 from orchestrator.plan.facade import changes
 from orchestrator.plan.lifecycle import Phase
 from orchestrator.plan.model import Plan
@@ -426,6 +426,7 @@ def _migrate_reads(plan: Plan, facts: Facts) -> tuple[Step, ...]:
         *statistics,
         *(step for change, table in scope.each(plan, facts) for step in change.before_reads(table)),
         *_again(plan, facts, Phase.MIGRATE_READS),
+        *watched.steps(plan, facts),
         *counting,
         *proven,
         *(step for change, table in scope.each(plan, facts) for step in change.before_switch(table)),
@@ -507,6 +508,7 @@ def _contract(plan: Plan, facts: Facts) -> tuple[Step, ...]:
     written = _outright(plan)
     tables, lock = _locked(plan, facts, (each.contract_locks for each in written))
     own = (
+        *watched.ended(plan, facts),
         *chain.from_iterable(_trigger(plan, table).inverse for table in facts.values()),
         *chain.from_iterable(change.clear(table) for change, table in scope.each(plan, facts)),
         *chain.from_iterable(change.contract(table) for change, table in scope.each(plan, facts)),

@@ -7,7 +7,7 @@ changed, and where it cannot wait for one of them it owes, as in `orchestrator.s
 """
 
 import hashlib
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from psycopg import sql
 from typing_extensions import override
@@ -15,7 +15,7 @@ from typing_extensions import override
 from orchestrator.sql import plpgsql
 from orchestrator.sql.across import LEAVE, LONGEST_NAP, somebody_waits
 from orchestrator.sql.identifiers import JOURNAL_SCHEMA, TableName, bounded, verbatim
-from orchestrator.sql.mapping import Mapping, Truth, new_wins
+from orchestrator.sql.mapping import Mapping, Reliance, Truth, giving, new_wins
 from orchestrator.sql.plpgsql import is_not_null, is_null
 from orchestrator.sql.steps import Statement, SyncTrigger
 from orchestrator.sql.value import Value, any_given
@@ -188,8 +188,7 @@ class Extracted(Mapping):
     def on_insert(self, truth: Truth) -> sql.Composed:
         to_old = self._to_old()
         if truth is Truth.OLD:
-            agree = sql.SQL("EXISTS (SELECT {} AND NOT {})").format(self._referred, _differ(self.columns, "t", "NEW"))
-            both_differ = sql.SQL("({}) AND NOT {}").format(any_given(self.old), agree)
+            both_differ = sql.SQL("({}) AND NOT {}").format(any_given(self.old), self._agrees)
             to_old = plpgsql.when(both_differ, self._to_new(), to_old)
         return sql.SQL("IF NEW.{} IS NOT NULL THEN\n{}\nELSE\n{}\nEND IF;").format(
             self._reference, to_old, self._to_new()
@@ -213,9 +212,19 @@ class Extracted(Mapping):
     @override
     def settle(self) -> sql.Composed:
         """The table's own triggers know the old columns, and have the last word."""
-        return sql.SQL("IF NOT EXISTS (SELECT {} AND NOT {}) THEN\n{}\nEND IF;").format(
-            self._referred, _differ(self.columns, "t", "NEW"), self._to_new()
-        )
+        return sql.SQL("IF NOT {} THEN\n{}\nEND IF;").format(self._agrees, self._to_new())
+
+    @property
+    def _agrees(self) -> sql.Composed:
+        """A condition in the trigger: what is referred to has the values of the row."""
+        return sql.SQL("EXISTS (SELECT {} AND NOT {})").format(self._referred, _differ(self.columns, "t", "NEW"))
+
+    @property
+    @override
+    def reliance(self) -> Reliance:
+        """What ecm itself writes here for a writer of the lookup table is what that has already."""
+        given = sql.SQL("({}) AND {}").format(any_given(self.old), is_null(plpgsql.new(self.reference)))
+        return replace(giving(self.columns, inserted=given), judged_update=sql.SQL("NOT {}").format(self._agrees))
 
     def _to_old(self) -> sql.Composed:
         """Take the values of what is referred to, which nobody changes before this is committed."""

@@ -6,7 +6,7 @@ from typing import Any, cast
 from rich.console import RenderableType
 
 from orchestrator import reports
-from orchestrator.cli.render import moves, plans, records, status
+from orchestrator.cli.render import moves, plans, readers, records, status
 
 
 def screen(report: reports.Report, *, detailed: bool = False) -> RenderableType:
@@ -34,6 +34,7 @@ _SCREENS = cast(
         reports.PauseReport: moves.paused,
         reports.PlanListReport: plans.plan_list,
         reports.PreviewReport: plans.preview,
+        reports.ReadersReport: readers.readers,
         reports.StatusReport: status.status,
         reports.VerifyReport: records.verification,
     },

@@ -1,0 +1,107 @@
+"""Does a statement name what contract takes away? Told from its text, as pg_stat_statements keeps it.
+
+What a name means is decided as PostgreSQL decides it: by the tables of the innermost query that has such a column. A
+statement was run, so a column that is named without its table is of one table alone. Where a text cannot be
+understood, that is the answer, and not a guess.
+"""
+
+import logging
+import re
+from collections.abc import Iterable
+from typing import Any
+
+from orchestrator.sql.identifiers import JOURNAL_SCHEMA, words
+from orchestrator.sql.references import Holders, OldSide, Reading, readings
+
+
+def reading(text: str, old: Iterable[OldSide], holders: Holders | None = None) -> Reading | None:
+    """Return what a statement does with the old side; None where it does not touch it.
+
+    Args:
+        text: one statement; constants may be `$1`.
+        old: what goes, of each table.
+        holders: who else has columns of the same names.
+    """
+    said = words(text)
+    sides = [side for side in old if side.table.name in said]
+    if not sides:
+        return None
+    text = _unwrapped(text)
+    parsed = _parsed(text)
+    if parsed is None:
+        return _by_words(text, sides)
+    found = set(readings(parsed, sides, holders or {}))
+    return next((each for each in (Reading.NAMES, Reading.WHOLE, Reading.UNCLEAR) if each in found), None)
+
+
+_PROOF = re.compile(r"\bctid >= [$']\w*'?::pg_catalog\.tid\b")
+_SCHEMA = re.compile(rf'(?<![\w.])"?{JOURNAL_SCHEMA}"?\s*\.')
+
+
+def is_own(text: str) -> bool:
+    """Whether a statement is ecm's own: it has to do with schema ecm, or goes over a table by ranges of pages.
+
+    An application has no rights in that schema, and nobody else casts to a type by that name to read pages.
+    """
+    return _PROOF.search(text) is not None or _SCHEMA.search(text) is not None or '_ecm"' in text
+
+
+# ---------------------------------------------------------------- taking the text apart
+
+_WRAPPINGS = re.compile(
+    r"""\A\s*(?:
+      explain\s*(?:\([^)]*\)|(?:analyze|verbose)\b|\s)*
+    | prepare\s+(?:"[^"]+"|[\w$]+)\s*(?:\([^)]*\))?\s*as\b
+    | declare\s+(?:"[^"]+"|[\w$]+)\s+[^()]*?\bfor\b
+    )""",
+    re.IGNORECASE | re.VERBOSE,
+)
+"""What may stand before a query that PostgreSQL runs later, or only plans."""
+
+_PARAMETER = re.compile(r"""("(?:[^"]|"")*"|'(?:[^']|'')*')|\$\d+""")
+_COMMENT = re.compile(r"/\*.*?\*/", re.DOTALL)
+
+
+def _unwrapped(text: str) -> str:
+    return _WRAPPINGS.sub("", text, count=1)
+
+
+def _parsed(text: str) -> Any | None:
+    """Return the statement's tree; None where it cannot be understood as a whole."""
+    import sqlglot
+    from sqlglot import exp
+    from sqlglot.errors import SqlglotError
+
+    # What it cannot parse it says to whoever listens; here the answer says it.
+    logging.getLogger("sqlglot").addHandler(logging.NullHandler())
+    logging.getLogger("sqlglot").propagate = False
+    try:
+        # A parameter may stand where only a constant may (`date $1`), and two of them would quote what is between.
+        constant = _PARAMETER.sub(lambda found: found[1] or "'1'", _COMMENT.sub(" ", text))
+        parsed = sqlglot.parse(constant, read="postgres")
+    except (SqlglotError, RecursionError, ValueError):
+        return None
+    statements = (
+        exp.Query,
+        exp.Insert,
+        exp.Update,
+        exp.Delete,
+        exp.Merge,
+        exp.Copy,
+        exp.Create,
+        exp.Alter,
+        exp.Drop,
+        exp.TruncateTable,
+        exp.Comment,
+    )
+    (tree,) = parsed if len(parsed) == 1 else (None,)
+    return tree if isinstance(tree, statements) and tree.find(exp.Command) is None else None
+
+
+def _by_words(text: str, sides: Iterable[OldSide]) -> Reading | None:
+    """Tell of a text that cannot be understood: with neither an old column's name nor whole rows it is not about it."""
+    said = words(text)
+    for side in sides:
+        if side.whole or side.columns & said or "*" in _COMMENT.sub("", text):
+            return Reading.UNCLEAR
+    return None
