@@ -15,11 +15,12 @@ from psycopg import errors, sql
 from psycopg.rows import dict_row
 
 from orchestrator.engine import journal, sentry
-from orchestrator.engine.connection import Connection, select
+from orchestrator.engine.connection import Connection, is_lost, select
 from orchestrator.engine.journal import Record
 from orchestrator.plan import scope, usage, watched
 from orchestrator.plan.lifecycle import State
 from orchestrator.plan.model import Plan
+from orchestrator.plan.phases import PHASE_SETTINGS
 from orchestrator.plan.usage import Usage, Use
 from orchestrator.sql.identifiers import naming
 from orchestrator.sql.references import OldSide, Reading
@@ -157,9 +158,15 @@ def _sample(connection: Connection, plan: Plan, sides: Sequence[OldSide]) -> _Sa
             found = cursor.execute(sql.SQL(_COUNTED).format(counted_in), {"naming": naming(*names)}).fetchall()
             (hidden,) = cursor.execute(sql.SQL(_HIDDEN).format(counted_in)).fetchall()
             info = _info(connection, place.get("pg_stat_statements_info"))
-    except (errors.InsufficientPrivilege, errors.ObjectNotInPrerequisiteState, errors.FeatureNotSupported) as error:
+    except psycopg.Error as error:
+        if is_lost(error):
+            raise
+        # Not loaded by the server, not for this role, or another version of it than is known here.
         why = error.diag.message_primary or str(error)
         return _Sampled(read=False, unseen=(f"who only reads: pg_stat_statements cannot be read here: {why}",))
+    checks = (check.sql for phase in PHASE_SETTINGS for check in plan.phase(phase).checks)
+    own = frozenset(map(_without_constants, checks))
+    found = [row for row in found if not is_own(row["query"]) and _without_constants(row["query"]) not in own]
     _keep(connection, plan.plan, _naming(connection, found, sides), info)
     return _Sampled(read=True, unseen=tuple(_missed(connection, plan.plan, hidden["hidden"], info)))
 
@@ -167,11 +174,11 @@ def _sample(connection: Connection, plan: Plan, sides: Sequence[OldSide]) -> _Sa
 def _naming(
     connection: Connection, found: Iterable[dict[str, Any]], sides: Sequence[OldSide]
 ) -> list[tuple[dict[str, Any], Reading]]:
-    """Return the statements that name the old side and are not ecm's own, with how."""
+    """Return the statements that name the old side, with how."""
     columns = sorted({column for side in sides for column in side.columns})
     rows = select(connection, _HOLDERS, {"columns": columns}) if columns else []
     holders = {row["column"]: frozenset(row["names"]) for row in rows}
-    told = ((row, reading(row["query"], sides, holders)) for row in found if not is_own(row["query"]))
+    told = ((row, reading(row["query"], sides, holders)) for row in found)
     return [(row, how) for row, how in told if how is not None]
 
 
@@ -199,7 +206,7 @@ def _keep(
             values = {
                 **row,
                 "plan": plan,
-                "query": _plain(row["query"]),
+                "query": _short(_plain(row["query"])),
                 "unclear": how is Reading.UNCLEAR,
                 "first": first,
                 "now": now,
@@ -215,14 +222,23 @@ def _keep(
         )
 
 
-_BLANKS = re.compile(r"\s+|/\*.*?\*/", re.DOTALL)
+_BLANKS = re.compile(r"/\*.*?\*/|--[^\n]*|\s+", re.DOTALL)
 _CONSTANTS = re.compile(r"'(?:[^']|'')*'|(?<![\w.$])\d+(?:\.\d+)?")
+_PARAMETERS = re.compile(r"\$\d+")
 
 
 def _plain(query: str) -> str:
     """Return a statement in one line without constants: before PostgreSQL 16 those of utility statements are kept."""
-    text = _CONSTANTS.sub("?", _BLANKS.sub(" ", query)).strip()
-    return text if len(text) <= _KEPT else text[: _KEPT - 1] + "…"
+    return _CONSTANTS.sub("?", " ".join(_BLANKS.sub(" ", query).split()))
+
+
+def _without_constants(query: str) -> str:
+    """Return a statement as it is the same however its constants are told."""
+    return _PARAMETERS.sub("?", _plain(query)).rstrip("; ")
+
+
+def _short(query: str) -> str:
+    return query if len(query) <= _KEPT else query[: _KEPT - 1] + "…"
 
 
 def _missed(connection: Connection, plan: str, hidden: int, info: dict[str, Any]) -> Iterable[str]:

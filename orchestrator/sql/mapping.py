@@ -337,8 +337,9 @@ class Copy(Mapping):
     @property
     @override
     def reliance(self) -> Reliance:
-        old = plpgsql.given(plpgsql.new(self.old), self.old_default, self.type)
-        given = sql.SQL("{} AND NOT ({})").format(old, self.given(plpgsql.new(self.new)))
+        old = sql.SQL("{}{}").format(plpgsql.new(self.old), self._cast)
+        old_given = plpgsql.given(old, self.old_default, self.type)
+        given = sql.SQL("{} AND NOT ({})").format(old_given, self.given(plpgsql.new(self.new)))
         if not self.old_varies:
             return giving((self.old,), inserted=given)
         return giving((self.old,), beyond=f"an INSERT that gives {self.old}, which has a default that varies")

@@ -34,16 +34,23 @@ def reading(text: str, old: Iterable[OldSide], holders: Holders | None = None) -
     return next((each for each in (Reading.NAMES, Reading.WHOLE, Reading.UNCLEAR) if each in found), None)
 
 
-_PROOF = re.compile(r"\bctid >= [$']\w*'?::pg_catalog\.tid\b")
+OWN = "~ecm"
+"""How ecm calls a table in queries of its own that are like an application's: names stay in pg_stat_statements."""
+
+_PAGES = re.compile(r"\bctid >= [$']\w*'?::pg_catalog\.tid\b")
 _SCHEMA = re.compile(rf'(?<![\w.])"?{JOURNAL_SCHEMA}"?\s*\.')
+_LOCK = re.compile(r'\ALOCK TABLE (?:ONLY )?"[^"]+"\."')
 
 
 def is_own(text: str) -> bool:
-    """Whether a statement is ecm's own: it has to do with schema ecm, or goes over a table by ranges of pages.
+    """Whether a statement is ecm's own.
 
-    An application has no rights in that schema, and nobody else casts to a type by that name to read pages.
+    It has to do with schema ecm, in which an application has no rights; goes over a table by ranges of pages, with a
+    cast that nobody writes by hand; locks a table that is named in full and in quotes; or has ecm's name for it. That
+    a comment would not tell: it may be cut off with what is around the statement.
     """
-    return _PROOF.search(text) is not None or _SCHEMA.search(text) is not None or '_ecm"' in text
+    own = (pattern.search(text) for pattern in (_PAGES, _SCHEMA, _LOCK))
+    return f'"{OWN}"' in text or any(found is not None for found in own)
 
 
 # ---------------------------------------------------------------- taking the text apart

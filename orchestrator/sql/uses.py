@@ -72,17 +72,41 @@ def watches(plan: str, facts: Table, reliances: Iterable[Reliance]) -> tuple[Wat
     return tuple(_watch(plan, facts, number, each) for number, each in enumerate(reliances))
 
 
+@dataclass(frozen=True, kw_only=True)
+class _Names:
+    """What a watch is made of, by name."""
+
+    counter: sql.Identifier
+    last: sql.Identifier
+    function: str
+
+    @property
+    def note(self) -> sql.Literal:
+        """The setting in which a session keeps the second that it noted last."""
+        return sql.Literal("ecm.uses_" + hashlib.sha256(self.counter.as_string(None).encode()).hexdigest()[:16])
+
+    @property
+    def not_noted(self) -> sql.Composed:
+        """A condition: the session has noted nothing this second."""
+        return sql.SQL("pg_catalog.current_setting({}, true) IS DISTINCT FROM {}::pg_catalog.text").format(
+            self.note, _NOW
+        )
+
+
+_NOW = sql.SQL("pg_catalog.floor(pg_catalog.date_part('epoch', pg_catalog.clock_timestamp()))::pg_catalog.int8")
+
+
 def _watch(plan: str, facts: Table, number: int, reliance: Reliance) -> Watch:
     parts = ("uses", str(number), plan, facts.name.qualified)
     counter, last = (sql.Identifier(JOURNAL_SCHEMA, bounded(role, *parts)) for role in ("count", "last"))
-    function = bounded(*parts)
-    body = _body(reliance, counter, last)
+    names = _Names(counter=counter, last=last, function=bounded(*parts))
+    body = _body(reliance, names)
     path = facts.search_path if reliance.runs_code else "pg_catalog"
     create_function = sql.SQL(
         "CREATE OR REPLACE FUNCTION {}() RETURNS trigger LANGUAGE plpgsql SECURITY DEFINER"
         " SET search_path = {}, pg_temp AS {}"
-    ).format(sql.Identifier(JOURNAL_SCHEMA, function), verbatim(path), sql.Literal(body))
-    own = tuple(_triggers(plan, facts, number, reliance, function=function, body=body, create_function=create_function))
+    ).format(sql.Identifier(JOURNAL_SCHEMA, names.function), verbatim(path), sql.Literal(body))
+    own = tuple(_triggers(plan, facts, number, reliance, names=names, body=body, create_function=create_function))
     return Watch(
         table=facts.name,
         what=f"writes of {facts.name} {reliance.says}",
@@ -100,7 +124,7 @@ def _watch(plan: str, facts: Table, number: int, reliance: Reliance) -> Watch:
                     sql.SQL("DROP TRIGGER IF EXISTS {} ON {}").format(sql.Identifier(each.name), facts.name.identifier)
                     for each in own
                 ),
-                sql.SQL("DROP FUNCTION IF EXISTS {}()").format(sql.Identifier(JOURNAL_SCHEMA, function)),
+                sql.SQL("DROP FUNCTION IF EXISTS {}()").format(sql.Identifier(JOURNAL_SCHEMA, names.function)),
                 sql.SQL("DROP SEQUENCE IF EXISTS {}, {}").format(counter, last),
             ),
         ),
@@ -114,7 +138,7 @@ def _triggers(
     number: int,
     reliance: Reliance,
     *,
-    function: str,
+    names: _Names,
     body: str,
     create_function: sql.Composed,
 ) -> Iterable[SyncTrigger]:
@@ -124,13 +148,15 @@ def _triggers(
     if reliance.inserted is not None:
         asked.append(("INSERT", sql.Composed([sql.SQL("INSERT")]), reliance.inserted))
     if reliance.columns:
-        asked.append(("UPDATE", sql.SQL("UPDATE OF {}").format(columns), reliance.updated))
+        # A statement that writes many rows is noted with the first of them; the others need no call of the function.
+        condition = reliance.updated or (names.not_noted if reliance.judged_update is None else None)
+        asked.append(("UPDATE", sql.SQL("UPDATE OF {}").format(columns), condition))
     for event, on, condition in asked:
         name = bounded(_LAST if reliance.last else _FIRST, event.lower(), str(number), plan, facts.name.qualified)
         yield SyncTrigger(
             table=facts.name,
             name=name,
-            function=function,
+            function=names.function,
             timing="BEFORE",
             bodies=(body,),
             events=("INSERT",) if event == "INSERT" else ("UPDATE",),
@@ -140,32 +166,30 @@ def _triggers(
                 on,
                 facts.name.identifier,
                 sql.SQL("") if condition is None else sql.SQL(" WHEN ({})").format(condition),
-                sql.Identifier(JOURNAL_SCHEMA, function),
+                sql.Identifier(JOURNAL_SCHEMA, names.function),
             ),
             enable=sync.enabled(facts.name, name),
             does="notices who still writes the old side",
         )
 
 
-def _body(reliance: Reliance, counter: sql.Identifier, last: sql.Identifier) -> str:
-    """Return the function's body: nothing that happens in it keeps a write from going on.
-
-    What a session has noted it knows by a setting of its own, so that it does not ask a sequence again that second.
-    """
-    noted = sql.Literal("ecm.uses_" + hashlib.sha256(counter.as_string(None).encode()).hexdigest()[:16])
+def _body(reliance: Reliance, names: _Names) -> str:
+    """Return the function's body: nothing that happens in it keeps a write from going on."""
     note = sql.SQL(
-        'IF pg_catalog.current_setting({noted}, true) IS DISTINCT FROM "~now"::pg_catalog.text THEN\nBEGIN\n'
+        "IF {not_noted} THEN\nBEGIN\n"
         "PERFORM pg_catalog.nextval({counter}::pg_catalog.regclass), pg_catalog.setval({last}::pg_catalog.regclass,"
-        ' ("~now" - {epoch}) * {roles}'
+        " ({now} - {epoch}) * {roles}"
         " + pg_catalog.quote_ident(session_user)::pg_catalog.regrole::pg_catalog.oid::pg_catalog.int8),"
-        ' pg_catalog.set_config({noted}, "~now"::pg_catalog.text, false);\n'
+        " pg_catalog.set_config({note}, {now}::pg_catalog.text, false);\n"
         "EXCEPTION WHEN OTHERS THEN NULL;\nEND;\nEND IF;"
     ).format(
-        noted=noted,
-        counter=sql.Literal(counter.as_string(None)),
-        last=sql.Literal(last.as_string(None)),
+        not_noted=names.not_noted,
+        counter=sql.Literal(names.counter.as_string(None)),
+        last=sql.Literal(names.last.as_string(None)),
+        now=_NOW,
         epoch=sql.Literal(EPOCH),
         roles=sql.Literal(ROLES),
+        note=names.note,
     )
     judged = [
         plpgsql.when(sql.SQL("TG_OP = {}").format(sql.Literal(event)), _unless(condition))
@@ -177,14 +201,8 @@ def _body(reliance: Reliance, counter: sql.Identifier, last: sql.Identifier) -> 
         if judged
         else []
     )
-    return (
-        sql.SQL(
-            '#variable_conflict use_column\nDECLARE "~now" pg_catalog.int8 := pg_catalog.floor(pg_catalog.date_part('
-            "'epoch', pg_catalog.clock_timestamp()))::pg_catalog.int8;\nBEGIN\n{}\nRETURN NEW;\nEND"
-        )
-        .format(sql.SQL("\n").join((*told, note)))
-        .as_string(None)
-    )
+    lines = sql.SQL("\n").join((*told, note))
+    return sql.SQL("#variable_conflict use_column\nBEGIN\n{}\nRETURN NEW;\nEND").format(lines).as_string(None)
 
 
 def _unless(condition: sql.Composed) -> sql.Composed:

@@ -22,7 +22,7 @@ def readers(report: ReadersReport) -> RenderableType:
         parts.append(look.item(look.GOOD, f"nobody was seen to read or write the old side{since}"))
     if report.unseen:
         parts += [Text(), Text("not seen")]
-        parts += [look.indented(look.item("·", line)) for line in report.unseen]
+        parts += [look.indented(look.item(look.NONE, line)) for line in report.unseen]
     return look.stacked(*parts, Text(), look.labelled(_since(report)), *look.onward([report.next_command]))
 
 
