@@ -145,7 +145,7 @@ class Journey:
     def _watch(self, scene: Scene, move: Move, link: Link) -> None:
         """Begin to look for who still uses the old side; what cannot be done now is done by the first look."""
         if _moves_readers(move):
-            with suppress(EcmError, psycopg.Error):
+            with suppress(Exception):  # the move is made, and recorded
                 facts = self._stage.facts_of(scene)
                 link.do(lambda connection: usage.begin(connection, scene.plan, facts))
 

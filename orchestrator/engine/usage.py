@@ -35,10 +35,13 @@ def begin(connection: Connection, plan: Plan, facts: scope.Facts) -> None:
     """Begin to watch anew, with a first sample that nothing counts against."""
     journal.prepare(connection)
     with connection.transaction():
-        connection.execute("DELETE FROM ecm.watches WHERE plan = %s", [plan.plan])
         connection.execute(
-            "INSERT INTO ecm.watches (plan, since) VALUES (%s, pg_catalog.clock_timestamp())", [plan.plan]
+            "INSERT INTO ecm.watches AS w (plan, since) VALUES (%s, pg_catalog.clock_timestamp())"
+            " ON CONFLICT (plan) DO UPDATE SET since = excluded.since, sampled_at = NULL, reset_at = NULL,"
+            " lost_until = NULL, evictions = NULL",
+            [plan.plan],
         )
+        connection.execute("DELETE FROM ecm.statements WHERE plan = %s", [plan.plan])
     _sample(connection, plan, usage.old_sides(plan, facts))
 
 

@@ -30,27 +30,35 @@ def reading(text: str, old: Iterable[OldSide], holders: Holders | None = None) -
     parsed = _parsed(text)
     if parsed is None:
         return _by_words(text, sides)
-    found = set(readings(parsed, sides, holders or {}))
+    try:
+        found = set(readings(parsed, sides, holders or {}))
+    except (AttributeError, KeyError, TypeError, RecursionError):
+        return _by_words(text, sides)  # a tree of a shape that nobody here has seen
     return next((each for each in (Reading.NAMES, Reading.WHOLE, Reading.UNCLEAR) if each in found), None)
 
 
 OWN = "~ecm"
 """How ecm calls a table in queries of its own that are like an application's: names stay in pg_stat_statements."""
 
-_PAGES = re.compile(r"\bctid >= [$']\w*'?::pg_catalog\.tid\b")
-_SCHEMA = re.compile(rf'(?<![\w.])"?{JOURNAL_SCHEMA}"?\s*\.')
-_LOCK = re.compile(r'\ALOCK TABLE (?:ONLY )?"[^"]+"\."')
+_OWN = (
+    re.compile(r"\bctid >= [$']\w*'?::pg_catalog\.tid\b"),
+    re.compile(rf'(?<![\w.])"?{JOURNAL_SCHEMA}"?\s*\.'),
+    re.compile(r'\ALOCK TABLE (?:ONLY )?"[^"]+"\."'),
+    re.compile(r'"~(?:ecm|value|wanted|wrote|partner|their value)"'),
+    re.compile(r"\bpg_catalog\.record_image_(?:eq|ne)\(ROW\("),
+    # PostgreSQL's own, for foreign keys (ri_triggers.c); they follow a column wherever it goes.
+    re.compile(r'\A(?:SELECT 1 FROM|UPDATE|DELETE FROM) ONLY "[^"]+"\."[^"]+" .*OPERATOR\(', re.DOTALL),
+)
 
 
 def is_own(text: str) -> bool:
-    """Whether a statement is ecm's own.
+    """Whether a statement is ecm's own, or PostgreSQL's.
 
-    It has to do with schema ecm, in which an application has no rights; goes over a table by ranges of pages, with a
-    cast that nobody writes by hand; locks a table that is named in full and in quotes; or has ecm's name for it. That
-    a comment would not tell: it may be cut off with what is around the statement.
+    ecm's has to do with schema ecm, in which an application has no rights; goes over a table by ranges of pages, with a
+    cast that nobody writes by hand; locks a table that is named in full and in quotes; compares images of rows; or has
+    ecm's own names in it. A comment would not tell: it may be cut off with what is around the statement.
     """
-    own = (pattern.search(text) for pattern in (_PAGES, _SCHEMA, _LOCK))
-    return f'"{OWN}"' in text or any(found is not None for found in own)
+    return any(pattern.search(text) for pattern in _OWN)
 
 
 # ---------------------------------------------------------------- taking the text apart
