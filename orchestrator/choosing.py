@@ -69,6 +69,7 @@ _BACKFILLING = _Choice(
 )
 _OPEN = _Choice(fits=_is_open, several="there are several plans{}", none="no plan is active{}", unasked=True)
 _BEGUN = _Choice(fits=_is_begun, several="several plans have begun{}", none="no plan has begun{}")
+_FILLED = _Choice(fits=_has_two_sides, several="several plans are backfilled{}", none="no plan is backfilled{}")
 _CHOICES = {
     "advance": _FORWARD,
     "gate": _FORWARD,
@@ -86,7 +87,8 @@ _CHOICES = {
     ),
     "pause": _BACKFILLING,
     "resume": _BACKFILLING,
-    "verify": _Choice(fits=_has_two_sides, several="several plans are backfilled{}", none="no plan is backfilled{}"),
+    "verify": _FILLED,
+    "readers": _FILLED,
 }
 
 

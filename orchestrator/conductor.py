@@ -20,7 +20,7 @@ from orchestrator.engine import journal
 from orchestrator.errors import RefusedError, UsageError
 from orchestrator.events import Observer, ignore
 from orchestrator.journey import Consent, Journey, contracts
-from orchestrator.judgement import Judgement, uncarried
+from orchestrator.judgement import Judgement, uncarried, unseen
 from orchestrator.neighbours import as_begun
 from orchestrator.operations import Operation
 from orchestrator.overview import Overview
@@ -42,7 +42,7 @@ from orchestrator.plan.lifecycle import (
 from orchestrator.plan.schema import json_schema
 from orchestrator.previews import Previews
 from orchestrator.proving import Proving
-from orchestrator.reporting import error_report, length, named, reason_report, sweep_progress
+from orchestrator.reporting import error_report, length, named, readers_report, reason_report, sweep_progress
 from orchestrator.stage import Scene, Stage
 from orchestrator.telling import Telling
 from orchestrator.testimony import Testimony, given_reason
@@ -378,7 +378,7 @@ class Conductor:
             if not reasons:
                 reasons = tuple(error_report(error) for error in self._judgement.obstacles(scene, moves[0]))
             lost = uncarried(scene, self._stage.facts_of(scene)) if contracts(moves) else ()
-            warnings = (*self._stage.notes(scene), *lost)
+            warnings = (*self._stage.notes(scene), *lost, *unseen(scene))
         return reports.GateReport(
             plan=name,
             branch=branch,
@@ -465,6 +465,29 @@ class Conductor:
         name = self._only("verify", plan, branch)
         with self._stage.scene(name, branch, as_begun=True) as scene:
             return self._proving.verify(scene)
+
+    def readers(self, plan: str | None, branch: str) -> reports.ReadersReport:
+        """Return who still reads or writes on a branch what a plan's contract takes away, as far as can be seen.
+
+        Raises:
+            RefusedError: the plan is not backfilled yet, so that everybody may, or it is contracted.
+        """
+        name = self._only("readers", plan, branch)
+        with self._stage.scene(name, branch, as_begun=True) as scene:
+            if scene.position.state not in (State.BACKFILLED, State.READS_MIGRATED):
+                raise RefusedError(
+                    f"{name} is {scene.position.state.words} on {branch}",
+                    details=["who still uses the old side is looked for from backfilled on, until contract"],
+                    hint="ecm status",
+                )
+            seen = self._stage.usage_of(scene)
+            return readers_report(
+                scene.plan.plan,
+                branch,
+                scene.position.state,
+                seen,
+                next_command=self._stage.next_command(name, branch, scene.position),
+            )
 
     def history(self, plan: str | None = None) -> reports.HistoryReport:
         """Return the ledger's entries, of one plan or of all."""

@@ -2,17 +2,18 @@
 
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import replace
 
 import psycopg
 
 from orchestrator import reports
 from orchestrator.around import Around
-from orchestrator.engine import journal, sentry
+from orchestrator.engine import journal, sentry, usage
 from orchestrator.engine.connection import Link
 from orchestrator.engine.runner import Runner, Task
 from orchestrator.errors import EcmError, LeaseError
-from orchestrator.judgement import uncarried
+from orchestrator.judgement import uncarried, unseen
 from orchestrator.missing import remedied
 from orchestrator.plan import compile as compiler
 from orchestrator.plan import drift, obstacles, scope
@@ -96,6 +97,7 @@ class Journey:
                 with self._telling.moving(now, move, link), remedied(link, scene.plan.plan):
                     measured = runner.run(self._task(now, move, link))
                 seconds = time.monotonic() - started
+                self._look_out(now, move, link)
                 two_sides = all(each.two_sides for each in proposal.moves)
                 sides = proposal.moves[0].sides
                 done.append(
@@ -174,6 +176,13 @@ class Journey:
             watch=watch,
         )
 
+    def _look_out(self, scene: Scene, move: Move, link: Link) -> None:
+        """Begin to look for who still uses the old side; what cannot be done now is done by the first look."""
+        if _moves_readers(move):
+            with suppress(Exception):  # the move is made, and recorded
+                facts = self._stage.facts_of(scene)
+                link.do(lambda connection: usage.begin(connection, scene.plan, facts))
+
     def _watch(self, scene: Scene, move: Move, facts: scope.Facts) -> sentry.Watch | None:
         """Return the versions of what keeps the old side true, where they are those of when contract hid it.
 
@@ -203,7 +212,7 @@ class Journey:
 
 
 def _at_contract(scene: Scene, facts: scope.Facts) -> tuple[str, ...]:
-    return (*obstacles.left_behind(scene.plan, facts), *uncarried(scene, facts))
+    return (*obstacles.left_behind(scene.plan, facts), *uncarried(scene, facts), *unseen(scene))
 
 
 def contracts(moves: tuple[Move, ...]) -> bool:

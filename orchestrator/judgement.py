@@ -35,6 +35,7 @@ from orchestrator.plan.evidence import History
 from orchestrator.plan.gates import Case, CheckResult, Reason, judge
 from orchestrator.plan.lifecycle import PHASES, STATES, Move, Phase, Position, State
 from orchestrator.plan.model import Plan
+from orchestrator.plan.usage import Usage
 from orchestrator.records import copy_moves, history
 from orchestrator.reporting import reason_report
 from orchestrator.sql.conversion import Conversion
@@ -167,7 +168,14 @@ class Judgement:
             approvals=self._stage.project.branch(scene.branch).approvals,
             actor=self._stage.actor,
             drift=self._drift(scene, phase, entries, weighed.required),
+            usage=self._usage(scene, phase),
         )
+
+    def _usage(self, scene: Scene, phase: Phase) -> Usage | None:
+        """Return who still uses the old side, where the plan asks that nobody does."""
+        asked = scene.plan.requirements(phase).no_readers is not None
+        there = scene.position == Position(state=State.READS_MIGRATED)
+        return self._stage.usage_of(scene) if asked and there and phase is Phase.CONTRACT else None
 
     def _drift(
         self, scene: Scene, phase: Phase, entries: tuple[Entry, ...], required: tuple[str, ...]
@@ -279,6 +287,11 @@ def _broken(verdict: Verdict, proof: Proof | None = None) -> PreconditionError:
     """Return what a proof would say of rows, as something that is in the way before anything begins."""
     error = unproven(verdict, proof)
     return PreconditionError(error.message, details=error.details, hint=error.hint)
+
+
+def unseen(scene: Scene) -> tuple[str, ...]:
+    """Return what could not be seen of who uses the old side, where somebody looked, a line each."""
+    return tuple(f"not seen: {line}" for usage in scene.seen for line in usage.unseen)
 
 
 def uncarried(scene: Scene, facts: scope.Facts) -> tuple[str, ...]:

@@ -1,5 +1,6 @@
 """From the values of the layers below to the reports that leave the conductor."""
 
+from dataclasses import asdict
 from datetime import timedelta
 from typing import TypeVar
 
@@ -11,6 +12,7 @@ from orchestrator.plan.durations import parse_duration
 from orchestrator.plan.gates import Reason
 from orchestrator.plan.lifecycle import Direction, Move, Phase, State
 from orchestrator.plan.model import Plan
+from orchestrator.plan.usage import Usage
 from orchestrator.records import Unknown
 from orchestrator.sql.steps import ConcurrentIndex, Step, sent, told
 from orchestrator.words import counted, did_you_mean
@@ -52,6 +54,24 @@ def error_report(error: EcmError) -> reports.ReasonReport:
     """Return an error as an unmet condition."""
     return reports.ReasonReport(
         code=error.code, message="; ".join(filter(None, (error.message, *error.details))), remedy=error.hint or ""
+    )
+
+
+def readers_report(
+    plan: str, branch: str, state: State, seen: Usage, *, next_command: str | None
+) -> reports.ReadersReport:
+    """Return who relies on what contract takes away."""
+    return reports.ReadersReport(
+        plan=plan,
+        branch=branch,
+        state=state,
+        uses=tuple(reports.UseReport(**asdict(use)) for use in seen.uses),
+        unseen=seen.unseen,
+        watched_since=seen.watched_since,
+        quiet_since=seen.quiet_since,
+        now=seen.now,
+        sees_statements=seen.sees_statements,
+        next_command=next_command,
     )
 
 

@@ -467,6 +467,41 @@ class VerifyReport(Report):
     next_command: str | None
 
 
+class UseReport(Report):
+    """Somebody who relies on what contract takes away."""
+
+    kind: Literal["statement", "dependent", "write"]
+    what: str
+    """A statement without its constants, an object of the catalog and why, or the writes that were noticed."""
+    role: str | None
+    calls: int | None
+    """Since the watch began; of writes, how often they were noticed: once a second for each session at most."""
+    last_seen: datetime | None
+    """At the latest; None of what stands in the catalog."""
+    note: str
+    holds: bool
+    """Whether it has to be gone before contract; what the plan acknowledges has not."""
+
+
+class ReadersReport(Report):
+    """Who still reads or writes what a plan's contract takes away."""
+
+    plan: str
+    branch: str
+    state: str
+    uses: tuple[UseReport, ...]
+    unseen: tuple[str, ...]
+    """What could not be seen, a line each."""
+    watched_since: datetime | None
+    quiet_since: datetime | None
+    """Since when nobody was seen; None where something stands in the catalog."""
+    now: datetime
+    """The database's clock."""
+    sees_statements: bool
+    """Whether pg_stat_statements was read: without it nobody who only reads is seen."""
+    next_command: str | None
+
+
 class HistoryEntry(Report):
     """One entry of the ledger."""
 

@@ -16,8 +16,8 @@ from psycopg import sql
 from orchestrator import missing, resets
 from orchestrator.actor import actor, holder
 from orchestrator.branches import Provider, provider_for
-from orchestrator.engine import catalog, journal, leases, locks
-from orchestrator.engine.connection import Connection, Link, clock, connect, unforeseen
+from orchestrator.engine import catalog, journal, leases, locks, usage
+from orchestrator.engine.connection import Connection, Link, clock, connect, explained, unforeseen
 from orchestrator.engine.heartbeat import heartbeat
 from orchestrator.engine.journal import Record
 from orchestrator.engine.leases import Lease
@@ -30,6 +30,7 @@ from orchestrator.plan.checksum import checksum
 from orchestrator.plan.facade import changes
 from orchestrator.plan.lifecycle import Direction, Phase, Position, State
 from orchestrator.plan.model import Plan
+from orchestrator.plan.usage import Usage
 from orchestrator.records import copy_moves, ecm_version, last_state
 from orchestrator.sql.facts import Table
 from orchestrator.sql.identifiers import TableName
@@ -53,6 +54,8 @@ class Scene:
     record: Record | None
     facts: dict[bool, scope.Facts] = field(default_factory=dict[bool, scope.Facts], compare=False, repr=False)
     """Those of its tables that were read for it, with the texts of readers or without; see `Stage.facts_of`."""
+    seen: list[Usage] = field(default_factory=list[Usage], compare=False, repr=False)
+    """Who uses the old side, once somebody looked for it; see `Stage.usage_of`."""
     looked: bool = False
     """Whether its rows were looked at in this command, before anybody was asked; expand itself proves what it needs."""
 
@@ -203,6 +206,13 @@ class Stage:
         back = (Phase.CONTRACT, Direction.BACK, window.CONTRACT)
         steps = journal.steps(scene.connection, scene.plan.plan) if scene.position.direction is Direction.BACK else ()
         return any((each.phase, each.direction, each.key) == back and each.finished_at for each in steps)
+
+    def usage_of(self, scene: Scene) -> Usage:
+        """Return who still relies on what contract takes away; looked for once in a scene."""
+        if not scene.seen:
+            with explained(f"readers of {scene.plan.plan}"):
+                scene.seen.append(usage.observe(scene.connection, scene.plan, self.facts_of(scene), scene.record))
+        return scene.seen[0]
 
     def facts(
         self,

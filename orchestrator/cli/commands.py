@@ -184,7 +184,7 @@ class Sections(TyperGroup):
             "attest",
             "approve",
         ),
-        "Look": ("status", "verify", "history", "audit"),
+        "Look": ("status", "verify", "readers", "history", "audit"),
     }
     OTHERS = "Other commands"
 

@@ -1,4 +1,4 @@
-"""Commands that look and change nothing: status, verify."""
+"""Commands that look and change nothing: status, verify, readers."""
 
 import sys
 import time
@@ -33,6 +33,7 @@ def register(app: typer.Typer) -> None:
         ],
     )(status)
     command(app, "verify", examples=["ecm verify rename-published-year --branch development"])(verify)
+    command(app, "readers", examples=["ecm readers rename-published-year --branch production"])(readers)
 
 
 def status(
@@ -93,6 +94,20 @@ def verify(
     desk.show(report)
     if report.mismatches:
         raise typer.Exit(VerificationError.exit_code)
+
+
+def readers(
+    desk: Desk,
+    plan: Plan = None,
+    *,
+    branch: Branch,
+) -> None:
+    """Show who still reads or writes the old side.
+
+    Statements in pg_stat_statements, what stands in the catalog, and writes that were noticed, with when that was
+    last. Each look also takes a sample that the next one is compared with.
+    """
+    desk.show(desk.conductor().readers(plan, branch))
 
 
 def _stalled(desk: Desk, plan: str | None, branch: str | None, stalled: str, *, exit_code: bool) -> None:

@@ -389,7 +389,10 @@ SELECT t.tgname AS name, p.proname AS function, t.tgenabled::text AS enabled, t.
     WHERE o.level > 0 AND w.tgname = t.tgname AND w.tgparentid <> 0 AND (w.tgenabled <> t.tgenabled
       OR pg_catalog.obj_description(w.oid, 'pg_trigger') IS NOT NULL)), '[]') AS parts
 FROM pg_catalog.pg_trigger t JOIN pg_catalog.pg_proc p ON p.oid = t.tgfoid
-WHERE t.tgrelid = %s AND NOT t.tgisinternal ORDER BY t.tgname
+WHERE t.tgrelid = %s AND NOT t.tgisinternal
+  -- What notices who writes the old side changes nothing, and goes before anything that it names does.
+  AND NOT (p.pronamespace IS NOT DISTINCT FROM pg_catalog.to_regnamespace('ecm') AND t.tgname ~ '^[!~]ecm-uses_')
+ORDER BY t.tgname
 """
 
 

@@ -101,7 +101,9 @@ WHERE d.refclassid = 'pg_catalog.pg_class'::regclass AND d.refobjid = %(oid)s AN
   -- A column's own default is not something else that stands on it.
   AND NOT (d.classid = 'pg_catalog.pg_attrdef'::regclass AND EXISTS (
     SELECT FROM pg_catalog.pg_attrdef f WHERE f.oid = d.objid AND f.adrelid = %(oid)s AND f.adnum = d.refobjsubid))
+  -- Nor is a trigger that is ecm's own, or that is made anew where the column is that it names.
   AND NOT (d.classid = 'pg_catalog.pg_trigger'::regclass AND EXISTS (
-    SELECT FROM pg_catalog.pg_trigger t WHERE t.oid = d.objid AND t.tgattr::int2[] @> ARRAY[d.refobjsubid::int2]))
+    SELECT FROM pg_catalog.pg_trigger t JOIN pg_catalog.pg_proc f ON f.oid = t.tgfoid WHERE t.oid = d.objid
+      AND (t.tgattr::int2[] @> ARRAY[d.refobjsubid::int2] OR f.pronamespace = pg_catalog.to_regnamespace('ecm'))))
 ORDER BY 3
 """

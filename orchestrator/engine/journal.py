@@ -22,7 +22,7 @@ from orchestrator.engine.leases import Lease
 from orchestrator.errors import ConfigurationError, LeaseError, PrivilegeError
 from orchestrator.plan.lifecycle import Direction, Move, Phase, Position, State
 
-HEAD = "0005"
+HEAD = "0006"
 """The newest version in `migrations/versions`; a test holds the two together."""
 
 

@@ -16,6 +16,7 @@ from orchestrator.sql.conversion import Conversion
 from orchestrator.sql.facts import Table
 from orchestrator.sql.identifiers import verbatim
 from orchestrator.sql.repair import Repair, is_repaired
+from orchestrator.sql.statements import OWN
 from orchestrator.sql.value import Value
 from orchestrator.words import counted, listed
 
@@ -79,7 +80,7 @@ def replaced(connection: Connection, facts: Table, rule: Repair, *, seconds: flo
     if any(facts.column(name) is None for name in rule.scaffolding):
         return None  # nothing is repaired yet
     loss = _Loss(
-        rows=facts.name.identifier,
+        rows=sql.SQL("{} AS {}").format(facts.name.identifier, sql.Identifier(OWN)),
         condition=is_repaired(rule.replacements),
         values=[(each.column, each.own, each.name) for each in rule.replacements],
         verb="is now",
@@ -146,7 +147,7 @@ def _samples(connection: Connection, facts: Table, loss: _Loss) -> tuple[str, ..
 
 def _rows(facts: Table, mapping: Conversion, *, filled: bool) -> sql.Composed:
     """Return the table's rows, with the new columns as the backfill will have filled them."""
-    table = sql.SQL('{} AS "row"').format(facts.name.identifier)
+    table = sql.SQL("{} AS {}").format(facts.name.identifier, sql.Identifier(OWN))
     if filled:
         return table
     new = {value.column: value for value in mapping.new}
@@ -162,7 +163,7 @@ def _rows(facts: Table, mapping: Conversion, *, filled: bool) -> sql.Composed:
         *(sql.Identifier(column.name) for column in facts.columns if column.name not in new),
         *(shown(value) for value in mapping.new),
     )
-    return sql.SQL('(SELECT {} FROM {}) AS "row"').format(sql.SQL(", ").join(columns), table)
+    return sql.SQL("(SELECT {} FROM {}) AS {}").format(sql.SQL(", ").join(columns), table, sql.Identifier(OWN))
 
 
 def _short(value: str | None) -> str:

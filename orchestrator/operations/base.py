@@ -18,7 +18,7 @@ from orchestrator.operations.sides import Sides
 from orchestrator.sql.facts import Column, Dependent, Table
 from orchestrator.sql.heritage import Heir
 from orchestrator.sql.identifiers import NAME_BYTES, SYSTEM_COLUMNS, SYSTEM_SCHEMAS, TableName
-from orchestrator.sql.mapping import Mapping
+from orchestrator.sql.mapping import Mapping, Reliance
 from orchestrator.sql.readers import Move
 from orchestrator.sql.script import Outright
 from orchestrator.sql.steps import Proof, Statement, Step, Transaction
@@ -247,6 +247,16 @@ class Operation(BaseModel, ABC):
     def beginning(self) -> str:
         """What expand does, in a few words, where it does not add columns that a plan names; empty where it does."""
         return ""
+
+    @property
+    def gone(self) -> tuple[str, ...]:
+        """The columns of its target whose names nobody can use after contract; `WHOLE`: the table's own."""
+        return ()
+
+    def reliances(self, facts: Table) -> tuple[Reliance, ...]:
+        """How writers of a table are told who rely on what contract takes away."""
+        found = (mapping.reliance for mapping in self.mappings(facts))
+        return tuple(each for each in found if each is not None)
 
     def touched(self, table: TableName) -> frozenset[str]:
         """The columns of one of its tables that it changes or makes."""

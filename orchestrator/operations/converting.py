@@ -132,6 +132,11 @@ class Converting(OnTable):
     def writable(self) -> bool:
         return True
 
+    @property
+    @override
+    def gone(self) -> tuple[str, ...]:
+        return self.sources
+
     @override
     def claims(self) -> frozenset[tuple[str, str]]:
         return frozenset((str(self.target), column) for column in (*self.sources, *self.made()))

@@ -11,10 +11,11 @@ from orchestrator.errors import EcmError, PreconditionError
 from orchestrator.operations import constraints, dropping, keepsake, trying
 from orchestrator.operations.base import ColumnField, Guide, OnTable, missing, never_null, nothing_to_fill
 from orchestrator.operations.converting import Expression
+from orchestrator.sql import plpgsql
 from orchestrator.sql.facts import Column, Dependent, Table
 from orchestrator.sql.filling import Standin
 from orchestrator.sql.identifiers import TableName, verbatim
-from orchestrator.sql.mapping import Mapping
+from orchestrator.sql.mapping import Mapping, Reliance, giving
 from orchestrator.sql.steps import Statement, Step
 from orchestrator.sql.sync import Ddl
 from orchestrator.sql.value import Value
@@ -91,6 +92,22 @@ class DropColumn(OnTable):
     @override
     def made(self) -> tuple[str, ...]:
         return ()
+
+    @property
+    @override
+    def gone(self) -> tuple[str, ...]:
+        return (self.column,)
+
+    @override
+    def reliances(self, facts: Table) -> tuple[Reliance, ...]:
+        """Without `reverse` no trigger keeps anything in step, and writers are told all the same."""
+        column = facts.column(self.column)
+        if self.reverse is not None or column is None or column.generated or column.identity:
+            return super().reliances(facts)
+        given = plpgsql.given(plpgsql.new(self.column), column.constant_default, column.type)
+        if column.default_varies:
+            return (giving((self.column,), beyond=f"an INSERT that gives {self.column}, whose default varies"),)
+        return (giving((self.column,), inserted=given),)
 
     @override
     def problems(self, facts: Table) -> tuple[EcmError, ...]:

@@ -122,6 +122,11 @@ class ExtractTable(OnTable):
         lookup = self.into.target
         return (f"what {lookup} alone has: rows that no row of {self.target} refers to, and columns of its own",)
 
+    @property
+    @override
+    def gone(self) -> tuple[str, ...]:
+        return self.columns
+
     @override
     def claims(self) -> frozenset[tuple[str, str]]:
         return frozenset((str(self.target), column) for column in (*self.columns, self.reference))

@@ -146,6 +146,11 @@ class MoveColumn(OnTable):
     def sides(self, facts: Table) -> Sides:
         return Sides.BOTH
 
+    @property
+    @override
+    def gone(self) -> tuple[str, ...]:
+        return (self.column,)
+
     @override
     def claims(self) -> frozenset[tuple[str, str]]:
         return frozenset({(str(self.target), self.column), (str(self.to.target), self.to.column)})

@@ -95,6 +95,11 @@ class RenameColumn(OnTable):
     def renames(self) -> tuple[tuple[str, str], ...]:
         return ((self.column, self.to),)
 
+    @property
+    @override
+    def gone(self) -> tuple[str, ...]:
+        return (self.column,)
+
     @override
     def problems(self, facts: Table) -> tuple[EcmError, ...]:
         found = unusable(facts, self.column)

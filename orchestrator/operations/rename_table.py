@@ -102,6 +102,11 @@ class RenameTable(OnTable):
             ),
         }
 
+    @property
+    @override
+    def gone(self) -> tuple[str, ...]:
+        return (WHOLE,)
+
     @override
     def claims(self) -> frozenset[Claim]:
         return frozenset({(str(self.target), WHOLE), (str(self.new), WHOLE)})

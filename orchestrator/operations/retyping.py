@@ -89,6 +89,11 @@ class Retyping(OnTable):
 
     @property
     @override
+    def gone(self) -> tuple[str, ...]:
+        return (self.column,) if self.to else ()
+
+    @property
+    @override
     def beginning(self) -> str:
         return f"change the type of {self.column}"
 

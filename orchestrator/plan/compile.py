@@ -13,7 +13,7 @@ from itertools import chain
 from psycopg import sql
 
 from orchestrator.operations import Operation, building
-from orchestrator.plan import keeping, scope, window
+from orchestrator.plan import keeping, scope, watched, window
 from orchestrator.plan.facade import changes
 from orchestrator.plan.keeping import sync_triggers
 from orchestrator.plan.lifecycle import Phase
@@ -450,6 +450,7 @@ def _migrate_reads(plan: Plan, facts: Facts) -> tuple[Step, ...]:
         *statistics,
         *(step for change, table in scope.each(plan, facts) for step in change.before_reads(table)),
         *_again(plan, facts, Phase.MIGRATE_READS),
+        *watched.steps(plan, facts),
         *counting,
         *proven,
         *(step for change, table in scope.each(plan, facts) for step in change.before_switch(table)),
@@ -538,6 +539,7 @@ def _contract(plan: Plan, facts: Facts) -> tuple[Step, ...]:
     written = _outright(plan)
     tables, lock = _locked(plan, facts, (each.contract_locks for each in written))
     own = (
+        *watched.ended(plan, facts),
         *chain.from_iterable(keeping.installed(plan, table).inverse for table in facts.values()),
         *chain.from_iterable(change.clear(table) for change, table in scope.each(plan, facts)),
         *chain.from_iterable(change.contract(table) for change, table in scope.each(plan, facts)),

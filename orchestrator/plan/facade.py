@@ -157,6 +157,11 @@ class TableFacade(Operation):
     def touched(self, table: TableName) -> frozenset[str]:
         return frozenset(chain.from_iterable(self.columns)) if table == self.target else frozenset()
 
+    @property
+    @override
+    def gone(self) -> tuple[str, ...]:
+        return (*(old for old, _ in self.columns), *((WHOLE,) if self.to is not None else ()))
+
     @override
     def relations(self) -> tuple[TableName, ...]:
         return (self._aside, *self._views)

@@ -15,6 +15,7 @@ from orchestrator.plan.durations import humanize
 from orchestrator.plan.evidence import Approval, History
 from orchestrator.plan.lifecycle import PHASES, STATES, Phase, Position, State
 from orchestrator.plan.phases import Requirements
+from orchestrator.plan.usage import Usage
 from orchestrator.words import counted, did_you_mean, listed
 
 
@@ -55,6 +56,7 @@ class Case:
         actor: who asks.
         approvals: how many others have to approve of contract.
         drift: how the tables differ from those that the plan was proven on.
+        usage: who still relies on what contract takes away; None where nobody looked.
         verified_at: when every row was proven last on the branch.
         state_since: when the branch reached its state (its database's clock), for the soak.
         now: by the same clock.
@@ -73,6 +75,7 @@ class Case:
     require: Requirements = field(default_factory=Requirements)
     approvals: int = 0
     drift: tuple[Drift, ...] = ()
+    usage: Usage | None = None
     verified_at: datetime | None = None
     checks: tuple[CheckResult, ...] = ()
     soak: timedelta = timedelta(0)
@@ -133,6 +136,7 @@ def judge(case: Case) -> tuple[Reason, ...]:
         *_soaked(case),
         *_verified(case),
         *_attested(case),
+        *_unused(case),
         *_checked(case),
         *_approved(case),
     )
@@ -286,6 +290,34 @@ def _attested(case: Case) -> Iterable[Reason]:
                 remedy=f"ecm attest {case.plan} --branch {case.branch} --as {claim} --version VERSION",
                 subject=claim,
             )
+
+
+_USES_SHOWN = 5
+
+
+def _unused(case: Case) -> Iterable[Reason]:
+    within = case.require.no_readers
+    if within is None or case.phase is not Phase.CONTRACT:
+        return
+    remedy = f"ecm readers {case.plan} --branch {case.branch}"
+    if case.position.state is not State.READS_MIGRATED:
+        message = (
+            f"nobody may have used the old side for {humanize(within)}, and that is watched from reads migrated on"
+        )
+        yield Reason(code="readers", message=message, remedy=f"ecm advance {case.plan} --branch {case.branch}")
+        return
+    usage = case.usage
+    if usage is None or (usage.quiet_since is not None and usage.now - usage.quiet_since >= within):
+        return
+    holding = [use for use in usage.uses if use.holds]
+    shown = tuple(use.line for use in holding[:_USES_SHOWN])
+    more = (f"and {len(holding) - _USES_SHOWN} more",) if len(holding) > _USES_SHOWN else ()
+    if usage.quiet_since is None:
+        message = "the old side is still in use"
+    else:
+        left = humanize(_rounded(within - (usage.now - usage.quiet_since)))
+        message = f"nobody may have used the old side for {humanize(within)}: {left} left"
+    yield Reason(code="readers", message=message, remedy=remedy, details=(*shown, *more))
 
 
 def _approved(case: Case) -> Iterable[Reason]:

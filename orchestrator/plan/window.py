@@ -13,7 +13,7 @@ from itertools import chain
 
 from psycopg import sql
 
-from orchestrator.plan import keeping, scope
+from orchestrator.plan import keeping, scope, watched
 from orchestrator.plan.durations import humanize
 from orchestrator.plan.model import Plan
 from orchestrator.plan.scope import Facts
@@ -69,6 +69,7 @@ def hiding(plan: Plan, facts: Facts, contract: Transaction) -> Transaction:
         ends="bring the old structure back, with both versions working again",
         statements=(
             *chain.from_iterable(each.end for each in contract.counted),
+            *watched.ended(plan, facts),
             *(rename for table in facts.values() for rename in _columns(plan, table)),
             *chain.from_iterable(ddl.statements for ddl in moved),
             *chain.from_iterable(keeping.installed(plan, table).inverse for table in resting),
@@ -81,6 +82,7 @@ def hiding(plan: Plan, facts: Facts, contract: Transaction) -> Transaction:
             *(rename for table in facts.values() for rename in _columns(plan, table, back=True)),
             *chain.from_iterable(keeping.installed(plan, table).statements for table in resting),
             *back,
+            *watched.begun(plan, facts),
         ),
         note="\n".join(
             (*_costs(plan, facts, hidden), *(line for line in contract.note.splitlines() if line != FOR_GOOD))

@@ -7,7 +7,7 @@ from typing_extensions import override
 
 from orchestrator.sql import plpgsql
 from orchestrator.sql.identifiers import verbatim
-from orchestrator.sql.mapping import PAST_THE_TRIGGER, Hiding, Mapping, Truth
+from orchestrator.sql.mapping import PAST_THE_TRIGGER, Hiding, Mapping, Reliance, Truth, giving
 from orchestrator.sql.value import Value, any_given, assigned, computed
 
 
@@ -109,6 +109,17 @@ class Conversion(Mapping):
     @override
     def may_stray(self) -> bool:
         return self.exact or bool(self.attempts)
+
+    @property
+    @override
+    def reliance(self) -> Reliance | None:
+        if self.sees is not None:
+            return None  # both versions use one name
+        if any(value.default_varies for value in self.old):
+            return giving(
+                self.olds, beyond=f"an INSERT that gives {' and '.join(self.olds)}, with a default that varies"
+            )
+        return giving(self.olds, inserted=sql.SQL("({}) AND NOT ({})").format(any_given(self.old), any_given(self.new)))
 
     @property
     def _unheld(self) -> sql.Composed | None:

@@ -15,7 +15,7 @@ from typing_extensions import override
 from orchestrator.sql import plpgsql
 from orchestrator.sql.across import LEAVE, LONGEST_NAP, somebody_waits
 from orchestrator.sql.identifiers import JOURNAL_SCHEMA, TableName, bounded, verbatim
-from orchestrator.sql.mapping import Hiding, Mapping, Truth, new_wins
+from orchestrator.sql.mapping import Hiding, Mapping, Reliance, Truth, giving, new_wins
 from orchestrator.sql.plpgsql import is_not_null, is_null
 from orchestrator.sql.steps import Statement, SyncTrigger
 from orchestrator.sql.value import Value, any_given
@@ -217,8 +217,7 @@ class Extracted(Mapping):
         if self.known_as is not None:
             return to_old
         if truth is Truth.OLD:
-            agree = sql.SQL("EXISTS (SELECT {} AND NOT {})").format(self._referred, self._differ_from_new)
-            both_differ = sql.SQL("({}) AND NOT {}").format(any_given(self.old), agree)
+            both_differ = sql.SQL("({}) AND NOT {}").format(any_given(self.old), self._agrees)
             to_old = plpgsql.when(both_differ, self._to_new(), to_old)
         return sql.SQL("IF NEW.{} IS NOT NULL THEN\n{}\nELSE\n{}\nEND IF;").format(
             self._reference, to_old, self._to_new()
@@ -245,9 +244,20 @@ class Extracted(Mapping):
     @override
     def settle(self) -> sql.Composed:
         """The table's own triggers know the old columns, and have the last word."""
-        return sql.SQL("IF NOT EXISTS (SELECT {} AND NOT {}) THEN\n{}\nEND IF;").format(
-            self._referred, self._differ_from_new, self._to_new() if self.known_as is None else self._to_old()
-        )
+        wins = self._to_new() if self.known_as is None else self._to_old()
+        return sql.SQL("IF NOT {} THEN\n{}\nEND IF;").format(self._agrees, wins)
+
+    @property
+    def _agrees(self) -> sql.Composed:
+        """A condition in the trigger: what is referred to has the values of the row."""
+        return sql.SQL("EXISTS (SELECT {} AND NOT {})").format(self._referred, self._differ_from_new)
+
+    @property
+    @override
+    def reliance(self) -> Reliance:
+        """What ecm itself writes here for a writer of the lookup table is what that has already."""
+        given = sql.SQL("({}) AND {}").format(any_given(self.old), is_null(plpgsql.new(self.reference)))
+        return replace(giving(self.columns, inserted=given), judged_update=sql.SQL("NOT {}").format(self._agrees))
 
     @property
     def _pairs(self) -> tuple[tuple[str, str], ...]:

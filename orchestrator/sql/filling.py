@@ -6,7 +6,7 @@ from psycopg import sql
 from typing_extensions import override
 
 from orchestrator.sql import plpgsql
-from orchestrator.sql.mapping import PAST_THE_TRIGGER, Hiding, Mapping, Resting, Truth
+from orchestrator.sql.mapping import PAST_THE_TRIGGER, Hiding, Mapping, Reliance, Resting, Truth, giving
 from orchestrator.sql.value import Value, computed
 
 
@@ -55,6 +55,15 @@ class Filling(Mapping):
     @override
     def attempts(self) -> tuple[Value, ...]:
         return (self.new,) if self.new.attempt is not None else ()
+
+    @property
+    @override
+    def reliance(self) -> Reliance | None:
+        """Who leaves it out knows the old version only, as long as somebody has to give the value."""
+        if self.new.expression is None and not self.new.not_null:
+            return None
+        left_out = plpgsql.is_null(plpgsql.new(self.new.column))
+        return Reliance(says=f"that leave {self.new.column} out", columns=(), inserted=left_out, last=True)
 
     @property
     @override
@@ -166,6 +175,11 @@ class Standin(Mapping):
     @override
     def says(self) -> tuple[str, ...]:
         return (f"{self.old.column} = {self.old.expression}, or what was written",)
+
+    @property
+    @override
+    def reliance(self) -> Reliance:
+        return giving((self.old.column,), inserted=plpgsql.is_not_null(plpgsql.new(self.old.column)))
 
     @property
     @override

@@ -92,9 +92,41 @@ def named(expression: sql.Composable, scope: tuple[tuple[str, str], ...]) -> sql
     return sql.SQL('(SELECT {} FROM (SELECT {}) AS "named")').format(expression, sql.SQL(", ").join(columns))
 
 
+@dataclass(frozen=True, kw_only=True)
+class Reliance:
+    """How it is told of a write that its writer relies on what contract takes away.
+
+    Attributes:
+        says: the writes in question, for a person, after `writes of books`.
+        columns: those of the old side: an UPDATE is asked about where its SET names one of them.
+        inserted: a condition over NEW alone: an INSERT is asked about; None where nobody could tell of one.
+        updated: the same for an UPDATE; None where the columns that it names are enough.
+        judged_insert: a condition in the trigger, which may look at other rows; None where `inserted` is enough.
+        judged_update: the same for an UPDATE.
+        last: whether it is told of the row as the table's own triggers leave it.
+        runs_code: whether its conditions may name what is not PostgreSQL's own.
+        beyond: what cannot be told, for a person; empty where all can.
+    """
+
+    says: str
+    columns: tuple[str, ...]
+    inserted: sql.Composed | None = None
+    updated: sql.Composed | None = None
+    judged_insert: sql.Composed | None = None
+    judged_update: sql.Composed | None = None
+    last: bool = False
+    runs_code: bool = False
+    beyond: str = ""
+
+
 def new_wins(truth: Truth, new_changed: sql.Composed, old_changed: sql.Composed) -> sql.Composed:
     """Return the condition that an UPDATE's new side is written to the old: it changed, and not the old, or it wins."""
     return new_changed if truth is Truth.NEW else sql.SQL("{} AND NOT {}").format(new_changed, old_changed)
+
+
+def giving(columns: tuple[str, ...], *, inserted: sql.Composed | None = None, beyond: str = "") -> Reliance:
+    """Return how a writer is told who gives old columns their values."""
+    return Reliance(says=f"that give {' and '.join(columns)}", columns=columns, inserted=inserted, beyond=beyond)
 
 
 class Mapping(ABC):
@@ -223,6 +255,11 @@ class Mapping(ABC):
     def may_stray(self) -> bool:
         """Whether a write may leave a row that a proof would not pass, though the sync trigger saw it."""
         return False
+
+    @property
+    def reliance(self) -> "Reliance | None":
+        """How it is told that a writer relies on the old side, or on a repair; None where nobody can."""
+        return None
 
     def bereft(self, *, closing: bool, giving_up: bool) -> sql.Composed | None:
         """A condition over a row that went: it leaves a value alone, on the side that is about to go.
@@ -370,6 +407,16 @@ class Copy(Mapping):
     def given(self, value: sql.Composable) -> sql.Composed:
         """Return a condition: a value of the new column is not the one it has when it is left out."""
         return plpgsql.given(value, self.default, self.type)
+
+    @property
+    @override
+    def reliance(self) -> Reliance:
+        old = sql.SQL("{}{}").format(plpgsql.new(self.old), self._cast)
+        old_given = plpgsql.given(old, self.old_default, self.type)
+        given = sql.SQL("{} AND NOT ({})").format(old_given, self.given(plpgsql.new(self.new)))
+        if not self.old_varies:
+            return giving((self.old,), inserted=given)
+        return giving((self.old,), beyond=f"an INSERT that gives {self.old}, which has a default that varies")
 
     @property
     @override

@@ -6,6 +6,7 @@ from typing import Self
 from psycopg import sql
 from typing_extensions import override
 
+from orchestrator.sql import plpgsql
 from orchestrator.sql.across import (
     LEAVE,
     THEIR_VALUE,
@@ -18,7 +19,7 @@ from orchestrator.sql.across import (
     locked,
 )
 from orchestrator.sql.identifiers import verbatim
-from orchestrator.sql.mapping import Hiding, Mapping, Truth
+from orchestrator.sql.mapping import Hiding, Mapping, Reliance, Truth, giving
 from orchestrator.sql.plpgsql import differ, is_not_null, is_null
 from orchestrator.sql.steps import Statement
 
@@ -134,6 +135,18 @@ class MovedAway(Moved):
             f"a value of {self.source.table} without a row in {self.other.table} would be lost: make that row, or set"
             f" {self.source.column} to NULL, or accept the loss with unmatched: lose; then run the same command again"
         )
+
+    @property
+    @override
+    def reliance(self) -> Reliance:
+        """What ecm itself writes here for a writer of the other table is what that has already."""
+        mine, other = self.source, self.other
+        alone = sql.SQL("{} OR NOT {}").format(
+            other.partner(mine, differ(THEIR_VALUE, mine.value)), other.partner(mine)
+        )
+        judged = plpgsql.over("NEW", alone)
+        given = plpgsql.given(mine.given, self.default, self.type)
+        return replace(giving(self.olds, inserted=given), judged_insert=judged, judged_update=judged)
 
     @property
     @override

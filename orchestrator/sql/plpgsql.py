@@ -62,6 +62,11 @@ def all_of(conditions: Iterable[sql.Composed]) -> sql.Composed:
     return sql.SQL(" AND ").join(conditions)
 
 
+def any_of(conditions: Iterable[sql.Composed]) -> sql.Composed:
+    """Return the condition that at least one holds."""
+    return sql.SQL(" OR ").join(conditions)
+
+
 def over(row: str, expression: sql.Composed) -> sql.Composed:
     """Return an expression over the table's columns, taken of a row that the trigger has."""
     return sql.SQL('(SELECT {} FROM (SELECT {}.*) AS "row")').format(expression, verbatim(row))

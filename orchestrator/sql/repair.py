@@ -16,7 +16,7 @@ from typing_extensions import override
 
 from orchestrator.sql import plpgsql
 from orchestrator.sql.identifiers import TableName, bounded, verbatim
-from orchestrator.sql.mapping import Healing, Hiding, Mapping, Resting, Truth
+from orchestrator.sql.mapping import Healing, Hiding, Mapping, Reliance, Resting, Truth
 
 _NEVER = sql.Composed([sql.SQL("false")])
 
@@ -308,6 +308,28 @@ class Repair(_InPlace):
             return _lines((self.forget_overtaken, *((self._returned,) if self.heals else ()), stored))
         arriving = self._where(_over("NEW.*, OLD.ctid AS ctid, TG_RELID AS tableoid", self.arriving))
         return _lines((self.forget_overtaken, plpgsql.when(plpgsql.changed(self.columns), arriving, stored)))
+
+    @property
+    @override
+    def reliance(self) -> Reliance:
+        """Who writes what breaks the rule relies on its being repaired; told before it is, or nothing would show it."""
+        arriving = self.violated if self.arriving is None else self.arriving
+        inserted = _over("NEW.*, NULL::tid AS ctid, NULL::oid AS tableoid", arriving)
+        if self.met is not None:
+            inserted = sql.SQL("{} AND NOT {}").format(inserted, self.met)
+        nulls = self.replacements and all(each.of_null for each in self.replacements)
+        # Only NULL breaks such a rule, which is told without a call of the function.
+        some = plpgsql.any_of(plpgsql.is_null(plpgsql.new(name)) for name in self.columns) if nulls else None
+        return Reliance(
+            says=f"that break the rule ({self.demand})",
+            columns=self.columns,
+            inserted=some or sql.Composed([sql.SQL("true")]),
+            updated=some,
+            judged_insert=inserted,
+            judged_update=_over("NEW.*, OLD.ctid AS ctid, TG_RELID AS tableoid", arriving),
+            last=True,
+            runs_code=True,
+        )
 
     @override
     def healing(self) -> Healing | None:

@@ -199,10 +199,11 @@ def withdraw(plan: str, facts: Table, mappings: tuple[Mapping, ...]) -> tuple[St
 
 def on_partition(trigger: SyncTrigger, partition: TableName) -> SyncTrigger:
     """Return the trigger as PostgreSQL makes it for a partition."""
-    return replace(trigger, table=partition, enable=_enabled(partition, trigger.name))
+    return replace(trigger, table=partition, enable=enabled(partition, trigger.name))
 
 
-def _enabled(table: TableName, name: str) -> Statement:
+def enabled(table: TableName, name: str) -> Statement:
+    """Return what has a trigger fire always, for replicated rows too."""
     return sql.SQL("ALTER TABLE {} ENABLE ALWAYS TRIGGER {}").format(table.identifier, sql.Identifier(name))
 
 
@@ -268,7 +269,7 @@ def made(
             when=when,
             function=sql.Identifier(JOURNAL_SCHEMA, function),
         ),
-        enable=_enabled(table, name),
+        enable=enabled(table, name),
         does=does,
     )
 

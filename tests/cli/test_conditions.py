@@ -11,6 +11,8 @@ import pytest
 from cli.conftest import MakeProject
 from cli.runs import PLAN, Answer, Project, said
 
+from orchestrator.sql.uses import ROLES
+
 DEVELOPMENT, PRODUCTION = "development", "production"
 OTHER = "recount-years"
 
@@ -58,6 +60,17 @@ def branches(settings: str) -> Step:
 def aged(column: str) -> Step:
     """Let something have happened two hours earlier on development."""
     return sql(DEVELOPMENT, f"UPDATE ecm.plans SET {column} = {column} - interval '2 hours'")
+
+
+def noticed_earlier(project: Project) -> None:
+    """Let writes of the old side have been noticed two hours earlier on development."""
+    found = project.sql(
+        DEVELOPMENT,
+        "SELECT sequencename, last_value FROM pg_sequences WHERE schemaname = 'ecm' AND sequencename LIKE 'last%'",
+    )
+    assert found
+    for name, value in found:
+        project.sql(DEVELOPMENT, f"SELECT setval('ecm.\"{name}\"', {value - 2 * 3600 * ROLES})")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -179,6 +192,19 @@ CONDITIONS = {
         met=(sql(PRODUCTION, "DROP INDEX books_title_idx; ALTER TABLE books ALTER title TYPE text"),),
         to="expanded",
         says="index books_title_idx is only on production",
+        yields=True,
+    ),
+    "somebody who still writes the old name": Condition(
+        code="readers",
+        unmet=(
+            plan("contract: {require: {no_readers: 1h}}\n"),
+            advanced(DEVELOPMENT, "reads_migrated"),
+            sql(DEVELOPMENT, "UPDATE ecm.watches SET since = since - interval '2 hours'"),
+            sql(DEVELOPMENT, "UPDATE books SET published_year = 1815 WHERE id = 1"),
+        ),
+        met=(noticed_earlier,),
+        to="contracted",
+        says="nobody may have used the old side for 1 h",
         yields=True,
     ),
     "no second pair of eyes": Condition(

@@ -9,7 +9,7 @@ from cli.runs import Project
 from orchestrator.operations import KINDS
 
 COMMANDS = (
-    "init", "doctor", "advance", "rollback", "gate", "status", "verify", "history", "audit verify", "demo",
+    "init", "doctor", "advance", "rollback", "gate", "status", "verify", "readers", "history", "audit verify", "demo",
     "plan list", "plan show", "plan validate", "plan schema", "plan rename-column",
 )  # fmt: skip
 

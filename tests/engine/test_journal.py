@@ -58,6 +58,14 @@ plans: recorded jsonb not null
 plans: state text not null
 plans: state_since timestamp with time zone not null
 plans: verified_at timestamp with time zone
+statements: calls bigint not null
+statements: last_seen timestamp with time zone
+statements: plan text not null
+statements: query text not null
+statements: role text not null
+statements: since bigint not null
+statements: statement text not null
+statements: unclear boolean not null
 steps: direction text not null
 steps: finished_at timestamp with time zone
 steps: key text not null
@@ -89,6 +97,12 @@ sweeps: started_at timestamp with time zone not null
 sweeps: throttled_by text
 sweeps: updated_at timestamp with time zone not null
 sweeps: workers integer not null
+watches: evictions bigint
+watches: lost_until timestamp with time zone
+watches: plan text not null
+watches: reset_at timestamp with time zone
+watches: sampled_at timestamp with time zone
+watches: since timestamp with time zone not null
 """
 CONSTRAINTS = """
 alembic_version: PRIMARY KEY (version_num)
@@ -97,8 +111,11 @@ moves: PRIMARY KEY (seq)
 moves: UNIQUE (id)
 plans: CHECK (((phase IS NULL) = (direction IS NULL)))
 plans: PRIMARY KEY (plan)
+statements: FOREIGN KEY (plan) REFERENCES ecm.watches(plan) ON DELETE CASCADE
+statements: PRIMARY KEY (plan, statement)
 steps: PRIMARY KEY (plan, phase, direction, key)
 sweeps: PRIMARY KEY (plan, relation, purpose)
+watches: PRIMARY KEY (plan)
 """
 
 Sessions = Any

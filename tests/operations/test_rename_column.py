@@ -127,14 +127,40 @@ def test_steps_of_a_plain_column(journeys: Journeys) -> None:
         ' AND (("published" IS NOT DISTINCT FROM NULL AND "year" IS DISTINCT FROM NULL))',
         f"{scan} {pages}",
     ]
+    noticed = """CREATE OR REPLACE FUNCTION "ecm"."uses_0_golden_public.books"() RETURNS trigger LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS '#variable_conflict use_column
+BEGIN
+IF pg_catalog.current_setting(''ecm.uses_3e82150517a7e7da'', true) IS DISTINCT FROM pg_catalog.floor(pg_catalog.date_part(''epoch'', pg_catalog.clock_timestamp()))::pg_catalog.int8::pg_catalog.text THEN
+BEGIN
+PERFORM pg_catalog.nextval(''"ecm"."count_uses_0_golden_public.books"''::pg_catalog.regclass), pg_catalog.setval(''"ecm"."last_uses_0_golden_public.books"''::pg_catalog.regclass, (pg_catalog.floor(pg_catalog.date_part(''epoch'', pg_catalog.clock_timestamp()))::pg_catalog.int8 - 946684800) * 4294967296 + pg_catalog.quote_ident(session_user)::pg_catalog.regrole::pg_catalog.oid::pg_catalog.int8), pg_catalog.set_config(''ecm.uses_3e82150517a7e7da'', pg_catalog.floor(pg_catalog.date_part(''epoch'', pg_catalog.clock_timestamp()))::pg_catalog.int8::pg_catalog.text, false);
+EXCEPTION WHEN OTHERS THEN NULL;
+END;
+END IF;
+RETURN NEW;
+END'"""
     assert sent(journey.steps(Phase.MIGRATE_READS)) == [
         'CREATE INDEX CONCURRENTLY "books_year_idx_published_ecm" ON "public"."books" USING btree (published)',
         'ANALYZE "public"."books" ("published")',
+        'CREATE SEQUENCE IF NOT EXISTS "ecm"."count_uses_0_golden_public.books"',
+        'CREATE SEQUENCE IF NOT EXISTS "ecm"."last_uses_0_golden_public.books"',
+        noticed,
+        'CREATE TRIGGER "!ecm-uses_insert_0_golden_public.books" BEFORE INSERT ON "public"."books" FOR EACH ROW'
+        ' WHEN (NEW."year" IS DISTINCT FROM NULL AND NOT (NEW."published" IS DISTINCT FROM NULL))'
+        ' EXECUTE FUNCTION "ecm"."uses_0_golden_public.books"()',
+        'ALTER TABLE "public"."books" ENABLE ALWAYS TRIGGER "!ecm-uses_insert_0_golden_public.books"',
+        'CREATE TRIGGER "!ecm-uses_update_0_golden_public.books" BEFORE UPDATE OF "year" ON "public"."books" FOR EACH ROW'
+        " WHEN (pg_catalog.current_setting('ecm.uses_3e82150517a7e7da', true) IS DISTINCT FROM"
+        " pg_catalog.floor(pg_catalog.date_part('epoch', pg_catalog.clock_timestamp()))::pg_catalog.int8::pg_catalog.text)"
+        ' EXECUTE FUNCTION "ecm"."uses_0_golden_public.books"()',
+        'ALTER TABLE "public"."books" ENABLE ALWAYS TRIGGER "!ecm-uses_update_0_golden_public.books"',
         f"{scan} {pages}",
         f"{create} AS '{new_wins}'",
     ]
     assert sent(journey.steps(Phase.CONTRACT)) == [
         f"{scan} {pages}",
+        'DROP TRIGGER IF EXISTS "!ecm-uses_insert_0_golden_public.books" ON "public"."books"',
+        'DROP TRIGGER IF EXISTS "!ecm-uses_update_0_golden_public.books" ON "public"."books"',
+        'DROP FUNCTION IF EXISTS "ecm"."uses_0_golden_public.books"()',
+        'DROP SEQUENCE IF EXISTS "ecm"."count_uses_0_golden_public.books", "ecm"."last_uses_0_golden_public.books"',
         'DROP TRIGGER IF EXISTS "~ecm_golden_public.books" ON "public"."books"',
         'DROP FUNCTION IF EXISTS "ecm"."sync_golden_public.books"()',
         'ALTER TABLE "public"."books" DROP COLUMN "published"',
@@ -151,6 +177,7 @@ def test_locks_of_every_step(journeys: Journeys) -> None:
         (Phase.BACKFILL, LockMode.ROW_EXCLUSIVE, True),
         (Phase.MIGRATE_READS, LockMode.SHARE_UPDATE_EXCLUSIVE, True),
         (Phase.MIGRATE_READS, LockMode.SHARE_UPDATE_EXCLUSIVE, True),
+        (Phase.MIGRATE_READS, LockMode.SHARE_ROW_EXCLUSIVE, True),
         (Phase.MIGRATE_READS, LockMode.ACCESS_SHARE, True),
         (Phase.MIGRATE_READS, None, True),
         (Phase.CONTRACT, LockMode.ACCESS_SHARE, True),

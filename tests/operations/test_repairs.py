@@ -455,7 +455,7 @@ def test_the_order_of_steps(journeys: Journeys, kind: str) -> None:
     assert last == "expand"
     again = ["sweep books again"] if kind in ("add_unique", "add_foreign_key") else []
     assert keys(journey, Phase.BACKFILL) == ["sweep books"]
-    assert keys(journey, Phase.MIGRATE_READS) == ["analyze books", *again, "proof books"]
+    assert keys(journey, Phase.MIGRATE_READS) == ["analyze books", *again, "watch", "proof books"]
     contract = {
         "set_not_null": ["hold title_not_null_ecm", "proof books", "validate title_not_null_ecm"],
         "add_check": ["hold fair", "proof books", "validate fair"],

@@ -68,6 +68,7 @@ def test_the_shape_of_every_phase() -> None:
             ("ConcurrentIndex", "index i"),
             ("Transaction", "analyze books"),
             ("Transaction", "analyze authors"),
+            ("Transaction", "watch"),
             ("Proof", "proof books"),
             ("Proof", "proof authors"),
             ("Transaction", "switch"),
@@ -106,7 +107,11 @@ def test_expand_takes_back_in_reverse() -> None:
         (Phase.EXPAND, False, [("Proof", "proof books"), ("Transaction", "expand")]),
         (Phase.EXPAND, True, [("Proof", "proof books"), ("Transaction", "expand")]),
         (Phase.BACKFILL, True, []),
-        (Phase.MIGRATE_READS, True, [("Transaction", "switch"), ("ConcurrentIndex", "index i")]),
+        (
+            Phase.MIGRATE_READS,
+            True,
+            [("Transaction", "switch"), ("Transaction", "watch no more"), ("ConcurrentIndex", "index i")],
+        ),
         (Phase.CONTRACT, True, []),
     ],
 )
