@@ -122,7 +122,7 @@ def _text_unchanged(case: Case) -> Iterable[Reason]:
 
 def _required_ahead(case: Case) -> Iterable[Reason]:
     for branch in case.required:
-        done = completed(case.passages, branch=branch, checksum=case.checksum)
+        done = completed(case.passages, branch=branch, checksum=case.checksum).intersection(PHASES)
         needed = PHASES[: PHASES.index(case.phase) + 1]
         if missing := [phase for phase in needed if phase not in done]:
             other_text = any(p.branch == branch and p.checksum != case.checksum for p in case.passages)

@@ -13,7 +13,7 @@ from operations.writers import Writers
 from psycopg import errors
 from pydantic import ValidationError
 
-from orchestrator.errors import PreconditionError, RefusedError
+from orchestrator.errors import PreconditionError, RefusedError, StatementFailedError
 from orchestrator.plan.lifecycle import State
 from orchestrator.plan.phases import Defaults
 
@@ -573,6 +573,44 @@ def test_partitions_and_triggers_of_the_tables_own(journeys: Journeys) -> None:
     journey.advance()
     journey.finalize()
     assert rows(journey.db, "SELECT id, published FROM books ORDER BY 1") == [(11, 1911), (12, 5)]
+
+
+def test_all_the_way_back(journeys: Journeys) -> None:
+    """One command undoes contract and all before it; what new writers wrote after contract is kept."""
+    case = CASES["split_column"]
+    journey = journeys(case.start, case.change, contract=WINDOW)
+    start = journey.fingerprint
+    journey.advance(State.CONTRACTED)
+    for statement in case.new:
+        run(journey.db, statement)
+    assert journey.rollback(State.PLANNED) is State.PLANNED
+    assert journey.fingerprint == start
+    assert rows(journey.db, case.reads) == case.found
+
+
+def test_a_facade_with_the_tables_name(journeys: Journeys) -> None:
+    """Contract takes the views away at once; undo makes them again over the columns as they were called."""
+    journey = journeys(
+        BOOKS,
+        {"kind": "rename_column", "table": "books", "column": "year", "to": "published"},
+        {"kind": "rename_table", "table": "books", "to": "volumes"},
+        expand={"strategy": "facade"},
+        contract=WINDOW,
+    )
+    journey.advance(State.READS_MIGRATED)
+    both = journey.fingerprint
+    journey.advance()
+    run(journey.db, "INSERT INTO volumes (id, published) VALUES (3, 1903); CREATE TABLE books (other integer)")
+    assert journey.state is State.CONTRACTED
+    with pytest.raises(StatementFailedError, match="already exists"):
+        journey.rollback()
+    run(journey.db, "DROP TABLE books")
+    assert journey.rollback() is State.READS_MIGRATED
+    assert journey.fingerprint == both
+    assert rows(journey.db, "SELECT year FROM books WHERE id = 3") == [(1903,)]
+    journey.advance()
+    assert journey.finalize() is State.CONTRACTED
+    assert rows(journey.db, "SELECT published FROM volumes WHERE id = 3") == [(1903,)]
 
 
 def test_what_stands_on_a_hidden_column_keeps_finalize_waiting(journeys: Journeys) -> None:
