@@ -426,6 +426,11 @@ class Operation(BaseModel, ABC):
         """
         return ()
 
+    @property
+    def final(self) -> bool:
+        """Whether nobody could take back what it does at contract."""
+        return False
+
     def hiding(self, facts: Table) -> Ddl:
         """What contract does besides to put the old side out of sight, or to be over already; and what undoes it.
 

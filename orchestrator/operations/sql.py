@@ -264,6 +264,11 @@ class Sql(Operation):
     def forfeits(self) -> tuple[str, ...]:
         return ("what the plan's own rollback statements take away",) if self.expand_sql else ()
 
+    @property
+    @override
+    def final(self) -> bool:
+        return bool(self.contract_sql) and not self.rollback.contract
+
     @override
     def named(self) -> tuple[TableName, ...]:
         return tuple(dict.fromkeys((*super().named(), *locks(self._expand, self._contract).tables)))

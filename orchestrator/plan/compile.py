@@ -100,6 +100,7 @@ def undo(plan: Plan, phase: Phase, facts: Facts, *, filled: bool, in_step: bool 
         return _returning(plan, facts, backward)
     if phase is Phase.CONTRACT and window.is_open(plan):
         return _reopening(plan, facts, backward, in_step=in_step)
+    facts = {name: scope.unhidden(plan, table) for name, table in facts.items()}
     if phase is not Phase.EXPAND:
         return backward
     facts = _at(plan, phase, facts)

@@ -104,6 +104,17 @@ class Plan(Settings):
             )
         return self
 
+    @model_validator(mode="after")
+    def _a_way_back_from_contract(self) -> Self:
+        final = _final(self.changes) if self.contract.undo_window else ()
+        message = (
+            "contract.undo_window keeps a way back from contract, and rollback.contract does not say what takes these"
+            " statements back: give it, or leave undo_window out"
+        )
+        if final:
+            raise misplaced((("changes", index), message) for index in final)
+        return self
+
     def phase(self, name: str) -> PhaseSettings:
         """Return a phase's settings by its key (`expand`, `backfill`, `migrate_reads`, `contract`, or `finalize`).
 
@@ -145,6 +156,8 @@ class Plan(Settings):
         own = "dual_write" in self.expand.model_fields_set
         if (self.expand.dual_write if own else given.get("dual_write")) == "application":
             given.pop("undo_window", None)
+        if _final(self.changes):
+            given.pop("undo_window", None)  # there is nothing that would take their statements back
         filled = {name: _filled(self.phase(name), given) for name in PHASE_SETTINGS}
         return self.model_copy(update=filled)
 
@@ -152,6 +165,11 @@ class Plan(Settings):
 def _no_renames(changes: tuple[AnyOperation, ...]) -> tuple[tuple[int, str], ...]:
     """Return (index, kind) of the changes that a view cannot show."""
     return tuple((n, each.kind) for n, each in enumerate(changes) if each.kind not in ("rename_column", "rename_table"))
+
+
+def _final(changes: tuple[AnyOperation, ...]) -> tuple[int, ...]:
+    """Return which changes nobody could take back once contract is over."""
+    return tuple(place for place, change in enumerate(changes) if change.final)
 
 
 def _holds_whole(change: AnyOperation) -> bool:

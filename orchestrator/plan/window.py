@@ -78,8 +78,9 @@ def hiding(plan: Plan, facts: Facts, contract: Transaction) -> Transaction:
         ),
         inverse=(
             *chain.from_iterable(each.contract_inverse for each in reversed(written)),
+            # A view over all columns is made again once these have their names.
+            *(rename for table in hidden.values() for rename in _columns(plan, table, back=True)),
             *chain.from_iterable(ddl.inverse for ddl in reversed(moved)),
-            *(rename for table in facts.values() for rename in _columns(plan, table, back=True)),
             *chain.from_iterable(keeping.installed(plan, table).statements for table in resting),
             *back,
             *watched.begun(plan, facts),
@@ -161,7 +162,7 @@ def _columns(plan: Plan, facts: Table, *, back: bool = False) -> Iterable[Statem
     pairs = _pairs(plan, facts)
     for now, then in ((then, now) for now, then in reversed(pairs)) if back else pairs:
         yield sql.SQL("ALTER TABLE {} RENAME COLUMN {} TO {}").format(
-            facts.name.identifier, sql.Identifier(now), sql.Identifier(then)
+            facts.at.identifier, sql.Identifier(now), sql.Identifier(then)
         )
 
 
@@ -188,7 +189,7 @@ def finalizing(plan: Plan, facts: Facts) -> tuple[Step, ...]:
         facts: of its tables, as contract left them, or would.
     """
     kept = after(plan, facts)
-    statements = tuple(chain.from_iterable(_dropped(plan, kept)))
+    statements = tuple(chain.from_iterable(_dropped(plan, kept))) if is_open(plan) else ()
     if not statements:
         return ()
     return (

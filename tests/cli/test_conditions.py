@@ -199,6 +199,7 @@ CONDITIONS = {
         unmet=(
             plan("contract: {require: {no_readers: 1h}}\n"),
             advanced(DEVELOPMENT, "reads_migrated"),
+            aged("state_since"),
             sql(DEVELOPMENT, "UPDATE ecm.watches SET since = since - interval '2 hours'"),
             sql(DEVELOPMENT, "UPDATE books SET published_year = 1815 WHERE id = 1"),
         ),

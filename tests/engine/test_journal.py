@@ -57,6 +57,8 @@ plans: plan text not null
 plans: recorded jsonb not null
 plans: state text not null
 plans: state_since timestamp with time zone not null
+plans: undo_until timestamp with time zone
+plans: undo_watch jsonb
 plans: verified_at timestamp with time zone
 statements: calls bigint not null
 statements: last_seen timestamp with time zone

@@ -9,7 +9,7 @@ from psycopg import errors
 from servers import both_versions
 
 from orchestrator.errors import EcmError, PreconditionError, StatementFailedError, VerificationError
-from orchestrator.plan.lifecycle import Phase, State
+from orchestrator.plan.lifecycle import PHASES, State
 
 START = """
     CREATE TABLE books (id integer PRIMARY KEY, title text, code text NOT NULL, number integer, kind text DEFAULT 'a',
@@ -61,7 +61,7 @@ def test_names_that_need_quotes(journeys: Journeys, table: str) -> None:
 def test_what_nobody_has_to_give(journeys: Journeys, column: str) -> None:
     """Without reverse there is no trigger and nothing to do but the end, whatever gives the column its value."""
     journey = journeys(START, {**DROP, "column": column})
-    assert [len(journey.steps(phase)) for phase in Phase] == [0, 0, 0, 1]
+    assert [len(journey.steps(phase)) for phase in PHASES] == [0, 0, 0, 1]
     round_trip(journey, direct=f"ALTER TABLE books DROP COLUMN {column}", writes=["UPDATE books SET title = 'x'"])
 
 

@@ -7,7 +7,7 @@ from psycopg import errors
 from servers import both_versions
 
 from orchestrator.errors import PreconditionError, VerificationError
-from orchestrator.plan.lifecycle import Phase, State
+from orchestrator.plan.lifecycle import PHASES, State
 
 START = """
     CREATE TABLE books (id integer PRIMARY KEY, isbn text NOT NULL DEFAULT 'none', title text);
@@ -48,7 +48,7 @@ def test_a_named_constraint(journeys: Journeys) -> None:
 def test_steps(journeys: Journeys) -> None:
     """Where nothing is to be filled or proven, the phases between have nothing to run."""
     journey = journeys(START, CHANGE)
-    assert [len(journey.steps(phase)) for phase in Phase] == [1, 0, 0, 1]
+    assert [len(journey.steps(phase)) for phase in PHASES] == [1, 0, 0, 1]
     journey.advance(State.EXPANDED)
     assert ask(journey.db, "SELECT count(*) FROM pg_trigger WHERE NOT tgisinternal") == 0
 

@@ -9,7 +9,7 @@ from pydantic import ValidationError
 
 from orchestrator.errors import PreconditionError, StatementFailedError, VerificationError
 from orchestrator.events import StepFinished
-from orchestrator.plan.lifecycle import Phase, State
+from orchestrator.plan.lifecycle import PHASES, Phase, State
 from orchestrator.sql.steps import ConcurrentIndex, LockMode, Transaction
 
 START = """
@@ -55,7 +55,7 @@ def test_what_names_no_table(journeys: Journeys) -> None:
     }
     direct = "CREATE TYPE mood AS ENUM ('so', 'so;so'); DROP FUNCTION old"
     journey = journeys(start, change)
-    assert [len(journey.steps(phase)) for phase in Phase] == [1, 0, 0, 1]
+    assert [len(journey.steps(phase)) for phase in PHASES] == [1, 0, 0, 1]
     round_trip(journey, direct=direct)
 
 

@@ -1,14 +1,21 @@
 """Contract that can be undone: it hides the old structure, keeps it true, gives it back at once, or drops it."""
 
+import json
+from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import Any
+from itertools import count
+from typing import Any, LiteralString, cast
 
 import pytest
 from operations.conftest import Journeys
-from operations.harness import Db, rows, run, undone
+from operations.harness import BRANCH, Db, make_plan, rows, run, undone
+from operations.writers import Writers
 from psycopg import errors
+from pydantic import ValidationError
 
+from orchestrator.errors import PreconditionError, RefusedError, StatementFailedError
 from orchestrator.plan.lifecycle import State
+from orchestrator.plan.phases import Defaults
 
 WINDOW = {"undo_window": "1d"}
 
@@ -427,3 +434,218 @@ def _left(db: Db) -> list[tuple[Any, ...]]:
         " WHERE relnamespace = 'ecm'::regnamespace AND relkind IN ('r', 'S', 'v') AND relname NOT IN"
         " ('plans', 'leases', 'steps', 'sweeps', 'moves', 'moves_seq_seq', 'alembic_version')",
     )
+
+
+# ---------------------------------------------------------------- while the application writes
+
+
+def _writes(*statements: str) -> Callable[[Db], None]:
+    """Return a transaction of a new writer: an INSERT, whose key %s stands for, and what else it writes."""
+    keys = count(1000)
+
+    def work(connection: Db) -> None:
+        key = next(keys)
+        for statement in statements:
+            connection.execute(cast("LiteralString", statement.replace("%s", str(key))))
+
+    return work
+
+
+RUNNING = {
+    "rename_column": (
+        (
+            "INSERT INTO books (id, published) VALUES (%s, %s)",
+            "UPDATE books SET published = published + 1 WHERE id < 3",
+        ),
+        "SELECT count(*) FROM books WHERE year IS DISTINCT FROM published",
+    ),
+    "split_column": (
+        (
+            "INSERT INTO users (id, first, last) VALUES (%s, 'a%s', 'b')",
+            "UPDATE users SET last = 'c%s' WHERE id IN (1, %s - 1)",
+        ),
+        "SELECT count(*) FROM users WHERE full_name IS DISTINCT FROM concat_ws(' ', first, last)",
+    ),
+    "change_type with another name": (
+        ("INSERT INTO events (id, cents) VALUES (%s, %s)", "UPDATE events SET cents = 100000 + %s WHERE id = 1"),
+        "SELECT count(*) FROM events WHERE amount IS DISTINCT FROM cents",
+    ),
+    "move_column": (
+        ("UPDATE profiles SET bio = 'late %s' WHERE user_id = 1", "INSERT INTO users (id) VALUES (%s)"),
+        "SELECT count(*) FROM users JOIN profiles ON user_id = id WHERE users.bio IS DISTINCT FROM profiles.bio",
+    ),
+    "extract_table": (
+        (
+            "INSERT INTO publishers (id, publisher, city) VALUES (%s, 'p%s', 'c')",
+            "INSERT INTO books (id, publisher_id) VALUES (%s, %s)",
+            "UPDATE publishers SET city = 'd%s' WHERE id IN (SELECT publisher_id FROM books WHERE id = 1)",
+        ),
+        "SELECT count(*) FROM (SELECT id, publisher AS p, city AS c, publisher_id FROM books) b"
+        " LEFT JOIN publishers l ON l.id = publisher_id WHERE (p, c) IS DISTINCT FROM (publisher, city)",
+    ),
+}
+"""What new writers write while contract comes, goes and comes again; and how many rows differ after."""
+
+
+@pytest.mark.parametrize("kind", RUNNING)
+def test_new_writers_running_through_it(kind: str, journeys: Journeys) -> None:
+    """None is refused, and once contract is undone the old side of every row is what they wrote."""
+    statements, differing = RUNNING[kind]
+    case = CASES[kind]
+    journey = journeys(case.start, case.change, contract=WINDOW)
+    journey.advance(State.READS_MIGRATED)
+    with Writers(journey.url, [_writes(*statements)]) as writers:
+        for move in (journey.advance, journey.rollback, journey.advance, journey.rollback):
+            writers.until(writers.written + 20)
+            move()
+    assert writers.failures == []
+    assert rows(journey.db, differing) == [(0,)]
+    assert journey.advance() is State.CONTRACTED
+    assert journey.finalize() is State.CONTRACTED
+
+
+# ---------------------------------------------------------------- what else there may be
+
+
+def test_expressions_find_columns_out_of_sight(journeys: Journeys) -> None:
+    """Changes of one plan on one table: an expression over a column that another one renames, and the table's name."""
+    journey = journeys(
+        "CREATE TABLE books (id integer PRIMARY KEY, title text NOT NULL, publisher text);"
+        " INSERT INTO books VALUES (1, 'One', 'A')",
+        {"kind": "rename_column", "table": "books", "column": "title", "to": "name"},
+        {"kind": "add_column", "table": "books", "column": "slug", "type": "text", "using": "lower(title)"},
+        {
+            "kind": "extract_table",
+            "table": "books",
+            "columns": ["publisher"],
+            "into": {"table": "publishers", "key": "id"},
+            "reference": "publisher_id",
+        },
+        {"kind": "rename_table", "table": "books", "to": "volumes"},
+        contract=WINDOW,
+    )
+    journey.advance(State.READS_MIGRATED)
+    both = journey.fingerprint
+    journey.advance()
+    run(journey.db, "INSERT INTO volumes (id, name) VALUES (2, 'Two'); UPDATE publishers SET publisher = 'B'")
+    run(journey.db, "INSERT INTO volumes (id, name, publisher_id) VALUES (3, 'Three', 1)")
+    assert journey.conductor.verify(journey.plan.plan, BRANCH).mismatches == 0
+    journey.rollback()
+    assert journey.fingerprint == both
+    assert rows(journey.db, "SELECT id, title, slug, publisher FROM books ORDER BY 1") == [
+        (1, "One", "one", "B"),
+        (2, "Two", "two", None),
+        (3, "Three", "three", "B"),
+    ]
+    journey.advance()
+    journey.finalize()
+    assert _left(journey.db) == []
+    assert rows(journey.db, "SELECT id, name, slug, publisher_id FROM volumes ORDER BY 1") == [
+        (1, "One", "one", 1),
+        (2, "Two", "two", None),
+        (3, "Three", "three", 1),
+    ]
+
+
+def test_partitions_and_triggers_of_the_tables_own(journeys: Journeys) -> None:
+    """A partitioned table with a BEFORE trigger that fires on the old column, and on the original whatever its name."""
+    journey = journeys(
+        "CREATE TABLE books (id integer PRIMARY KEY, year integer, changed integer DEFAULT 0) PARTITION BY RANGE (id);"
+        " CREATE TABLE low PARTITION OF books FOR VALUES FROM (0) TO (10);"
+        " CREATE TABLE high PARTITION OF books DEFAULT;"
+        " CREATE FUNCTION stamp() RETURNS trigger LANGUAGE plpgsql AS"
+        " 'BEGIN NEW.changed := OLD.changed + 1; RETURN NEW; END';"
+        " CREATE TRIGGER stamp BEFORE UPDATE OF year ON books FOR EACH ROW EXECUTE FUNCTION stamp();"
+        " INSERT INTO books VALUES (1, 1901), (11, 1911)",
+        {"kind": "rename_column", "table": "books", "column": "year", "to": "published"},
+        contract=WINDOW,
+    )
+    journey.advance(State.READS_MIGRATED)
+    both = journey.fingerprint
+    journey.advance()
+    run(journey.db, "UPDATE books SET published = 5 WHERE id = 1; UPDATE books SET id = 12 WHERE id = 1")
+    journey.rollback()
+    assert journey.fingerprint == both
+    assert rows(journey.db, "SELECT id, year, published, changed FROM books ORDER BY 1") == [
+        (11, 1911, 1911, 0),
+        (12, 5, 5, 1),
+    ]
+    journey.advance()
+    journey.finalize()
+    assert rows(journey.db, "SELECT id, published FROM books ORDER BY 1") == [(11, 1911), (12, 5)]
+
+
+def test_all_the_way_back(journeys: Journeys) -> None:
+    """One command undoes contract and all before it; what new writers wrote after contract is kept."""
+    case = CASES["split_column"]
+    journey = journeys(case.start, case.change, contract=WINDOW)
+    start = journey.fingerprint
+    journey.advance(State.CONTRACTED)
+    for statement in case.new:
+        run(journey.db, statement)
+    assert journey.rollback(State.PLANNED) is State.PLANNED
+    assert journey.fingerprint == start
+    assert rows(journey.db, case.reads) == case.found
+
+
+def test_a_facade_with_the_tables_name(journeys: Journeys) -> None:
+    """Contract takes the views away at once; undo makes them again over the columns as they were called."""
+    journey = journeys(
+        BOOKS,
+        {"kind": "rename_column", "table": "books", "column": "year", "to": "published"},
+        {"kind": "rename_table", "table": "books", "to": "volumes"},
+        expand={"strategy": "facade"},
+        contract=WINDOW,
+    )
+    journey.advance(State.READS_MIGRATED)
+    both = journey.fingerprint
+    journey.advance()
+    run(journey.db, "INSERT INTO volumes (id, published) VALUES (3, 1903); CREATE TABLE books (other integer)")
+    assert journey.state is State.CONTRACTED
+    with pytest.raises(StatementFailedError, match="already exists"):
+        journey.rollback()
+    run(journey.db, "DROP TABLE books")
+    assert journey.rollback() is State.READS_MIGRATED
+    assert journey.fingerprint == both
+    assert rows(journey.db, "SELECT year FROM books WHERE id = 3") == [(1903,)]
+    journey.advance()
+    assert journey.finalize() is State.CONTRACTED
+    assert rows(journey.db, "SELECT published FROM volumes WHERE id = 3") == [(1903,)]
+
+
+def test_what_stands_on_a_hidden_column_keeps_finalize_waiting(journeys: Journeys) -> None:
+    """A view of all columns that somebody makes meanwhile is named, and contract can still be undone."""
+    case = CASES["split_column"]
+    journey = journeys(case.start, case.change, contract=WINDOW)
+    journey.advance(State.CONTRACTED)
+    run(journey.db, "CREATE VIEW everything AS SELECT * FROM users")
+    with pytest.raises(PreconditionError, match="everything"):
+        journey.finalize()
+    assert journey.rollback() is State.READS_MIGRATED
+    run(journey.db, "DROP VIEW everything")
+    journey.advance()
+    assert journey.finalize() is State.CONTRACTED
+
+
+def test_a_plan_that_is_kept_is_under_way(journeys: Journeys) -> None:
+    """Its columns are still there, so that no other plan may begin on them before it is finalized."""
+    case = CASES["rename_column"]
+    journey = journeys(case.start, case.change, contract=WINDOW)
+    journey.advance(State.CONTRACTED)
+    other = make_plan("other", [{"kind": "drop_column", "table": "books", "column": "published"}])
+    (journey.folder / "plans" / "other.yaml").write_text(json.dumps(other.model_dump(mode="json")))
+    with pytest.raises(RefusedError, match="other") as refused:
+        journey.conductor.advance("other", BRANCH)
+    assert any("change is under way" in line for line in refused.value.details)
+    journey.finalize()
+    assert journey.conductor.advance("other", BRANCH).state == State.EXPANDED
+
+
+def test_statements_of_the_authors_own_need_a_way_back() -> None:
+    """Contract in the author's words can be undone by the author's words alone; a project's default passes it by."""
+    change = {"kind": "sql", "contract": "DROP INDEX old_idx"}
+    with pytest.raises(ValidationError, match=r"rollback\.contract"):
+        make_plan("change", [change], contract=WINDOW)
+    given = Defaults.model_validate({"undo_window": "1d"})
+    assert not make_plan("change", [change]).with_defaults(given).contract.undo_window
+    assert make_plan("change", [CASES["sql"].change]).with_defaults(given).contract.undo_window

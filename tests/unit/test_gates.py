@@ -152,6 +152,25 @@ def test_soak_counts_in_reads_migrated_only() -> None:
     assert "1:00:00 left" in reason.message
 
 
+@pytest.mark.parametrize(
+    ("left", "hurried", "expected"),
+    [
+        (timedelta(hours=2), False, ["undo_window"]),
+        (timedelta(hours=2), True, []),
+        (timedelta(0), False, []),
+        (timedelta(hours=-2), False, []),
+    ],
+)
+def test_finalize_waits_for_the_undo_window(left: timedelta, hurried: bool, expected: list[str]) -> None:
+    """What contract keeps is dropped once its time is over, or at once where that is said; nothing else counts."""
+    kept = Position(state=State.CONTRACTED, kept=True)
+    weighed = replace(case(CONTRACT, position=kept, undo_until=NOON + left, hurried=hurried), phase=Phase.FINALIZE)
+    assert codes(weighed) == expected
+    for reason in judge(weighed):
+        assert reason.message.endswith("2 h left")
+        assert reason.remedy == "ecm finalize rename-year --branch production --now"
+
+
 def test_checks() -> None:
     """Each check that found something else is a reason; the others are not."""
     good = CheckResult(name="no orphans", expected="0", found="0", passed=True)

@@ -1,6 +1,7 @@
 """States and moves as tables, and what no sequence of moves can break."""
 
 from collections.abc import Callable
+from dataclasses import replace
 
 import pytest
 from hypothesis import given
@@ -16,6 +17,7 @@ from orchestrator.plan.lifecycle import (
     Position,
     State,
     backward_moves,
+    finalizing,
     forward_moves,
     next_move,
     previous_move,
@@ -39,6 +41,35 @@ def forward(position: Position) -> Move:
 def back(position: Position) -> Move:
     """Return the previous move."""
     return previous_move(position, **NAMES)
+
+
+KEPT = Position(state=CONTRACTED, kept=True)
+
+
+def test_what_contract_keeps_can_be_brought_back_or_dropped() -> None:
+    """Contract keeps only where it is to; from there a plan goes back, or is finalized and stays contracted."""
+    contract = next_move(at(READS_MIGRATED), **NAMES, undoable=True)
+    assert contract.reaches == KEPT
+    assert forward(at(READS_MIGRATED)).reaches == at(CONTRACTED)
+    assert back(KEPT).phases == (CONTRACT,)
+    assert back(KEPT).reaches == at(READS_MIGRATED)
+    finalize = finalizing(KEPT, **NAMES)
+    assert (finalize.phases, finalize.reaches) == ((Phase.FINALIZE,), at(CONTRACTED))
+    assert Phase.FINALIZE.leads_to is CONTRACTED
+
+
+def test_a_finalize_that_stopped_did_nothing() -> None:
+    """It goes on, or contract is undone as if it had never begun; a rollback under way has to end first."""
+    stopped = replace(KEPT, phase=Phase.FINALIZE, direction=Direction.FORWARD)
+    assert finalizing(stopped, **NAMES).resumes
+    assert back(stopped).phases == (CONTRACT,)
+    undoing = replace(KEPT, phase=CONTRACT, direction=Direction.BACK)
+    assert back(undoing).resumes
+    with pytest.raises(RefusedError, match="is being rolled back"):
+        finalizing(undoing, **NAMES)
+    for position in (at(CONTRACTED), at(BACKFILLED)):
+        with pytest.raises(RefusedError, match="nothing to finalize"):
+            finalizing(position, **NAMES)
 
 
 def test_phases_lead_from_state_to_state() -> None:

@@ -306,7 +306,8 @@ def _urgency(branch: BranchStatus) -> int:
 
 def _may_go_on(branch: BranchStatus) -> bool:
     """Tell whether a branch's next command is its own, and of use now; after contract it is another branch's."""
-    settled = _is_settled(branch) or not (branch.next_command or "").endswith(f" --branch {branch.branch}")
+    contracted = branch.state == State.CONTRACTED and branch.in_progress is None
+    settled = contracted and not (branch.next_command or "").startswith("ecm finalize ")
     waits = any(reason.code == "requires" for reason in branch.blocked_by)
     return not (settled or waits or branch.error or (_is_running(branch) and not _is_paused(branch)))
 
