@@ -3,6 +3,7 @@
 from collections.abc import Generator
 from contextlib import contextmanager, suppress
 from datetime import UTC, datetime
+from functools import cached_property
 from typing import Any
 
 import psycopg
@@ -103,7 +104,7 @@ class Telling:
         shared = {"project": project, "plan": plan, "branch": scene.branch, "actor": self._actor}
         self._notices.send(event, text, {**shared, **values})
 
-    @property
+    @cached_property
     def _actor(self) -> str:
         return actor(self._stage.workspace.environment, self._stage.workspace.root)
 
