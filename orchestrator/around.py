@@ -18,6 +18,7 @@ from orchestrator.plan.checksum import checksum
 from orchestrator.plan.lifecycle import Direction, Move
 from orchestrator.plan.phases import Hook
 from orchestrator.records import HOOK
+from orchestrator.redaction import redact
 from orchestrator.stage import Scene, Stage
 
 When = Literal["before", "after"]
@@ -56,7 +57,7 @@ class Around:
                 raise RefusedError(
                     f"{scene.plan.plan} may not enter {where}: a hook before it failed",
                     details=[
-                        f"{shlex.join(hook.run)} {result.outcome}",
+                        f"{self._shown(hook)} {result.outcome}",
                         *(f"  {line}" for line in result.said),
                         "the phase was not begun; the hooks before it are all run again",
                     ],
@@ -70,9 +71,7 @@ class Around:
             result = self._run(scene, move, "after", hook)
             if not result.ok:
                 last = f": {result.said[-1]}" if result.said else ""
-                self.warnings.append(
-                    f"hook after {move.phases[0].words}: {shlex.join(hook.run)} {result.outcome}{last}"
-                )
+                self.warnings.append(f"hook after {move.phases[0].words}: {self._shown(hook)} {result.outcome}{last}")
 
     @staticmethod
     def _hooks(scene: Scene, move: Move, when: When) -> tuple[Hook, ...]:
@@ -82,7 +81,7 @@ class Around:
         return around.before if when == "before" else around.after
 
     def _run(self, scene: Scene, move: Move, when: When, hook: Hook) -> HookResult:
-        workspace, phase, command = self._stage.workspace, move.phases[0], shlex.join(hook.run)
+        workspace, phase, command = self._stage.workspace, move.phases[0], self._shown(hook)
         self._stage.observer(
             HookStarted(plan=scene.plan.plan, branch=scene.branch, phase=phase, when=when, command=command)
         )
@@ -104,6 +103,10 @@ class Around:
         )
         self._record(scene, move, when, result)
         return result
+
+    def _shown(self, hook: Hook) -> str:
+        """Return a hook as it would be typed, without a password that somebody put into a plan."""
+        return redact(shlex.join(hook.run), self._stage.workspace.secrets)
 
     def _told(self, scene: Scene, move: Move, when: When) -> dict[str, str]:
         """Return what a hook finds in its environment, beside what ecm itself has there."""
@@ -127,7 +130,7 @@ class Around:
             "phase": move.phases[0].value,
             "direction": move.direction.value,
             "when": when,
-            "argv": list(result.argv),
+            "argv": [redact(word, self._stage.workspace.secrets) for word in result.argv],
             "ok": result.ok,
             "exit_code": result.exit_code,
             "timed_out": result.timed_out,

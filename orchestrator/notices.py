@@ -88,7 +88,10 @@ class Notices:
         url, outcome = self._url, list[str]()
         thread = Thread(target=lambda: outcome.append(self._post(url, body, self._timeout)), name=_THREAD, daemon=True)
         self._under_way.append(_Delivery(what=line, thread=thread, outcome=outcome))
-        thread.start()
+        try:
+            thread.start()
+        except RuntimeError:  # the machine has no room for one more; that stops nobody's phase
+            outcome.append("it could not be sent from this machine")
 
     @contextmanager
     def delivered(self) -> Generator[None]:
@@ -107,7 +110,7 @@ class Notices:
 
     def _settle(self) -> None:
         until = time.monotonic() + self._timeout
-        for each in self._under_way:
+        for each in (each for each in self._under_way if not each.outcome):
             each.thread.join(max(0.0, until - time.monotonic()))
 
 

@@ -14,6 +14,7 @@ from orchestrator.plan.lifecycle import Direction, Move, Phase, State
 from orchestrator.plan.model import Plan
 from orchestrator.plan.usage import Usage
 from orchestrator.records import Unknown
+from orchestrator.redaction import redact
 from orchestrator.sql.steps import ConcurrentIndex, Step, sent, told
 from orchestrator.words import counted, did_you_mean
 
@@ -94,7 +95,7 @@ def hooks_preview(plan: Plan, phase: Phase) -> tuple[reports.HookPreview, ...]:
     """Return the commands that are run around a phase."""
     hooks = plan.phase(phase).hooks
     return tuple(
-        reports.HookPreview(when=when, argv=hook.run, timeout=hook.timeout.total_seconds())
+        reports.HookPreview(when=when, argv=tuple(map(redact, hook.run)), timeout=hook.timeout.total_seconds())
         for when, several in (("before", hooks.before), ("after", hooks.after))
         for hook in several
     )

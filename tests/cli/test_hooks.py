@@ -47,19 +47,20 @@ def test_hooks_run_around_each_phase_and_are_recorded(project: Project) -> None:
     script(project, "own", "print('own hook, postgresql://app:tr0mbone@db/x')")
     hooks(
         project,
-        "backfill: {hooks: {before: [{run: ./own --now}]}}\n",
+        "backfill: {hooks: {before: [{run: ./own --as postgresql://app:tr0mbone@db/x}]}}\n",
         defaults="defaults: {hooks: {before: [{run: ./tell}], after: [{run: [./tell], timeout: 30s}]}}\n",
     )
 
     dry = project.ecm("advance", PLAN, *HERE, "--dry-run")
     shown = project.ecm("plan", "show", PLAN, *HERE)
     assert "hook before ./tell, for 1 min at most hook after ./tell, for 30 s at most" in said(dry.out)
-    assert "hook before ./own --now, for 1 min at most" in said(shown.out)
+    assert "hook before ./own --as 'postgresql://app:***@db/x', for 1 min at most" in said(shown.out)
     assert told(project) == []
 
     done = project.ecm("advance", PLAN, *HERE, "--to", "backfilled")
     assert done.code == 0, done.err
     assert "before expand, ./tell" in done.err
+    assert "tr0mbone" not in done.err + shown.out + project.ecm("plan", "show", PLAN, *HERE, "--json").out
     first = f"bookstore {PLAN} development expand forward planned expanded tester"
     assert told(project) == [f"{first} before -", f"{first} after done"]
 
@@ -68,7 +69,7 @@ def test_hooks_run_around_each_phase_and_are_recorded(project: Project) -> None:
         ("hook", "before", ["./tell"]),
         ("move", None, None),
         ("hook", "after", ["./tell"]),
-        ("hook", "before", ["./own", "--now"]),
+        ("hook", "before", ["./own", "--as", "postgresql://app:***@db/x"]),
         ("move", None, None),
     ]
     assert history[3]["data"]["stdout"] == "own hook, postgresql://app:***@db/x\n"
