@@ -59,9 +59,9 @@ def test_names_that_need_quotes(journeys: Journeys, table: str) -> None:
 
 @pytest.mark.parametrize("column", ["number", "kind", "made", "counted", "listed", "title"])
 def test_what_nobody_has_to_give(journeys: Journeys, column: str) -> None:
-    """Without reverse there is no trigger and nothing to do but the end, whatever gives the column its value."""
+    """Without reverse nothing is kept in step, whatever gives the column its value: who writes it is noticed, where one can."""
     journey = journeys(START, {**DROP, "column": column})
-    assert [len(journey.steps(phase)) for phase in PHASES] == [0, 0, 0, 1]
+    assert [len(journey.steps(phase)) for phase in PHASES] == [0, 0, column not in ("made", "counted"), 1]
     round_trip(journey, direct=f"ALTER TABLE books DROP COLUMN {column}", writes=["UPDATE books SET title = 'x'"])
 
 
