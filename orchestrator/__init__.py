@@ -32,6 +32,7 @@ __all__ = [
     "ConfigurationError",
     "ConnectionFailedError",
     "DeclinedError",
+    "DriftError",
     "EcmError",
     "InvalidFileError",
     "LeaseError",

@@ -72,10 +72,20 @@ def blocks(document: str, language: str) -> Iterator[str]:
 
 
 def run(command: str, folder: Path, environment: dict[str, str]) -> subprocess.CompletedProcess[str]:
-    """Run one command line of a document, without a shell."""
+    """Run one command line of a document, without a shell; it may begin with variables."""
     words = shlex.split(command, comments=True)
+    variables: dict[str, str] = {}
+    while re.match(r"[A-Z_]+=", words[0]):
+        name, _, value = words.pop(0).partition("=")
+        variables[name] = value
     return subprocess.run(
-        words, cwd=folder, env=environment, text=True, capture_output=True, stdin=subprocess.DEVNULL, timeout=120
+        words,
+        cwd=folder,
+        env=environment | variables,
+        text=True,
+        capture_output=True,
+        stdin=subprocess.DEVNULL,
+        timeout=120,
     )
 
 
@@ -90,6 +100,21 @@ def test_the_readme_tells_a_story_that_happens(tmp_path, environment):
             assert done.returncode == 0, f"{command}: {done.stdout}{done.stderr}"
             if shown.strip():
                 assert done.stdout.strip() == shown.strip(), command
+
+
+def test_what_has_to_be_true_before_production_contracts(tmp_path, environment):
+    """The page's plan and branches are as shown, and each of its commands succeeds, in order."""
+    page = "docs/before-production-contracts.md"
+    settings, branches = blocks(page, "yaml")
+    settings = settings.replace("soak: 24h", "soak: 1s").replace("no_readers: 10m", "no_readers: 1s")
+    assert run("ecm init", tmp_path, environment).returncode == 0
+    (tmp_path / "ecm.yaml").write_text(f"project: bookstore\n{branches}")
+    change = "changes: [{kind: rename_column, table: books, column: published_year, to: publication_year}]\n"
+    (tmp_path / "plans/rename-published-year.yaml").write_text(f"plan: rename-published-year\n{change}{settings}")
+    for block in blocks(page, "console"):
+        for command in re.findall(r"^\$ (.*)$", block, flags=re.MULTILINE):
+            done = run(command, tmp_path, {**environment, "ECM_ACTOR": environment.get("ECM_ACTOR", "ana")})
+            assert done.returncode == 0, f"{command}: {done.stdout}{done.stderr}"
 
 
 @pytest.mark.parametrize("document", ["README.md", "CONTRIBUTING.md"])
