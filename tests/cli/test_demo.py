@@ -243,18 +243,18 @@ def test_a_reader_who_leaves_ends_it(demo: Callable[..., Demo], temp: Path) -> N
 
 
 def test_what_goes_wrong_is_said(demo: Callable[..., Demo], temp: Path) -> None:
-    """A row that nobody wrote and an index too many show in the table; the demo says so and exits 1."""
+    """A row that nobody wrote and a view too many show in the table; the demo says so and exits 1."""
     running = demo()
     running.wait_for("4  Backfill")
     with psycopg.connect(url_of(temp, "development"), autocommit=True) as connection:
         connection.execute("INSERT INTO books (title, author_id) VALUES ('smuggled in', 1)")
-        connection.execute("CREATE INDEX smuggled_in ON books (title)")
+        connection.execute("CREATE VIEW smuggled_in AS SELECT 1 AS one")
     code, out, _ = running.end()
 
     assert code == 1
     assert re.search(r"rows that differ +✗ [1-9]\d* +✓ 0", out)
     assert re.search(r"schema against a direct rename +✗ differs +✓ equal", out)
-    assert "✗ development: the schema is not that of a direct rename: has index" in " ".join(out.split())
+    assert "✗ development: the schema is not that of a direct rename: has view" in " ".join(out.split())
     assert "not a write was lost" not in out
     assert files_of(temp) == []
 
