@@ -510,8 +510,9 @@ def test_new_writers_running_through_it(kind: str, journeys: Journeys) -> None:
 def test_expressions_find_columns_out_of_sight(journeys: Journeys) -> None:
     """Changes of one plan on one table: an expression over a column that another one renames, and the table's name."""
     journey = journeys(
-        "CREATE TABLE books (id integer PRIMARY KEY, title text NOT NULL, publisher text);"
-        " INSERT INTO books VALUES (1, 'One', 'A')",
+        "CREATE TABLE books (id integer PRIMARY KEY, title text NOT NULL, publisher text, code text);"
+        " INSERT INTO books VALUES (1, 'One', 'A', 'c')",
+        {"kind": "drop_column", "table": "books", "column": "code", "reverse": "'of ' || title"},
         {"kind": "rename_column", "table": "books", "column": "title", "to": "name"},
         {"kind": "add_column", "table": "books", "column": "slug", "type": "text", "using": "lower(title)"},
         {
@@ -532,10 +533,10 @@ def test_expressions_find_columns_out_of_sight(journeys: Journeys) -> None:
     assert journey.conductor.verify(journey.plan.plan, BRANCH).mismatches == 0
     journey.rollback()
     assert journey.fingerprint == both
-    assert rows(journey.db, "SELECT id, title, slug, publisher FROM books ORDER BY 1") == [
-        (1, "One", "one", "B"),
-        (2, "Two", "two", None),
-        (3, "Three", "three", "B"),
+    assert rows(journey.db, "SELECT id, title, slug, publisher, code FROM books ORDER BY 1") == [
+        (1, "One", "one", "B", "c"),
+        (2, "Two", "two", None, "of Two"),
+        (3, "Three", "three", "B", "of Three"),
     ]
     journey.advance()
     journey.finalize()
