@@ -42,6 +42,8 @@ READ = {
     "SELECT (SELECT max(published_year) FROM authors) FROM books": None,
     "SELECT b.title FROM books b JOIN (SELECT published_year FROM authors) a ON true": None,
     "SELECT a.published_year, b.title FROM books b, LATERAL (SELECT published_year FROM authors) a": None,
+    "SELECT b.title FROM books b, (SELECT published_year FROM of_old($1)) x": None,
+    "SELECT b.title FROM books b, LATERAL (SELECT published_year FROM of_old($1)) x": NAMES,
     "SELECT a.y FROM books b, LATERAL (SELECT b.published_year AS y) a": NAMES,
     "UPDATE authors SET published_year = $1 FROM books b WHERE b.author_id = authors.id": None,
     "DELETE FROM authors a USING books b WHERE b.author_id = a.id AND a.published_year = $1": None,
