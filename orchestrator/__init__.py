@@ -13,6 +13,7 @@ if TYPE_CHECKING:
         ConfigurationError,
         ConnectionFailedError,
         DeclinedError,
+        DriftError,
         EcmError,
         InvalidFileError,
         LeaseError,
