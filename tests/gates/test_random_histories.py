@@ -35,6 +35,7 @@ TEXTS: tuple[dict[str, Any], ...] = (
     {},
     {"migrate_reads": {"soak": "1h"}, "contract": {"require": {"attestations": ["reads-new"]}}},
     {"changes": [{"kind": "rename_column", "table": "books", "column": "year", "to": "published"}]},
+    {"contract": {"undo_window": "1h"}},
 )
 """Texts of the plan, by what they say otherwise."""
 
@@ -126,6 +127,20 @@ class Game:
         branch = self.draw(st.sampled_from([DEVELOPMENT, DEVELOPMENT, PRODUCTION]))
         with_refusals(lambda: self.conductor().rollback(PLAN, branch))
 
+    def finalize(self) -> None:
+        """Drop what contract kept, where it kept anything and the time is over, or it is not waited for."""
+        branch, now = self.draw(st.sampled_from([DEVELOPMENT, PRODUCTION])), self.draw(st.booleans())
+        kept = query(
+            self.urls[branch], "SELECT undo_until <= clock_timestamp() FROM ecm.plans WHERE undo_until > '-infinity'"
+        )
+        made = with_refusals(lambda: self.conductor().finalize(PLAN, branch, now=now))
+        assert (made is not None) == (bool(kept) and (now or kept[0][0]))
+
+    def drift(self) -> None:
+        """An index comes or goes on production alone."""
+        there = query(self.urls[PRODUCTION], "SELECT FROM pg_indexes WHERE indexname = 'by_id'")
+        query(self.urls[PRODUCTION], "DROP INDEX by_id" if there else "CREATE INDEX by_id ON books (id)")
+
     def edit(self) -> None:
         """Another text in the plan's file."""
         self.write(self.draw(st.integers(0, len(TEXTS) - 1)))
@@ -149,7 +164,11 @@ class Game:
     def wait(self) -> None:
         """Two hours pass for both branches."""
         for url in self.urls.values():
-            query(url, "UPDATE ecm.plans SET state_since = state_since - interval '2 hours'")
+            query(
+                url,
+                "UPDATE ecm.plans SET state_since = state_since - interval '2 hours',"
+                " undo_until = undo_until - interval '2 hours'",
+            )
 
     def reset(self) -> None:
         """Development is made again from production, with all that is in it."""
@@ -204,7 +223,9 @@ class Game:
                     self.seen(branch, checksum, Direction(direction), phase)
 
     def seen(self, branch: str, checksum: str, direction: Direction, phase: Phase) -> None:
-        """Judge a phase that was completed, or taken back."""
+        """Judge a phase that was completed, or taken back; to drop what was kept is none of the four."""
+        if phase is Phase.FINALIZE:
+            return
         if direction is Direction.BACK:
             self.done[branch, checksum].discard(phase)
             self.words.discard((branch, checksum))
@@ -227,7 +248,7 @@ def with_refusals(work: Callable[[], Any]) -> Any:
 
 
 ACTS = ["advance"] * 8 + ["rollback", "rollback", "edit", "attest", "attest", "approve", "approve", "wait", "reset"]
-ACTS += ["cycle", "cycle", "keep_ledger", "put_ledger_back", "race"]
+ACTS += ["finalize", "drift", "cycle", "cycle", "keep_ledger", "put_ledger_back", "race"]
 
 
 @pytest.mark.timeout(600)
