@@ -38,6 +38,8 @@ EXPECTED = {
     ("prefer-bigint-over-int", 'ALTER TABLE "public"."books" ADD COLUMN "published" integer'),
     # ecm's own function, in its own schema, which nobody but the trigger that went with it could call.
     ("ban-drop-function", 'DROP FUNCTION IF EXISTS "ecm".'),
+    # The same of its sequences, in which it notes when somebody last wrote the old side.
+    ("ban-drop-sequence", 'DROP SEQUENCE IF EXISTS "ecm".'),
     # IF NOT EXISTS would take an index that a broken build left behind for a whole one; ecm asks the catalog.
     ("prefer-robust-stmts", 'CREATE UNIQUE INDEX CONCURRENTLY "of_year_published_ecm"'),
 }

@@ -432,7 +432,7 @@ def _left(db: Db) -> list[tuple[Any, ...]]:
         db,
         "SELECT proname FROM pg_proc WHERE pronamespace = 'ecm'::regnamespace UNION ALL SELECT relname FROM pg_class"
         " WHERE relnamespace = 'ecm'::regnamespace AND relkind IN ('r', 'S', 'v') AND relname NOT IN"
-        " ('plans', 'leases', 'steps', 'sweeps', 'moves', 'moves_seq_seq', 'alembic_version')",
+        " ('plans', 'leases', 'steps', 'sweeps', 'moves', 'moves_seq_seq', 'watches', 'statements', 'alembic_version')",
     )
 
 
