@@ -1,5 +1,6 @@
 """What the documents tell a person to do, done: every command of the README, every file in plans/."""
 
+import io
 import os
 import re
 import shlex
@@ -72,16 +73,11 @@ def blocks(document: str, language: str) -> Iterator[str]:
 
 
 def run(command: str, folder: Path, environment: dict[str, str]) -> subprocess.CompletedProcess[str]:
-    """Run one command line of a document, without a shell; it may begin with variables."""
-    words = shlex.split(command, comments=True)
-    variables: dict[str, str] = {}
-    while re.match(r"[A-Z_]+=", words[0]):
-        name, _, value = words.pop(0).partition("=")
-        variables[name] = value
+    """Run one command line of a document, without a shell."""
     return subprocess.run(
-        words,
+        shlex.split(command, comments=True),
         cwd=folder,
-        env=environment | variables,
+        env=environment,
         text=True,
         capture_output=True,
         stdin=subprocess.DEVNULL,
@@ -89,17 +85,54 @@ def run(command: str, folder: Path, environment: dict[str, str]) -> subprocess.C
     )
 
 
-def test_the_readme_tells_a_story_that_happens(tmp_path, environment):
+@pytest.fixture
+def folder(tmp_path) -> Path:
+    """The folder that commands are run in, and its name is the project's."""
+    made = tmp_path / "bookstore"
+    made.mkdir()
+    return made
+
+
+@pytest.fixture
+def do(environment, folder, monkeypatch, capsys) -> Iterator[Callable[[str], str]]:
+    """Run a command line of a document, which has to succeed, and return what it wrote.
+
+    It may begin with variables. `ecm` is run in this process, which imports it once.
+    """
+    monkeypatch.chdir(folder)
+    for name, value in environment.items():
+        monkeypatch.setenv(name, value)
+    monkeypatch.setattr("sys.stdin", io.StringIO())
+    handlers = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)}
+
+    def perform(command: str) -> str:
+        words = shlex.split(command, comments=True)
+        with monkeypatch.context() as patched:
+            while re.match(r"[A-Z_]+=", words[0]):
+                name, _, value = words.pop(0).partition("=")
+                patched.setenv(name, value)
+            if words[0] != "ecm":
+                done = run(shlex.join(words), folder, environment)
+                assert done.returncode == 0, f"{command}: {done.stdout}{done.stderr}"
+                return done.stdout
+            code = main(words[1:])
+        wrote = capsys.readouterr()
+        assert code == 0, f"{command}: {wrote}"
+        return wrote.out
+
+    yield perform
+    for number, handler in handlers.items():
+        signal.signal(number, handler)
+
+
+def test_the_readme_tells_a_story_that_happens(do):
     """Every `$` line of the README runs, in order, and `ecm status` prints what is shown."""
-    folder = tmp_path / "bookstore"
-    folder.mkdir()
     for block in blocks("README.md", "console"):
         for part in re.split(r"^\$ ", block, flags=re.MULTILINE)[1:]:
             command, _, shown = part.partition("\n")
-            done = run(command, folder, environment)
-            assert done.returncode == 0, f"{command}: {done.stdout}{done.stderr}"
+            wrote = do(command)
             if shown.strip():
-                assert done.stdout.strip() == shown.strip(), command
+                assert wrote.strip() == shown.strip(), command
 
 
 @pytest.mark.parametrize("document", ["README.md", "CONTRIBUTING.md"])
@@ -111,67 +144,45 @@ def test_every_make_target_that_is_named_exists(document):
         assert run(f"make --dry-run {target}", ROOT, dict(os.environ)).returncode == 0, target
 
 
-def test_every_setting_that_the_readme_shows_is_one(tmp_path, environment):
+def test_every_setting_that_the_readme_shows_is_one(do, folder):
     """The YAML of the README is part of a plan that `ecm plan validate` accepts."""
-    assert run("ecm init", tmp_path, environment).returncode == 0
+    do("ecm init")
     plan = (ROOT / "plans" / "rename-published-year.yaml").read_text()
     shown = list(blocks("README.md", "yaml"))
     assert shown
     for settings in shown:
         phase = settings.partition(":")[0]
         without = re.sub(rf"^{phase}:.*\n(?:[ #].*\n|\n)*", "", plan, flags=re.MULTILINE)
-        (tmp_path / "plans" / "rename-published-year.yaml").write_text(without + settings)
-        done = run("ecm plan validate rename-published-year", tmp_path, environment)
-        assert done.returncode == 0, done.stdout + done.stderr
+        (folder / "plans" / "rename-published-year.yaml").write_text(without + settings)
+        do("ecm plan validate rename-published-year")
 
 
-@pytest.fixture
-def ecm(environment, tmp_path, monkeypatch, capsys) -> Iterator[Callable[[str], None]]:
-    """Runs a command line of ecm in the test's folder, which has to succeed; in this process, which imports it once."""
-    monkeypatch.chdir(tmp_path)
-    for name, value in environment.items():
-        monkeypatch.setenv(name, value)
-    handlers = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)}
-
-    def perform(command: str) -> None:
-        code = main(shlex.split(command)[1:])
-        assert code == 0, f"{command}: {capsys.readouterr()}"
-
-    yield perform
-    for number, handler in handlers.items():
-        signal.signal(number, handler)
-
-
-def test_what_has_to_be_true_before_production_contracts(tmp_path, environment, ecm, monkeypatch):
+def test_what_has_to_be_true_before_production_contracts(do, folder, monkeypatch):
     """The page's plan and branches are as shown, and each of its commands succeeds, in order."""
     page = "docs/before-production-contracts.md"
     settings, branches = blocks(page, "yaml")
     settings = settings.replace("soak: 24h", "soak: 1s").replace("no_readers: 10m", "no_readers: 1s")
-    ecm("ecm init")
-    (tmp_path / "ecm.yaml").write_text(f"project: bookstore\n{branches}")
+    monkeypatch.setenv("ECM_ACTOR", "ana")
+    do("ecm init")
+    (folder / "ecm.yaml").write_text(f"project: bookstore\n{branches}")
     change = "changes: [{kind: rename_column, table: books, column: published_year, to: publication_year}]\n"
-    (tmp_path / "plans/rename-published-year.yaml").write_text(f"plan: rename-published-year\n{change}{settings}")
+    (folder / "plans/rename-published-year.yaml").write_text(f"plan: rename-published-year\n{change}{settings}")
     for block in blocks(page, "console"):
         for command in re.findall(r"^\$ (.*)$", block, flags=re.MULTILINE):
-            actor = re.match(r"ECM_ACTOR=(\w+) ", command)
-            monkeypatch.setenv("ECM_ACTOR", actor[1] if actor else "ana")
-            if command.startswith("sleep "):
-                assert run(command, tmp_path, environment).returncode == 0
-            else:
-                ecm(command[actor.end() :] if actor else command)
+            do(command)
 
 
 @pytest.mark.parametrize("plan", sorted((ROOT / "plans").glob("*.yaml")), ids=lambda path: path.stem)
-def test_every_example_plan_runs(plan, tmp_path, ecm):
+def test_every_example_plan_runs(plan, folder, do):
     """Each goes through the full cycle, on development with a rollback on the way; no two branches ever differ."""
-    ecm("ecm init")
-    (tmp_path / "plans" / plan.name).write_text(plan.read_text())
-    ecm(f"ecm plan validate {plan.stem}")
-    ecm(f"ecm advance {plan.stem} --branch development --to reads_migrated")
-    ecm(f"ecm rollback {plan.stem} --branch development --to planned")
-    ecm(f"ecm advance {plan.stem} --branch development --to contracted")
-    ecm(f"ecm advance {plan.stem} --branch production --to contracted --confirm {plan.stem}")
-    workspace = Workspace.find(tmp_path, None, {})
+    do("ecm init")
+    (folder / "plans" / plan.name).write_text(plan.read_text())
+    do(f"ecm plan validate {plan.stem}")
+    do(f"ecm advance {plan.stem} --branch development --to reads_migrated")
+    do(f"ecm rollback {plan.stem} --branch development --to planned")
+    do(f"ecm advance {plan.stem} --branch development --to contracted")
+    do(f"ecm advance {plan.stem} --branch production --to contracted --confirm {plan.stem}")
+    workspace = Workspace.find(folder, None, {})
     with Ledger(workspace.ledger_url) as ledger:
         entries, text = ledger.entries(plan=plan.stem), checksum(workspace.plan(plan.stem))
     proven, found = (looks(entries, branch=branch, checksum=text) for branch in ("development", "production"))
