@@ -1,0 +1,46 @@
+"""A ledger that does not answer: what needs its word waits for it, and a way back does not."""
+
+import pytest
+from cli.runs import PLAN, Project, said
+
+_NOWHERE = {"ECM_LEDGER_URL": "postgresql://app:correct-horse-battery@127.0.0.1:1/ledger"}
+
+
+@pytest.fixture
+def apart(project: Project) -> Project:
+    """A project with a ledger of its own, and a plan whose contract can be undone."""
+    (project.root / "ecm.yaml").write_text(
+        "project: bookstore\nledger_env: ECM_LEDGER_URL\nbranches:\n  development: {}\n"
+    )
+    with (project.root / "plans" / f"{PLAN}.yaml").open("a") as file:
+        file.write("contract: {undo_window: 1h}\n")
+    return project
+
+
+def _there(project: Project) -> dict[str, str]:
+    return {"ECM_LEDGER_URL": f"sqlite:///{project.root}/ledger.db"}
+
+
+def test_a_rollback_does_not_wait_for_the_ledger(apart: Project) -> None:
+    """It is done, says that the ledger is still to be told, and the next command tells it."""
+    where = (PLAN, "--branch", "development")
+    assert apart.ecm("advance", *where, "--to", "contracted", **_there(apart)).code == 0
+
+    away = apart.ecm("rollback", *where, **_NOWHERE)
+    further = apart.ecm("rollback", *where, "--to", "planned", **_NOWHERE)
+    again = apart.ecm("advance", *where, **_there(apart))
+    moves = [each for each in apart.ecm("history", "--json", **_there(apart)).json["entries"] if each["kind"] == "move"]
+
+    assert (away.code, further.code, again.code) == (0, 0, 0), (away, further, again)
+    assert "the ledger was not reached and will be told by the next command" in said(away.out)
+    assert [each["data"]["target"] for each in moves[4:]] == ["reads_migrated", "backfilled", "planned", "expanded"]
+    assert "correct-horse" not in away.out + away.err + further.out + further.err
+
+
+def test_an_advance_waits_for_the_ledger(apart: Project) -> None:
+    """What it is judged by is there, and nowhere else."""
+    where = (PLAN, "--branch", "development")
+    refused = apart.ecm("advance", *where, **_NOWHERE)
+
+    assert refused.code == 1
+    assert "the ledger at postgresql://127.0.0.1:1/ledger cannot be used" in said(refused.err)
