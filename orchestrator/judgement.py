@@ -28,12 +28,12 @@ from orchestrator.errors import (
 from orchestrator.ledger import Entry
 from orchestrator.neighbours import as_begun, neighbours, under_way, unreadable
 from orchestrator.plan import compile as compiler
-from orchestrator.plan import obstacles, scope
+from orchestrator.plan import obstacles, scope, window
 from orchestrator.plan.checksum import checksum, differences, meaning
 from orchestrator.plan.drift import Drift
 from orchestrator.plan.evidence import History
 from orchestrator.plan.gates import Case, CheckResult, Reason, judge
-from orchestrator.plan.lifecycle import PHASES, STATES, Move, Phase, Position, State
+from orchestrator.plan.lifecycle import PHASES, STATES, Direction, Move, Phase, Position, State
 from orchestrator.plan.model import Plan
 from orchestrator.plan.usage import Usage
 from orchestrator.records import copy_moves, history
@@ -174,8 +174,15 @@ class Judgement:
     def _usage(self, scene: Scene, phase: Phase) -> Usage | None:
         """Return who still uses the old side, where the plan asks that nobody does."""
         asked = scene.plan.requirements(phase).no_readers is not None
-        there = scene.position == Position(state=State.READS_MIGRATED)
+        there = scene.position.state is State.READS_MIGRATED and not self._took_away(scene)
         return self._stage.usage_of(scene) if asked and there and phase is Phase.CONTRACT else None
+
+    @staticmethod
+    def _took_away(scene: Scene) -> bool:
+        """Whether a contract that stopped took the old side away; before that, whoever uses it still does."""
+        done = (Phase.CONTRACT, Direction.FORWARD, window.CONTRACT)
+        steps = journal.steps(scene.connection, scene.plan.plan) if scene.position.phase is Phase.CONTRACT else ()
+        return any((each.phase, each.direction, each.key) == done and each.finished_at for each in steps)
 
     def _drift(
         self, scene: Scene, phase: Phase, entries: tuple[Entry, ...], required: tuple[str, ...]

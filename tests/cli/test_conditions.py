@@ -7,6 +7,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
+import psycopg
 import pytest
 from cli.conftest import MakeProject
 from cli.runs import PLAN, Answer, Project, said
@@ -314,3 +315,20 @@ def test_what_nobody_can_attest_or_approve(bookstore: Project) -> None:
     assert "there is nothing to attest" in early.err
     assert "did you mean reads-new" in unknown.err
     assert "production asks for no approvals" in unasked.err
+
+
+def test_what_stopped_on_its_way_is_judged_again(bookstore: Project) -> None:
+    """An override was for one command: a contract that could not get its lock has taken nothing away, nor has it."""
+    plan("contract: {require: {no_readers: 1h}}\n")(bookstore)
+    advanced(DEVELOPMENT, "reads_migrated")(bookstore)
+    where = (PLAN, "--branch", DEVELOPMENT)
+    sql(DEVELOPMENT, "UPDATE books SET published_year = 1815 WHERE id = 1")(bookstore)
+
+    with psycopg.connect(bookstore.urls[DEVELOPMENT]) as session:
+        session.execute("SELECT count(*) FROM books")
+        locked = bookstore.ecm("advance", *where, "--override", "readers", "--reason", "now", attempts=1)
+    asked, refused = bookstore.ecm("gate", *where, "--json"), bookstore.ecm("advance", *where)
+    overridden = bookstore.ecm("advance", *where, "--override", "readers", "--reason", "still")
+
+    assert (locked.code, asked.code, refused.code, overridden.code) == (5, 4, 4, 0), (locked, refused, overridden)
+    assert [reason["code"] for reason in asked.json["reasons"]] == ["readers"]
