@@ -28,7 +28,7 @@ from orchestrator.errors import (
 from orchestrator.ledger import Entry
 from orchestrator.neighbours import as_begun, neighbours, under_way, unreadable
 from orchestrator.plan import compile as compiler
-from orchestrator.plan import obstacles, scope, window
+from orchestrator.plan import drift, obstacles, scope, window
 from orchestrator.plan.checksum import checksum, differences, meaning
 from orchestrator.plan.drift import Drift
 from orchestrator.plan.evidence import History
@@ -190,9 +190,16 @@ class Judgement:
         """Return how the branch differs from those that it requires, as they were before the same phase."""
         if not required or not likeness.is_to_be_compared(scene.position, phase):
             return ()
-        found = self._stage.insist(
-            scene.connection, scope.tables(scene.plan), lambda: likeness.look(scene.connection, scene.plan)
+        found = (
+            # What it looked like when the phase began: since then there is something of ecm's own besides.
+            drift.from_json(journal.looked_like(scene.connection, scene.plan.plan))
+            if scene.position.phase is not None
+            else self._stage.insist(
+                scene.connection, scope.tables(scene.plan), lambda: likeness.look(scene.connection, scene.plan)
+            )
         )
+        if found is None:
+            return ()
         return likeness.drifts(entries, found, plan=scene.plan, branch=scene.branch, required=required, phase=phase)
 
     def _check(self, connection: Connection, name: str, query: str, expected: object) -> CheckResult:

@@ -13,7 +13,7 @@ from orchestrator.judgement import Judgement
 from orchestrator.plan.checksum import checksum
 from orchestrator.plan.claims import Claim
 from orchestrator.plan.gates import Reason, evidence, judge, standing_approvals
-from orchestrator.plan.lifecycle import Phase, Position, State
+from orchestrator.plan.lifecycle import Direction, Phase, State
 from orchestrator.records import APPROVAL, ATTESTATION, OVERRIDE, REFUSED, VERIFIED, history
 from orchestrator.reporting import reason_report
 from orchestrator.stage import Scene, Stage
@@ -84,9 +84,12 @@ class Testimony:
                 details=["`approvals: N` of a branch in ecm.yaml says how many others have to approve of contract"],
                 hint=f"ecm gate {plan} --branch {branch}",
             )
-        if scene.position != Position(state=State.READS_MIGRATED):
+        # A contract that stopped before it took anything away may be approved of as before it began.
+        back = scene.position.direction is Direction.BACK
+        if scene.position.state is not State.READS_MIGRATED or back:
             raise RefusedError(
-                f"{plan} is {scene.position.state.words} on {branch}; approvals are given in reads migrated",
+                f"{plan} is {'being rolled back' if back else scene.position.state.words} on {branch};"
+                " approvals are given in reads migrated",
                 details=["an approval is bound to the evidence that is shown, and much of it is still to come"],
                 hint=f"ecm advance {plan} --branch {branch}" if scene.position.phase is None else "ecm status",
             )

@@ -332,3 +332,22 @@ def test_what_stopped_on_its_way_is_judged_again(bookstore: Project) -> None:
 
     assert (locked.code, asked.code, refused.code, overridden.code) == (5, 4, 4, 0), (locked, refused, overridden)
     assert [reason["code"] for reason in asked.json["reasons"]] == ["readers"]
+
+
+def test_an_approval_bears_an_interruption(bookstore: Project) -> None:
+    """A contract that stopped is carried on with it, and may be approved of; also where tables differ."""
+    branches("requires: [development], approvals: 1")(bookstore)
+    sql(PRODUCTION, "CREATE INDEX books_title_idx ON books (title)")(bookstore)
+    advanced(DEVELOPMENT, "contracted")(bookstore)
+    where = (PLAN, "--branch", PRODUCTION)
+    done(bookstore.ecm("advance", *where, "--to", "reads_migrated", "--override", "drift", "--reason", "one more"))
+    done(bookstore.ecm("approve", *where, ECM_ACTOR="ben"))
+
+    with psycopg.connect(bookstore.urls[PRODUCTION]) as session:
+        session.execute("SELECT count(*) FROM books")
+        locked = bookstore.ecm("advance", *where, attempts=1)
+    asked = bookstore.ecm("gate", *where)
+    again = bookstore.ecm("approve", *where, ECM_ACTOR="eve")
+    carried_on = bookstore.ecm("advance", *where)
+
+    assert (locked.code, asked.code, again.code, carried_on.code) == (5, 0, 0, 0), (locked, asked, again, carried_on)

@@ -14,7 +14,7 @@ from orchestrator import likeness
 from orchestrator.engine.connection import connect
 from orchestrator.ledger import Entry, Ledger
 from orchestrator.plan.drift import Drift
-from orchestrator.plan.lifecycle import PHASES, Phase, Position, State
+from orchestrator.plan.lifecycle import PHASES, Direction, Phase, Position, State
 from orchestrator.workspace import Workspace
 
 DEVELOPMENT, PRODUCTION = ("--branch", "development"), ("--branch", "production")
@@ -97,10 +97,13 @@ def test_what_a_branch_looked_like_outlives_it(server: Server, project: Project)
 
 
 def test_a_phase_is_compared_before_it_begins() -> None:
-    """Later ones are still to come, and in the middle of one the tables are as on no other branch."""
+    """Later ones are still to come, and what is under way is judged by what it began with; a way back is not."""
     expanded = Position(state=State.EXPANDED)
     assert [likeness.is_to_be_compared(expanded, phase) for phase in PHASES] == [False, True, False, False]
-    assert not likeness.is_to_be_compared(Position(state=State.EXPANDED, phase=Phase.BACKFILL), Phase.BACKFILL)
+    under_way = Position(state=State.EXPANDED, phase=Phase.BACKFILL, direction=Direction.FORWARD)
+    going_back = Position(state=State.EXPANDED, phase=Phase.EXPAND, direction=Direction.BACK)
+    assert likeness.is_to_be_compared(under_way, Phase.BACKFILL)
+    assert not likeness.is_to_be_compared(going_back, Phase.BACKFILL)
 
 
 def test_a_reset_is_said_and_is_no_tampering(server: Server, project: Project) -> None:
