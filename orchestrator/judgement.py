@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable, Sequence
 from collections.abc import Mapping as Dictionary
-from contextlib import closing, suppress
+from contextlib import AbstractContextManager, closing, nullcontext, suppress
 from dataclasses import replace
 from functools import partial
 
@@ -11,7 +11,7 @@ import psycopg
 from orchestrator import likeness, reports, trials
 from orchestrator.engine import catalog, journal, sentry
 from orchestrator.engine.connection import Connection, explained
-from orchestrator.engine.journal import Record
+from orchestrator.engine.journal import CompletedMove, Record
 from orchestrator.engine.losses import foreseen, replaced
 from orchestrator.engine.verification import Verdict, glance, unproven
 from orchestrator.errors import (
@@ -36,7 +36,7 @@ from orchestrator.plan.gates import Case, CheckResult, Reason, judge
 from orchestrator.plan.lifecycle import PHASES, STATES, Direction, Move, Phase, Position, State
 from orchestrator.plan.model import Plan
 from orchestrator.plan.usage import Usage
-from orchestrator.records import copy_moves, history
+from orchestrator.records import history, tell, untold
 from orchestrator.reporting import reason_report
 from orchestrator.sql.conversion import Conversion
 from orchestrator.sql.facts import Table
@@ -113,16 +113,22 @@ class Judgement:
         return self._case(scene, phase, self._stage.entries(scene.plan.plan), texts)
 
     def _catch_up(self, scene: Scene, branches: tuple[str, ...]) -> dict[str, tuple[str, ...]]:
-        """Copy what other branches' journals hold and the ledger lacks, after a crash between the two.
+        """Copy what this and other branches' journals hold and the ledger lacks, after a crash between the two.
 
         Returns:
             How the plan differs where a branch is on another text of it, by branch.
 
         Raises:
             ConfigurationError: one of them is this very database, which would prove itself.
+            EcmError: the ledger cannot be told of what one of them has done, a rollback perhaps, which would take
+                away what it proved.
         """
         texts = dict(_other_text(scene.plan, scene.branch, scene.record))
         with closing(self._stage.ledger()) as ledger:
+            # Where the plan is here, the journal says; but a rollback ends what was said of it, by the ledger's order.
+            moves = untold(scene.connection, ledger)
+            with _unless(any(_is_of(each, scene) and each.direction is Direction.BACK for each in moves)):
+                tell(moves, ledger)
             for branch in branches:
                 try:
                     connection = self._stage.connect(branch)
@@ -135,9 +141,12 @@ class Judgement:
                             details=[f"{scene.branch} requires {branch}, and would be its own proof"],
                             hint=f"correct the URL of {branch} or {scene.branch}",
                         )
+                    moves = ()
                     with suppress(EcmError, psycopg.Error):
-                        copy_moves(connection, ledger)
+                        moves = untold(connection, ledger)
                         texts.update(_other_text(scene.plan, branch, journal.read(connection, scene.plan.plan)))
+                    with _unless(any(_is_of(each, scene) for each in moves)):
+                        tell(moves, ledger)
         return texts
 
     def _case(
@@ -295,6 +304,15 @@ class Judgement:
     def _ledger_is_broken(self) -> bool:
         with closing(self._stage.ledger()) as ledger:
             return bool(ledger.verify().problems)
+
+
+def _is_of(move: CompletedMove, scene: Scene) -> bool:
+    return move.plan == scene.plan.plan
+
+
+def _unless(needed: bool) -> AbstractContextManager[None]:
+    """Let pass that the ledger cannot be told, unless what it would be told is needed."""
+    return nullcontext() if needed else suppress(EcmError)
 
 
 def _broken(verdict: Verdict, proof: Proof | None = None) -> PreconditionError:
