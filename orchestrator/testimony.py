@@ -15,6 +15,7 @@ from orchestrator.plan.claims import Claim
 from orchestrator.plan.gates import Reason, evidence, judge, standing_approvals
 from orchestrator.plan.lifecycle import Direction, Phase, State
 from orchestrator.records import APPROVAL, ATTESTATION, OVERRIDE, REFUSED, VERIFIED, history
+from orchestrator.redaction import redact
 from orchestrator.reporting import reason_report
 from orchestrator.stage import Scene, Stage
 from orchestrator.words import did_you_mean
@@ -39,7 +40,7 @@ class Testimony:
         """
         if claim not in set(Claim):
             raise UsageError(f"nobody can attest {claim}", details=[did_you_mean(claim, Claim), f"{', '.join(Claim)}"])
-        version = _written(version, "version")
+        version = redact(_written(version, "version"), self._stage.workspace.secrets)
         state, where = scene.position.state, f"{scene.plan.plan} on {scene.branch}"
         if state in (State.PLANNED, State.CONTRACTED):
             raise RefusedError(
@@ -131,6 +132,7 @@ class Testimony:
             found: by the phase that they would keep it from, and their code and subject.
             reason: why.
         """
+        reason = redact(reason, self._stage.workspace.secrets)
         for (phase, _, _), unmet in found.items():
             self._stage.note(
                 scene,

@@ -351,3 +351,28 @@ def test_an_approval_bears_an_interruption(bookstore: Project) -> None:
     carried_on = bookstore.ecm("advance", *where)
 
     assert (locked.code, asked.code, again.code, carried_on.code) == (5, 0, 0, 0), (locked, asked, again, carried_on)
+
+
+def test_no_password_is_kept_for_good(bookstore: Project) -> None:
+    """Neither from what a person writes, nor from what the tables looked like; that it is another is told."""
+    link, other = (f"postgresql://mirror:{password}@away/books" for password in ("tr0mbone", "tr0mpet"))
+    for branch, url in ((DEVELOPMENT, link), (PRODUCTION, other)):
+        sql(
+            branch,
+            f"ALTER TABLE books ADD link text DEFAULT '{url}';"
+            " CREATE FUNCTION mirror() RETURNS trigger LANGUAGE plpgsql AS 'BEGIN RETURN new; END';"
+            f" CREATE TRIGGER mirror AFTER INSERT ON books FOR EACH ROW EXECUTE FUNCTION mirror('{url}')",
+        )(bookstore)
+    plan("migrate_reads: {soak: 1h}\n")(bookstore)
+    where = (PLAN, "--branch", DEVELOPMENT)
+    advanced(DEVELOPMENT, "reads_migrated")(bookstore)
+
+    attested = done(bookstore.ecm("attest", *where, "--as", "reads-new", "--version", f"see {link}"))
+    done(bookstore.ecm("advance", *where, "--override", "soak", "--reason", f"see {link}"))
+    drift = bookstore.ecm("gate", PLAN, "--branch", PRODUCTION)
+    ledger = (bookstore.root / ".ecm" / "ledger.db").read_bytes().decode(errors="replace")
+
+    assert "postgresql://mirror:***@away/books" in ledger
+    assert "tr0m" not in ledger + attested.out + drift.out
+    assert drift.code == 6
+    assert "2 differences" in said(drift.out)
