@@ -213,8 +213,9 @@ class Judgement:
 
     def _check(self, connection: Connection, name: str, query: str, expected: object) -> CheckResult:
         try:
-            with explained(f"check {name!r}"), connection.transaction():
-                # A check asks and changes nothing; its names are looked up as its author's own session would.
+            with explained(f"check {name!r}"), connection.transaction(force_rollback=True):
+                # A check asks and changes nothing, nor does set_config in one outlast it; its names are looked up as
+                # its author's own session would.
                 connection.execute("SET TRANSACTION READ ONLY")
                 connection.execute("SET LOCAL search_path TO DEFAULT")
                 # Prepared, because that takes one statement only: a COMMIT in it would end what is read-only here.

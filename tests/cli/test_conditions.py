@@ -376,3 +376,13 @@ def test_no_password_is_kept_for_good(bookstore: Project) -> None:
     assert "tr0m" not in ledger + attested.out + drift.out
     assert drift.code == 6
     assert "2 differences" in said(drift.out)
+
+
+def test_a_check_leaves_no_setting_behind(bookstore: Project) -> None:
+    """The phase after it runs in the same session, and as it would without it."""
+    plan(
+        "backfill:\n  checks:\n"
+        "    - {name: one, sql: \"select set_config('ecm.left', 'here', false)\", expect: here}\n"
+        "    - {name: two, sql: \"select coalesce(current_setting('ecm.left', true), '')\", expect: ''}\n"
+    )(bookstore)
+    advanced(DEVELOPMENT, "backfilled")(bookstore)
