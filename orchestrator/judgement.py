@@ -5,6 +5,7 @@ from collections.abc import Mapping as Dictionary
 from contextlib import AbstractContextManager, closing, nullcontext, suppress
 from dataclasses import replace
 from functools import partial
+from typing import Any
 
 import psycopg
 
@@ -135,7 +136,7 @@ class Judgement:
                 except EcmError:
                     continue  # a branch that does not answer adds no evidence
                 with closing(connection):
-                    if _address(connection) == _address(scene.connection):
+                    if _identity(connection) == _identity(scene.connection):
                         raise ConfigurationError(
                             f"{branch} and {scene.branch} are the same database, {connection.info.dbname}",
                             details=[f"{scene.branch} requires {branch}, and would be its own proof"],
@@ -346,8 +347,16 @@ def uncarried(scene: Scene, facts: scope.Facts) -> tuple[str, ...]:
     return tuple(filter(None, found))
 
 
-def _address(connection: Connection) -> tuple[str, int, str]:
-    return connection.info.host, connection.info.port, connection.info.dbname
+def _identity(connection: Connection) -> tuple[Any, ...]:
+    """Return what no two databases share, by whatever name they are reached.
+
+    A server's start tells it from a copy of it, which has the same system identifier and the same oids.
+    """
+    row = connection.execute(
+        "SELECT pg_catalog.pg_postmaster_start_time(), oid FROM pg_catalog.pg_database"
+        " WHERE datname = pg_catalog.current_database()"
+    ).fetchone()
+    return row or ()
 
 
 def case(

@@ -386,3 +386,15 @@ def test_a_check_leaves_no_setting_behind(bookstore: Project) -> None:
         "    - {name: two, sql: \"select coalesce(current_setting('ecm.left', true), '')\", expect: ''}\n"
     )(bookstore)
     advanced(DEVELOPMENT, "backfilled")(bookstore)
+
+
+def test_a_branch_does_not_prove_itself(bookstore: Project) -> None:
+    """Two branches that are one database are told from each other by no name of its server."""
+    branches("requires: [development]")(bookstore)
+    bookstore.urls[DEVELOPMENT] = bookstore.urls[PRODUCTION].replace("127.0.0.1", "localhost")
+    where = (PLAN, "--branch", PRODUCTION)
+
+    asked, refused = bookstore.ecm("gate", *where), bookstore.ecm("advance", *where)
+
+    assert (asked.code, refused.code) == (1, 1)
+    assert "development and production are the same database" in said(refused.err)
