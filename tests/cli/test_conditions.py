@@ -3,6 +3,7 @@
 `advance` agrees with `gate` each time: refused with the same code while it is not met, and let through once it is.
 """
 
+import sys
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
@@ -398,3 +399,23 @@ def test_a_branch_does_not_prove_itself(bookstore: Project) -> None:
 
     assert (asked.code, refused.code) == (1, 1)
     assert "development and production are the same database" in said(refused.err)
+
+
+def test_what_a_hook_adds_to_an_override_is_kept_too(bookstore: Project) -> None:
+    """The ledger holds every difference that was let pass, also one that came after the first look."""
+    branches("requires: [development]")(bookstore)
+    sql(PRODUCTION, "CREATE INDEX books_title_idx ON books (title)")(bookstore)
+    (bookstore.root / "hook.py").write_text(
+        "import os, psycopg\n"
+        "if os.environ['ECM_BRANCH'] == 'production':\n"
+        "    with psycopg.connect(os.environ['DATABASE_URL_PRODUCTION'], autocommit=True) as session:\n"
+        "        session.execute('CREATE INDEX books_both_idx ON books (id, title)')\n"
+    )
+    plan(f"expand: {{hooks: {{before: [{{run: [{sys.executable}, hook.py]}}]}}}}\n")(bookstore)
+    advanced(DEVELOPMENT, "expanded")(bookstore)
+
+    done(bookstore.ecm("advance", PLAN, "--branch", PRODUCTION, "--override", "drift", "--reason", "more indexes"))
+    entries = bookstore.ecm("history", PLAN, "--json").json["entries"]
+
+    kept = [line for entry in entries if entry["kind"] == "override" for line in entry["data"]["details"]]
+    assert set(kept) == {"index books_title_idx is only on production", "index books_both_idx is only on production"}
