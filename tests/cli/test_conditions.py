@@ -419,3 +419,17 @@ def test_what_a_hook_adds_to_an_override_is_kept_too(bookstore: Project) -> None
 
     kept = [line for entry in entries if entry["kind"] == "override" for line in entry["data"]["details"]]
     assert set(kept) == {"index books_title_idx is only on production", "index books_both_idx is only on production"}
+
+
+def test_one_person_is_not_two(bookstore: Project) -> None:
+    """A blank more or less makes nobody another, nor does what a terminal obeys get into the record."""
+    branches("requires: [development], approvals: 2")(bookstore)
+    advanced(DEVELOPMENT, "contracted")(bookstore)
+    advanced(PRODUCTION, "reads_migrated")(bookstore)
+    where = (PLAN, "--branch", PRODUCTION)
+    for name in ("ben", " ben\n", "tester ", "eve\x1b[8m"):
+        done(bookstore.ecm("approve", *where, ECM_ACTOR=name))
+        asked = bookstore.ecm("gate", *where)
+        assert asked.code == (0 if "eve" in name else 4), name
+
+    assert "\x1b" not in bookstore.ecm("history", PLAN).out
