@@ -217,7 +217,7 @@ class Conductor:
         state = named(State, to) if to else None
         overrides, why = overridable(override), given_reason(override, reason)
         passed: dict[tuple[Phase, str, str], Reason] = {}
-        told: dict[tuple[Phase, str, str], tuple[str, ...]] = {}
+        told: dict[tuple[Phase, str, str], tuple[tuple[str, ...], ...]] = {}
 
         def moves(scene: Scene) -> tuple[Move, ...]:
             if state is not None and replace(scene.position, kept=False) == Position(state=state):
@@ -230,9 +230,9 @@ class Conductor:
 
         def entering(scene: Scene) -> None:
             # A hook may have added to what is let pass; how much of a time is left is nothing new.
-            new = {each: reason for each, reason in passed.items() if told.get(each) != reason.details}
+            new = {each: reason for each, reason in passed.items() if told.get(each) != (reason.details, reason.marks)}
             self._testimony.override(scene, new, why)
-            told.update({each: reason.details for each, reason in new.items()})
+            told.update({each: (reason.details, reason.marks) for each, reason in new.items()})
 
         def with_overrides(report: reports.AdvanceReport) -> reports.AdvanceReport:
             return report.model_copy(update={"overridden": tuple(map(reason_report, passed.values()))})

@@ -138,6 +138,7 @@ def _override(entry: Entry) -> Override:
         message=str(entry.data["message"]),
         reason=str(entry.data["reason"]),
         details=tuple(_list(entry.data["details"])),
+        marks=tuple(_list(entry.data.get("marks", []))),
         actor=entry.actor,
         at=entry.happened_at,
         seq=entry.seq,

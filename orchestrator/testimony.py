@@ -143,6 +143,7 @@ class Testimony:
                     "subject": unmet.subject,
                     "message": unmet.message,
                     "details": list(unmet.details),
+                    "marks": list(unmet.marks),
                     "reason": reason,
                 },
             )

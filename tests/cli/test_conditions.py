@@ -433,3 +433,28 @@ def test_one_person_is_not_two(bookstore: Project) -> None:
         assert asked.code == (0 if "eve" in name else 4), name
 
     assert "\x1b" not in bookstore.ecm("history", PLAN).out
+
+
+def test_what_was_accepted_is_what_was_there(bookstore: Project) -> None:
+    """A trigger whose function was changed once more reads the same, and is another difference; a view is not."""
+    branches("requires: [development]")(bookstore)
+    sql(PRODUCTION, "CREATE VIEW years AS SELECT published_year FROM books")(bookstore)
+
+    def body(said: str) -> str:
+        return f"CREATE OR REPLACE FUNCTION touch() RETURNS trigger LANGUAGE plpgsql AS 'BEGIN {said} RETURN new; END'"
+
+    for branch in (DEVELOPMENT, PRODUCTION):
+        sql(branch, body(f"/* {branch} */"))(bookstore)
+        trigger = "CREATE TRIGGER touch BEFORE INSERT ON books FOR EACH ROW EXECUTE FUNCTION touch()"
+        sql(branch, trigger)(bookstore)
+    advanced(DEVELOPMENT, "contracted")(bookstore)
+    where = (PLAN, "--branch", PRODUCTION)
+    done(bookstore.ecm("advance", *where, "--override", "drift", "--reason", "it differs"))
+
+    before = bookstore.ecm("gate", *where)
+    sql(PRODUCTION, body("PERFORM 1;"))(bookstore)
+    after = bookstore.ecm("gate", *where, "--json")
+    done(bookstore.ecm("advance", *where, "--override", "drift", "--reason", "still", "--to", "reads_migrated"))
+
+    assert (before.code, after.code, bookstore.ecm("gate", *where).code) == (0, 6, 0)
+    assert len(after.json["reasons"][0]["details"]) == 1
