@@ -2,11 +2,12 @@
 
 import sqlite3
 from contextlib import closing
+from typing import Any
 
 import pytest
 from cli.runs import PLAN, Project, said
 
-_NOWHERE = {"ECM_LEDGER_URL": "postgresql://app:correct-horse-battery@127.0.0.1:1/ledger"}
+_NOWHERE: dict[str, Any] = {"ECM_LEDGER_URL": "postgresql://app:correct-horse-battery@127.0.0.1:1/ledger"}
 
 
 @pytest.fixture
@@ -20,7 +21,7 @@ def apart(project: Project) -> Project:
     return project
 
 
-def _there(project: Project) -> dict[str, str]:
+def _there(project: Project) -> dict[str, Any]:
     return {"ECM_LEDGER_URL": f"sqlite:///{project.root}/ledger.db"}
 
 
