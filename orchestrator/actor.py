@@ -29,12 +29,17 @@ def actor(environment: Mapping[str, str], folder: Path) -> str:
         environment: variables; `ECM_ACTOR` wins over everything.
         folder: where to ask git for its identity.
     """
-    if named := environment.get("ECM_ACTOR"):
+    if named := _plain(environment.get("ECM_ACTOR", "")):
         return named
     for variable, service in _CI:
-        if name := environment.get(variable):
+        if name := _plain(environment.get(variable, "")):
             return f"{name} ({service})"
-    return _git_identity(folder) or _user()
+    return _plain(_git_identity(folder) or "") or _user()
+
+
+def _plain(name: str) -> str:
+    """Return a name in one line, without what a terminal would obey: one person is not two by a blank more or less."""
+    return " ".join("".join(each if each.isprintable() else " " for each in name).split())
 
 
 def holder() -> str:

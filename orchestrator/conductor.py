@@ -217,7 +217,7 @@ class Conductor:
         state = named(State, to) if to else None
         overrides, why = overridable(override), given_reason(override, reason)
         passed: dict[tuple[Phase, str, str], Reason] = {}
-        told: set[tuple[Phase, str, str]] = set()
+        told: dict[tuple[Phase, str, str], tuple[tuple[str, ...], ...]] = {}
 
         def moves(scene: Scene) -> tuple[Move, ...]:
             if state is not None and replace(scene.position, kept=False) == Position(state=state):
@@ -229,8 +229,10 @@ class Conductor:
             return found
 
         def entering(scene: Scene) -> None:
-            self._testimony.override(scene, {each: passed[each] for each in passed if each not in told}, why)
-            told.update(passed)
+            # A hook may have added to what is let pass; how much of a time is left is nothing new.
+            new = {each: reason for each, reason in passed.items() if told.get(each) != (reason.details, reason.marks)}
+            self._testimony.override(scene, new, why)
+            told.update({each: (reason.details, reason.marks) for each, reason in new.items()})
 
         def with_overrides(report: reports.AdvanceReport) -> reports.AdvanceReport:
             return report.model_copy(update={"overridden": tuple(map(reason_report, passed.values()))})

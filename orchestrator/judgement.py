@@ -2,16 +2,17 @@
 
 from collections.abc import Iterable, Sequence
 from collections.abc import Mapping as Dictionary
-from contextlib import closing, suppress
+from contextlib import AbstractContextManager, closing, nullcontext, suppress
 from dataclasses import replace
 from functools import partial
+from typing import Any
 
 import psycopg
 
 from orchestrator import likeness, reports, trials
 from orchestrator.engine import catalog, journal, sentry
 from orchestrator.engine.connection import Connection, explained
-from orchestrator.engine.journal import Record
+from orchestrator.engine.journal import CompletedMove, Record
 from orchestrator.engine.losses import foreseen, replaced
 from orchestrator.engine.verification import Verdict, glance, unproven
 from orchestrator.errors import (
@@ -28,15 +29,15 @@ from orchestrator.errors import (
 from orchestrator.ledger import Entry
 from orchestrator.neighbours import as_begun, neighbours, under_way, unreadable
 from orchestrator.plan import compile as compiler
-from orchestrator.plan import obstacles, scope
+from orchestrator.plan import drift, obstacles, scope, window
 from orchestrator.plan.checksum import checksum, differences, meaning
 from orchestrator.plan.drift import Drift
 from orchestrator.plan.evidence import History
 from orchestrator.plan.gates import Case, CheckResult, Reason, judge
-from orchestrator.plan.lifecycle import PHASES, STATES, Move, Phase, Position, State
+from orchestrator.plan.lifecycle import PHASES, STATES, Direction, Move, Phase, Position, State
 from orchestrator.plan.model import Plan
 from orchestrator.plan.usage import Usage
-from orchestrator.records import copy_moves, history
+from orchestrator.records import history, tell, untold
 from orchestrator.reporting import reason_report
 from orchestrator.sql.conversion import Conversion
 from orchestrator.sql.facts import Table
@@ -113,31 +114,40 @@ class Judgement:
         return self._case(scene, phase, self._stage.entries(scene.plan.plan), texts)
 
     def _catch_up(self, scene: Scene, branches: tuple[str, ...]) -> dict[str, tuple[str, ...]]:
-        """Copy what other branches' journals hold and the ledger lacks, after a crash between the two.
+        """Copy what this and other branches' journals hold and the ledger lacks, after a crash between the two.
 
         Returns:
             How the plan differs where a branch is on another text of it, by branch.
 
         Raises:
             ConfigurationError: one of them is this very database, which would prove itself.
+            EcmError: the ledger cannot be told of what one of them has done, a rollback perhaps, which would take
+                away what it proved.
         """
         texts = dict(_other_text(scene.plan, scene.branch, scene.record))
         with closing(self._stage.ledger()) as ledger:
+            # Where the plan is here, the journal says; but a rollback ends what was said of it, by the ledger's order.
+            moves = untold(scene.connection, ledger)
+            with _unless(any(_is_of(each, scene) and each.direction is Direction.BACK for each in moves)):
+                tell(moves, ledger)
             for branch in branches:
                 try:
                     connection = self._stage.connect(branch)
                 except EcmError:
                     continue  # a branch that does not answer adds no evidence
                 with closing(connection):
-                    if _address(connection) == _address(scene.connection):
+                    if _identity(connection) == _identity(scene.connection):
                         raise ConfigurationError(
                             f"{branch} and {scene.branch} are the same database, {connection.info.dbname}",
                             details=[f"{scene.branch} requires {branch}, and would be its own proof"],
                             hint=f"correct the URL of {branch} or {scene.branch}",
                         )
+                    moves = ()
                     with suppress(EcmError, psycopg.Error):
-                        copy_moves(connection, ledger)
+                        moves = untold(connection, ledger)
                         texts.update(_other_text(scene.plan, branch, journal.read(connection, scene.plan.plan)))
+                    with _unless(any(_is_of(each, scene) for each in moves)):
+                        tell(moves, ledger)
         return texts
 
     def _case(
@@ -174,8 +184,15 @@ class Judgement:
     def _usage(self, scene: Scene, phase: Phase) -> Usage | None:
         """Return who still uses the old side, where the plan asks that nobody does."""
         asked = scene.plan.requirements(phase).no_readers is not None
-        there = scene.position == Position(state=State.READS_MIGRATED)
+        there = scene.position.state is State.READS_MIGRATED and not self._took_away(scene)
         return self._stage.usage_of(scene) if asked and there and phase is Phase.CONTRACT else None
+
+    @staticmethod
+    def _took_away(scene: Scene) -> bool:
+        """Whether a contract that stopped took the old side away; before that, whoever uses it still does."""
+        done = (Phase.CONTRACT, Direction.FORWARD, window.CONTRACT)
+        steps = journal.steps(scene.connection, scene.plan.plan) if scene.position.phase is Phase.CONTRACT else ()
+        return any((each.phase, each.direction, each.key) == done and each.finished_at for each in steps)
 
     def _drift(
         self, scene: Scene, phase: Phase, entries: tuple[Entry, ...], required: tuple[str, ...]
@@ -183,15 +200,23 @@ class Judgement:
         """Return how the branch differs from those that it requires, as they were before the same phase."""
         if not required or not likeness.is_to_be_compared(scene.position, phase):
             return ()
-        found = self._stage.insist(
-            scene.connection, scope.tables(scene.plan), lambda: likeness.look(scene.connection, scene.plan)
+        found = (
+            # What it looked like when the phase began: since then there is something of ecm's own besides.
+            drift.from_json(journal.looked_like(scene.connection, scene.plan.plan))
+            if scene.position.phase is not None
+            else self._stage.insist(
+                scene.connection, scope.tables(scene.plan), lambda: likeness.look(scene.connection, scene.plan)
+            )
         )
+        if found is None:
+            return ()
         return likeness.drifts(entries, found, plan=scene.plan, branch=scene.branch, required=required, phase=phase)
 
     def _check(self, connection: Connection, name: str, query: str, expected: object) -> CheckResult:
         try:
-            with explained(f"check {name!r}"), connection.transaction():
-                # A check asks and changes nothing; its names are looked up as its author's own session would.
+            with explained(f"check {name!r}"), connection.transaction(force_rollback=True):
+                # A check asks and changes nothing, nor does set_config in one outlast it; its names are looked up as
+                # its author's own session would.
                 connection.execute("SET TRANSACTION READ ONLY")
                 connection.execute("SET LOCAL search_path TO DEFAULT")
                 # Prepared, because that takes one statement only: a COMMIT in it would end what is read-only here.
@@ -283,6 +308,15 @@ class Judgement:
             return bool(ledger.verify().problems)
 
 
+def _is_of(move: CompletedMove, scene: Scene) -> bool:
+    return move.plan == scene.plan.plan
+
+
+def _unless(needed: bool) -> AbstractContextManager[None]:
+    """Let pass that the ledger cannot be told, unless what it would be told is needed."""
+    return nullcontext() if needed else suppress(EcmError)
+
+
 def _broken(verdict: Verdict, proof: Proof | None = None) -> PreconditionError:
     """Return what a proof would say of rows, as something that is in the way before anything begins."""
     error = unproven(verdict, proof)
@@ -313,8 +347,16 @@ def uncarried(scene: Scene, facts: scope.Facts) -> tuple[str, ...]:
     return tuple(filter(None, found))
 
 
-def _address(connection: Connection) -> tuple[str, int, str]:
-    return connection.info.host, connection.info.port, connection.info.dbname
+def _identity(connection: Connection) -> tuple[Any, ...]:
+    """Return what no two databases share, by whatever name they are reached.
+
+    A server's start tells it from a copy of it, which has the same system identifier and the same oids.
+    """
+    row = connection.execute(
+        "SELECT pg_catalog.pg_postmaster_start_time(), oid FROM pg_catalog.pg_database"
+        " WHERE datname = pg_catalog.current_database()"
+    ).fetchone()
+    return row or ()
 
 
 def case(

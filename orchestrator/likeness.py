@@ -63,12 +63,13 @@ def drifts(
 
 
 def is_to_be_compared(position: Position, phase: Phase) -> bool:
-    """Whether a phase is the very next one on a branch, and not begun.
+    """Whether a phase is the very next one on a branch, or under way there.
 
-    Before it, and at no other time, both branches have the same of ecm's own.
+    Before it, and at no other time, both branches have the same of ecm's own; one that is carried on is judged by what
+    the branch looked like then, so that what was accepted or approved of stays what it was.
     """
     begins = phase in PHASES and PHASES.index(phase) == STATES.index(position.state)
-    return begins and position.phase is None
+    return begins and position.direction is not Direction.BACK
 
 
 def _list(value: object) -> list[object]:

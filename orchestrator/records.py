@@ -32,11 +32,21 @@ HOOK = "hook"
 
 def copy_moves(connection: Connection, ledger: Ledger) -> int:
     """Copy every move of a branch's journal that the ledger lacks; return how many there were."""
+    moves = untold(connection, ledger)
+    tell(moves, ledger)
+    return len(moves)
+
+
+def untold(connection: Connection, ledger: Ledger) -> tuple[CompletedMove, ...]:
+    """Return the moves of a branch's journal that the ledger lacks, oldest first."""
     ids = journal.known(connection)
     missing = set(ids) - ledger.known(ids) if ids else set[UUID]()
-    if missing:
-        ledger.append(_event(move) for move in journal.moves(connection, missing))
-    return len(missing)
+    return tuple(journal.moves(connection, missing)) if missing else ()
+
+
+def tell(moves: Iterable[CompletedMove], ledger: Ledger) -> None:
+    """Copy moves of a journal to the ledger."""
+    ledger.append(map(_event, moves))
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -128,6 +138,7 @@ def _override(entry: Entry) -> Override:
         message=str(entry.data["message"]),
         reason=str(entry.data["reason"]),
         details=tuple(_list(entry.data["details"])),
+        marks=tuple(_list(entry.data.get("marks", []))),
         actor=entry.actor,
         at=entry.happened_at,
         seq=entry.seq,

@@ -79,6 +79,8 @@ class Stage:
         self.project = workspace.project
         self.observer = observer
         self.sleep = sleep
+        self._ledger_is_silent = False
+        """Whether the ledger did not answer when it was to be told: nobody waits for it twice to hear a mere remark."""
 
     @cached_property
     def _provider(self) -> Provider:
@@ -278,8 +280,11 @@ class Stage:
         return Ledger(self.workspace.ledger_url)
 
     def notes(self, scene: Scene) -> tuple[str, ...]:
-        """Return what is to be known of a branch's database: that it was reset, or is a copy of another branch's."""
-        entries = self.entries(scene.plan.plan)
+        """Return what is to be known of a branch's database: that it was reset, or is a copy of another branch's.
+
+        Where the ledger does not answer, that it was reset cannot be told; what needs its word says so itself.
+        """
+        entries = self._entries_if_any(scene.plan.plan)
         known = frozenset(journal.known(scene.connection))
         return tuple(note.message for note in resets.notes(scene.branch, entries, known, scene.record))
 
@@ -295,12 +300,21 @@ class Stage:
         with closing(self.ledger()) as ledger:
             return ledger.entries(plan=plan)
 
+    def _entries_if_any(self, plan: str) -> tuple[Entry, ...]:
+        """Return the ledger's entries of a plan; none where it does not answer, for what must not wait for it."""
+        if not self._ledger_is_silent:
+            with suppress(EcmError):
+                return self.entries(plan)
+        return ()
+
     def tell_ledger(self, connection: Connection) -> tuple[str, ...]:
         """Copy the journal's moves to the ledger; what cannot be copied now is left to the next command."""
+        self._ledger_is_silent = False
         try:
             with closing(self.ledger()) as ledger:
                 copy_moves(connection, ledger)
         except EcmError as error:
+            self._ledger_is_silent = True
             return (f"the ledger was not reached and will be told by the next command: {error.message}",)
         return ()
 
@@ -319,7 +333,7 @@ class Stage:
             return f"ecm advance {plan} --branch {branch}"
         if position.kept and not undoable:
             return f"ecm finalize {plan} --branch {branch}"
-        entries = self.entries(plan)
+        entries = self._entries_if_any(plan)
         for name, following in self.project.branches.items():
             last = last_state(entries, name)
             if branch in following.requires and not (last and last[0] is State.CONTRACTED):

@@ -13,8 +13,9 @@ from orchestrator.judgement import Judgement
 from orchestrator.plan.checksum import checksum
 from orchestrator.plan.claims import Claim
 from orchestrator.plan.gates import Reason, evidence, judge, standing_approvals
-from orchestrator.plan.lifecycle import Phase, Position, State
+from orchestrator.plan.lifecycle import Direction, Phase, State
 from orchestrator.records import APPROVAL, ATTESTATION, OVERRIDE, REFUSED, VERIFIED, history
+from orchestrator.redaction import redact
 from orchestrator.reporting import reason_report
 from orchestrator.stage import Scene, Stage
 from orchestrator.words import did_you_mean
@@ -39,7 +40,7 @@ class Testimony:
         """
         if claim not in set(Claim):
             raise UsageError(f"nobody can attest {claim}", details=[did_you_mean(claim, Claim), f"{', '.join(Claim)}"])
-        version = _written(version, "version")
+        version = redact(_written(version, "version"), self._stage.workspace.secrets)
         state, where = scene.position.state, f"{scene.plan.plan} on {scene.branch}"
         if state in (State.PLANNED, State.CONTRACTED):
             raise RefusedError(
@@ -84,9 +85,12 @@ class Testimony:
                 details=["`approvals: N` of a branch in ecm.yaml says how many others have to approve of contract"],
                 hint=f"ecm gate {plan} --branch {branch}",
             )
-        if scene.position != Position(state=State.READS_MIGRATED):
+        # A contract that stopped before it took anything away may be approved of as before it began.
+        back = scene.position.direction is Direction.BACK
+        if scene.position.state is not State.READS_MIGRATED or back:
             raise RefusedError(
-                f"{plan} is {scene.position.state.words} on {branch}; approvals are given in reads migrated",
+                f"{plan} is {'being rolled back' if back else scene.position.state.words} on {branch};"
+                " approvals are given in reads migrated",
                 details=["an approval is bound to the evidence that is shown, and much of it is still to come"],
                 hint=f"ecm advance {plan} --branch {branch}" if scene.position.phase is None else "ecm status",
             )
@@ -128,6 +132,7 @@ class Testimony:
             found: by the phase that they would keep it from, and their code and subject.
             reason: why.
         """
+        reason = redact(reason, self._stage.workspace.secrets)
         for (phase, _, _), unmet in found.items():
             self._stage.note(
                 scene,
@@ -138,6 +143,7 @@ class Testimony:
                     "subject": unmet.subject,
                     "message": unmet.message,
                     "details": list(unmet.details),
+                    "marks": list(unmet.marks),
                     "reason": reason,
                 },
             )

@@ -314,6 +314,17 @@ def steps(connection: Connection, plan: str) -> tuple[StepRecord, ...]:
         )
 
 
+def looked_like(connection: Connection, plan: str) -> object:
+    """Return what a plan's tables looked like before the phase under way, as it was kept; None where it was not."""
+    rows = select(
+        connection,
+        # As JSON, because a journal that an older ecm made has no such column.
+        "SELECT pg_catalog.to_jsonb(p) -> 'looked_like' AS kept FROM ecm.plans p WHERE plan = %s",
+        [plan],
+    )
+    return next((row["kept"] for row in rows), None)
+
+
 def statements(connection: Connection, plan: str, phase: Phase) -> tuple[str, ...]:
     """Return the statements that were run for a phase that was not taken back, in their order; raises as `read`."""
     rows = connection.execute(

@@ -18,6 +18,7 @@ from psycopg import errors
 from orchestrator.engine.connection import Connection, select
 from orchestrator.engine.snapshot_queries import RELATIONS, things
 from orchestrator.plan.drift import FUNCTION, QUERY, UNREAD, Snapshot, Subjects, Thing
+from orchestrator.redaction import redact
 from orchestrator.sql.identifiers import TableName
 
 _LONGEST = 400
@@ -80,11 +81,18 @@ def _name(row: dict[str, Any], table: str) -> str:
 
 
 def _kept(trait: str, value: str) -> str:
-    """Return a trait as it is kept: of a long text its beginning, and what tells it from all others."""
-    if value == UNREAD or (trait not in _DIGESTED and len(value) <= _LONGEST):
+    """Return a trait as it is kept: of a long text its beginning, and what tells it from all others.
+
+    It is shown, and the ledger keeps it for good. So it has no password, which a default may hold, or what a trigger
+    hands its function.
+    """
+    shown = redact(value)
+    if value == UNREAD or (trait not in _DIGESTED and shown == value and len(value) <= _LONGEST):
         return value
     digest = hashlib.sha256(value.encode()).hexdigest()[:16]
-    return digest if trait in _DIGESTED else f"{value[:_LONGEST]}… ({digest})"
+    if trait in _DIGESTED:
+        return digest
+    return f"{shown[:_LONGEST]}{'…' if len(shown) > _LONGEST else ''} ({digest})"
 
 
 def _split(has: dict[str, str]) -> dict[str, str]:

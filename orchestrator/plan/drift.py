@@ -5,9 +5,10 @@ index, a trigger, a constraint, a type, a policy or a dependent more, fewer or o
 else. What differs rightly between branches is no part of a `Snapshot` (decision 39).
 """
 
+import hashlib
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
-from itertools import chain
+from itertools import chain, zip_longest
 from typing import Any, Literal, cast
 
 from orchestrator.plan.facade import changes
@@ -20,6 +21,8 @@ of the same things."""
 
 QUERY, FUNCTION = "query", "function"
 """Traits that are digests of texts as PostgreSQL prints them."""
+_OWN_TEXTS = frozenset({"definition", "default", "generated"})
+"""Traits that a line may show a part of, and that are the same before each phase: ecm does not rewrite them between."""
 UNREAD = "unread"
 """A query that could not be read, because somebody had the view locked: it is like any other."""
 PARTITION, PARTITION_COLUMN = "partition", "column of partition"
@@ -127,6 +130,16 @@ class Difference:
     trait: str = ""
     proven: str | None = None
     found: str | None = None
+    runs: str = field(default="", compare=False)
+    """For a thing that only one of them has, the digest of the function that it calls."""
+
+    @property
+    def mark(self) -> str:
+        """What tells it from another that reads the same; empty where its line says all, or ecm itself rewrites it."""
+        values = (self.proven or "", self.found or "")
+        unsaid = self.trait == FUNCTION or (self.trait in _OWN_TEXTS and max(map(len, values)) > _SHOWN)
+        told = values if unsaid else (self.runs,)
+        return hashlib.sha256("\0".join(told).encode()).hexdigest()[:8] if any(told) else ""
 
     def line(self, proven_on: str, found_on: str) -> str:
         """Return it for a person.
@@ -161,7 +174,8 @@ def differences(proven: Snapshot, found: Snapshot) -> tuple[Difference, ...]:
         if there.of in gone:
             continue
         if key in alone:
-            told.append(Difference(kind=key[0], name=key[1], where="proven" if one else "found"))
+            where = "proven" if one else "found"
+            told.append(Difference(kind=key[0], name=key[1], where=where, runs=there.has.get(FUNCTION, "")))
         else:
             told += _traits(key, one.has if one else {}, other.has if other else {}, blind)
     return tuple(told)
@@ -260,16 +274,24 @@ class Drift:
         branch: the one that has.
         known: whether it is known what that one looked like; an older ecm recorded nothing.
         lines: what differs, for a person.
+        marks: of each line, what tells it from another difference that reads the same.
     """
 
     branch: str
     known: bool
     lines: tuple[str, ...] = ()
+    marks: tuple[str, ...] = ()
+
+    @property
+    def told(self) -> tuple[tuple[str, str], ...]:
+        """Each line with its mark."""
+        return tuple(zip_longest(self.lines, self.marks, fillvalue=""))
 
 
 def drift(proven: Snapshot | None, found: Snapshot, *, proven_on: str, found_on: str) -> Drift:
     """Return how what was found on a branch differs from what a phase was proven for on another; None is not known."""
     if proven is None:
         return Drift(branch=proven_on, known=False)
-    lines = tuple(each.line(proven_on, found_on) for each in differences(proven, found))
-    return Drift(branch=proven_on, known=True, lines=lines)
+    found_out = differences(proven, found)
+    lines = tuple(each.line(proven_on, found_on) for each in found_out)
+    return Drift(branch=proven_on, known=True, lines=lines, marks=tuple(each.mark for each in found_out))

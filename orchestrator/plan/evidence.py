@@ -74,6 +74,8 @@ class Override:
     actor: str
     at: datetime
     details: tuple[str, ...] = ()
+    marks: tuple[str, ...] = ()
+    """Of each of the details, what tells it from another that reads the same; none where an older ecm wrote it."""
     seq: int = 0
 
 

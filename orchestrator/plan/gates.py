@@ -8,6 +8,7 @@ import hashlib
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
+from itertools import zip_longest
 
 from orchestrator.errors import UsageError
 from orchestrator.plan.drift import Drift
@@ -30,6 +31,8 @@ class Reason:
     """What it is about, where there may be several of a code: a branch, a plan, a check."""
     details: tuple[str, ...] = ()
     """What a person needs to see of it, a line each."""
+    marks: tuple[str, ...] = ()
+    """Of each of these lines, what tells it from another that reads the same."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -160,7 +163,11 @@ def evidence(case: Case) -> tuple[str, ...]:
         f"{each.claim} is attested of version {each.version} by {each.actor}"
         for each in case.history.attested(branch=case.branch, checksum=case.checksum)
     ]
-    lines += [f"not as on {each.branch}: {line}" for each in case.drift for line in each.lines]
+    lines += [
+        f"not as on {each.branch}: {line}" + (f" ({mark})" if mark else "")
+        for each in case.drift
+        for line, mark in each.told
+    ]
     return tuple(lines)
 
 
@@ -233,13 +240,15 @@ def _not_paused(case: Case) -> Iterable[Reason]:
 def _alike(case: Case) -> Iterable[Reason]:
     """A difference that somebody accepted stays accepted: the next phase finds it again, and has nothing to add."""
     accepted = {
-        line
+        told
         for each in case.history.overridden(branch=case.branch, checksum=case.checksum)
         if each.code == "drift"
-        for line in each.details
+        for told in zip_longest(each.details, each.marks)
     }
     for drift in case.drift:
-        if lines := tuple(line for line in drift.lines if line not in accepted):
+        # What an older ecm recorded has no marks.
+        new = [told for told in drift.told if told not in accepted and (told[0], None) not in accepted]
+        if lines := tuple(line for line, _ in new):
             yield Reason(
                 code="drift",
                 message=f"{case.branch} is not as {drift.branch} was when {case.phase.words} was proven there:"
@@ -247,6 +256,7 @@ def _alike(case: Case) -> Iterable[Reason]:
                 remedy="make them alike; or accept it: --override drift --reason …",
                 subject=drift.branch,
                 details=lines,
+                marks=tuple(mark for _, mark in new),
             )
 
 

@@ -3,10 +3,12 @@
 `advance` agrees with `gate` each time: refused with the same code while it is not met, and let through once it is.
 """
 
+import sys
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
+import psycopg
 import pytest
 from cli.conftest import MakeProject
 from cli.runs import PLAN, Answer, Project, said
@@ -314,3 +316,145 @@ def test_what_nobody_can_attest_or_approve(bookstore: Project) -> None:
     assert "there is nothing to attest" in early.err
     assert "did you mean reads-new" in unknown.err
     assert "production asks for no approvals" in unasked.err
+
+
+def test_what_stopped_on_its_way_is_judged_again(bookstore: Project) -> None:
+    """An override was for one command: a contract that could not get its lock has taken nothing away, nor has it."""
+    plan("contract: {require: {no_readers: 1h}}\n")(bookstore)
+    advanced(DEVELOPMENT, "reads_migrated")(bookstore)
+    where = (PLAN, "--branch", DEVELOPMENT)
+    sql(DEVELOPMENT, "UPDATE books SET published_year = 1815 WHERE id = 1")(bookstore)
+
+    with psycopg.connect(bookstore.urls[DEVELOPMENT]) as session:
+        session.execute("SELECT count(*) FROM books")
+        locked = bookstore.ecm("advance", *where, "--override", "readers", "--reason", "now", attempts=1)
+    asked, refused = bookstore.ecm("gate", *where, "--json"), bookstore.ecm("advance", *where)
+    overridden = bookstore.ecm("advance", *where, "--override", "readers", "--reason", "still")
+
+    assert (locked.code, asked.code, refused.code, overridden.code) == (5, 4, 4, 0), (locked, refused, overridden)
+    assert [reason["code"] for reason in asked.json["reasons"]] == ["readers"]
+
+
+def test_an_approval_bears_an_interruption(bookstore: Project) -> None:
+    """A contract that stopped is carried on with it, and may be approved of; also where tables differ."""
+    branches("requires: [development], approvals: 1")(bookstore)
+    sql(PRODUCTION, "CREATE INDEX books_title_idx ON books (title)")(bookstore)
+    advanced(DEVELOPMENT, "contracted")(bookstore)
+    where = (PLAN, "--branch", PRODUCTION)
+    done(bookstore.ecm("advance", *where, "--to", "reads_migrated", "--override", "drift", "--reason", "one more"))
+    done(bookstore.ecm("approve", *where, ECM_ACTOR="ben"))
+
+    with psycopg.connect(bookstore.urls[PRODUCTION]) as session:
+        session.execute("SELECT count(*) FROM books")
+        locked = bookstore.ecm("advance", *where, attempts=1)
+    asked = bookstore.ecm("gate", *where)
+    again = bookstore.ecm("approve", *where, ECM_ACTOR="eve")
+    carried_on = bookstore.ecm("advance", *where)
+
+    assert (locked.code, asked.code, again.code, carried_on.code) == (5, 0, 0, 0), (locked, asked, again, carried_on)
+
+
+def test_no_password_is_kept_for_good(bookstore: Project) -> None:
+    """Neither from what a person writes, nor from what the tables looked like; that it is another is told."""
+    link, other = (f"postgresql://mirror:{password}@away/books" for password in ("tr0mbone", "tr0mpet"))
+    for branch, url in ((DEVELOPMENT, link), (PRODUCTION, other)):
+        sql(
+            branch,
+            f"ALTER TABLE books ADD link text DEFAULT '{url}';"
+            " CREATE FUNCTION mirror() RETURNS trigger LANGUAGE plpgsql AS 'BEGIN RETURN new; END';"
+            f" CREATE TRIGGER mirror AFTER INSERT ON books FOR EACH ROW EXECUTE FUNCTION mirror('{url}')",
+        )(bookstore)
+    plan("migrate_reads: {soak: 1h}\n")(bookstore)
+    where = (PLAN, "--branch", DEVELOPMENT)
+    advanced(DEVELOPMENT, "reads_migrated")(bookstore)
+
+    attested = done(bookstore.ecm("attest", *where, "--as", "reads-new", "--version", f"see {link}"))
+    done(bookstore.ecm("advance", *where, "--override", "soak", "--reason", f"see {link}"))
+    drift = bookstore.ecm("gate", PLAN, "--branch", PRODUCTION)
+    ledger = (bookstore.root / ".ecm" / "ledger.db").read_bytes().decode(errors="replace")
+
+    assert "postgresql://mirror:***@away/books" in ledger
+    assert "tr0m" not in ledger + attested.out + drift.out
+    assert drift.code == 6
+    assert "2 differences" in said(drift.out)
+
+
+def test_a_check_leaves_no_setting_behind(bookstore: Project) -> None:
+    """The phase after it runs in the same session, and as it would without it."""
+    plan(
+        "backfill:\n  checks:\n"
+        "    - {name: one, sql: \"select set_config('ecm.left', 'here', false)\", expect: here}\n"
+        "    - {name: two, sql: \"select coalesce(current_setting('ecm.left', true), '')\", expect: ''}\n"
+    )(bookstore)
+    advanced(DEVELOPMENT, "backfilled")(bookstore)
+
+
+def test_a_branch_does_not_prove_itself(bookstore: Project) -> None:
+    """Two branches that are one database are told from each other by no name of its server."""
+    branches("requires: [development]")(bookstore)
+    bookstore.urls[DEVELOPMENT] = bookstore.urls[PRODUCTION].replace("127.0.0.1", "localhost")
+    where = (PLAN, "--branch", PRODUCTION)
+
+    asked, refused = bookstore.ecm("gate", *where), bookstore.ecm("advance", *where)
+
+    assert (asked.code, refused.code) == (1, 1)
+    assert "development and production are the same database" in said(refused.err)
+
+
+def test_what_a_hook_adds_to_an_override_is_kept_too(bookstore: Project) -> None:
+    """The ledger holds every difference that was let pass, also one that came after the first look."""
+    branches("requires: [development]")(bookstore)
+    sql(PRODUCTION, "CREATE INDEX books_title_idx ON books (title)")(bookstore)
+    (bookstore.root / "hook.py").write_text(
+        "import os, psycopg\n"
+        "if os.environ['ECM_BRANCH'] == 'production':\n"
+        "    with psycopg.connect(os.environ['DATABASE_URL_PRODUCTION'], autocommit=True) as session:\n"
+        "        session.execute('CREATE INDEX books_both_idx ON books (id, title)')\n"
+    )
+    plan(f"expand: {{hooks: {{before: [{{run: [{sys.executable}, hook.py]}}]}}}}\n")(bookstore)
+    advanced(DEVELOPMENT, "expanded")(bookstore)
+
+    done(bookstore.ecm("advance", PLAN, "--branch", PRODUCTION, "--override", "drift", "--reason", "more indexes"))
+    entries = bookstore.ecm("history", PLAN, "--json").json["entries"]
+
+    kept = [line for entry in entries if entry["kind"] == "override" for line in entry["data"]["details"]]
+    assert set(kept) == {"index books_title_idx is only on production", "index books_both_idx is only on production"}
+
+
+def test_one_person_is_not_two(bookstore: Project) -> None:
+    """A blank more or less makes nobody another, nor does what a terminal obeys get into the record."""
+    branches("requires: [development], approvals: 2")(bookstore)
+    advanced(DEVELOPMENT, "contracted")(bookstore)
+    advanced(PRODUCTION, "reads_migrated")(bookstore)
+    where = (PLAN, "--branch", PRODUCTION)
+    for name in ("ben", " ben\n", "tester ", "eve\x1b[8m"):
+        done(bookstore.ecm("approve", *where, ECM_ACTOR=name))
+        asked = bookstore.ecm("gate", *where)
+        assert asked.code == (0 if "eve" in name else 4), name
+
+    assert "\x1b" not in bookstore.ecm("history", PLAN).out
+
+
+def test_what_was_accepted_is_what_was_there(bookstore: Project) -> None:
+    """A trigger whose function was changed once more reads the same, and is another difference; a view is not."""
+    branches("requires: [development]")(bookstore)
+    sql(PRODUCTION, "CREATE VIEW years AS SELECT published_year FROM books")(bookstore)
+
+    def body(said: str) -> str:
+        return f"CREATE OR REPLACE FUNCTION touch() RETURNS trigger LANGUAGE plpgsql AS 'BEGIN {said} RETURN new; END'"
+
+    for branch in (DEVELOPMENT, PRODUCTION):
+        sql(branch, body(f"/* {branch} */"))(bookstore)
+        trigger = "CREATE TRIGGER touch BEFORE INSERT ON books FOR EACH ROW EXECUTE FUNCTION touch()"
+        sql(branch, trigger)(bookstore)
+    advanced(DEVELOPMENT, "contracted")(bookstore)
+    where = (PLAN, "--branch", PRODUCTION)
+    done(bookstore.ecm("advance", *where, "--override", "drift", "--reason", "it differs"))
+
+    before = bookstore.ecm("gate", *where)
+    sql(PRODUCTION, body("PERFORM 1;"))(bookstore)
+    after = bookstore.ecm("gate", *where, "--json")
+    done(bookstore.ecm("advance", *where, "--override", "drift", "--reason", "still", "--to", "reads_migrated"))
+
+    assert (before.code, after.code, bookstore.ecm("gate", *where).code) == (0, 6, 0)
+    assert len(after.json["reasons"][0]["details"]) == 1
