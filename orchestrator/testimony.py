@@ -161,7 +161,7 @@ class Testimony:
                 REFUSED,
                 {
                     "command": command,
-                    "state": scene.position.state.value,
+                    "state": scene.reached.value,
                     "code": error.code,
                     "message": error.message,
                     "details": [line for line in error.details if line],
