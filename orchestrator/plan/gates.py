@@ -8,6 +8,7 @@ import hashlib
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
+from math import ceil
 
 from orchestrator.errors import UsageError
 from orchestrator.plan.drift import Drift
@@ -256,10 +257,10 @@ def _soaked(case: Case) -> Iterable[Reason]:
     since = case.state_since if case.position.state is State.READS_MIGRATED else None
     passed = case.now - since if since is not None and case.now is not None else timedelta(0)
     if passed < case.soak:
-        left = _rounded(case.soak - passed)
         yield Reason(
             code="soak",
-            message=f"the soak of {case.soak} in reads migrated is not over: {left} left",
+            message=f"the soak of {humanize(case.soak)} in reads migrated is not over:"
+            f" {_left(case.soak - passed)} left",
             remedy="wait",
         )
 
@@ -272,10 +273,10 @@ def _verified(case: Case) -> Iterable[Reason]:
     verified, now = case.verified_at, case.now
     if verified is not None and now is not None and now - verified <= within:
         return
-    when = "never" if verified is None or now is None else f"{_rounded(now - verified)} ago"
+    when = "never" if verified is None or now is None else f"{humanize(_rounded(now - verified))} ago"
     yield Reason(
         code="verified",
-        message=f"every row has to be proven within {within} before {case.phase.words}; it was {when}",
+        message=f"every row has to be proven within {humanize(within)} before {case.phase.words}; it was {when}",
         remedy=f"ecm verify {case.plan} --branch {case.branch}",
     )
 
@@ -315,7 +316,7 @@ def _unused(case: Case) -> Iterable[Reason]:
     if usage.quiet_since is None:
         message = "the old side is still in use"
     else:
-        left = humanize(_rounded(within - (usage.now - usage.quiet_since)))
+        left = _left(within - (usage.now - usage.quiet_since))
         message = f"nobody may have used the old side for {humanize(within)}: {left} left"
     yield Reason(code="readers", message=message, remedy=remedy, details=(*shown, *more))
 
@@ -360,10 +361,15 @@ def _rounded(span: timedelta) -> timedelta:
     return timedelta(seconds=round(span.total_seconds()))
 
 
+def _left(span: timedelta) -> str:
+    """Return what is left of a time for a person, in whole seconds: as long as there is any, it is not nothing."""
+    return humanize(timedelta(seconds=ceil(span.total_seconds())))
+
+
 def _undo_window_over(case: Case) -> Iterable[Reason]:
     if case.hurried or case.undo_until is None or case.now is None or case.now >= case.undo_until:
         return
-    left = humanize(timedelta(seconds=max(1, round((case.undo_until - case.now).total_seconds()))))
+    left = _left(case.undo_until - case.now)
     yield Reason(
         code="undo_window",
         message=f"the time in which contract can be undone is not over: {left} left",

@@ -144,7 +144,7 @@ CONDITIONS = {
         ),
         met=(ecm("verify", PLAN, "--branch", DEVELOPMENT),),
         to="contracted",
-        says="every row has to be proven within 1:00:00 before contract; it was 2:00:",
+        says="every row has to be proven within 1 h before contract; it was 2 h",
         yields=True,
     ),
     "nobody's word": Condition(

@@ -149,7 +149,20 @@ def test_soak_counts_in_reads_migrated_only() -> None:
         position=Position(state=State.BACKFILLED),
     )
     (reason,) = judge(weighed)
-    assert "1:00:00 left" in reason.message
+    assert reason.message == "the soak of 1 h in reads migrated is not over: 1 h left"
+
+
+@pytest.mark.parametrize(
+    ("soak", "passed", "said"),
+    [
+        (timedelta(days=7), timedelta(hours=1), "the soak of 7 days in reads migrated is not over: 6 days 23 h left"),
+        (timedelta(seconds=2), timedelta(seconds=1.9), "the soak of 2 s in reads migrated is not over: 1 s left"),
+    ],
+)
+def test_time_is_told_as_a_plan_writes_it(soak: timedelta, passed: timedelta, said: str) -> None:
+    """In the units of a plan's file, and never as nothing left while something is."""
+    (reason,) = judge(case(CONTRACT, required=(), soak=soak, state_since=NOON - passed))
+    assert reason.message == said
 
 
 @pytest.mark.parametrize(
