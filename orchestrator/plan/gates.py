@@ -283,12 +283,15 @@ def _verified(case: Case) -> Iterable[Reason]:
 
 def _attested(case: Case) -> Iterable[Reason]:
     standing = {each.claim for each in case.history.attested(branch=case.branch, checksum=case.checksum)}
+    ahead = case.position.state is State.PLANNED
     for claim in case.require.attestations:
         if claim not in standing:
+            attest = f"ecm attest {case.plan} --branch {case.branch} --as {claim} --version VERSION"
             yield Reason(
                 code="attestation",
-                message=f"nobody has attested that the application beside {case.branch} {claim.words} ({claim})",
-                remedy=f"ecm attest {case.plan} --branch {case.branch} --as {claim} --version VERSION",
+                message=f"nobody has attested that the application beside {case.branch} {claim.words} ({claim})"
+                + (", which can be said from expanded on" if ahead else ""),
+                remedy=f"ecm advance {case.plan} --branch {case.branch}" if ahead else attest,
                 subject=claim,
             )
 
@@ -383,6 +386,9 @@ def _checked(case: Case) -> Iterable[Reason]:
             yield Reason(
                 code="check",
                 message=f"check {check.name!r} found {check.found}, not {check.expected}",
-                remedy="make it so, or correct the check in the plan",
+                # In a plan that has begun, another check would be another text.
+                remedy="make it so, or correct the check in the plan"
+                if case.position == Position()
+                else "make it so; or let it pass: --override check --reason …",
                 subject=check.name,
             )

@@ -192,6 +192,25 @@ def test_checks() -> None:
     assert (reason.code, reason.message) == ("check", "check 'no doubles' found 3, not 0")
 
 
+@pytest.mark.parametrize(
+    ("position", "check", "attestation"),
+    [
+        (Position(), "make it so, or correct the check in the plan", "ecm advance rename-year --branch production"),
+        (
+            Position(state=State.READS_MIGRATED),
+            "make it so; or let it pass: --override check --reason …",
+            "ecm attest rename-year --branch production --as reads-new --version VERSION",
+        ),
+    ],
+)
+def test_what_would_meet_a_condition_can_be_done_now(position: Position, check: str, attestation: str) -> None:
+    """Nothing can be attested of a plan that has not begun, and the text of one that has stays as it is."""
+    bad = CheckResult(name="no doubles", expected="0", found="3", passed=False)
+    asked = Requirements(attestations=(Claim.READS_NEW,))
+    reasons = judge(case(CONTRACT, required=(), position=position, checks=(bad,), require=asked))
+    assert {reason.code: reason.remedy for reason in reasons} == {"check": check, "attestation": attestation}
+
+
 def test_overlap() -> None:
     """A plan under way on the same columns is a reason."""
     (reason,) = judge(case(EXPAND, required=(), open_plans={"split-year": ("books.year",)}))
