@@ -490,8 +490,14 @@ class Conductor:
             )
 
     def history(self, plan: str | None = None) -> reports.HistoryReport:
-        """Return the ledger's entries, of one plan or of all."""
+        """Return the ledger's entries, of one plan or of all.
+
+        Raises:
+            UsageError: there is neither an entry nor a file of such a plan.
+        """
         entries = self._stage.entries(plan)
+        if plan is not None and not entries and plan not in self._stage.workspace.plan_names():
+            self._stage.workspace.plan(plan)  # which says what there is; what was removed long ago has its history
         return reports.HistoryReport(
             plan=plan,
             entries=tuple(
