@@ -38,7 +38,7 @@ class Testimony:
             RefusedError: nothing has begun there that an application could know of, or it is over.
         """
         if claim not in set(Claim):
-            raise UsageError(f"nobody can attest {claim}", details=[did_you_mean(claim, Claim), f"{', '.join(Claim)}"])
+            raise UsageError(f"nobody can attest {claim}", details=[did_you_mean(claim, Claim)])
         version = _written(version, "version")
         state, where = scene.position.state, f"{scene.plan.plan} on {scene.branch}"
         if state in (State.PLANNED, State.CONTRACTED):

@@ -17,7 +17,7 @@ from orchestrator.plan.evidence import Approval, History
 from orchestrator.plan.lifecycle import PHASES, STATES, Phase, Position, State
 from orchestrator.plan.phases import Requirements
 from orchestrator.plan.usage import Usage
-from orchestrator.words import counted, did_you_mean, listed
+from orchestrator.words import counted, listed, nearest
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -112,13 +112,16 @@ def overridable(codes: Iterable[str]) -> frozenset[str]:
     Raises:
         UsageError: there is no such condition, or it cannot be overridden.
     """
-    given = frozenset(codes)
+    given = frozenset([codes] if isinstance(codes, str) else codes)
     for code in sorted(given - YIELDING):
         if code in UNYIELDING:
             raise UsageError(f"{code} cannot be overridden", details=[UNYIELDING[code]])
         raise UsageError(
             f"there is no condition {code} to override",
-            details=[did_you_mean(code, YIELDING), f"those that can be overridden: {', '.join(sorted(YIELDING))}"],
+            details=[
+                *(f"did you mean {listed(near, 'or')}?" for near in [nearest(code, YIELDING)] if near),
+                f"those that can be overridden: {', '.join(sorted(YIELDING))}",
+            ],
         )
     return given
 

@@ -399,6 +399,10 @@ def test_what_cannot_be_overridden() -> None:
             overridable([code])
     with pytest.raises(UsageError, match="there is no condition sok"):
         overridable(["sok"])
+    assert overridable("soak") == {"soak"}  # a script's one code is not a list of letters
+    with pytest.raises(UsageError) as unknown:
+        overridable(["zzz"])
+    assert len(unknown.value.details) == 1  # what there is is listed once
 
 
 @given(PASSAGES)
