@@ -20,7 +20,7 @@ from orchestrator.engine import journal
 from orchestrator.errors import RefusedError, UsageError
 from orchestrator.events import Observer, ignore
 from orchestrator.journey import Consent, Journey, contracts
-from orchestrator.judgement import Judgement, uncarried, unseen
+from orchestrator.judgement import Judgement, onward, uncarried, unseen
 from orchestrator.neighbours import as_begun
 from orchestrator.operations import Operation
 from orchestrator.overview import Overview
@@ -379,6 +379,8 @@ class Conductor:
                 reasons = tuple(error_report(error) for error in self._judgement.obstacles(scene, moves[0]))
             lost = uncarried(scene, self._stage.facts_of(scene)) if contracts(moves) else ()
             warnings = (*self._stage.notes(scene), *lost, *unseen(scene))
+            again = f"ecm {'finalize' if position.kept else 'advance'} {name} --branch {branch}"
+            further = onward(scene, reasons) if reasons else again + (f" --to {target}" if to else "")
         return reports.GateReport(
             plan=name,
             branch=branch,
@@ -387,10 +389,7 @@ class Conductor:
             allowed=not reasons,
             reasons=reasons,
             warnings=warnings,
-            next_command=f"ecm {'finalize' if position.kept else 'advance'} {name} --branch {branch}"
-            + (f" --to {target}" if to else "")
-            if not reasons
-            else None,
+            next_command=further,
         )
 
     def diff(self, plan: str | None, branch: str) -> reports.TextReport:

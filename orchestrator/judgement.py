@@ -86,7 +86,7 @@ class Judgement:
             if phases[-1] is Phase.FINALIZE
             else f"{scene.plan.plan} may not enter {phases[-1].words} on {scene.branch}",
             details=lines,
-            hint=next((reason.remedy for reason in unmet if reason.remedy.startswith("ecm ")), None),
+            hint=onward(scene, unmet),
         )
 
     def weigh(self, scene: Scene, phases: tuple[Phase, ...], *, hurried: bool = False) -> Overridden:
@@ -357,6 +357,17 @@ def _other_text(plan: Plan, branch: str, record: Record | None) -> Iterable[tupl
     begun = as_begun(record)
     if begun is not None:
         yield branch, differences(meaning(begun), meaning(plan))
+
+
+def onward(scene: Scene, reasons: Iterable[Reason | reports.ReasonReport]) -> str | None:
+    """Return the command that goes on from unmet conditions; None where what meets them is no command of ecm's.
+
+    As long as the plan's text is another than the one that was begun, whatever else would be met is in vain.
+    """
+    reasons = tuple(reasons)
+    if any(reason.code == "plan_changed" for reason in reasons) and scene.position.state is not State.CONTRACTED:
+        return f"ecm rollback {scene.plan.plan} --branch {scene.branch}"
+    return next((reason.remedy for reason in reasons if reason.remedy.startswith("ecm ")), None)
 
 
 def _told(reason: Reason) -> Iterable[str]:

@@ -304,6 +304,24 @@ def test_all_that_is_unmet_is_told_at_once(bookstore: Project) -> None:
     assert not any(entry["kind"] == "override" for entry in entries)
 
 
+def test_an_edited_plan_is_to_be_set_right_first(bookstore: Project) -> None:
+    """Whatever else is unmet, its command would be in vain: the next one is the way back, and it works."""
+    plan("contract: {require: {attestations: [reads-new]}}\n")(bookstore)
+    advanced(DEVELOPMENT, "reads_migrated")(bookstore)
+    plan("contract: {require: {attestations: [reads-new, stops-writing-old]}}\n")(bookstore)
+    where = (PLAN, "--branch", DEVELOPMENT)
+    back = f"ecm rollback {PLAN} --branch {DEVELOPMENT}"
+
+    asked, told = bookstore.ecm("gate", *where, "--json"), bookstore.ecm("gate", *where)
+    refused = bookstore.ecm("advance", *where)
+
+    assert {reason["code"] for reason in asked.json["reasons"]} == {"plan_changed", "attestation"}
+    assert asked.json["next_command"] == back
+    assert told.out.endswith(f"next      {back}\n")
+    assert refused.err.endswith(f"next    {back}\n")
+    done(bookstore.ecm("rollback", *where))
+
+
 def test_what_nobody_can_attest_or_approve(bookstore: Project) -> None:
     """Before anything has begun there is nothing to attest; a branch that asks for no approvals takes none."""
     early = bookstore.ecm(*ATTEST, "reads-new")
