@@ -10,7 +10,7 @@ import psycopg
 
 from orchestrator import likeness, reports, trials
 from orchestrator.engine import catalog, journal, sentry
-from orchestrator.engine.connection import Connection, explained
+from orchestrator.engine.connection import Connection, explained, one_statement
 from orchestrator.engine.journal import Record
 from orchestrator.engine.losses import foreseen, replaced
 from orchestrator.engine.verification import Verdict, glance, unproven
@@ -40,7 +40,6 @@ from orchestrator.records import copy_moves, history
 from orchestrator.reporting import reason_report
 from orchestrator.sql.conversion import Conversion
 from orchestrator.sql.facts import Table
-from orchestrator.sql.identifiers import verbatim
 from orchestrator.sql.mapping import Mapping
 from orchestrator.sql.repair import Repair
 from orchestrator.sql.steps import Proof
@@ -194,8 +193,7 @@ class Judgement:
                 # A check asks and changes nothing; its names are looked up as its author's own session would.
                 connection.execute("SET TRANSACTION READ ONLY")
                 connection.execute("SET LOCAL search_path TO DEFAULT")
-                # Prepared, because that takes one statement only: a COMMIT in it would end what is read-only here.
-                row = connection.execute(verbatim(query), prepare=True).fetchone()
+                row = one_statement(connection, query)
         except (StatementFailedError, PrivilegeError) as error:
             # It says no like any other, so that every reason is told at once.
             why = error.message.removeprefix(f"check {name!r}: ")
