@@ -276,10 +276,11 @@ def _verified(case: Case) -> Iterable[Reason]:
     verified, now = case.verified_at, case.now
     if verified is not None and now is not None and now - verified <= within:
         return
-    when = "never" if verified is None or now is None else f"{humanize(_rounded(now - verified))} ago"
+    ago = None if verified is None or now is None else humanize(_rounded(now - verified))
+    when = f"it was {ago} ago" if ago else "no proof of them stands"
     yield Reason(
         code="verified",
-        message=f"every row has to be proven within {humanize(within)} before {case.phase.words}; it was {when}",
+        message=f"every row has to be proven within {humanize(within)} before {case.phase.words}; {when}",
         remedy=f"ecm verify {case.plan} --branch {case.branch}",
     )
 
