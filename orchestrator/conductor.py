@@ -485,7 +485,9 @@ class Conductor:
                 branch,
                 scene.position.state,
                 seen,
-                next_command=self._stage.next_command(name, branch, scene.position),
+                next_command=f"ecm gate {name} --branch {branch}"
+                if any(use.holds for use in seen.uses)
+                else self._stage.next_command(name, branch, scene.position),
             )
 
     def history(self, plan: str | None = None) -> reports.HistoryReport:
