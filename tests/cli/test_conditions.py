@@ -322,6 +322,15 @@ def test_an_edited_plan_is_to_be_set_right_first(bookstore: Project) -> None:
     done(bookstore.ecm("rollback", *where))
 
 
+def test_an_approval_says_for_whom_it_is(bookstore: Project) -> None:
+    """Whoever approves learns that it is not for contracting oneself, and that what is said later undoes it."""
+    branches("requires: [], approvals: 1")(bookstore)
+    advanced(PRODUCTION, "reads_migrated")(bookstore)
+    told = said(done(bookstore.ecm("approve", PLAN, "--branch", PRODUCTION, "--to", "contracted")).out)
+    assert "approved by tester, for somebody else to contract, until" in told
+    assert "or until a line above changes or is added; 1 of 1 approval" in told
+
+
 def test_what_nobody_can_attest_or_approve(bookstore: Project) -> None:
     """Before anything has begun there is nothing to attest; a branch that asks for no approvals takes none."""
     early = bookstore.ecm(*ATTEST, "reads-new")
