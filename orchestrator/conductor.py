@@ -20,7 +20,7 @@ from orchestrator.engine import journal
 from orchestrator.errors import RefusedError, UsageError
 from orchestrator.events import Observer, ignore
 from orchestrator.journey import Consent, Journey, contracts
-from orchestrator.judgement import Judgement, uncarried, unseen
+from orchestrator.judgement import Judgement, onward, uncarried, unseen
 from orchestrator.neighbours import as_begun
 from orchestrator.operations import Operation
 from orchestrator.overview import Overview
@@ -381,6 +381,8 @@ class Conductor:
                 reasons = tuple(error_report(error) for error in self._judgement.obstacles(scene, moves[0]))
             lost = uncarried(scene, self._stage.facts_of(scene)) if contracts(moves) else ()
             warnings = (*self._stage.notes(scene), *lost, *unseen(scene))
+            again = f"ecm {'finalize' if position.kept else 'advance'} {name} --branch {branch}"
+            further = onward(scene, reasons) if reasons else again + (f" --to {target}" if to else "")
         return reports.GateReport(
             plan=name,
             branch=branch,
@@ -389,10 +391,7 @@ class Conductor:
             allowed=not reasons,
             reasons=reasons,
             warnings=warnings,
-            next_command=f"ecm {'finalize' if position.kept else 'advance'} {name} --branch {branch}"
-            + (f" --to {target}" if to else "")
-            if not reasons
-            else None,
+            next_command=further,
         )
 
     def diff(self, plan: str | None, branch: str) -> reports.TextReport:
@@ -488,12 +487,20 @@ class Conductor:
                 branch,
                 scene.position.state,
                 seen,
-                next_command=self._stage.next_command(name, branch, scene.position),
+                next_command=f"ecm gate {name} --branch {branch}"
+                if any(use.holds for use in seen.uses)
+                else self._stage.next_command(name, branch, scene.position),
             )
 
     def history(self, plan: str | None = None) -> reports.HistoryReport:
-        """Return the ledger's entries, of one plan or of all."""
+        """Return the ledger's entries, of one plan or of all.
+
+        Raises:
+            UsageError: there is neither an entry nor a file of such a plan.
+        """
         entries = self._stage.entries(plan)
+        if plan is not None and not entries and plan not in self._stage.workspace.plan_names():
+            self._stage.workspace.plan(plan)  # which says what there is; what was removed long ago has its history
         return reports.HistoryReport(
             plan=plan,
             entries=tuple(

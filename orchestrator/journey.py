@@ -97,6 +97,7 @@ class Journey:
                 with self._telling.moving(now, move, link), remedied(link, scene.plan.plan):
                     measured = runner.run(self._task(now, move, link))
                 seconds = time.monotonic() - started
+                scene.made.append(move.target)
                 self._look_out(now, move, link)
                 two_sides = all(each.two_sides for each in proposal.moves)
                 sides = proposal.moves[0].sides

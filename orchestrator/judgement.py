@@ -11,7 +11,7 @@ import psycopg
 
 from orchestrator import likeness, reports, trials
 from orchestrator.engine import catalog, journal, sentry
-from orchestrator.engine.connection import Connection, explained
+from orchestrator.engine.connection import Connection, explained, one_statement
 from orchestrator.engine.journal import CompletedMove, Record
 from orchestrator.engine.losses import foreseen, replaced
 from orchestrator.engine.verification import Verdict, glance, unproven
@@ -41,7 +41,6 @@ from orchestrator.records import history, tell, untold
 from orchestrator.reporting import reason_report
 from orchestrator.sql.conversion import Conversion
 from orchestrator.sql.facts import Table
-from orchestrator.sql.identifiers import verbatim
 from orchestrator.sql.mapping import Mapping
 from orchestrator.sql.repair import Repair
 from orchestrator.sql.steps import Proof
@@ -87,7 +86,7 @@ class Judgement:
             if phases[-1] is Phase.FINALIZE
             else f"{scene.plan.plan} may not enter {phases[-1].words} on {scene.branch}",
             details=lines,
-            hint=next((reason.remedy for reason in unmet if reason.remedy.startswith("ecm ")), None),
+            hint=onward(scene, unmet),
         )
 
     def weigh(self, scene: Scene, phases: tuple[Phase, ...], *, hurried: bool = False) -> Overridden:
@@ -219,8 +218,7 @@ class Judgement:
                 # its author's own session would.
                 connection.execute("SET TRANSACTION READ ONLY")
                 connection.execute("SET LOCAL search_path TO DEFAULT")
-                # Prepared, because that takes one statement only: a COMMIT in it would end what is read-only here.
-                row = connection.execute(verbatim(query), prepare=True).fetchone()
+                row = one_statement(connection, query)
         except (StatementFailedError, PrivilegeError) as error:
             # It says no like any other, so that every reason is told at once.
             why = error.message.removeprefix(f"check {name!r}: ")
@@ -399,6 +397,17 @@ def _other_text(plan: Plan, branch: str, record: Record | None) -> Iterable[tupl
     begun = as_begun(record)
     if begun is not None:
         yield branch, differences(meaning(begun), meaning(plan))
+
+
+def onward(scene: Scene, reasons: Iterable[Reason | reports.ReasonReport]) -> str | None:
+    """Return the command that goes on from unmet conditions; None where what meets them is no command of ecm's.
+
+    As long as the plan's text is another than the one that was begun, whatever else would be met is in vain.
+    """
+    reasons = tuple(reasons)
+    if any(reason.code == "plan_changed" for reason in reasons) and scene.position.state is not State.CONTRACTED:
+        return f"ecm rollback {scene.plan.plan} --branch {scene.branch}"
+    return next((reason.remedy for reason in reasons if reason.remedy.startswith("ecm ")), None)
 
 
 def _told(reason: Reason) -> Iterable[str]:

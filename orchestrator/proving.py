@@ -80,8 +80,7 @@ class Proving:
 
     def _recorded(self, scene: Scene, found: reports.VerifyReport) -> reports.VerifyReport:
         """Record what was found, for gates that ask for it; what was found is told whether that works or not."""
-        if not found.mismatches:
-            journal.verified(scene.connection, scene.plan.plan, scene.position)
+        journal.verified(scene.connection, scene.plan.plan, scene.position, sound=not found.mismatches)
         try:
             self._testimony.verified(scene, found)
         except EcmError as error:

@@ -56,6 +56,8 @@ class Scene:
     """Those of its tables that were read for it, with the texts of readers or without; see `Stage.facts_of`."""
     seen: list[Usage] = field(default_factory=list[Usage], compare=False, repr=False)
     """Who uses the old side, once somebody looked for it; see `Stage.usage_of`."""
+    made: list[State] = field(default_factory=list[State], compare=False, repr=False)
+    """The states that it was taken to since, one after the other."""
     looked: bool = False
     """Whether its rows were looked at in this command, before anybody was asked; expand itself proves what it needs."""
 
@@ -63,6 +65,11 @@ class Scene:
     def position(self) -> Position:
         """Where the plan is on the branch."""
         return self.record.position if self.record else Position()
+
+    @property
+    def reached(self) -> State:
+        """The state that it is in by now: a command of several phases may be refused the last of them."""
+        return self.made[-1] if self.made else self.position.state
 
 
 class Stage:

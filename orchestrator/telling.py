@@ -58,7 +58,7 @@ class Telling:
             refused = error.exit_code == RefusedError.exit_code or isinstance(error, VerificationError)
             known = dry_run or error is self._told or isinstance(error, DeclinedError)
             if self._notices.wanted and refused and not known:
-                state = scene.position.state
+                state = scene.reached
                 ahead = PHASES[STATES.index(state) :] if direction is Direction.FORWARD else ()
                 self._send(
                     "refused",

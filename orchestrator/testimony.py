@@ -39,7 +39,7 @@ class Testimony:
             RefusedError: nothing has begun there that an application could know of, or it is over.
         """
         if claim not in set(Claim):
-            raise UsageError(f"nobody can attest {claim}", details=[did_you_mean(claim, Claim), f"{', '.join(Claim)}"])
+            raise UsageError(f"nobody can attest {claim}", details=[did_you_mean(claim, Claim)])
         version = redact(_written(version, "version"), self._stage.workspace.secrets)
         state, where = scene.position.state, f"{scene.plan.plan} on {scene.branch}"
         if state in (State.PLANNED, State.CONTRACTED):
@@ -167,7 +167,7 @@ class Testimony:
                 REFUSED,
                 {
                     "command": command,
-                    "state": scene.position.state.value,
+                    "state": scene.reached.value,
                     "code": error.code,
                     "message": error.message,
                     "details": [line for line in error.details if line],

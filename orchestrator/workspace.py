@@ -302,9 +302,8 @@ def read_text(path: Path, *, shown: str) -> str:
     try:
         content = path.read_bytes()
     except OSError as error:
-        raise InvalidFileError(
-            f"{shown} cannot be read: {error.strerror}", hint="check the file's permissions"
-        ) from None
+        hint = "check the file's permissions" if isinstance(error, PermissionError) else None
+        raise InvalidFileError(f"{shown} cannot be read: {error.strerror}", hint=hint) from None
     try:
         return content.decode("utf-8-sig")
     except UnicodeDecodeError as error:

@@ -187,6 +187,23 @@ def select(connection: Connection, query: str, values: Sequence[Any] | Mapping[s
         return cursor.execute(verbatim(query), values).fetchall()
 
 
+def one_statement(connection: Connection, query: str) -> tuple[Any, ...] | None:
+    """Return the first row of a query by the plan's author, which has to be one statement.
+
+    In a transaction that is read only, a COMMIT would be the way to write; the simple protocol takes it with others in
+    one string ("Simple Query", manual 54.2.2 in PostgreSQL 18). Rows that are streamed come by the extended protocol,
+    which takes one. To ask for a prepared statement does not bring it about: these connections prepare none.
+
+    Raises:
+        psycopg.Error: it is several statements, gives no rows, or fails.
+    """
+    first: tuple[Any, ...] | None = None
+    with connection.cursor() as cursor:
+        for row in cursor.stream(verbatim(query)):
+            first = first or row
+    return first
+
+
 def clock(connection: Connection) -> datetime:
     """Return the time by the database's own clock."""
     row = connection.execute("SELECT pg_catalog.clock_timestamp()").fetchone()

@@ -364,12 +364,12 @@ def pause(connection: Connection, plan: str, by: str | None) -> None:
     )
 
 
-def verified(connection: Connection, plan: str, position: Position) -> None:
-    """Record that a fresh scan found nothing wrong, unless the plan was moved meanwhile."""
+def verified(connection: Connection, plan: str, position: Position, *, sound: bool = True) -> None:
+    """Record a fresh scan, unless the plan was moved meanwhile; where it was not sound, nothing stays proven."""
     connection.execute(
-        "UPDATE ecm.plans SET verified_at = pg_catalog.clock_timestamp()"
+        "UPDATE ecm.plans SET verified_at = CASE WHEN %s THEN pg_catalog.clock_timestamp() END"
         " WHERE plan = %s AND state = %s AND phase IS NOT DISTINCT FROM %s",
-        [plan, position.state, position.phase],
+        [sound, plan, position.state, position.phase],
     )
 
 

@@ -13,7 +13,7 @@ from time import monotonic
 import psycopg
 from psycopg import errors
 
-from orchestrator.engine.connection import Connection, is_lost
+from orchestrator.engine.connection import Connection, is_lost, one_statement
 from orchestrator.engine.locks import set_local
 from orchestrator.errors import PreconditionError
 from orchestrator.plan.phases import Throttle
@@ -230,7 +230,7 @@ class Gauge:
             raise AssertionError
         connection.execute("SET TRANSACTION READ ONLY")
         connection.execute("SET LOCAL search_path TO DEFAULT")
-        row = connection.execute(verbatim(custom.sql)).fetchone()
+        row = one_statement(connection, custom.sql)
         value = row[0] if row else None
         try:
             number = float(value)  # pyright: ignore[reportArgumentType] - that it may be anything is the point

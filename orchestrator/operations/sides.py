@@ -11,6 +11,8 @@ class Sides(StrEnum):
 
     BOTH = "both"
     """A row has an old and a new side, and either version could write both."""
+    WRITTEN = "written"
+    """The same, and the application itself has to write both: nothing in the database does."""
     EXCHANGED = "exchanged"
     """A row has two sides, of which the application sees one at a time, under the same name."""
     FILLED = "filled"

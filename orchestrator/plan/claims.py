@@ -15,6 +15,10 @@ class Claim(StrEnum):
         """The claim as the rest of a sentence about the application."""
         return _WORDS[self]
 
+    def is_asked_before(self, phase: str) -> bool:
+        """Whether a project's defaults ask for it before a phase, by its key: it cannot be true, or said, before."""
+        return phase == "contract" or (self is Claim.WRITES_BOTH and phase != "expand")
+
 
 _WORDS = {
     Claim.WRITES_BOTH: "writes both sides",

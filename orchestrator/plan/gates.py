@@ -9,6 +9,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from itertools import zip_longest
+from math import ceil
 
 from orchestrator.errors import UsageError
 from orchestrator.plan.drift import Drift
@@ -17,7 +18,7 @@ from orchestrator.plan.evidence import Approval, History
 from orchestrator.plan.lifecycle import PHASES, STATES, Phase, Position, State
 from orchestrator.plan.phases import Requirements
 from orchestrator.plan.usage import Usage
-from orchestrator.words import counted, did_you_mean, listed
+from orchestrator.words import counted, listed, nearest
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -114,13 +115,16 @@ def overridable(codes: Iterable[str]) -> frozenset[str]:
     Raises:
         UsageError: there is no such condition, or it cannot be overridden.
     """
-    given = frozenset(codes)
+    given = frozenset([codes] if isinstance(codes, str) else codes)
     for code in sorted(given - YIELDING):
         if code in UNYIELDING:
             raise UsageError(f"{code} cannot be overridden", details=[UNYIELDING[code]])
         raise UsageError(
             f"there is no condition {code} to override",
-            details=[did_you_mean(code, YIELDING), f"those that can be overridden: {', '.join(sorted(YIELDING))}"],
+            details=[
+                *(f"did you mean {listed(near, 'or')}?" for near in [nearest(code, YIELDING)] if near),
+                f"those that can be overridden: {', '.join(sorted(YIELDING))}",
+            ],
         )
     return given
 
@@ -266,10 +270,10 @@ def _soaked(case: Case) -> Iterable[Reason]:
     since = case.state_since if case.position.state is State.READS_MIGRATED else None
     passed = case.now - since if since is not None and case.now is not None else timedelta(0)
     if passed < case.soak:
-        left = _rounded(case.soak - passed)
         yield Reason(
             code="soak",
-            message=f"the soak of {case.soak} in reads migrated is not over: {left} left",
+            message=f"the soak of {humanize(case.soak)} in reads migrated is not over:"
+            f" {_left(case.soak - passed)} left",
             remedy="wait",
         )
 
@@ -282,22 +286,26 @@ def _verified(case: Case) -> Iterable[Reason]:
     verified, now = case.verified_at, case.now
     if verified is not None and now is not None and now - verified <= within:
         return
-    when = "never" if verified is None or now is None else f"{_rounded(now - verified)} ago"
+    ago = None if verified is None or now is None else humanize(_rounded(now - verified))
+    when = f"it was {ago} ago" if ago else "no proof of them stands"
     yield Reason(
         code="verified",
-        message=f"every row has to be proven within {within} before {case.phase.words}; it was {when}",
+        message=f"every row has to be proven within {humanize(within)} before {case.phase.words}; {when}",
         remedy=f"ecm verify {case.plan} --branch {case.branch}",
     )
 
 
 def _attested(case: Case) -> Iterable[Reason]:
     standing = {each.claim for each in case.history.attested(branch=case.branch, checksum=case.checksum)}
+    ahead = case.position.state is State.PLANNED
     for claim in case.require.attestations:
         if claim not in standing:
+            attest = f"ecm attest {case.plan} --branch {case.branch} --as {claim} --version VERSION"
             yield Reason(
                 code="attestation",
-                message=f"nobody has attested that the application beside {case.branch} {claim.words} ({claim})",
-                remedy=f"ecm attest {case.plan} --branch {case.branch} --as {claim} --version VERSION",
+                message=f"nobody has attested that the application beside {case.branch} {claim.words} ({claim})"
+                + (", which can be said from expanded on" if ahead else ""),
+                remedy=f"ecm advance {case.plan} --branch {case.branch}" if ahead else attest,
                 subject=claim,
             )
 
@@ -325,7 +333,7 @@ def _unused(case: Case) -> Iterable[Reason]:
     if usage.quiet_since is None:
         message = "the old side is still in use"
     else:
-        left = humanize(_rounded(within - (usage.now - usage.quiet_since)))
+        left = _left(within - (usage.now - usage.quiet_since))
         message = f"nobody may have used the old side for {humanize(within)}: {left} left"
     yield Reason(code="readers", message=message, remedy=remedy, details=(*shown, *more))
 
@@ -370,10 +378,15 @@ def _rounded(span: timedelta) -> timedelta:
     return timedelta(seconds=round(span.total_seconds()))
 
 
+def _left(span: timedelta) -> str:
+    """Return what is left of a time for a person, in whole seconds: as long as there is any, it is not nothing."""
+    return humanize(timedelta(seconds=ceil(span.total_seconds())))
+
+
 def _undo_window_over(case: Case) -> Iterable[Reason]:
     if case.hurried or case.undo_until is None or case.now is None or case.now >= case.undo_until:
         return
-    left = humanize(timedelta(seconds=max(1, round((case.undo_until - case.now).total_seconds()))))
+    left = _left(case.undo_until - case.now)
     yield Reason(
         code="undo_window",
         message=f"the time in which contract can be undone is not over: {left} left",
@@ -387,6 +400,9 @@ def _checked(case: Case) -> Iterable[Reason]:
             yield Reason(
                 code="check",
                 message=f"check {check.name!r} found {check.found}, not {check.expected}",
-                remedy="make it so, or correct the check in the plan",
+                # In a plan that has begun, another check would be another text.
+                remedy="make it so, or correct the check in the plan"
+                if case.position == Position()
+                else "make it so; or let it pass: --override check --reason …",
                 subject=check.name,
             )

@@ -115,6 +115,20 @@ class Plan(Settings):
             raise misplaced((("changes", index), message) for index in final)
         return self
 
+    @model_validator(mode="after")
+    def _asked_for_where_it_can_be_met(self) -> Self:
+        problems: list[tuple[tuple[str | int, ...], str]] = []
+        if self.expand.require.attestations:
+            where = ("expand", "require", "attestations")
+            problems.append((where, "nothing can be attested of a plan before it is expanded; ask for it later"))
+        for name in ("expand", "backfill", "migrate_reads"):
+            if self.phase(name).require.no_readers is not None:
+                why = "no_readers is for contract: in the phases before it the old side may be used"
+                problems.append(((name, "require", "no_readers"), why))
+        if problems:
+            raise misplaced(problems)
+        return self
+
     def phase(self, name: str) -> PhaseSettings:
         """Return a phase's settings by its key (`expand`, `backfill`, `migrate_reads`, `contract`, or `finalize`).
 
@@ -158,7 +172,7 @@ class Plan(Settings):
             given.pop("undo_window", None)
         if _final(self.changes):
             given.pop("undo_window", None)  # there is nothing that would take their statements back
-        filled = {name: _filled(self.phase(name), given) for name in PHASE_SETTINGS}
+        filled = {name: _filled(self.phase(name), _asked(given, name)) for name in PHASE_SETTINGS}
         return self.model_copy(update=filled)
 
 
@@ -174,6 +188,16 @@ def _final(changes: tuple[AnyOperation, ...]) -> tuple[int, ...]:
 
 def _holds_whole(change: AnyOperation) -> bool:
     return any(column == WHOLE for _, column in change.claims())
+
+
+def _asked(given: Mapping[str, object], phase: str) -> Mapping[str, object]:
+    """Return a project's defaults as a phase has them: it asks for nothing that could not be so by then."""
+    asked = given.get("require")
+    if not isinstance(asked, Requirements):
+        return given
+    claims = tuple(claim for claim in asked.attestations if claim.is_asked_before(phase))
+    quiet = asked.no_readers if phase == "contract" else None
+    return {**given, "require": asked.model_copy(update={"attestations": claims, "no_readers": quiet})}
 
 
 def _filled(settings: PhaseSettings, given: Mapping[str, object]) -> PhaseSettings:

@@ -98,7 +98,8 @@ def sides(plan: Plan, facts: Facts) -> Sides:
     order = tuple(Sides)
     before = {name: unhidden(plan, table) for name, table in facts.items()}
     found = {change.sides(table) for change, table in each(plan, before)}
-    return min(found, key=order.index, default=Sides.NONE)
+    seen = min(found, key=order.index, default=Sides.NONE)
+    return Sides.WRITTEN if seen is Sides.BOTH and not kept_by_trigger(plan) else seen
 
 
 def retires(plan: Plan) -> bool:

@@ -34,6 +34,14 @@ def test_an_export_is_written_once_and_checked_anywhere(project: Project, nowher
     assert len(file.read_text().splitlines()) == 1
     assert sorted(path.name for path in project.root.iterdir() if "ledger" in path.name) == ["ledger.jsonl"]
 
+    missing = project.ecm("audit", "verify", "--file", "nothere.jsonl")
+    assert (missing.code, missing.err) == (1, "error: nothere.jsonl cannot be read: No such file or directory\n")
+    of_none = project.ecm("history", "nothere")
+    assert (of_none.code, "there is no plan nothere" in of_none.err) == (2, True)
+    (project.root / "plans" / f"{PLAN}.yaml").rename(project.root / "kept")
+    assert project.ecm("history", PLAN).code == 0
+    (project.root / "kept").rename(project.root / "plans" / f"{PLAN}.yaml")
+
     elsewhere = nowhere.root / "sent.jsonl"
     elsewhere.write_text("\n".join(lines) + "\n")
     sound = nowhere.ecm("audit", "verify", "--file", "sent.jsonl")

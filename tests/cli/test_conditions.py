@@ -146,7 +146,7 @@ CONDITIONS = {
         ),
         met=(ecm("verify", PLAN, "--branch", DEVELOPMENT),),
         to="contracted",
-        says="every row has to be proven within 1:00:00 before contract; it was 2:00:",
+        says="every row has to be proven within 1 h before contract; it was 2 h",
         yields=True,
     ),
     "nobody's word": Condition(
@@ -304,6 +304,33 @@ def test_all_that_is_unmet_is_told_at_once(bookstore: Project) -> None:
     assert (kept["command"], kept["state"]) == ("advance", "reads_migrated")
     assert "nobody has attested" in " ".join(kept["details"])
     assert not any(entry["kind"] == "override" for entry in entries)
+
+
+def test_an_edited_plan_is_to_be_set_right_first(bookstore: Project) -> None:
+    """Whatever else is unmet, its command would be in vain: the next one is the way back, and it works."""
+    plan("contract: {require: {attestations: [reads-new]}}\n")(bookstore)
+    advanced(DEVELOPMENT, "reads_migrated")(bookstore)
+    plan("contract: {require: {attestations: [reads-new, stops-writing-old]}}\n")(bookstore)
+    where = (PLAN, "--branch", DEVELOPMENT)
+    back = f"ecm rollback {PLAN} --branch {DEVELOPMENT}"
+
+    asked, told = bookstore.ecm("gate", *where, "--json"), bookstore.ecm("gate", *where)
+    refused = bookstore.ecm("advance", *where)
+
+    assert {reason["code"] for reason in asked.json["reasons"]} == {"plan_changed", "attestation"}
+    assert asked.json["next_command"] == back
+    assert told.out.endswith(f"next      {back}\n")
+    assert refused.err.endswith(f"next    {back}\n")
+    done(bookstore.ecm("rollback", *where))
+
+
+def test_an_approval_says_for_whom_it_is(bookstore: Project) -> None:
+    """Whoever approves learns that it is not for contracting oneself, and that what is said later undoes it."""
+    branches("requires: [], approvals: 1")(bookstore)
+    advanced(PRODUCTION, "reads_migrated")(bookstore)
+    told = said(done(bookstore.ecm("approve", PLAN, "--branch", PRODUCTION, "--to", "contracted")).out)
+    assert "approved by tester, for somebody else to contract, until" in told
+    assert "or until a line above changes or is added; 1 of 1 approval" in told
 
 
 def test_what_nobody_can_attest_or_approve(bookstore: Project) -> None:

@@ -121,6 +121,17 @@ def test_moves_refusals_and_failures_are_told(told: Project, webhook: Hearer) ->
     assert "stopped in expand: books could not be locked" in stopped["text"]
 
 
+def test_a_refusal_half_way_is_told_of_where_it_was(told: Project, webhook: Hearer) -> None:
+    """A command that completed a phase and was refused the next tells of the state in between, as the ledger does."""
+    file = told.root / "plans" / f"{PLAN}.yaml"
+    file.write_text(file.read_text() + "backfill: {hooks: {before: [{run: ./missing}]}}\n")
+    assert told.ecm("advance", PLAN, *HERE, "--to", "reads_migrated", ECM_WEBHOOK_URL=webhook.url).code == 4
+    (refused,) = (notice for notice in webhook.heard if notice["event"] == "refused")
+    assert (refused["phase"], refused["state"]) == ("backfill", "expanded")
+    recorded = told.ecm("history", PLAN, "--json").json["entries"][-1]
+    assert (recorded["kind"], recorded["data"]["state"]) == ("refused", "expanded")
+
+
 @contextmanager
 def _locked(project: Project) -> Generator[None]:
     import psycopg

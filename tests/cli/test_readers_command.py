@@ -27,7 +27,7 @@ def test_who_still_uses_the_old_side(project: Project) -> None:
     assert "✗ writes of books that give published_year by postgres, at least 1 write, last seen just now" in told
     assert "✗ function public.newest_of_all_books: its sql body names published_year" in told
     assert "quiet for" not in told, "what stands in the catalog is there now"
-    assert f"next ecm advance {PLAN} --branch development" in told
+    assert f"next ecm gate {PLAN} --branch development" in told, "advance is refused for the function, and gate says so"
 
     report = project.ecm("readers", PLAN, *here, "--json").json
     assert report["format_version"] == 1

@@ -36,7 +36,10 @@ def users(project: Project) -> Project:
 # ---------------------------------------------------------------- what the application may do
 
 
-@pytest.mark.parametrize(("sides", "state"), list(product([each for each in Sides if each is not Sides.BOTH], STATES)))
+_ONE_SIDE = [each for each in Sides if each not in (Sides.BOTH, Sides.WRITTEN)]
+
+
+@pytest.mark.parametrize(("sides", "state"), list(product(_ONE_SIDE, STATES)))
 def test_a_change_without_two_sides_is_not_told_of_them(sides: Sides, state: State) -> None:
     """Who can write one side only is not told which of two counts, nor that a column reads empty."""
     told = words.now_possible(state, sides=sides, retires=False)
@@ -45,6 +48,19 @@ def test_a_change_without_two_sides_is_not_told_of_them(sides: Sides, state: Sta
     assert "both sides" not in told
     assert "reads empty" not in told
     assert "the old one used is gone" not in told
+
+
+def test_an_application_that_writes_both_sides_is_told_to(users: Project) -> None:
+    """Where no trigger keeps the sides in step, nobody is told that either version may write as ever."""
+    plan = users.root / "plans" / f"{PLAN}.yaml"
+    plan.write_text(plan.read_text() + "expand: {dual_write: application}\n")
+    shown = said(users.ecm("plan", "show", PLAN, *HERE).out)
+    expanded = said(users.ecm("advance", PLAN, *HERE).out)
+
+    assert "Deploy the one that writes both sides, everywhere, and attest that it does" in expanded
+    assert "Every version that runs has to write both sides" in shown
+    assert "the old one counts" not in shown
+    assert "the new one counts" not in shown
 
 
 def test_every_kind_has_a_sentence_of_its_sort(users: Project) -> None:

@@ -12,6 +12,7 @@ import pytest
 from servers import OwnServer
 
 from orchestrator.engine.throttle import Gauge, Reading, reason
+from orchestrator.errors import PreconditionError
 from orchestrator.plan.phases import Throttle
 
 Db = psycopg.Connection[Any]
@@ -191,6 +192,16 @@ def test_disk_and_cores_that_the_server_does_not_tell(connect_to: Callable[[str]
     assert not roomy.holds
     busy = read(Gauge(Throttle.model_validate({"replica_lag": None, "active_per_core": 0.01, "cores": 1})), db)
     assert busy.value is not None
+
+
+def test_a_query_of_ones_own_is_one_statement(connect_to: Callable[[str], Db]) -> None:
+    """It asks and changes nothing: what would end its read-only transaction is refused before a row is written."""
+    db = connect_to("sly")
+    db.execute("CREATE TABLE gauge (value integer)")
+    custom = {"sql": "SELECT 1; COMMIT; INSERT INTO public.gauge VALUES (1)", "max": 100}
+    with pytest.raises(PreconditionError, match="custom query cannot be used"):
+        Gauge(Throttle.model_validate({"replica_lag": None, "custom": custom})).check(db)
+    assert db.execute("SELECT count(*) FROM gauge").fetchone() == (0,)
 
 
 def test_what_tripped_clears_below_its_limit(connect_to: Callable[[str], Db]) -> None:

@@ -111,10 +111,18 @@ def test_backfill_waits_for_the_application(journeys: Journeys) -> None:
 
 def test_a_writer_of_one_side_is_found(journeys: Journeys) -> None:
     """A row that was written on one side alone stops the next phase, and the hint says who has to do what."""
-    journey = journeys(BOOKS, RENAME, expand=BY_APPLICATION)
+    asked = {"require": {"verified": "1h"}}
+    journey = journeys(BOOKS, RENAME, expand=BY_APPLICATION, migrate_reads=asked)
     journey.advance()
     attested(journey)
     journey.advance()
+    run(journey.db, "UPDATE books SET year = 1815 WHERE id = 7")
+
+    assert journey.conductor.gate(None, BRANCH).allowed, "as far as anybody has looked"
+    assert journey.conductor.verify(None, BRANCH).mismatches == 1
+    assert [reason.code for reason in journey.conductor.gate(None, BRANCH).reasons] == ["verified"]
+    run(journey.db, "UPDATE books SET year = 1907 WHERE id = 7")
+    assert journey.conductor.verify(None, BRANCH).mismatches == 0
     run(journey.db, "UPDATE books SET year = 1815 WHERE id = 7")
 
     with pytest.raises(VerificationError) as found:

@@ -319,14 +319,21 @@ def test_a_check_that_cannot_be_asked(journeys: Journeys) -> None:
     checks = [
         {"name": "mistyped", "sql": "SELECT nothing FROM books", "expect": 0},
         {"name": "writes", "sql": "DELETE FROM books RETURNING 0", "expect": 0},
+        {"name": "ends what is read-only", "sql": "SELECT 0; COMMIT; DELETE FROM public.books", "expect": 0},
         {"name": "wrong", "sql": "SELECT 1", "expect": 0},
     ]
-    journey = journeys(BOOKS, rename(), expand={"checks": checks})
+    journey = journeys(f"{BOOKS}; INSERT INTO books VALUES (1)", rename(), expand={"checks": checks})
     with pytest.raises(RefusedError) as caught:
         journey.advance()
     words = "\n".join(caught.value.details)
-    for word in ("'mistyped' found an error", "'writes' found an error", "'wrong' found 1"):
+    for word in (
+        "'mistyped' found an error",
+        "'writes' found an error",
+        "read-only' found an error",
+        "'wrong' found 1",
+    ):
         assert word in words
+    assert ask(journey.db, "SELECT count(*) FROM books") == 1
 
 
 # ---------------------------------------------------------------- servers

@@ -149,7 +149,20 @@ def test_soak_counts_in_reads_migrated_only() -> None:
         position=Position(state=State.BACKFILLED),
     )
     (reason,) = judge(weighed)
-    assert "1:00:00 left" in reason.message
+    assert reason.message == "the soak of 1 h in reads migrated is not over: 1 h left"
+
+
+@pytest.mark.parametrize(
+    ("soak", "passed", "said"),
+    [
+        (timedelta(days=7), timedelta(hours=1), "the soak of 7 days in reads migrated is not over: 6 days 23 h left"),
+        (timedelta(seconds=2), timedelta(seconds=1.9), "the soak of 2 s in reads migrated is not over: 1 s left"),
+    ],
+)
+def test_time_is_told_as_a_plan_writes_it(soak: timedelta, passed: timedelta, said: str) -> None:
+    """In the units of a plan's file, and never as nothing left while something is."""
+    (reason,) = judge(case(CONTRACT, required=(), soak=soak, state_since=NOON - passed))
+    assert reason.message == said
 
 
 @pytest.mark.parametrize(
@@ -177,6 +190,25 @@ def test_checks() -> None:
     bad = CheckResult(name="no doubles", expected="0", found="3", passed=False)
     (reason,) = judge(case(EXPAND, required=(), checks=(good, bad)))
     assert (reason.code, reason.message) == ("check", "check 'no doubles' found 3, not 0")
+
+
+@pytest.mark.parametrize(
+    ("position", "check", "attestation"),
+    [
+        (Position(), "make it so, or correct the check in the plan", "ecm advance rename-year --branch production"),
+        (
+            Position(state=State.READS_MIGRATED),
+            "make it so; or let it pass: --override check --reason …",
+            "ecm attest rename-year --branch production --as reads-new --version VERSION",
+        ),
+    ],
+)
+def test_what_would_meet_a_condition_can_be_done_now(position: Position, check: str, attestation: str) -> None:
+    """Nothing can be attested of a plan that has not begun, and the text of one that has stays as it is."""
+    bad = CheckResult(name="no doubles", expected="0", found="3", passed=False)
+    asked = Requirements(attestations=(Claim.READS_NEW,))
+    reasons = judge(case(CONTRACT, required=(), position=position, checks=(bad,), require=asked))
+    assert {reason.code: reason.remedy for reason in reasons} == {"check": check, "attestation": attestation}
 
 
 def test_overlap() -> None:
@@ -367,6 +399,10 @@ def test_what_cannot_be_overridden() -> None:
             overridable([code])
     with pytest.raises(UsageError, match="there is no condition sok"):
         overridable(["sok"])
+    assert overridable("soak") == {"soak"}  # a script's one code is not a list of letters
+    with pytest.raises(UsageError) as unknown:
+        overridable(["zzz"])
+    assert len(unknown.value.details) == 1  # what there is is listed once
 
 
 @given(PASSAGES)

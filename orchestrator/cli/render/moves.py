@@ -39,8 +39,8 @@ def gate(report: GateReport) -> RenderableType:
         verdict = look.item(look.GOOD, f"{where} may {step}")
         return look.stacked(verdict, *_beware(report.warnings), *look.onward([report.next_command]))
     verdict = look.item(look.BAD, f"{where} may not {step} yet")
-    onward = plans.remedy(report.reasons)
-    return look.stacked(verdict, *plans.conditions(report.reasons), *_beware(report.warnings), *look.onward([onward]))
+    conditions = plans.conditions(report.reasons)
+    return look.stacked(verdict, *conditions, *_beware(report.warnings), *look.onward([report.next_command]))
 
 
 def paused(report: PauseReport) -> RenderableType:

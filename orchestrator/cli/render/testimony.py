@@ -37,7 +37,10 @@ def approval(report: ApprovalReport) -> RenderableType:
     if report.expires_at is None:
         return body
     given = f"{report.given} of {counted(report.needed, 'approval')}"
-    until = f"by {report.actor}, until {words.moment(report.expires_at)} or until a line above changes"
+    until = (
+        f"by {report.actor}, for somebody else to contract, until {words.moment(report.expires_at)} or until a line"
+        " above changes or is added"
+    )
     return look.stacked(
         body, Text(), look.item(look.GOOD, f"approved {until}; {given}"), *look.onward([report.next_command])
     )

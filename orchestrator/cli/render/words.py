@@ -149,6 +149,14 @@ _NOW_POSSIBLE: Mapping[Sides, Mapping[State, str]] = {
         State.READS_MIGRATED: "Both versions still work side by side; where a statement writes both sides, the new one"
         " counts. Retire the old version before contract.",
     },
+    Sides.WRITTEN: {
+        State.EXPANDED: "The old version runs as ever. Deploy the one that writes both sides, everywhere, and attest"
+        " that it does: nothing in the database writes the other side, and the backfill waits for it.",
+        State.BACKFILLED: "Every version that runs has to write both sides; either may be read. A row that is written"
+        " on one side alone stops the plan.",
+        State.READS_MIGRATED: "Every version that runs still has to write both sides; either may be read. A row that is"
+        " written on one side alone stops contract. Retire the old version before contract.",
+    },
     Sides.EXCHANGED: {
         State.EXPANDED: "Every version runs as ever: nobody is shown the new type until readers move.",
         State.BACKFILLED: "Every version still reads and writes the old type; those that run have to cope with the new"

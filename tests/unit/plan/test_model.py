@@ -9,9 +9,10 @@ from plan_strategies import plans
 from pydantic import ValidationError
 
 from orchestrator.errors import InvalidFileError
+from orchestrator.plan.claims import Claim
 from orchestrator.plan.document import parse
 from orchestrator.plan.model import Plan
-from orchestrator.plan.phases import Defaults
+from orchestrator.plan.phases import PHASE_SETTINGS, Defaults
 
 RENAME = {"kind": "rename_column", "table": "books", "column": "published_year", "to": "publication_year"}
 
@@ -79,6 +80,34 @@ def test_defaults_go_where_the_file_says_nothing():
     assert told.contract.lock_timeout == timedelta(seconds=2)
     assert told.migrate_reads.soak == timedelta(hours=1)
     assert told.backfill.batch_time == timedelta(milliseconds=200)
+
+
+def test_defaults_ask_for_nothing_before_it_can_be_so():
+    """A word and a quiet time that defaults ask for are asked for from the phase on that can have them."""
+    asked = {"attestations": ["writes-both", "reads-new"], "no_readers": "10m", "verified": "1h"}
+    told = plan().with_defaults(Defaults.model_validate({"require": asked}))
+    assert [told.phase(name).require.attestations for name in PHASE_SETTINGS] == [
+        (),
+        (Claim.WRITES_BOTH,),
+        (Claim.WRITES_BOTH,),
+        (Claim.WRITES_BOTH, Claim.READS_NEW),
+    ]
+    quiet = [told.phase(name).require.no_readers for name in PHASE_SETTINGS]
+    assert quiet == [None, None, None, timedelta(minutes=10)]
+    assert Plan.model_validate(told.model_dump(mode="json")) == told
+
+
+@pytest.mark.parametrize(
+    ("phase", "asked", "why"),
+    [
+        ("expand", {"attestations": ["writes-both"]}, "nothing can be attested of a plan before it is expanded"),
+        ("migrate_reads", {"no_readers": "10m"}, "no_readers is for contract"),
+    ],
+)
+def test_a_requirement_that_no_gate_could_meet_is_refused(phase: str, asked: dict[str, object], why: str):
+    """What would keep a plan from ever beginning, or be passed over in silence, is no setting."""
+    with pytest.raises(ValidationError, match=why):
+        plan(**{phase: {"require": asked}})
 
 
 @given(plans)
