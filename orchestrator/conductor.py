@@ -373,6 +373,8 @@ class Conductor:
         name = self._only("gate", plan, branch)
         with self._stage.scene(name, branch) as scene:
             position = scene.position
+            if to and replace(position, kept=False) == Position(state=named(State, to)):
+                return self._there(scene)
             moves = _ahead(scene, named(State, to) if to else None)
             target = moves[-1].target
             unmet = self._judgement.weigh(scene, tuple(phase for move in moves for phase in move.phases))
@@ -392,6 +394,19 @@ class Conductor:
             reasons=reasons,
             warnings=warnings,
             next_command=further,
+        )
+
+    def _there(self, scene: Scene) -> reports.GateReport:
+        """Return that nothing stands in the way to where a plan is already."""
+        name, branch, state = scene.plan.plan, scene.branch, scene.position.state
+        return reports.GateReport(
+            plan=name,
+            branch=branch,
+            state=state,
+            to=state,
+            allowed=True,
+            reasons=(),
+            next_command=self._stage.next_command(name, branch, scene.position),
         )
 
     def diff(self, plan: str | None, branch: str) -> reports.TextReport:

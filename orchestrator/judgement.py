@@ -399,15 +399,15 @@ def _other_text(plan: Plan, branch: str, record: Record | None) -> Iterable[tupl
         yield branch, differences(meaning(begun), meaning(plan))
 
 
-def onward(scene: Scene, reasons: Iterable[Reason | reports.ReasonReport]) -> str | None:
-    """Return the command that goes on from unmet conditions; None where what meets them is no command of ecm's.
+def onward(scene: Scene, reasons: Iterable[Reason | reports.ReasonReport]) -> str:
+    """Return the command that goes on from unmet conditions; where what meets them is no command, a look at all.
 
     As long as the plan's text is another than the one that was begun, whatever else would be met is in vain.
     """
     reasons = tuple(reasons)
     if any(reason.code == "plan_changed" for reason in reasons) and scene.position.state is not State.CONTRACTED:
         return f"ecm rollback {scene.plan.plan} --branch {scene.branch}"
-    return next((reason.remedy for reason in reasons if reason.remedy.startswith("ecm ")), None)
+    return next((reason.remedy for reason in reasons if reason.remedy.startswith("ecm ")), "ecm status")
 
 
 def _told(reason: Reason) -> Iterable[str]:

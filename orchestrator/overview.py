@@ -249,7 +249,11 @@ class Overview:
         if plan in files and plan not in plans:
             plans = {plan: self._stage.workspace.plan(plan)}
         # Before the journals: a move that is recorded in between is then known to the one that made it.
-        entries = self._stage.entries(None)
+        try:
+            entries, silent = self._stage.entries(None), None
+        except EcmError as error:
+            # Where the plans are, the journals say; and whoever was refused for want of the ledger comes here to look.
+            entries, silent = (), error.message
         answers = dict(zip(branches, abreast(self._ask, branches), strict=True))
         open_plans = {
             record.plan: record
@@ -264,6 +268,7 @@ class Overview:
             project=self._stage.project.project,
             ledger=self._stage.ledger_name,
             branches=branches,
+            ledger_error=silent,
             plans=tuple(
                 self._plan_status(
                     plans.get(name) if name in files else open_plans[name],

@@ -14,6 +14,7 @@ from uuid import UUID
 from orchestrator.engine import journal
 from orchestrator.engine.connection import Connection
 from orchestrator.engine.journal import LOOKED_LIKE, CompletedMove
+from orchestrator.errors import ConfigurationError
 from orchestrator.ledger import Entry, Event, Ledger
 from orchestrator.plan.claims import Claim
 from orchestrator.plan.evidence import Approval, Attestation, History, Override, Passage
@@ -82,16 +83,27 @@ def unknown(branch: str, moves: tuple[CompletedMove, ...], ledger: Ledger, *, em
 
 
 def history(entries: Iterable[Entry]) -> History:
-    """Return what the gates weigh among the ledger's entries of a plan."""
+    """Return what the gates weigh among the ledger's entries of a plan.
+
+    Raises:
+        ConfigurationError: a newer ecm wrote some of them.
+    """
     of_kind: dict[str, list[Entry]] = {}
     for entry in entries:
         of_kind.setdefault(entry.kind, []).append(entry)
-    return History(
-        passages=tuple(map(_passage, of_kind.get(MOVE, ()))),
-        attestations=tuple(map(_attestation, of_kind.get(ATTESTATION, ()))),
-        approvals=tuple(map(_approval, of_kind.get(APPROVAL, ()))),
-        overrides=tuple(map(_override, of_kind.get(OVERRIDE, ()))),
-    )
+    try:
+        return History(
+            passages=tuple(map(_passage, of_kind.get(MOVE, ()))),
+            attestations=tuple(map(_attestation, of_kind.get(ATTESTATION, ()))),
+            approvals=tuple(map(_approval, of_kind.get(APPROVAL, ()))),
+            overrides=tuple(map(_override, of_kind.get(OVERRIDE, ()))),
+        )
+    except (KeyError, ValueError) as error:
+        raise ConfigurationError(
+            f"what the ledger holds cannot be read: {error}",
+            details=["a newer ecm wrote it, in words that this one does not know"],
+            hint="upgrade ecm",
+        ) from None
 
 
 def _passage(entry: Entry) -> Passage:

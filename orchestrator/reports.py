@@ -175,6 +175,8 @@ class StatusReport(Report):
     """Seconds, where only what has not moved for that long was asked for, and is in the plans."""
     unanswered: tuple[str, ...] = ()
     """Branches that were then judged by the ledger's last word."""
+    ledger_error: str | None = None
+    """Why the ledger could not be read, where it could not: what it knows is left out."""
 
 
 class StepPreview(Report):

@@ -50,6 +50,17 @@ class Testimony:
                 if state is State.PLANNED
                 else "ecm status",
             )
+        if claim != Claim.WRITES_BOTH and state is State.EXPANDED:
+            raise RefusedError(
+                f"nobody can do without the old side of {where} yet: it is expanded",
+                details=["rows from before have nothing on the new side until they are backfilled"],
+                hint=f"ecm advance {scene.plan.plan} --branch {scene.branch}",
+            )
+        if scene.position.direction is Direction.BACK:
+            raise RefusedError(
+                f"{where} is being rolled back, which ends what is attested",
+                hint=f"ecm rollback {scene.plan.plan} --branch {scene.branch}",
+            )
         self._stage.note(
             scene, ATTESTATION, {"claim": claim, "version": version, "withdrawn": withdrawn, "state": state.value}
         )

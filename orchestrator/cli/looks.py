@@ -142,7 +142,7 @@ def _to_finalize(branch: "BranchStatus") -> bool:
 def _exit_code(report: "StatusReport") -> int:
     """Return what --exit-code says: an error before anything pending."""
     branches = [branch for plan in report.plans for branch in plan.branches]
-    if any(plan.error for plan in report.plans) or any(branch.error for branch in branches):
+    if report.ledger_error or any(plan.error for plan in report.plans) or any(branch.error for branch in branches):
         return _ERROR
     pending = any(branch.state != State.CONTRACTED or branch.in_progress or _to_finalize(branch) for branch in branches)
     return _PENDING if pending else 0

@@ -104,9 +104,10 @@ class History:
     def attested(self, *, branch: str, checksum: str) -> tuple[Attestation, ...]:
         """Return what is attested of the application beside a branch and stands, one for each claim.
 
-        A rollback ends them: whoever rolls back may have gone back to an older application too.
+        A rollback ends them: whoever rolls back may have gone back to an older application too. So does a beginning,
+        after a reset of the branch.
         """
-        since = self._rolled_back(branch, checksum)
+        since = max(self._rolled_back(branch, checksum), self._begun(branch, checksum))
         last = {
             each.claim: each
             for each in self.attestations
@@ -128,6 +129,15 @@ class History:
 
     def _passages(self, branch: str, checksum: str) -> Iterable[Passage]:
         return (each for each in self.passages if (each.branch, each.checksum) == (branch, checksum))
+
+    def _begun(self, branch: str, checksum: str) -> int:
+        """Return the place in the ledger of the last expand; 0 where there was none."""
+        begun = (
+            each.seq
+            for each in self._passages(branch, checksum)
+            if each.direction is Direction.FORWARD and Phase.EXPAND in each.phases
+        )
+        return max(begun, default=0)
 
     def _rolled_back(self, branch: str, checksum: str, *, to_the_start: bool = False) -> int:
         """Return the place in the ledger of the last rollback; 0 where there was none."""

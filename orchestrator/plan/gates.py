@@ -390,7 +390,7 @@ def _undo_window_over(case: Case) -> Iterable[Reason]:
     yield Reason(
         code="undo_window",
         message=f"the time in which contract can be undone is not over: {left} left",
-        remedy=f"ecm finalize {case.plan} --branch {case.branch} --now",
+        remedy=f"wait; or give the way back up: ecm finalize {case.plan} --branch {case.branch} --now",
     )
 
 

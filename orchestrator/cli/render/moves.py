@@ -36,7 +36,8 @@ def gate(report: GateReport) -> RenderableType:
     where, to = f"{report.plan} on {report.branch}", words.state(report.to)
     step = f"go from {words.state(report.state)} to {to}" if report.state != report.to else "be finalized"
     if report.allowed:
-        verdict = look.item(look.GOOD, f"{where} may {step}")
+        there = report.state == report.to and not (report.next_command or "").startswith("ecm finalize")
+        verdict = look.item(look.GOOD, f"{where} is {to} already" if there else f"{where} may {step}")
         return look.stacked(verdict, *_beware(report.warnings), *look.onward([report.next_command]))
     verdict = look.item(look.BAD, f"{where} may not {step} yet")
     conditions = plans.conditions(report.reasons)

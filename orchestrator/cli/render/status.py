@@ -259,6 +259,8 @@ def _notes(report: StatusReport) -> Iterable[str]:
 
 
 def _worth_saying(report: StatusReport) -> Iterable[str]:
+    if report.ledger_error:
+        yield f"what the ledger knows is not here: {report.ledger_error}"
     for plan in report.plans:
         if plan.error:
             yield plan.error

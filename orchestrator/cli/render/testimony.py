@@ -36,7 +36,7 @@ def approval(report: ApprovalReport) -> RenderableType:
     body = look.stacked(head, Text(), *evidence, *(unmet if report.unmet else ()))
     if report.expires_at is None:
         return body
-    given = f"{report.given} of {counted(report.needed, 'approval')}"
+    given = f"{counted(report.given, 'approval')}, {report.needed} needed"
     until = (
         f"by {report.actor}, for somebody else to contract, until {words.moment(report.expires_at)} or until a line"
         " above changes or is added"
