@@ -12,7 +12,7 @@ from psycopg import sql
 
 from orchestrator.sql import plpgsql, sync
 from orchestrator.sql.facts import Table
-from orchestrator.sql.identifiers import JOURNAL_SCHEMA, bounded
+from orchestrator.sql.identifiers import JOURNAL_SCHEMA, TableName, bounded
 from orchestrator.sql.mapping import Mapping
 from orchestrator.sql.steps import Proof, Statement, Strays, SyncTrigger
 from orchestrator.sql.sync import Ddl
@@ -39,7 +39,7 @@ def install(plan: str, facts: Table, mappings: tuple[Mapping, ...]) -> Ddl:
 def strays(plan: str, facts: Table, proof: Proof) -> Strays:
     """Return what counts the rows of a table that would not pass a proof of it."""
     proof = replace(proof, mappings=_straying(proof.mappings))
-    trigger = _trigger(plan, facts, proof.mappings, _body(_counter(plan, facts), proof))
+    trigger = _trigger(plan, facts, proof.mappings, _body(_counter(plan, facts), facts, proof))
     triggers = (trigger, *(sync.on_partition(trigger, partition) for partition in facts.lockable[1:]))
     counter = _counter(plan, facts)
     return Strays(
@@ -72,7 +72,7 @@ def _trigger(plan: str, facts: Table, mappings: tuple[Mapping, ...], body: str) 
         timing="AFTER",
         # A row that goes may have been what gave another its place.
         events=("INSERT", "UPDATE", "DELETE") if _pairs_up(mappings) else SyncTrigger.events,
-        late=any(mapping.reaches_out for mapping in mappings),
+        late=_is_late(mappings),
         spared=False,
         does="counts what a proof has to look at again",
     )
@@ -86,16 +86,34 @@ def _counter(plan: str, facts: Table) -> sql.Identifier:
     return sql.Identifier(JOURNAL_SCHEMA, bounded("strays", plan, facts.name.qualified))
 
 
+def _is_late(mappings: tuple[Mapping, ...]) -> bool:
+    return any(mapping.reaches_out for mapping in mappings)
+
+
 def _pairs_up(mappings: tuple[Mapping, ...]) -> bool:
     return any(mapping.bereft(closing=True, giving_up=True) is not None for mapping in mappings)
 
 
-def _body(counter: sql.Identifier, proof: Proof) -> str:
+def _still_there(table: TableName) -> sql.Composed:
+    """Return a condition over NEW, at the end of a transaction: that has not written the row again, or deleted it.
+
+    A deferred trigger is given each version of a row as the statement left it, once all have been written: what the
+    last of them is has a call of its own. No version that the transaction itself replaced can have lost its place
+    (ctid) to another row before its end.
+    """
+    return sql.SQL("EXISTS (SELECT FROM {} AS t WHERE t.ctid = NEW.ctid AND t.tableoid = TG_RELID)").format(
+        table.identifier
+    )
+
+
+def _body(counter: sql.Identifier, facts: Table, proof: Proof) -> str:
     """Return the body: where the condition cannot be told, the row is counted, and its write goes on."""
     counted = sql.SQL("PERFORM pg_catalog.nextval({}::pg_catalog.regclass);").format(
         sql.Literal(counter.as_string(None))
     )
     comes = plpgsql.when(plpgsql.over("NEW", proof.mismatch), counted)
+    if _is_late(proof.mappings):
+        comes = plpgsql.when(_still_there(facts.name), comes)
     work = comes
     if _pairs_up(proof.mappings):
         work = plpgsql.when(sql.SQL("TG_OP <> 'DELETE'"), comes)

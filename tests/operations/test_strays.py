@@ -164,6 +164,20 @@ def test_a_row_that_comes_before_its_partner_is_not_a_stray(journeys: Journeys) 
     assert ask(journey.db, "SELECT v FROM o WHERE t_id = 99") == "first"
 
 
+@pytest.mark.parametrize("window", [{}, {"undo_window": "1d"}], ids=["for good", "to be undone"])
+def test_a_row_that_its_partner_was_written_to_is_judged_as_it_is_in_the_end(
+    journeys: Journeys, window: dict[str, str]
+) -> None:
+    """Each transaction writes a row and then its partner, with the value: contract looks once, and goes on."""
+    journey = journeys(PAIR, MOVE, contract=window)
+    journey.advance(State.READS_MIGRATED)
+    pair = "BEGIN; INSERT INTO t (id) VALUES (99); INSERT INTO o (t_id, v) VALUES (99, 'last'); COMMIT"
+    left = within(journey, "proof t", pair, "SELECT 1")
+    assert journey.advance() is State.CONTRACTED
+    assert left == ["SELECT 1"]
+    assert ask(journey.db, "SELECT v FROM o WHERE t_id = 99") == "last"
+
+
 PARTED = PAIR.replace(
     "(t_id int PRIMARY KEY, w text)", "(t_id int PRIMARY KEY, w text) PARTITION BY RANGE (t_id)"
 ).replace(
