@@ -398,7 +398,8 @@ def _sweep(plan: Plan, facts: Table) -> Sweep:
         key=f"sweep {facts.name}",
         title=f"{_verbs(pairs)} {listed(scope.news(plan, facts))} in every row of {facts.name}",
         table=facts.name,
-        mappings=scope.filling(plan, facts),
+        # What is to be filled in another table's rows is proven with these, once they are.
+        mappings=tuple(each for each in scope.filling(plan, facts) if each.news),
         spared=None if touch or not by_trigger or sync.meddlers(facts) else sync.trigger_name(plan.plan, facts.name),
         touch=touch,
         kept_by=kept,

@@ -82,6 +82,12 @@ def test_one_to_one(journeys: Journeys) -> None:
     round_trip(journeys(USERS, MOVE), direct=DIRECT, holds=one_to_one, writes=writes)
 
 
+def test_another_change_of_the_table_that_the_column_leaves(journeys: Journeys) -> None:
+    """Its rows are swept for that other change, before the rows of the other table have got their values."""
+    journey = journeys(USERS, MOVE, {"kind": "rename_column", "table": "users", "column": "name", "to": "called"})
+    round_trip(journey, direct=f"{DIRECT}; ALTER TABLE users RENAME COLUMN name TO called")
+
+
 ORDERS = """
     CREATE SCHEMA shop; CREATE TABLE shop."Cust omers" (id bigint PRIMARY KEY, "Name" text);
     CREATE TABLE orders (id serial PRIMARY KEY, "customer id" integer, "E Mail" varchar(80) COLLATE "C" NOT NULL DEFAULT '?');
