@@ -320,12 +320,7 @@ class MoveColumn(OnTable):
     def contract(self, facts: Table) -> tuple[Statement, ...]:
         if facts.name != self.target:
             return constraints.not_null(facts, self.to.column) if self.not_null else ()
-        debts = self.mappings(facts)[0].debts
-        return (
-            *debts.pay(self._other, self._source),
-            debts.drop,
-            *dropping.statements(facts, (self.column,)),
-        )
+        return (self.mappings(facts)[0].debts.drop, *dropping.statements(facts, (self.column,)))
 
 
 def _tells_apart(facts: Table, keys: tuple[str, ...]) -> bool:

@@ -544,6 +544,7 @@ def _contract(plan: Plan, facts: Facts) -> tuple[Step, ...]:
         *watched.ended(plan, facts),
         *chain.from_iterable(keeping.installed(plan, table).inverse for table in facts.values()),
         *chain.from_iterable(change.clear(table) for change, table in scope.each(plan, facts)),
+        *scope.dues(plan, facts),
         *chain.from_iterable(change.contract(table) for change, table in scope.each(plan, facts)),
     )
     again = {sweep.table: sweep for sweep in _again(plan, facts, Phase.CONTRACT)}

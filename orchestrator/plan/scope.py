@@ -12,7 +12,7 @@ from orchestrator.plan.model import Plan
 from orchestrator.sql.facts import Index, Table, Trigger
 from orchestrator.sql.identifiers import TableName, bounded
 from orchestrator.sql.mapping import Hiding, Mapping
-from orchestrator.sql.steps import ConcurrentIndex
+from orchestrator.sql.steps import ConcurrentIndex, Statement
 
 Facts = Dictionary[TableName, Table]
 
@@ -151,6 +151,12 @@ def moved_views(plan: Plan, facts: Facts) -> tuple[TableName, ...]:
     """Return the views that a switch makes anew: they, too, are locked before the tables."""
     moved = (view for change, table in each(plan, facts) for view in change.moved_first(table))
     return tuple(dict.fromkeys((*views(plan, facts), *moved)))
+
+
+def dues(plan: Plan, facts: Facts) -> tuple[Statement, ...]:
+    """Return what the new sides are still given before the old ones go, or go out of sight."""
+    pairs = chain.from_iterable(mappings(plan, table) for table in facts.values())
+    return tuple(chain.from_iterable(mapping.dues for mapping in pairs))
 
 
 def twins(plan: Plan, facts: Table) -> tuple[ConcurrentIndex, ...]:

@@ -70,6 +70,8 @@ def hiding(plan: Plan, facts: Facts, contract: Transaction) -> Transaction:
         statements=(
             *chain.from_iterable(each.end for each in contract.counted),
             *watched.ended(plan, facts),
+            # New writers alone write from here on, and their readers would wait for one of them.
+            *scope.dues(plan, facts),
             *(rename for table in facts.values() for rename in _columns(plan, table)),
             *chain.from_iterable(ddl.statements for ddl in moved),
             *chain.from_iterable(keeping.installed(plan, table).inverse for table in resting),
@@ -216,6 +218,8 @@ def _dropped(plan: Plan, kept: Facts) -> Iterable[tuple[Statement, ...]]:
         *chain.from_iterable(change.clear(table) for change, table in scope.each(plan, own)),
         *chain.from_iterable(change.contract(table) for change, table in scope.each(plan, own)),
     )
+    # Before the tables have other names: mappings know them by those of now.
+    yield scope.dues(plan, kept)
     moved = [(table.now, name) for name, table in kept.items() if table.now is not None and work]
     yield tuple(_table_renamed(now, name) for now, name in moved)
     yield work

@@ -328,6 +328,11 @@ class Mapping(ABC):
         """What is still put right at contract, when nobody writes any more: a few rows, found by an index."""
         return ()
 
+    @property
+    def dues(self) -> tuple[sql.SQL | sql.Composed, ...]:
+        """What the new side is still given under contract's lock, and again before what that keeps is dropped."""
+        return ()
+
     @abstractmethod
     def settle(self) -> sql.Composed:
         """Both sides agreed when the table's own triggers began; those know the old side, and have the last word."""

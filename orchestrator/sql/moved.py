@@ -174,6 +174,11 @@ class MovedAway(Moved):
             return None
         return sql.SQL("{} AND NOT {}").format(is_not_null(self.source.value), self.other.partner(self.source))
 
+    @property
+    @override
+    def dues(self) -> tuple[Statement, ...]:
+        return self.debts.pay(self.other, self.source)
+
     @override
     def assignments(self, *, alone: bool) -> sql.Composed:
         return sql.SQL("{value} = {value}").format(value=self.source.value)

@@ -14,6 +14,7 @@ from psycopg import errors
 from pydantic import ValidationError
 
 from orchestrator.errors import PreconditionError, RefusedError, StatementFailedError
+from orchestrator.events import Event, StepFinished
 from orchestrator.plan.lifecycle import State
 from orchestrator.plan.phases import Defaults
 
@@ -546,6 +547,50 @@ def test_expressions_find_columns_out_of_sight(journeys: Journeys) -> None:
         (2, "Two", "two", None),
         (3, "Three", "three", 1),
     ]
+
+
+@pytest.mark.parametrize("table", ["users", "profiles"])
+def test_rows_go_together_by_columns_that_have_other_names_by_then(table: str, journeys: Journeys) -> None:
+    """A value moves between tables, of which one has its key renamed, and the other its name, by the same plan."""
+    case = CASES["move_column"]
+    key, other = ("id", "profiles") if table == "users" else ("user_id", "users")
+    journey = journeys(
+        case.start,
+        case.change,
+        {"kind": "rename_column", "table": table, "column": key, "to": "number"},
+        {"kind": "rename_table", "table": other, "to": "others"},
+        contract=WINDOW,
+    )
+    journey.advance(State.READS_MIGRATED)
+    both = journey.fingerprint
+    journey.advance()
+    profiles, its_key = ("others", "user_id") if table == "users" else ("profiles", "number")
+    run(journey.db, f"UPDATE {profiles} SET bio = 'eins' WHERE {its_key} = 1")
+    journey.rollback()
+    assert journey.fingerprint == both
+    assert rows(journey.db, "SELECT id, bio FROM users ORDER BY 1") == [(1, "eins"), (2, "two")]
+    journey.advance()
+    journey.finalize()
+    assert _left(journey.db) == []
+    assert rows(journey.db, f"SELECT {its_key}, bio FROM {profiles} ORDER BY 1") == [(1, "eins"), (2, "two")]
+
+
+def test_what_is_owed_is_paid_before_the_old_side_is_out_of_sight(journeys: Journeys) -> None:
+    """An old writer could not wait for the other row, and came after the last proof: new readers have its value."""
+    case = CASES["move_column"]
+    journey = journeys(case.start, case.change, contract=WINDOW)
+    journey.advance(State.READS_MIGRATED)
+
+    def owe(event: Event) -> None:
+        if isinstance(event, StepFinished) and event.key == "proof profiles":
+            run(journey.db, "INSERT INTO ecm.\"owed_public.users_bio\" VALUES (1, 'late', true)")
+
+    journey.on_event = owe
+    journey.advance()
+    journey.on_event = None
+    assert rows(journey.db, "SELECT bio FROM profiles WHERE user_id = 1") == [("late",)]
+    journey.rollback()
+    assert rows(journey.db, "SELECT bio FROM users WHERE id = 1") == [("late",)]
 
 
 def test_partitions_and_triggers_of_the_tables_own(journeys: Journeys) -> None:
