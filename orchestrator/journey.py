@@ -187,7 +187,8 @@ class Journey:
     def _watch(self, scene: Scene, move: Move, facts: scope.Facts) -> sentry.Watch | None:
         """Return the versions of what keeps the old side true, where they are those of when contract hid it.
 
-        Then every write since has passed by there, and contract can be undone without a look at the rows.
+        Where the rows are in the same files, too, every write since has passed by there, and contract can be undone
+        without a look at the rows.
 
         Raises:
             VerificationError: one of these triggers is not on its post.
@@ -197,7 +198,7 @@ class Journey:
             return None
         found = sentry.on_post(scene.connection, compiler.keeping_old(scene.plan, facts))
         then = scene.record.undo_watch if scene.record else None
-        return found if sentry.as_json(found) == then else None
+        return found if sentry.lasting(scene.connection, found) == then else None
 
     def _steps(
         self, scene: Scene, move: Move, facts: scope.Facts, watch: sentry.Watch | None

@@ -188,7 +188,9 @@ class Runner:
 
     def _completion(self, task: Task, position: Position, data: dict[str, Any]) -> Callable[[Connection], None]:
         def complete(connection: Connection) -> None:
-            watch = sentry.as_json(sentry.on_post(connection, task.keeping)) if task.move.keeps else None
+            watch = None
+            if task.move.keeps:
+                watch = sentry.lasting(connection, sentry.on_post(connection, task.keeping))
             self._writer(connection).complete(
                 task.move,
                 position,

@@ -11,6 +11,7 @@ from collections.abc import Iterable
 
 from psycopg import sql
 
+from orchestrator.engine import catalog
 from orchestrator.engine.connection import Connection
 from orchestrator.errors import VerificationError
 from orchestrator.sql.identifiers import JOURNAL_SCHEMA, TableName
@@ -74,6 +75,15 @@ def made(connection: Connection, triggers: Iterable[SyncTrigger]) -> None:
 def as_json(watch: Watch) -> dict[str, list[str]]:
     """Return a watch as it is kept in the journal, to be compared with a later one."""
     return {f"{table} {trigger}": list(versions) for (table, trigger), versions in sorted(watch.items())}
+
+
+def lasting(connection: Connection, watch: Watch) -> dict[str, list[str]]:
+    """Return a watch as it is kept for as long as contract can be undone, with the files that the rows are in.
+
+    What changes values in all rows without a trigger's being called, ALTER TABLE with a USING, gives the table another.
+    """
+    tables = sorted({table for table, _ in watch})
+    return as_json(watch) | {each: [str(catalog.filenode(connection, TableName.parse(each)))] for each in tables}
 
 
 def watched(kept: dict[str, list[str]]) -> tuple[tuple[TableName, str], ...]:
