@@ -16,7 +16,7 @@ from orchestrator.errors import EcmError, LeaseError
 from orchestrator.judgement import uncarried, unseen
 from orchestrator.missing import remedied
 from orchestrator.plan import compile as compiler
-from orchestrator.plan import drift, obstacles, scope
+from orchestrator.plan import drift, obstacles, scope, window
 from orchestrator.plan.checksum import checksum
 from orchestrator.plan.lifecycle import STATES, Direction, Move, Phase, State
 from orchestrator.reporting import move_report, step_preview
@@ -214,7 +214,12 @@ class Journey:
 
 
 def _at_contract(scene: Scene, facts: scope.Facts) -> tuple[str, ...]:
-    return (*obstacles.left_behind(scene.plan, facts), *uncarried(scene, facts), *unseen(scene))
+    return (
+        *obstacles.left_behind(scene.plan, facts),
+        *window.sent(scene.plan, facts),
+        *uncarried(scene, facts),
+        *unseen(scene),
+    )
 
 
 def contracts(moves: tuple[Move, ...]) -> bool:

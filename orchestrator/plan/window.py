@@ -148,11 +148,30 @@ def _costs(plan: Plan, facts: Facts, hidden: Facts) -> Iterable[str]:
             f"SELECT *, and INSERT and COPY without a list of columns, see {listed(names)} until then, whose"
             " constraints still hold"
         )
+    yield from sent(plan, facts)
+
+
+def sent(plan: Plan, facts: Facts) -> Iterable[str]:
+    """Give the publications that send what is out of sight under a name that no subscriber knows, a line each.
+
+    A subscriber without a column of that name applies nothing any more ("Logical Replication", Subscription).
+    """
+    for table in facts.values() if is_open(plan) else ():
+        names = _out_of_sight(_pairs(plan, table))
+        for publication in table.publications if names else ():
+            yield (
+                f"publication {publication} sends whole rows of {table.name}: its subscribers need {listed(names)} too"
+                " from contract on, until it is finalized"
+            )
 
 
 def _kept_columns(plan: Plan, facts: Facts) -> tuple[str, ...]:
     """Return the names of the columns that are out of sight."""
-    pairs = tuple(pair for table in facts.values() for pair in _pairs(plan, table))
+    return tuple(chain.from_iterable(_out_of_sight(_pairs(plan, table)) for table in facts.values()))
+
+
+def _out_of_sight(pairs: tuple[tuple[str, str], ...]) -> tuple[str, ...]:
+    """Return the names among (now, then) pairs that nobody knows."""
     return tuple(then for _, then in pairs if then not in {now for now, _ in pairs})
 
 

@@ -15,7 +15,7 @@ from pydantic import ValidationError
 
 from orchestrator.errors import PreconditionError, RefusedError, StatementFailedError, VerificationError
 from orchestrator.events import Event, StepFinished
-from orchestrator.plan.lifecycle import State
+from orchestrator.plan.lifecycle import Phase, State
 from orchestrator.plan.phases import Defaults
 
 WINDOW = {"undo_window": "1d"}
@@ -684,6 +684,23 @@ def test_what_stands_on_a_hidden_column_keeps_finalize_waiting(journeys: Journey
     run(journey.db, "DROP VIEW everything")
     journey.advance()
     assert journey.finalize() is State.CONTRACTED
+
+
+@pytest.mark.parametrize("kind", ["rename_column", "split_column"])
+def test_subscribers_are_thought_of(kind: str, journeys: Journeys) -> None:
+    """A publication sends what is out of sight too, by a name that its subscribers do not have: said beforehand."""
+    case = CASES[kind]
+    table = case.change["table"]
+    journey = journeys(f"{case.start}; CREATE PUBLICATION news FOR TABLE {table}", case.change, contract=WINDOW)
+    journey.advance(State.READS_MIGRATED)
+    (warning,) = journey.conductor.advance(journey.plan.plan, BRANCH, dry_run=True).warnings
+    assert "publication news sends whole rows" in warning
+    assert any(warning in step.note for step in journey.steps(Phase.CONTRACT))
+    journey.advance()
+    hidden = rows(journey.db, "SELECT attname FROM pg_attribute WHERE attname LIKE '%hidden' AND attnum > 0")
+    assert hidden
+    assert all(name in warning for (name,) in hidden)
+    journey.finalize()
 
 
 def test_a_plan_that_is_kept_is_under_way(journeys: Journeys) -> None:
