@@ -27,6 +27,16 @@ ROLES = 2**32
 EPOCH = 946684800
 """2000-01-01 in seconds of Unix time, from which on those seconds count: until 2068 they fit."""
 
+_HANDED_ON = sql.SQL(
+    "IF TG_OP = 'UPDATE' AND pg_catalog.pg_trigger_depth() > 1 THEN\nGET DIAGNOSTICS \"~stack\" = PG_CONTEXT;\n"
+    'IF "~stack" ~ \'^[^[:cntrl:]]*[[:cntrl:]]+[^[:cntrl:]]*"UPDATE (ONLY )?"[^[:cntrl:]]*'
+    " WHERE [$][0-9]+ OPERATOR[(]'"
+    " THEN\nRETURN NEW;\nEND IF;\nEND IF;\n"
+)
+"""In the function: a foreign key hands on another table's key (CASCADE, SET NULL), and names the column as it is now.
+
+PostgreSQL's own statement is what called the trigger; its text says so, which is the same in every language."""
+
 _FIRST, _LAST = f"{sync.FIRST}-uses", f"{sync.LAST}-uses"
 """How the names begin: before the sync trigger, which makes both sides alike, and before or after the table's own."""
 
@@ -176,7 +186,7 @@ def _triggers(
 def _body(reliance: Reliance, names: _Names) -> str:
     """Return the function's body: nothing that happens in it keeps a write from going on."""
     note = sql.SQL(
-        "IF {not_noted} THEN\nBEGIN\n"
+        "IF {not_noted} THEN\nBEGIN\n{handed_on}"
         "PERFORM pg_catalog.nextval({counter}::pg_catalog.regclass), pg_catalog.setval({last}::pg_catalog.regclass,"
         " ({now} - {epoch}) * {roles}"
         " + pg_catalog.quote_ident(session_user)::pg_catalog.regrole::pg_catalog.oid::pg_catalog.int8),"
@@ -190,6 +200,8 @@ def _body(reliance: Reliance, names: _Names) -> str:
         epoch=sql.Literal(EPOCH),
         roles=sql.Literal(ROLES),
         note=names.note,
+        # What breaks a rule breaks it after contract, too, whoever writes it.
+        handed_on=_HANDED_ON if reliance.judged_update is None else sql.SQL(""),
     )
     judged = [
         plpgsql.when(sql.SQL("TG_OP = {}").format(sql.Literal(event)), _unless(condition))
@@ -202,7 +214,11 @@ def _body(reliance: Reliance, names: _Names) -> str:
         else []
     )
     lines = sql.SQL("\n").join((*told, note))
-    return sql.SQL("#variable_conflict use_column\nBEGIN\n{}\nRETURN NEW;\nEND").format(lines).as_string(None)
+    return (
+        sql.SQL('#variable_conflict use_column\nDECLARE\n"~stack" pg_catalog.text;\nBEGIN\n{}\nRETURN NEW;\nEND')
+        .format(lines)
+        .as_string(None)
+    )
 
 
 def _unless(condition: sql.Composed) -> sql.Composed:

@@ -177,3 +177,24 @@ def test_a_write_that_is_rolled_back_was_noticed(journeys: Journeys) -> None:
     with psycopg.connect(journey.url, autocommit=True) as app:
         run(app, "BEGIN; UPDATE t SET v = 'x' WHERE id = 1; ROLLBACK")
         assert len(noticed(journey)) == 1
+
+
+@pytest.mark.parametrize("start", [T, PARTED], ids=["a table", "partitions"])
+@pytest.mark.parametrize("write", ["DELETE FROM p WHERE id = '1'", "UPDATE p SET id = 'other' WHERE id = '1'"])
+def test_what_a_foreign_key_hands_on_is_nobodys_write(journeys: Journeys, start: str, write: str) -> None:
+    """Its statement names the column by whatever name that has; a trigger of the application's own is told from it."""
+    journey = journeys(
+        f"{start} CREATE TABLE p (id text PRIMARY KEY); INSERT INTO p SELECT v FROM t; ALTER TABLE t ADD FOREIGN KEY (v)"
+        " REFERENCES p ON DELETE SET NULL ON UPDATE CASCADE; CREATE FUNCTION follow() RETURNS trigger LANGUAGE plpgsql AS"
+        " $$ BEGIN UPDATE t SET v = NULL WHERE v = OLD.id; RETURN OLD; END $$;"
+        " CREATE TABLE q (id text); INSERT INTO q VALUES ('3');"
+        " CREATE TRIGGER follow AFTER DELETE ON q FOR EACH ROW EXECUTE FUNCTION follow()",
+        {**RENAME, "to": "n"},
+        expand={"acknowledge": ["public.follow()"]},
+    )
+    journey.advance(State.READS_MIGRATED)
+    run(journey.db, write)
+    assert ask(journey.db, "SELECT count(*) FROM t WHERE n = '1'") == 0
+    assert noticed(journey) == []
+    run(journey.db, "DELETE FROM q")
+    assert len(noticed(journey)) == 1
