@@ -272,9 +272,14 @@ class Runner:
             writer.forget(phase, task.move.direction, step.key)
 
     def _called_off(self, task: Task, begun: Position, error: Exception) -> bool:
-        """Whether a rollback was refused by a proof before it undid anything: the plan may go forward as before."""
+        """Whether a rollback was refused before it undid anything: the plan may go forward as before.
+
+        A proof refuses; and where contract kept the old structure, so does a statement that finds it changed by
+        somebody: then to drop what is left of it may be the only way.
+        """
         move = task.move
-        if move.direction is Direction.FORWARD or not isinstance(error, VerificationError):
+        refuses = (VerificationError, StatementFailedError) if begun.kept else VerificationError
+        if move.direction is Direction.FORWARD or not isinstance(error, refuses):
             return False
         # A rollback that resumes does not tell any more what it was that it began to take back; the move does.
         given_up = Position(state=move.origin, phase=move.phases[0], direction=Direction.FORWARD)

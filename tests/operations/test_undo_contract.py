@@ -13,7 +13,7 @@ from operations.writers import Writers
 from psycopg import errors
 from pydantic import ValidationError
 
-from orchestrator.errors import PreconditionError, RefusedError, StatementFailedError, VerificationError
+from orchestrator.errors import EcmError, PreconditionError, RefusedError, StatementFailedError, VerificationError
 from orchestrator.events import Event, StepFinished
 from orchestrator.plan.lifecycle import Phase, State
 from orchestrator.plan.phases import Defaults
@@ -701,6 +701,27 @@ def test_subscribers_are_thought_of(kind: str, journeys: Journeys) -> None:
     assert hidden
     assert all(name in warning for (name,) in hidden)
     journey.finalize()
+
+
+@pytest.mark.parametrize(
+    "meddled",
+    [
+        "ALTER TABLE users ADD full_name text",
+        "ALTER TABLE users ALTER last TYPE integer USING 1",
+        'DROP TRIGGER "~ecm_change_public.users" ON users; ALTER TABLE users DROP last',
+    ],
+)
+def test_what_cannot_be_undone_any_more_can_be_finalized(meddled: str, journeys: Journeys) -> None:
+    """Somebody changed what undo needs: it fails, has done nothing, and the old structure can be dropped all the same."""
+    case = CASES["split_column"]
+    journey = journeys(case.start, case.change, contract=WINDOW)
+    journey.advance(State.CONTRACTED)
+    run(journey.db, meddled)
+    with pytest.raises(EcmError):
+        journey.rollback()
+    assert journey.conductor.status(journey.plan.plan).plans[0].branches[0].in_progress is None
+    assert journey.finalize() is State.CONTRACTED
+    assert _left(journey.db) == []
 
 
 def test_a_plan_that_is_kept_is_under_way(journeys: Journeys) -> None:
