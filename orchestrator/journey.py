@@ -191,11 +191,14 @@ class Journey:
         without a look at the rows.
 
         Raises:
+            PreconditionError: the names of the old side are taken.
             VerificationError: one of these triggers is not on its post.
         """
         undoes = move.direction is Direction.BACK and move.phases == (Phase.CONTRACT,)
         if not undoes or not any(table.kept for table in facts.values()):
             return None
+        for error in window.taken(scene.plan, facts):
+            raise error
         found = sentry.on_post(scene.connection, compiler.keeping_old(scene.plan, facts))
         then = scene.record.undo_watch if scene.record else None
         return found if sentry.lasting(scene.connection, found) == then else None

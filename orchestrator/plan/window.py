@@ -13,6 +13,7 @@ from itertools import chain
 
 from psycopg import sql
 
+from orchestrator.errors import EcmError, PreconditionError
 from orchestrator.plan import keeping, scope, watched
 from orchestrator.plan.durations import humanize
 from orchestrator.plan.model import Plan
@@ -92,6 +93,24 @@ def hiding(plan: Plan, facts: Facts, contract: Transaction) -> Transaction:
         ),
         reversible=True,
     )
+
+
+def taken(plan: Plan, facts: Facts) -> Iterable[EcmError]:
+    """Return why undo cannot give columns their names back: somebody made others of these names meanwhile.
+
+    Args:
+        plan: the plan.
+        facts: of its tables, as contract left them, or not.
+    """
+    for table in facts.values() if all(table.kept for table in facts.values()) else ():
+        pairs = _pairs(plan, table)
+        for now in {now for now, _ in pairs} - {then for _, then in pairs}:
+            if table.column(now) is not None:
+                yield PreconditionError(
+                    f"{table.at} has a column {now} again, which is the name of what contract keeps",
+                    details=["it was made since, and undo would give the name back"],
+                    hint=f"rename or drop it, then roll {plan.plan} back again; or drop what is kept: ecm finalize",
+                )
 
 
 def undoing(plan: Plan, facts: Facts, backward: Iterable[Step]) -> tuple[Step, ...]:

@@ -724,6 +724,20 @@ def test_what_cannot_be_undone_any_more_can_be_finalized(meddled: str, journeys:
     assert _left(journey.db) == []
 
 
+@pytest.mark.parametrize(("kind", "name"), [("rename_column", "year"), ("split_column", "full_name")])
+def test_an_old_name_that_is_taken_again(kind: str, name: str, journeys: Journeys) -> None:
+    """A tool of the old version made the column that it missed: undo names that, and goes on once it is gone."""
+    case = CASES[kind]
+    journey = journeys(case.start, case.change, contract=WINDOW)
+    journey.advance(State.CONTRACTED)
+    table = case.change["table"]
+    run(journey.db, f"ALTER TABLE {table} ADD {name} text")
+    with pytest.raises(PreconditionError, match=f"{table} has a column {name} again"):
+        journey.rollback()
+    run(journey.db, f"ALTER TABLE {table} DROP {name}")
+    assert journey.rollback() is State.READS_MIGRATED
+
+
 def test_a_plan_that_is_kept_is_under_way(journeys: Journeys) -> None:
     """Its columns are still there, so that no other plan may begin on them before it is finalized."""
     case = CASES["rename_column"]
