@@ -162,7 +162,7 @@ def _costs(plan: Plan, facts: Facts, hidden: Facts) -> Iterable[str]:
     yield f"catalog only; it can be undone for {humanize(plan.contract.undo_window)}, and until it is finalized"
     if any(pair.fills for table in hidden.values() for pair in scope.mappings(plan, table)):
         yield "meanwhile each write goes to both sides, as before"
-    if names := _kept_columns(plan, facts):
+    if names := (*_kept_columns(plan, facts), *_aside(plan, facts)):
         yield (
             f"SELECT *, and INSERT and COPY without a list of columns, see {listed(names)} until then, whose"
             " constraints still hold"
@@ -187,6 +187,16 @@ def sent(plan: Plan, facts: Facts) -> Iterable[str]:
 def _kept_columns(plan: Plan, facts: Facts) -> tuple[str, ...]:
     """Return the names of the columns that are out of sight."""
     return tuple(chain.from_iterable(_out_of_sight(_pairs(plan, table)) for table in facts.values()))
+
+
+def _aside(plan: Plan, facts: Facts) -> Iterable[str]:
+    """Give the columns that stand aside already: what has exchanged its name, and what rows held before a repair."""
+    for table in facts.values():
+        for pair in scope.mappings(plan, table):
+            if pair.in_place:
+                yield from pair.scaffolding
+            elif pair.shown is not None:
+                yield from pair.olds
 
 
 def _out_of_sight(pairs: tuple[tuple[str, str], ...]) -> tuple[str, ...]:

@@ -738,6 +738,20 @@ def test_an_old_name_that_is_taken_again(kind: str, name: str, journeys: Journey
     assert journey.rollback() is State.READS_MIGRATED
 
 
+@pytest.mark.parametrize("kind", ["change_type", "change_enum", "set_not_null", "split_column", "rename_column"])
+def test_what_stays_in_sight_of_all_columns_is_said_beforehand(kind: str, journeys: Journeys) -> None:
+    """SELECT * goes on to see what contract keeps, also where it has had its name since readers moved, or before."""
+    case = CASES[kind]
+    journey = journeys(case.start, case.change, contract=WINDOW)
+    journey.advance(State.READS_MIGRATED)
+    (step,) = (step for step in journey.steps(Phase.CONTRACT) if step.key == "contract")
+    journey.advance()
+    ours = rows(journey.db, "SELECT attname FROM pg_attribute WHERE attname ~ '_ecm_' AND attnum > 0 AND NOT attisdropped"
+                " AND attrelid::regclass::text IN ('books', 'users', 'events', 'posts')")  # fmt: skip
+    assert ours
+    assert all(name in step.note for (name,) in ours)
+
+
 def test_a_plan_that_is_kept_is_under_way(journeys: Journeys) -> None:
     """Its columns are still there, so that no other plan may begin on them before it is finalized."""
     case = CASES["rename_column"]
