@@ -330,7 +330,7 @@ def test_an_approval_says_for_whom_it_is(bookstore: Project) -> None:
     advanced(PRODUCTION, "reads_migrated")(bookstore)
     told = said(done(bookstore.ecm("approve", PLAN, "--branch", PRODUCTION, "--to", "contracted")).out)
     assert "approved by tester, for somebody else to contract, until" in told
-    assert "or until a line above changes or is added; 1 of 1 approval" in told
+    assert "or until a line above changes or is added; 1 approval, 1 needed" in told
 
 
 def test_what_nobody_can_attest_or_approve(bookstore: Project) -> None:

@@ -37,12 +37,13 @@ def test_while_it_can_be_undone(contracted: Project) -> None:
     gate = contracted.ecm("gate", PLAN, *DEVELOPMENT, "--json")
     assert gate.code == 4
     (reason,) = gate.json["reasons"]
-    assert (reason["code"], reason["remedy"]) == ("undo_window", now)
+    assert (reason["code"], reason["remedy"]) == ("undo_window", f"wait; or give the way back up: {now}")
+    assert gate.json["next_command"] == "ecm status", "the way back is not given up by whoever follows what is next"
     for command in ("advance", "finalize"):
         refused = contracted.ecm(command, PLAN, *DEVELOPMENT)
         assert refused.code == 4
         assert reason["message"][:50] in said(refused.err)
-        assert now in refused.err
+        assert now in said(refused.err)
     already = contracted.ecm("advance", PLAN, *DEVELOPMENT, "--to", "contracted")
     assert already.code == 0
     assert "already; nothing to do" in already.out

@@ -138,7 +138,7 @@ class Game:
 
     def drift(self) -> None:
         """An index comes or goes on production alone."""
-        there = query(self.urls[PRODUCTION], "SELECT FROM pg_indexes WHERE indexname = 'by_id'")
+        there = query(self.urls[PRODUCTION], "SELECT 1 FROM pg_indexes WHERE indexname = 'by_id'")
         query(self.urls[PRODUCTION], "DROP INDEX by_id" if there else "CREATE INDEX by_id ON books (id)")
 
     def edit(self) -> None:

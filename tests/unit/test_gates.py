@@ -181,7 +181,7 @@ def test_finalize_waits_for_the_undo_window(left: timedelta, hurried: bool, expe
     assert codes(weighed) == expected
     for reason in judge(weighed):
         assert reason.message.endswith("2 h left")
-        assert reason.remedy == "ecm finalize rename-year --branch production --now"
+        assert reason.remedy.endswith(": ecm finalize rename-year --branch production --now")
 
 
 def test_checks() -> None:
