@@ -163,7 +163,8 @@ def resume(desk: Desk, plan: Plan = None, *, branch: Branch) -> None:
 def gate(desk: Desk, plan: Plan = None, *, branch: Branch, to: To = None) -> None:
     """Ask whether a plan may go on; every condition that is not met.
 
-    Exit code 4 when it may not, 6 when it may not because something is no longer as ecm made it. Touches nothing.
+    Exit code 4 when it may not, 6 when it may not because something is no longer as ecm made it. Touches
+    nothing of yours.
     """
     with desk.watched() as conductor:
         report = conductor.gate(plan, branch, to=_state(to))

@@ -129,6 +129,21 @@ CONDITIONS = {
         to="expanded",
         says=f"{OTHER} is under way on development",
     ),
+    "a backfill that was paused": Condition(
+        code="paused",
+        unmet=(
+            advanced(DEVELOPMENT, "expanded"),
+            # As a backfill leaves it that was paused, and whose process was ended then.
+            sql(
+                DEVELOPMENT,
+                "UPDATE ecm.plans SET phase = 'backfill', direction = 'forward', paused_by = 'ben',"
+                " phase_started_at = now(), paused_at = now()",
+            ),
+        ),
+        met=(ecm("resume", PLAN, "--branch", DEVELOPMENT),),
+        to="backfilled",
+        says="the backfill was paused by ben",
+    ),
     "a soak": Condition(
         code="soak",
         unmet=(plan("migrate_reads: {soak: 1h}\n"), advanced(DEVELOPMENT, "reads_migrated")),
