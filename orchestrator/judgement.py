@@ -100,7 +100,7 @@ class Judgement:
             so = f"it proves nothing about {listed(behind)}" if behind else "nothing is done that cannot be undone"
             raise TamperingError(f"the ledger is not as it was written, so {so}", hint="ecm audit verify")
         texts = self._catch_up(scene, behind)
-        entries = self._stage.entries(scene.plan.plan)
+        entries = self._stage.entries_of(scene)
         cases = (self._case(scene, phase, entries, texts, hurried=hurried) for phase in phases)
         # What stands in the way of several phases is told once, as of the last.
         found = {(each.code, each.subject): (weighed.phase, each) for weighed in cases for each in judge(weighed)}
@@ -125,10 +125,12 @@ class Judgement:
         """
         texts = dict(_other_text(scene.plan, scene.branch, scene.record))
         with closing(self._stage.ledger()) as ledger:
-            # Where the plan is here, the journal says; but a rollback ends what was said of it, by the ledger's order.
-            moves = untold(scene.connection, ledger)
-            with _unless(any(_is_of(each, scene) and each.direction is Direction.BACK for each in moves)):
-                tell(moves, ledger)
+            if not scene.looked:  # under the lease nobody else moves the plan, and what this one moves it tells
+                # Where the plan is here, the journal says; but a rollback ends what was said of it, by the ledger's
+                # order.
+                moves = untold(scene.connection, ledger)
+                with _unless(any(_is_of(each, scene) and each.direction is Direction.BACK for each in moves)):
+                    tell(moves, ledger)
             for branch in branches:
                 try:
                     connection = self._stage.connect(branch)

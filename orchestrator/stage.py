@@ -58,6 +58,8 @@ class Scene:
     """Who uses the old side, once somebody looked for it; see `Stage.usage_of`."""
     made: list[State] = field(default_factory=list[State], compare=False, repr=False)
     """The states that it was taken to since, one after the other."""
+    entries: list[tuple[Entry, ...]] = field(default_factory=list[tuple[Entry, ...]], compare=False, repr=False)
+    """What the ledger holds of it, once it was read to judge it; see `Stage.entries_of`."""
     looked: bool = False
     """Whether its rows were looked at in this command, before anybody was asked; expand itself proves what it needs."""
 
@@ -291,7 +293,7 @@ class Stage:
 
         Where the ledger does not answer, that it was reset cannot be told; what needs its word says so itself.
         """
-        entries = self._entries_if_any(scene.plan.plan)
+        entries = scene.entries[0] if scene.entries else self._entries_if_any(scene.plan.plan)
         known = frozenset(journal.known(scene.connection))
         return tuple(note.message for note in resets.notes(scene.branch, entries, known, scene.record))
 
@@ -306,6 +308,12 @@ class Stage:
         """Return the ledger's entries of a plan, or all of them, oldest first."""
         with closing(self.ledger()) as ledger:
             return ledger.entries(plan=plan)
+
+    def entries_of(self, scene: Scene) -> tuple[Entry, ...]:
+        """Return the ledger's entries of a scene's plan, read once: what it is judged by is what is told of it."""
+        if not scene.entries:
+            scene.entries.append(self.entries(scene.plan.plan))
+        return scene.entries[0]
 
     def _entries_if_any(self, plan: str) -> tuple[Entry, ...]:
         """Return the ledger's entries of a plan; none where it does not answer, for what must not wait for it."""

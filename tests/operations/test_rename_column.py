@@ -128,9 +128,17 @@ def test_steps_of_a_plain_column(journeys: Journeys) -> None:
         f"{scan} {pages}",
     ]
     noticed = """CREATE OR REPLACE FUNCTION "ecm"."uses_0_golden_public.books"() RETURNS trigger LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS '#variable_conflict use_column
+DECLARE
+"~stack" pg_catalog.text;
 BEGIN
 IF pg_catalog.current_setting(''ecm.uses_3e82150517a7e7da'', true) IS DISTINCT FROM pg_catalog.floor(pg_catalog.date_part(''epoch'', pg_catalog.clock_timestamp()))::pg_catalog.int8::pg_catalog.text THEN
 BEGIN
+IF TG_OP = ''UPDATE'' AND pg_catalog.pg_trigger_depth() > 1 THEN
+GET DIAGNOSTICS "~stack" = PG_CONTEXT;
+IF "~stack" ~ ''^[^[:cntrl:]]*[[:cntrl:]]+[^[:cntrl:]]*"UPDATE (ONLY )?"[^[:cntrl:]]* WHERE [$][0-9]+ OPERATOR[(]'' THEN
+RETURN NEW;
+END IF;
+END IF;
 PERFORM pg_catalog.nextval(''"ecm"."count_uses_0_golden_public.books"''::pg_catalog.regclass), pg_catalog.setval(''"ecm"."last_uses_0_golden_public.books"''::pg_catalog.regclass, (pg_catalog.floor(pg_catalog.date_part(''epoch'', pg_catalog.clock_timestamp()))::pg_catalog.int8 - 946684800) * 4294967296 + pg_catalog.quote_ident(session_user)::pg_catalog.regrole::pg_catalog.oid::pg_catalog.int8), pg_catalog.set_config(''ecm.uses_3e82150517a7e7da'', pg_catalog.floor(pg_catalog.date_part(''epoch'', pg_catalog.clock_timestamp()))::pg_catalog.int8::pg_catalog.text, false);
 EXCEPTION WHEN OTHERS THEN NULL;
 END;
