@@ -7,6 +7,7 @@ runs none, for a way back must not hang on a script; and a phase that is carried
 
 import shlex
 from dataclasses import replace
+from time import monotonic
 from typing import Literal
 
 from orchestrator import hooks
@@ -85,12 +86,20 @@ class Around:
         self._stage.observer(
             HookStarted(plan=scene.plan.plan, branch=scene.branch, phase=phase, when=when, command=command)
         )
-        result = hooks.run(
-            hook,
-            folder=workspace.root,
-            environment={**workspace.environment, **self._told(scene, move, when)},
-            secrets=workspace.secrets,
-        )
+        started = monotonic()
+        try:
+            result = hooks.run(
+                hook,
+                folder=workspace.root,
+                environment={**workspace.environment, **self._told(scene, move, when)},
+                secrets=workspace.secrets,
+            )
+        except KeyboardInterrupt:
+            # It may have done half of what it does, and somebody will want to know.
+            argv = tuple(redact(each, workspace.secrets) for each in hook.run)
+            ended = HookResult(argv=argv, exit_code=None, seconds=monotonic() - started, problem="ended by an interrupt")
+            self._record(scene, move, when, ended)
+            raise
         self._stage.observer(
             HookFinished(
                 phase=phase,

@@ -147,7 +147,7 @@ def test_a_hook_after_a_phase_is_a_warning_at_most(project: Project) -> None:
 
 
 def test_ctrl_c_ends_a_hook_and_leaves_nothing_under_way(project: Project) -> None:
-    """The hook is gone, the lease is given back, and the same command begins anew."""
+    """The hook is gone and its end recorded, the lease is given back, and the same command begins anew."""
     script(
         project,
         "hook",
@@ -163,6 +163,8 @@ def test_ctrl_c_ends_a_hook_and_leaves_nothing_under_way(project: Project) -> No
     assert not psutil.pid_exists(int((project.root / "pid").read_text()))
     branch = project.ecm("status", PLAN, *HERE, "--json").json["plans"][0]["branches"][0]
     assert (branch["state"], branch["in_progress"]) == ("planned", None)
+    (entry,) = project.ecm("history", PLAN, "--json").json["entries"]
+    assert (entry["kind"], entry["data"]["ok"], entry["data"]["problem"]) == ("hook", False, "ended by an interrupt")
     assert project.ecm("advance", PLAN, *HERE).code == 0
 
 
