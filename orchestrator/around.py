@@ -97,7 +97,9 @@ class Around:
         except KeyboardInterrupt:
             # It may have done half of what it does, and somebody will want to know.
             argv = tuple(redact(each, workspace.secrets) for each in hook.run)
-            ended = HookResult(argv=argv, exit_code=None, seconds=monotonic() - started, problem="ended by an interrupt")
+            ended = HookResult(
+                argv=argv, exit_code=None, seconds=monotonic() - started, problem="ended by an interrupt"
+            )
             self._record(scene, move, when, ended)
             raise
         self._stage.observer(
