@@ -237,16 +237,14 @@ class Conductor:
         def with_overrides(report: reports.AdvanceReport) -> reports.AdvanceReport:
             return report.model_copy(update={"overridden": tuple(map(reason_report, passed.values()))})
 
-        with self._stage.notices.delivered(), self._stage.scene(name, branch) as scene:
-            self._stage.tell_ledger(scene.connection)
-            with self._refusals(scene, "advance", dry_run=dry_run):
-                report = self._journey.make(
-                    scene,
-                    moves,
-                    dry_run=dry_run,
-                    consent=lambda proposed: consent(with_overrides(proposed)),
-                    entering=entering,
-                )
+        with self._moving("advance", name, branch, dry_run=dry_run) as scene:
+            report = self._journey.make(
+                scene,
+                moves,
+                dry_run=dry_run,
+                consent=lambda proposed: consent(with_overrides(proposed)),
+                entering=entering,
+            )
             return with_overrides(report)
 
     def finalize(
@@ -280,10 +278,8 @@ class Conductor:
         def ask(proposal: reports.AdvanceReport) -> None:
             consent(proposal.model_copy(update=again))
 
-        with self._stage.notices.delivered(), self._stage.scene(name, branch, as_begun=True) as scene:
-            self._stage.tell_ledger(scene.connection)
-            with self._refusals(scene, "finalize", dry_run=dry_run):
-                report = self._journey.make(scene, moves, dry_run=dry_run, consent=ask)
+        with self._moving("finalize", name, branch, dry_run=dry_run, as_begun=True) as scene:
+            report = self._journey.make(scene, moves, dry_run=dry_run, consent=ask)
             return report.model_copy(update=again) if dry_run else report
 
     def rollback(
@@ -309,20 +305,25 @@ class Conductor:
                 return (previous_move(scene.position, plan=name, branch=branch),)
             return backward_moves(scene.position, state, plan=name, branch=branch)
 
-        with self._stage.notices.delivered(), self._stage.scene(name, branch, as_begun=True) as scene:
-            self._stage.tell_ledger(scene.connection)
-            with self._refusals(scene, "rollback", dry_run=dry_run):
-                return self._journey.make(scene, moves, dry_run=dry_run, consent=consent)
+        with self._moving("rollback", name, branch, dry_run=dry_run, as_begun=True) as scene:
+            return self._journey.make(scene, moves, dry_run=dry_run, consent=consent)
 
     @contextmanager
-    def _refusals(self, scene: Scene, command: str, *, dry_run: bool) -> Generator[None]:
-        """Have what is refused in the block recorded and told; of a dry run nothing is."""
+    def _moving(
+        self, command: str, name: str, branch: str, *, dry_run: bool, as_begun: bool = False
+    ) -> Generator[Scene]:
+        """Yield the scene of a command that moves a plan, with the ledger told of what was moved before.
+
+        What is refused in the block is recorded and told; of a dry run nothing is.
+        """
         direction = Direction.BACK if command == "rollback" else Direction.FORWARD
-        with (
-            self._telling.refusing(scene, direction, dry_run=dry_run),
-            self._testimony.refusals(scene, command, dry_run=dry_run),
-        ):
-            yield
+        with self._stage.notices.delivered(), self._stage.scene(name, branch, as_begun=as_begun) as scene:
+            self._stage.tell_ledger(scene.connection)
+            with (
+                self._telling.refusing(scene, direction, dry_run=dry_run),
+                self._testimony.refusals(scene, command, dry_run=dry_run),
+            ):
+                yield scene
 
     # ------------------------------------------------------------ holding a backfill back
 
