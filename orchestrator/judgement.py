@@ -34,7 +34,7 @@ from orchestrator.plan.checksum import checksum, differences, meaning
 from orchestrator.plan.drift import Drift
 from orchestrator.plan.evidence import History
 from orchestrator.plan.gates import Case, CheckResult, Reason, judge
-from orchestrator.plan.lifecycle import PHASES, STATES, Direction, Move, Phase, Position, State
+from orchestrator.plan.lifecycle import STATES, Direction, Move, Phase, Position, State
 from orchestrator.plan.model import Plan
 from orchestrator.plan.usage import Usage
 from orchestrator.records import history, tell, untold
@@ -160,8 +160,7 @@ class Judgement:
         *,
         hurried: bool = False,
     ) -> Case:
-        begins_there = phase in PHASES and PHASES.index(phase) == STATES.index(scene.position.state)
-        checks = scene.plan.phase(phase).checks if begins_there else ()
+        checks = scene.plan.phase(phase).checks if scene.position.begins(phase) else ()
         weighed = case(
             scene.plan,
             scene.branch,

@@ -9,7 +9,7 @@ from orchestrator.ledger import Entry
 from orchestrator.plan import drift
 from orchestrator.plan.checksum import checksum
 from orchestrator.plan.drift import Drift, Snapshot
-from orchestrator.plan.lifecycle import PHASES, STATES, Direction, Phase, Position
+from orchestrator.plan.lifecycle import Direction, Phase, Position
 from orchestrator.plan.model import Plan
 from orchestrator.records import MOVE
 
@@ -24,7 +24,7 @@ def look(connection: Connection, plan: Plan) -> Snapshot:
 def looks(entries: Iterable[Entry], *, branch: str, checksum: str) -> _Looks:
     """Return what a plan's tables looked like on a branch before each phase that it has completed for a text.
 
-    As for `gates.completed`, what was rolled back since counts no more. None stands for a phase of which nothing was
+    As for `History.completed`, what was rolled back since counts no more. None stands for a phase of which nothing was
     recorded, by an older ecm or because it was begun on another branch that this one is a copy of.
     """
     found: _Looks = {}
@@ -68,8 +68,7 @@ def is_to_be_compared(position: Position, phase: Phase) -> bool:
     Before it, and at no other time, both branches have the same of ecm's own; one that is carried on is judged by what
     the branch looked like then, so that what was accepted or approved of stays what it was.
     """
-    begins = phase in PHASES and PHASES.index(phase) == STATES.index(position.state)
-    return begins and position.direction is not Direction.BACK
+    return position.begins(phase) and position.direction is not Direction.BACK
 
 
 def _list(value: object) -> list[object]:

@@ -49,7 +49,7 @@ class Approval:
     """Somebody's consent to contract, bound to what was shown.
 
     Attributes:
-        shown: the digest of the evidence that was shown, `Evidence.digest`.
+        shown: the digest of the evidence that was shown, `gates.digest`.
         expires_at: until when it counts, by the branch's clock.
     """
 

@@ -15,7 +15,7 @@ from orchestrator.errors import UsageError
 from orchestrator.plan.drift import Drift
 from orchestrator.plan.durations import humanize
 from orchestrator.plan.evidence import Approval, History
-from orchestrator.plan.lifecycle import PHASES, STATES, Phase, Position, State
+from orchestrator.plan.lifecycle import PHASES, Phase, Position, State
 from orchestrator.plan.phases import Requirements
 from orchestrator.plan.usage import Usage
 from orchestrator.words import counted, listed, nearest
@@ -281,7 +281,7 @@ def _soaked(case: Case) -> Iterable[Reason]:
 def _verified(case: Case) -> Iterable[Reason]:
     """What lies on the way proves every row itself, so that only where the phase begins there is anything to ask."""
     within = case.require.verified
-    if within is None or PHASES.index(case.phase) != STATES.index(case.position.state) or case.position == Position():
+    if within is None or not case.position.begins(case.phase) or case.position == Position():
         return
     verified, now = case.verified_at, case.now
     if verified is not None and now is not None and now - verified <= within:

@@ -78,6 +78,10 @@ class Position:
     kept: bool = False
     """Whether it is contracted, and the old structure is kept out of sight, so that contract can be undone."""
 
+    def begins(self, phase: Phase) -> bool:
+        """Whether a phase is the one that leads on from this state; finalize, which leaves the state, never is."""
+        return phase in PHASES and PHASES.index(phase) == STATES.index(self.state)
+
 
 @dataclass(frozen=True, kw_only=True)
 class Move:
@@ -220,7 +224,7 @@ def previous_move(position: Position, *, plan: str, branch: str) -> Move:
     """
     resumes = position.direction is Direction.BACK
     begun = position.phase if position.phase is not Phase.FINALIZE else None  # it is done in one step, or not at all
-    if begun is not None and PHASES.index(begun) == STATES.index(position.state):
+    if begun is not None and position.begins(begun):
         return Move(
             origin=position.state,
             target=position.state,
