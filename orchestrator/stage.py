@@ -284,9 +284,13 @@ class Stage:
                     if link.current is not None and not link.current.closed:
                         leases.release(link.current, lease)
 
-    def ledger(self) -> Ledger:
-        """Open the project's ledger, for the caller to close."""
+    @cached_property
+    def _ledger(self) -> Ledger:
         return Ledger(self.workspace.ledger_url)
+
+    def ledger(self) -> Ledger:
+        """Return the project's ledger, for the caller to close: to let go of its connection until it is used again."""
+        return self._ledger
 
     def notes(self, scene: Scene) -> tuple[str, ...]:
         """Return what is to be known of a branch's database: that it was reset, or is a copy of another branch's.

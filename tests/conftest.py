@@ -34,13 +34,13 @@ _numbers = count(1)
 
 
 class Databases(Protocol):
-    """Makes empty databases and gives their URLs: so many of them, or one for each name."""
+    """Makes databases and gives their URLs: so many of them, or one for each name; empty, or copies of a template."""
 
     @overload
-    def __call__(self, wanted: int, /) -> tuple[str, ...]: ...
+    def __call__(self, wanted: int, /, *, template: str | None = None) -> tuple[str, ...]: ...
 
     @overload
-    def __call__(self, *names: str) -> dict[str, str]: ...
+    def __call__(self, *names: str, template: str | None = None) -> dict[str, str]: ...
 
 
 class Connect(Protocol):
@@ -83,19 +83,19 @@ def postgres(servers: Callable[[int | None], Server], request: pytest.FixtureReq
 
 @pytest.fixture
 def databases(postgres: Server) -> Generator[Databases]:
-    """Makes empty databases for this test: `databases(2)` or `databases("development", "production")`."""
+    """Makes databases for this test: `databases(2)` or `databases("development", "production")`."""
     with ExitStack() as stack:
 
-        def make(name: str) -> str:
+        def make(name: str, template: str | None) -> str:
             unique = f"{name}_{next(_numbers)}"
-            postgres.create_database(unique)
+            postgres.create_database(unique, template)
             stack.callback(postgres.drop_database, unique)
             return postgres.url(unique)
 
-        def several(*wanted: Any) -> Any:
+        def several(*wanted: Any, template: str | None = None) -> Any:
             if wanted and isinstance(wanted[0], int):
-                return tuple(make("test") for _ in range(wanted[0]))
-            return {name: make(name) for name in wanted}
+                return tuple(make("test", template) for _ in range(wanted[0]))
+            return {name: make(name, template) for name in wanted}
 
         yield several
 

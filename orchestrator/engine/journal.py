@@ -11,6 +11,7 @@ from dataclasses import dataclass, field, fields, replace
 from datetime import datetime, timedelta
 from typing import Any, LiteralString
 from uuid import UUID, uuid4
+from weakref import WeakKeyDictionary
 
 from psycopg import errors, sql
 from psycopg.rows import dict_row
@@ -217,17 +218,26 @@ class _Borrowed:
     def close(self) -> None: ...
 
 
+_seen: WeakKeyDictionary[Connection, set[str]] = WeakKeyDictionary()
+"""The journal's tables that were seen in a session: they stay, and a short move asks for them a hundred times."""
+
+
 def _has(connection: Connection, table: str) -> bool:
     """Whether a table of the journal is there.
 
     Raises:
         PrivilegeError: it is another role's.
     """
+    seen = _seen.setdefault(connection, set())
+    if table in seen:
+        return True
     try:
         row = connection.execute("SELECT pg_catalog.to_regclass(%s) IS NOT NULL", [table]).fetchone()
     except errors.InsufficientPrivilege as error:
         raise _of_another(connection) from error
-    return bool(row and row[0])
+    if row and row[0]:
+        seen.add(table)
+    return table in seen
 
 
 def _of_another(connection: Connection) -> PrivilegeError:

@@ -50,10 +50,11 @@ def read(connection: Connection, subjects: Subjects) -> Snapshot:
     by_role: dict[str, list[int]] = {"named": [], "part": [], "view": []}
     for row in relations:
         by_role[row["role"]].append(row["oid"])
+    partitions = bool(by_role["part"])
     try:
-        rows = select(connection, things(version), by_role) if relations else []
+        rows = select(connection, things(version, partitions=partitions), by_role) if relations else []
     except errors.LockNotAvailable:
-        rows = select(connection, things(version, queries=False), by_role)
+        rows = select(connection, things(version, partitions=partitions, queries=False), by_role)
     return Snapshot.of(_things(rows), server=version // 10000)
 
 

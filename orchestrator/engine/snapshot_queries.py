@@ -70,7 +70,7 @@ def _otherwise(things: str) -> str:
     return f"SELECT * FROM ({things}) t WHERE t.has <> '{{}}'"  # noqa: S608 - constants
 
 
-def things(version: int, *, queries: bool = True) -> str:
+def things(version: int, *, partitions: bool = True, queries: bool = True) -> str:
     """Return the query for everything on relations.
 
     Its parameters are the oids of the tables that a plan names, of their partitions, and of views over them: `named`,
@@ -78,13 +78,13 @@ def things(version: int, *, queries: bool = True) -> str:
 
     Args:
         version: the server's, as libpq numbers it.
+        partitions: whether there are any; to plan what looks for things on them takes a fifth of the time.
         queries: whether to print queries, which takes locks.
     """
     parts = (
         _RELATION,
-        _PARTITION,
+        *((_PARTITION, _PARTITION_COLUMN) if partitions else ()),
         _column(version),
-        _PARTITION_COLUMN,
         *_TYPES,
         _INDEX,
         _CONSTRAINT,

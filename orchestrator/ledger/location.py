@@ -38,8 +38,11 @@ class Location(ABC):
         """The place in words for people, without a password."""
 
     @abstractmethod
-    def present(self) -> bool:
-        """Tell whether there is anything to open; False saves opening, and so making, an empty file."""
+    def present(self) -> object | None:
+        """Return what tells this ledger from another in the same place; None where there is nothing to open.
+
+        None saves opening, and so making, an empty file.
+        """
 
     @abstractmethod
     def create(self) -> None:
@@ -119,8 +122,12 @@ class _Sqlite(Location):
     def shown(self) -> str:
         return self._shown
 
-    def present(self) -> bool:
-        return self._path.exists()
+    def present(self) -> object | None:
+        try:
+            found = self._path.stat()
+        except OSError:
+            return None
+        return (found.st_dev, found.st_ino, found.st_size > 0)
 
     def create(self) -> None:
         try:
@@ -193,8 +200,8 @@ class _Postgresql(Location):
             "postgresql", host=self._url.host, port=self._url.port, database=self._url.database
         ).render_as_string()
 
-    def present(self) -> bool:
-        return True
+    def present(self) -> object | None:
+        return self._url
 
     def create(self) -> None:
         pass

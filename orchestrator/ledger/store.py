@@ -48,7 +48,7 @@ class Ledger:
     def __init__(self, url: str, *, patience: float = 10.0) -> None:
         self._location = locate(url, patience=patience)
         self._tables = self._location.tables
-        self._current = False  # whether the tables were seen to be this ecm's
+        self._current: object | None = None  # the ledger whose tables were seen to be this ecm's
 
     def __enter__(self) -> Self:
         return self
@@ -165,14 +165,19 @@ class Ledger:
 
     def _prepare(self) -> None:
         """Make the ledger, or bring its tables up to date, unless they are."""
-        if self._current and self._location.present():
+        if self._is_current():
             return
         self._location.create()
         with self._writing() as connection:
             revision = self._revision(connection)
             if revision != REVISION:
                 self._upgrade(connection, revision)
-        self._current = True
+        self._current = self._location.present()
+
+    def _is_current(self) -> bool:
+        """Whether the tables are known to be this ecm's; those of a file that was put in its place are not."""
+        found = self._location.present()
+        return found is not None and found == self._current
 
     def _revision(self, connection: Connection) -> str | None:
         version = self._tables.version
@@ -194,13 +199,14 @@ class Ledger:
     @contextmanager
     def _reading(self) -> Generator[Connection | None]:
         """Open a transaction that sees one moment; None where there is no ledger yet."""
-        if not self._location.present():
+        present = self._location.present()
+        if present is None:
             yield None
             return
         with self._in_plain_words(), self._location.engine.connect() as connection:
             self._location.begin_reading(connection)
-            if self._current or (revision := self._revision(connection)) == REVISION:
-                self._current = True
+            if present == self._current or (revision := self._revision(connection)) == REVISION:
+                self._current = present
                 yield connection
                 return
         if revision is None:

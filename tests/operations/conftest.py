@@ -13,6 +13,8 @@ from operations.harness import Journey, as_role, make_plan, run
 from psycopg import sql
 from servers import Server
 
+from orchestrator.engine import journal
+
 _numbers = count(1)
 
 
@@ -30,15 +32,34 @@ class Roles(Protocol):
     def __call__(self, options: str = "") -> str: ...
 
 
+_with_journal: set[str] = set()
+"""The servers, by the URL of their template, on which there is a database to copy with a journal and nothing else."""
+
+
 @pytest.fixture
-def journeys(databases: Callable[..., Any], tmp_path: Path) -> Generator[Journeys]:
-    """Makes journeys: `journeys(start, change, …, role=…, expand={…})`."""
+def with_journal(postgres: Server) -> str:
+    """The name of a database with a journal, to make others from: to make one anew takes longer than to copy it."""
+    name = "with_journal"
+    if (url := postgres.url(name)) not in _with_journal:
+        postgres.create_database(name)
+        with psycopg.connect(url, autocommit=True) as connection:
+            journal.prepare(connection)
+        _with_journal.add(url)
+    return name
+
+
+@pytest.fixture
+def journeys(databases: Callable[..., Any], tmp_path: Path, with_journal: str) -> Generator[Journeys]:
+    """Makes journeys: `journeys(start, change, …, role=…, expand={…})`.
+
+    Where ecm connects as a role of its own, the database has no journal yet: it belongs to who makes it.
+    """
     with ExitStack() as stack:
 
         def make(
             start: str, *changes: Mapping[str, Any], role: str | None = None, plan: str = "change", **settings: Any
         ) -> Journey:
-            (url,) = databases(1)
+            (url,) = databases(1, template=None if role else with_journal)
             db = stack.enter_context(psycopg.connect(url, autocommit=True))
             run(db, start)
             return Journey(

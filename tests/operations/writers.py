@@ -6,6 +6,9 @@ from typing import Any, Self
 
 import psycopg
 
+_PAUSE = 0.002
+"""Seconds between two transactions of one of them; with none, they would take the processors from whom they test."""
+
 
 class Writers:
     """Threads, each with a session of its own, that run transactions until they are stopped.
@@ -45,5 +48,6 @@ class Writers:
                         work(connection)
                     with self._guard:
                         self.written += 1
+                    self._over.wait(_PAUSE)
                 except psycopg.Error as error:
                     self.failures.append(error)
