@@ -146,6 +146,7 @@ class Around:
             "exit_code": result.exit_code,
             "timed_out": result.timed_out,
             "problem": result.problem,
+            "outcome": result.outcome,
             "seconds": round(result.seconds, 3),
             "stdout": result.stdout,
             "stderr": result.stderr,

@@ -25,8 +25,8 @@ from orchestrator.plan.evidence import History
 from orchestrator.plan.gates import judge
 from orchestrator.plan.lifecycle import PHASES, STATES, Direction, Phase, Position, State
 from orchestrator.plan.model import Plan
-from orchestrator.records import history, last_state, unknown
-from orchestrator.reporting import in_progress, reason_report, step_done, sweep_progress, unknown_report
+from orchestrator.records import failed_hook, history, last_state, unknown
+from orchestrator.reporting import hook_note, in_progress, reason_report, step_done, sweep_progress, unknown_report
 from orchestrator.sql.identifiers import TableName
 from orchestrator.sql.sync import trigger_name
 from orchestrator.stage import Stage
@@ -404,7 +404,10 @@ class Overview:
             evidence=tuple(phase for phase in PHASES if phase in proven),
             attested=_attested(recorded, branch, plan),
             overrides=_overridden(recorded, branch, plan),
-            notes=resets.notes(branch, entries, answer.known, record),
+            notes=(
+                *resets.notes(branch, entries, answer.known, record),
+                *((hook_note(failed),) if (failed := failed_hook(entries, branch)) else ()),
+            ),
         )
 
     def _status_reasons(

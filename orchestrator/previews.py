@@ -17,6 +17,7 @@ from orchestrator.plan import compile as compiler
 from orchestrator.plan import facade, forecast, obstacles, scope, window
 from orchestrator.plan.checksum import checksum
 from orchestrator.plan.facade import changes
+from orchestrator.plan.gates import asked
 from orchestrator.plan.lifecycle import PHASES, STATES, Direction, Phase, Position, State
 from orchestrator.plan.model import Plan
 from orchestrator.plan.phases import NAME_LENGTH, is_plan_name
@@ -133,6 +134,7 @@ class Previews:
                     retires=scope.retires(plan),
                     forfeits=scope.forfeits(plan) if each in (Phase.EXPAND, Phase.BACKFILL) else (),
                     hooks=hooks_preview(plan, each),
+                    requires=asked(plan, each),
                     undo_window=plan.contract.undo_window.total_seconds() if each is Phase.CONTRACT else 0,
                 )
                 for each, several in steps.items()

@@ -163,6 +163,14 @@ def last_state(entries: tuple[Entry, ...], branch: str) -> tuple[State, Entry] |
     return (State(str(moves[-1].data["target"])), moves[-1]) if moves else None
 
 
+def failed_hook(entries: tuple[Entry, ...], branch: str) -> Entry | None:
+    """Return what the ledger holds of a hook that kept a phase from beginning, where that was the last thing there."""
+    tried = [entry for entry in entries if entry.branch == branch and entry.kind in (MOVE, HOOK)]
+    last = tried[-1] if tried else None
+    stopped = last is not None and last.kind == HOOK and last.data["when"] == "before" and not last.data["ok"]
+    return last if stopped else None
+
+
 def ecm_version() -> str:
     """Return the version of ecm that is running."""
     try:

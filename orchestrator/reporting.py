@@ -1,12 +1,14 @@
 """From the values of the layers below to the reports that leave the conductor."""
 
+import shlex
 from dataclasses import asdict
 from datetime import timedelta
-from typing import TypeVar
+from typing import TypeVar, cast
 
 from orchestrator import reports
 from orchestrator.engine.journal import Record, StepRecord, SweepRecord
 from orchestrator.errors import EcmError, PreconditionError, UsageError
+from orchestrator.ledger import Entry
 from orchestrator.plan import scope
 from orchestrator.plan.durations import parse_duration
 from orchestrator.plan.gates import Reason
@@ -99,6 +101,16 @@ def hooks_preview(plan: Plan, phase: Phase) -> tuple[reports.HookPreview, ...]:
         for when, several in (("before", hooks.before), ("after", hooks.after))
         for hook in several
     )
+
+
+def hook_note(entry: Entry) -> reports.NoteReport:
+    """Return what the ledger holds of a hook that kept a phase from beginning, for `status`."""
+    phase, command = Phase(str(entry.data["phase"])).words, shlex.join(cast("list[str]", entry.data["argv"]))
+    short = f"{entry.plan} on {entry.branch}: a hook before {phase} failed: {command}"
+    # An older ecm recorded no outcome.
+    outcome = f" {entry.data['outcome']}" if entry.data.get("outcome") else ""
+    message = f"the last try to enter {phase} was stopped by a hook before it: {command}{outcome}"
+    return reports.NoteReport(code="hook", message=message, short=short, since=entry.happened_at)
 
 
 def move_report(

@@ -106,10 +106,11 @@ class OverrideReport(Report):
 
 
 class NoteReport(Report):
-    """Something about a branch's database that is no obstacle, and should be known."""
+    """Something about a plan on a branch, or its database, that is no obstacle and should be known."""
 
     code: str
-    """`reset`: it does not know moves of the branch that the ledger holds. `copy`: another branch wrote its journal."""
+    """`reset`: it does not know moves of the branch that the ledger holds. `copy`: another branch wrote its journal.
+    `hook`: the last try to go on was stopped by a hook."""
     message: str
     short: str
     """In a few words, for an overview."""
@@ -224,6 +225,8 @@ class PhasePreview(Report):
     """Commands of the plan's that are run around it."""
     undo_window: float = 0
     """Seconds for which contract can be undone."""
+    requires: tuple[str, ...] = ()
+    """What the plan asks for before it, besides what always has to be."""
 
 
 class Range(Report):

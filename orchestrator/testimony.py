@@ -12,6 +12,7 @@ from orchestrator.errors import DeclinedError, EcmError, RefusedError, UsageErro
 from orchestrator.judgement import Judgement
 from orchestrator.plan.checksum import checksum
 from orchestrator.plan.claims import Claim
+from orchestrator.plan.evidence import Attestation
 from orchestrator.plan.gates import Reason, evidence, judge, standing_approvals
 from orchestrator.plan.lifecycle import Direction, Phase, State
 from orchestrator.records import APPROVAL, ATTESTATION, OVERRIDE, REFUSED, VERIFIED, history
@@ -61,11 +62,14 @@ class Testimony:
                 f"{where} is being rolled back, which ends what is attested",
                 hint=f"ecm rollback {scene.plan.plan} --branch {scene.branch}",
             )
+        if withdrawn and claim not in {each.claim for each in self._attested(scene)}:
+            raise RefusedError(
+                f"there is nothing to withdraw: {claim} is not attested of {where}",
+                details=["an attestation ends with a rollback, and with an edit of the plan, by itself"],
+                hint=f"ecm gate {scene.plan.plan} --branch {scene.branch}",
+            )
         self._stage.note(
             scene, ATTESTATION, {"claim": claim, "version": version, "withdrawn": withdrawn, "state": state.value}
-        )
-        standing = history(self._stage.entries(scene.plan.plan)).attested(
-            branch=scene.branch, checksum=checksum(scene.plan)
         )
         return reports.AttestReport(
             plan=scene.plan.plan,
@@ -77,10 +81,15 @@ class Testimony:
             actor=self._stage.actor,
             standing=tuple(
                 reports.AttestationReport(claim=each.claim, version=each.version, actor=each.actor, at=each.at)
-                for each in standing
+                for each in self._attested(scene)
             ),
             next_command=f"ecm gate {scene.plan.plan} --branch {scene.branch}",
         )
+
+    def _attested(self, scene: Scene) -> tuple[Attestation, ...]:
+        """Return what stands attested of a plan's text on a branch."""
+        recorded = history(self._stage.entries(scene.plan.plan))
+        return recorded.attested(branch=scene.branch, checksum=checksum(scene.plan))
 
     def approve(self, scene: Scene, *, consent: Callable[[reports.ApprovalReport], None]) -> reports.ApprovalReport:
         """Record somebody's consent to contract, after the evidence was shown.
@@ -172,6 +181,8 @@ class Testimony:
             raise
 
     def _refused(self, scene: Scene, command: str, error: EcmError) -> None:
+        # The ledger is for good, and what PostgreSQL says of a row or of a statement may hold a password.
+        secrets = self._stage.workspace.secrets
         try:
             self._stage.note(
                 scene,
@@ -180,8 +191,8 @@ class Testimony:
                     "command": command,
                     "state": scene.reached.value,
                     "code": error.code,
-                    "message": error.message,
-                    "details": [line for line in error.details if line],
+                    "message": redact(error.message, secrets),
+                    "details": [redact(line, secrets) for line in error.details if line],
                 },
             )
         except (EcmError, psycopg.Error) as unreachable:

@@ -13,7 +13,7 @@ from typing import Any, Literal, cast
 
 from orchestrator.plan.facade import changes
 from orchestrator.plan.model import Plan
-from orchestrator.sql.identifiers import TableName, aside
+from orchestrator.sql.identifiers import TableName, aside, is_hidden
 
 FORMAT = 1
 """Of a snapshot as it is kept. Another number where what is looked at changes, so that no two are compared that are not
@@ -160,7 +160,8 @@ class Difference:
 def differences(proven: Snapshot, found: Snapshot) -> tuple[Difference, ...]:
     """Return how what was found differs from what was proven; nothing where it does not.
 
-    What goes with a table that only one of them has is not told besides. Queries are not compared between servers of
+    What goes with a table that only one of them has is not told besides, nor what another plan keeps of an old side as
+    long as its contract can be undone: nobody's work rests on that. Queries are not compared between servers of
     different major versions, which spell them differently.
     """
     before, after = _by_name(proven), _by_name(found)
@@ -171,7 +172,7 @@ def differences(proven: Snapshot, found: Snapshot) -> tuple[Difference, ...]:
     for key in sorted(before.keys() | after.keys()):
         one, other = before.get(key), after.get(key)
         there = cast("Thing", one or other)
-        if there.of in gone:
+        if there.of in gone or (key in alone and _is_kept_for_undo(there)):
             continue
         if key in alone:
             where = "proven" if one else "found"
@@ -179,6 +180,13 @@ def differences(proven: Snapshot, found: Snapshot) -> tuple[Difference, ...]:
         else:
             told += _traits(key, one.has if one else {}, other.has if other else {}, blind)
     return tuple(told)
+
+
+def _is_kept_for_undo(thing: Thing) -> bool:
+    """Whether it is a column out of sight, or a trigger of ecm's own, whose text is no part of a snapshot."""
+    if thing.kind == "trigger":
+        return FUNCTION not in thing.has
+    return thing.kind == "column" and is_hidden(thing.name.rpartition(".")[2].removesuffix('"'))
 
 
 def _traits(

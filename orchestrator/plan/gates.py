@@ -16,6 +16,7 @@ from orchestrator.plan.drift import Drift
 from orchestrator.plan.durations import humanize
 from orchestrator.plan.evidence import Approval, History
 from orchestrator.plan.lifecycle import PHASES, Phase, Position, State
+from orchestrator.plan.model import Plan
 from orchestrator.plan.phases import Requirements
 from orchestrator.plan.usage import Usage
 from orchestrator.words import counted, listed, nearest
@@ -147,6 +148,19 @@ def judge(case: Case) -> tuple[Reason, ...]:
         *_checked(case),
         *_approved(case),
     )
+
+
+def asked(plan: Plan, phase: Phase) -> tuple[str, ...]:
+    """Return what a plan asks for before a phase, besides what always has to be, a line each for a person."""
+    require = plan.requirements(phase)
+    soak = plan.migrate_reads.soak if phase is Phase.CONTRACT else timedelta(0)
+    lines = [f"{humanize(soak)} in reads migrated"] if soak else []
+    lines += [f"{claim} attested: the application {claim.words}" for claim in require.attestations]
+    if require.verified is not None:
+        lines.append(f"every row proven within {humanize(require.verified)}")
+    if require.no_readers is not None and phase is Phase.CONTRACT:
+        lines.append(f"nobody has used the old side for {humanize(require.no_readers)}")
+    return (*lines, *(f"check {check.name!r} gives {check.expect}" for check in plan.phase(phase).checks))
 
 
 def evidence(case: Case) -> tuple[str, ...]:

@@ -130,6 +130,9 @@ def _quoted(rest: str, text: str) -> tuple[str, str]:
         position = end + 2
 
 
+_HIDDEN = "ecm_hidden"
+
+
 def aside(table: TableName) -> TableName:
     """Return the name that a table has while a view of ecm's has its own."""
     return TableName(table.schema, bounded(table.name, JOURNAL_SCHEMA))
@@ -137,7 +140,12 @@ def aside(table: TableName) -> TableName:
 
 def hidden(column: str) -> str:
     """Return the name that an old column has while contract keeps it out of sight."""
-    return bounded(column, "ecm_hidden")
+    return bounded(column, _HIDDEN)
+
+
+def is_hidden(column: str) -> bool:
+    """Whether it is the name that a column has while contract keeps it out of sight; a very long one is not known."""
+    return column.endswith(f"_{_HIDDEN}")
 
 
 def verbatim(text: str) -> sql.SQL:

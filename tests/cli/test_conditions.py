@@ -500,3 +500,49 @@ def test_what_was_accepted_is_what_was_there(bookstore: Project) -> None:
 
     assert (before.code, after.code, bookstore.ecm("gate", *where).code) == (0, 6, 0)
     assert len(after.json["reasons"][0]["details"]) == 1
+
+
+def test_plan_show_tells_what_a_phase_asks_for(bookstore: Project) -> None:
+    """What somebody has to wait for, say, prove or check is told before anything begins."""
+    plan(
+        "backfill: {checks: [{name: few books, sql: select count(*) from books, expect: 11}]}\n"
+        "migrate_reads: {soak: 24h}\n"
+        "contract: {require: {attestations: [reads-new], verified: 1h, no_readers: 10m}}\n"
+    )(bookstore)
+    shown = bookstore.ecm("plan", "show", PLAN, "--branch", DEVELOPMENT, "--json").json["phases"]
+    assert {each["phase"]: each["requires"] for each in shown if each["requires"]} == {
+        "backfill": ["check 'few books' gives 11"],
+        "contract": [
+            "1 day in reads migrated",
+            "reads-new attested: the application reads the new side only",
+            "every row proven within 1 h",
+            "nobody has used the old side for 10 min",
+        ],
+    }
+    assert (
+        "requires 1 day in reads migrated reads-new attested: the application reads the new side only every row"
+        in said(bookstore.ecm("plan", "show", PLAN).out)
+    )
+
+
+def test_what_is_not_attested_cannot_be_withdrawn(bookstore: Project) -> None:
+    """A word that nobody gave, or that was withdrawn, is refused, and leaves nothing in the ledger."""
+    advanced(DEVELOPMENT, "reads_migrated")(bookstore)
+    refused = bookstore.ecm(*ATTEST, "reads-new", "--withdraw")
+    assert refused.code == 4
+    assert "there is nothing to withdraw: reads-new is not attested of" in said(refused.err)
+    assert "attestation" not in {each["kind"] for each in bookstore.ecm("history", "--json").json["entries"]}
+
+
+def test_a_refusal_is_recorded_without_passwords(bookstore: Project) -> None:
+    """What PostgreSQL says of a row may hold a password: the ledger, which keeps all for good, does not."""
+    plan("backfill: {checks: [{name: ids, sql: select title::int from books where id = 1, expect: 11}]}\n")(bookstore)
+    secret = "tr0mbone-in-a-row"
+    bookstore.sql(DEVELOPMENT, f"UPDATE books SET title = 'postgresql://app:{secret}@host/db' WHERE id = 1")
+    advanced(DEVELOPMENT, "expanded")(bookstore)
+    refused = bookstore.ecm("advance", PLAN, "--branch", DEVELOPMENT)
+    assert refused.code == 4
+    entries = bookstore.ecm("history", "--json").json["entries"]
+    (entry,) = (each for each in entries if each["kind"] == "refused")
+    assert "postgresql://app:***@host/db" in str(entry["data"])
+    assert secret not in bookstore.ecm("audit", "export").out

@@ -112,9 +112,14 @@ def test_a_hook_that_fails_keeps_the_phase_from_beginning(
     entries = project.ecm("history", "--json").json["entries"]
     (entry,) = (each for each in entries if each["kind"] == "hook")
     assert (entry["kind"], entry["data"]["ok"]) == ("hook", False)
+    assert "a hook before expand failed: ./hook" in said(project.ecm("status").out)
+    closer = said(project.ecm("status", PLAN, *HERE).out)
+    assert "the last try to enter expand was stopped by a hook before it: ./hook " in closer
+    assert outcome in closer
 
     script(project, "hook", "")
     assert project.ecm("advance", PLAN, *HERE).code == 0
+    assert "hook" not in project.ecm("status", PLAN, *HERE).out
 
 
 def test_what_a_hook_changed_is_judged_again(project: Project) -> None:

@@ -134,7 +134,8 @@ def _phase(phase: PhasePreview) -> Iterator[RenderableType]:
         )
     elif phase.phase in (Phase.CONTRACT, Phase.FINALIZE):
         undo = "none: from here on there is no way back"
-    rows = [*hooks(phase.hooks), ("your application", application(phase)), ("undo", undo)]
+    needs = [("requires", line) for line in phase.requires]
+    rows = [*needs, *hooks(phase.hooks), ("your application", application(phase)), ("undo", undo)]
     yield look.indented(look.labelled(rows, width=_LABEL))
 
 

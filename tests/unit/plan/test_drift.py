@@ -166,3 +166,15 @@ def test_what_is_kept_reads_back(snapshot: Snapshot) -> None:
     assert kept == snapshot
     assert kept is not None
     assert differences(kept, of(*reversed(snapshot.things))) == ()
+
+
+def test_what_another_plan_keeps_for_undo_is_no_difference() -> None:
+    """A column out of sight and the trigger that keeps it true come with another plan's window, on either branch."""
+    kept = (
+        Thing(kind="column", name="books.isbn_ecm_hidden", of="books", has={"type": "text"}),
+        Thing(kind="column", name='"Shop"."Books"."ISBN_ecm_hidden"', of='"Shop"."Books"', has={"type": "text"}),
+        Thing(kind="trigger", name="~ecm_sync on books", of="books"),
+    )
+    assert lines(of(BOOKS, *kept), of(BOOKS)) == lines(of(BOOKS), of(BOOKS, *kept)) == ()
+    theirs = Thing(kind="trigger", name="touch on books", of="books", has={"fires": "BEFORE", "function": "5a"})
+    assert lines(of(BOOKS, theirs), of(BOOKS)) == ("trigger touch on books is only on development",)
