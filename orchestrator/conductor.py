@@ -16,6 +16,7 @@ from typing import Self
 
 from orchestrator import archive, reports
 from orchestrator.choosing import only
+from orchestrator.doctor import Doctor
 from orchestrator.engine import journal
 from orchestrator.errors import RefusedError, UsageError
 from orchestrator.events import Observer, ignore
@@ -87,6 +88,7 @@ class Conductor:
         self._telling = Telling(self._stage)
         self._journey = Journey(self._stage, self._telling)
         self._overview = Overview(self._stage)
+        self._doctor = Doctor(self._stage, self._overview)
         self._previews = Previews(self._stage, self._judgement)
         self._testimony = Testimony(self._stage, self._judgement)
         self._proving = Proving(self._stage, self._testimony)
@@ -555,7 +557,7 @@ class Conductor:
 
     def doctor(self, branch: str | None = None) -> reports.DoctorReport:
         """Look at connections, privileges, long transactions and leftovers."""
-        return self._overview.doctor(branch)
+        return self._doctor.examine(branch)
 
     def status(
         self, plan: str | None = None, branch: str | None = None, *, stalled: str | timedelta | None = None
