@@ -19,6 +19,7 @@ from orchestrator.plan import compile as compiler
 from orchestrator.plan import drift, obstacles, scope, window
 from orchestrator.plan.checksum import checksum
 from orchestrator.plan.lifecycle import STATES, Direction, Move, Phase, State
+from orchestrator.records import MOMENT
 from orchestrator.reporting import move_report, step_preview
 from orchestrator.sql.steps import Step
 from orchestrator.stage import Scene, Stage
@@ -93,6 +94,7 @@ class Journey:
                     now, move = judged(meant)
                 if move is None:
                     break
+                self._mark(now, move, around)
                 started = time.monotonic()
                 with self._telling.moving(now, move, link), remedied(link, scene.plan.plan):
                     measured = runner.run(self._task(now, move, link))
@@ -176,6 +178,21 @@ class Journey:
             window=scene.plan.contract.undo_window,
             watch=watch,
         )
+
+    def _mark(self, scene: Scene, move: Move, around: Around) -> None:
+        """Note where the branch's history stands before contract; one that is carried on began where it was noted."""
+        if not contracts((move,)) or move.resumes:
+            return
+        try:
+            moment = self._stage.moment(scene.branch)
+            if moment is not None:
+                at = moment.time.isoformat() if moment.time else None
+                self._stage.note(scene, MOMENT, {"before": Phase.CONTRACT.value, "time": at, "lsn": moment.lsn})
+        except EcmError as error:
+            # Nothing is lost by it that ecm itself gives: it holds no contract up.
+            around.warnings.append(
+                f"the moment before contract is not noted, to restore the branch to: {error.message}"
+            )
 
     def _look_out(self, scene: Scene, move: Move, link: Link) -> None:
         """Begin to look for who still uses the old side; what cannot be done now is done by the first look."""

@@ -29,6 +29,8 @@ ATTESTATION = "attestation"
 APPROVAL = "approval"
 OVERRIDE = "override"
 HOOK = "hook"
+MOMENT = "moment"
+"""Where a branch's history stood before contract, to come back to where the provider can (`ecm branch restore`)."""
 
 
 def copy_moves(connection: Connection, ledger: Ledger) -> int:

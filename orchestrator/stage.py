@@ -15,7 +15,7 @@ from psycopg import sql
 
 from orchestrator import missing, resets
 from orchestrator.actor import actor, holder
-from orchestrator.branches import Provider, provider_for
+from orchestrator.branches import Moment, Provider, provider_for
 from orchestrator.engine import catalog, journal, leases, locks, usage
 from orchestrator.engine.connection import Connection, Link, clock, connect, explained, unforeseen
 from orchestrator.engine.heartbeat import heartbeat
@@ -158,6 +158,10 @@ class Stage:
         """Open a session with a branch, for the caller to close."""
         self.project.branch(branch)
         return connect(self._provider.address(branch).url, branch=branch)
+
+    def moment(self, branch: str) -> Moment | None:
+        """Return where a branch's history stands, to come back to; None where its provider cannot restore it."""
+        return self._provider.moment(branch)
 
     def link(self, branch: str, first: Connection | None = None) -> Link:
         """Return a session with a branch that comes back after it was lost; to be entered by the caller.

@@ -153,11 +153,19 @@ def _hook(data: Mapping[str, Any], where: str) -> str:
     return f"hook {data.get('when')} {phase}{where}: {shlex.join(argv)}" + ("" if data.get("ok") else f", {problem}")
 
 
+def _moment(data: Mapping[str, Any], where: str) -> str:
+    """Return where a branch's history stood, and how it is brought back there."""
+    return f"before {data.get('before')}{where}: " + ", ".join(
+        str(data[key]) for key in ("time", "lsn") if data.get(key)
+    )
+
+
 _TOLD: Mapping[str, Callable[[Mapping[str, Any], str], str]] = {
     "attestation": _attestation,
     "approval": _approval,
     "override": _override,
     "hook": _hook,
+    "moment": _moment,
     "refused": _refusal,
     "verified": _verified,
 }
