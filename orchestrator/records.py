@@ -8,7 +8,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import datetime
 from importlib.metadata import PackageNotFoundError, version
-from typing import Any, Literal
+from typing import Any, Literal, TypedDict
 from uuid import UUID
 
 from orchestrator.engine import journal
@@ -108,36 +108,45 @@ def history(entries: Iterable[Entry]) -> History:
         ) from None
 
 
+class _Common(TypedDict):
+    branch: str
+    checksum: str
+    at: datetime
+    actor: str
+    seq: int
+
+
+def _common(entry: Entry) -> _Common:
+    """Return what every entry of a plan says, as `Recorded` has it."""
+    return {
+        "branch": entry.branch or "",
+        "checksum": entry.checksum or "",
+        "at": entry.happened_at,
+        "actor": entry.actor,
+        "seq": entry.seq,
+    }
+
+
 def _passage(entry: Entry) -> Passage:
     return Passage(
-        branch=entry.branch or "",
-        checksum=entry.checksum or "",
+        **_common(entry),
         direction=Direction(str(entry.data["direction"])),
         phases=tuple(Phase(phase) for phase in _list(entry.data["phases"])),
-        at=entry.happened_at,
-        seq=entry.seq,
     )
 
 
 def _attestation(entry: Entry) -> Attestation:
     return Attestation(
-        branch=entry.branch or "",
-        checksum=entry.checksum or "",
+        **_common(entry),
         claim=Claim(str(entry.data["claim"])),
         version=str(entry.data["version"]),
         withdrawn=bool(entry.data["withdrawn"]),
-        actor=entry.actor,
-        at=entry.happened_at,
-        seq=entry.seq,
     )
 
 
 def _approval(entry: Entry) -> Approval:
     return Approval(
-        branch=entry.branch or "",
-        checksum=entry.checksum or "",
-        actor=entry.actor,
-        at=entry.happened_at,
+        **_common(entry),
         expires_at=datetime.fromisoformat(str(entry.data["expires_at"])),
         shown=digest(tuple(_list(entry.data["shown"]))),
     )
@@ -145,17 +154,13 @@ def _approval(entry: Entry) -> Approval:
 
 def _override(entry: Entry) -> Override:
     return Override(
-        branch=entry.branch or "",
-        checksum=entry.checksum or "",
+        **_common(entry),
         phase=Phase(str(entry.data["phase"])),
         code=str(entry.data["code"]),
         message=str(entry.data["message"]),
         reason=str(entry.data["reason"]),
         details=tuple(_list(entry.data["details"])),
         marks=tuple(_list(entry.data.get("marks", []))),
-        actor=entry.actor,
-        at=entry.happened_at,
-        seq=entry.seq,
     )
 
 

@@ -12,20 +12,32 @@ from orchestrator.plan.lifecycle import Direction, Phase
 
 
 @dataclass(frozen=True, kw_only=True)
-class Passage:
-    """One move that was completed on a branch."""
+class Recorded:
+    """Something that was recorded of a text of the plan on a branch.
+
+    Attributes:
+        at: when, by the branch's clock.
+        actor: who did or said it.
+        seq: its place in the ledger, by which a rollback is before or after what else was recorded.
+    """
 
     branch: str
     checksum: str
-    direction: Direction
-    phases: tuple[Phase, ...]
     at: datetime
+    actor: str = ""
     seq: int = 0
-    """Its place in the ledger, by which a rollback is before or after what else was recorded."""
 
 
 @dataclass(frozen=True, kw_only=True)
-class Attestation:
+class Passage(Recorded):
+    """One move that was completed."""
+
+    direction: Direction
+    phases: tuple[Phase, ...]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Attestation(Recorded):
     """Somebody's word on the application that is deployed beside a branch.
 
     Attributes:
@@ -34,18 +46,13 @@ class Attestation:
         withdrawn: whether it says that this is no longer so.
     """
 
-    branch: str
-    checksum: str
     claim: Claim
     version: str
-    actor: str
-    at: datetime
     withdrawn: bool = False
-    seq: int = 0
 
 
 @dataclass(frozen=True, kw_only=True)
-class Approval:
+class Approval(Recorded):
     """Somebody's consent to contract, bound to what was shown.
 
     Attributes:
@@ -53,30 +60,21 @@ class Approval:
         expires_at: until when it counts, by the branch's clock.
     """
 
-    branch: str
-    checksum: str
-    actor: str
-    at: datetime
     expires_at: datetime
     shown: str
 
 
 @dataclass(frozen=True, kw_only=True)
-class Override:
+class Override(Recorded):
     """An unmet condition that somebody let a plan pass, and why."""
 
-    branch: str
-    checksum: str
     phase: Phase
     code: str
     message: str
     reason: str
-    actor: str
-    at: datetime
     details: tuple[str, ...] = ()
     marks: tuple[str, ...] = ()
     """Of each of the details, what tells it from another that reads the same; none where an older ecm wrote it."""
-    seq: int = 0
 
 
 @dataclass(frozen=True, kw_only=True)
