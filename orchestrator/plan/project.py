@@ -42,8 +42,25 @@ VariableName = Annotated[str, AfterValidator(_variable), Field(json_schema_extra
 class Provider(Settings):
     """Where branches come from."""
 
-    kind: Literal["url", "embedded"] = "url"
-    """`url`: databases that exist; `embedded`: databases on a server that ecm starts itself."""
+    kind: Literal["url", "embedded", "neon"] = "url"
+    """`url`: databases that exist; `embedded`: on a server that ecm starts itself; `neon`: of a Neon project."""
+    project_id: Annotated[str, Field(pattern="^[a-z0-9-]{1,60}$")] | None = None
+    """The Neon project; the key comes from NEON_API_KEY, in the environment or in .env."""
+    database: Annotated[str, Field(min_length=1)] | None = None
+    """The database of each Neon branch, where it has several."""
+    role: Annotated[str, Field(min_length=1)] | None = None
+    """The role that ecm connects as at Neon; the database's owner unless given."""
+
+    @model_validator(mode="after")
+    def _of_its_kind(self) -> Self:
+        given = {"project_id", "database", "role"} & self.model_fields_set
+        if self.kind != "neon" and given:
+            raise misplaced(
+                [((key,), f"{key} is for provider.kind neon; this is {self.kind}") for key in sorted(given)]
+            )
+        if self.kind == "neon" and self.project_id is None:
+            raise misplaced([(("kind",), "the provider neon needs a project_id; Neon's console has it under Settings")])
+        return self
 
 
 class Branch(Settings):
