@@ -48,7 +48,7 @@ def description() -> Description:
     """Neon's description of its API, read once; without npm there is none, and these tests are skipped."""
     try:
         return Description(published.description())
-    except published.Unpublished as why:
+    except published.UnpublishedError as why:
         pytest.skip(str(why))
 
 

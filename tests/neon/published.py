@@ -19,7 +19,7 @@ CLIENT, DESCRIPTION = "@neondatabase/api-client@2.7.3", "public-v2-for-users.gen
 CLI = "neon@6.2.3"
 
 
-class Unpublished(Exception):
+class UnpublishedError(Exception):
     """npm is missing, or gives no such package."""
 
 
@@ -27,7 +27,7 @@ class Unpublished(Exception):
 def description() -> dict[str, Any]:
     """Neon's own OpenAPI document, as it is published."""
     text = (_installed(CLIENT) / "@neondatabase" / "api-client" / DESCRIPTION).read_text()
-    return yaml.load(text, Loader=getattr(yaml, "CSafeLoader", yaml.SafeLoader))
+    return yaml.load(text, Loader=getattr(yaml, "CSafeLoader", yaml.SafeLoader))  # noqa: S506 - both are safe
 
 
 def command_line() -> tuple[str, ...]:
@@ -38,7 +38,7 @@ def command_line() -> tuple[str, ...]:
 def _found(program: str) -> str:
     path = shutil.which(program)
     if path is None:
-        raise Unpublished(
+        raise UnpublishedError(
             f"Neon's API description and command line come from npm, and there is no {program} here:"
             " install Node.js with npm to run these tests"
         )
@@ -54,19 +54,22 @@ def _installed(package: str) -> Path:
         fcntl.flock(turn, fcntl.LOCK_EX)
         if not folder.is_dir():
             with tempfile.TemporaryDirectory(dir=CACHE) as unpacked:
-                _fetch(npm, package, Path(unpacked))
-                (Path(unpacked) / "node_modules").rename(folder)
-    return folder
+                _fetch(npm, package, Path(unpacked) / "whole")
+                (Path(unpacked) / "whole").rename(folder)
+    return folder / "node_modules"
 
 
 def _fetch(npm: str, package: str, folder: Path) -> None:
+    folder.mkdir()
     if package == CLIENT:  # of this one a single file is wanted, and none of what it depends on
         packed = _run(npm, "pack", "--loglevel=error", "--pack-destination", str(folder), package)
         place = folder / "node_modules" / "@neondatabase" / "api-client"
         place.mkdir(parents=True)
         archive = folder / packed.strip().splitlines()[-1]
         shutil.unpack_archive(archive, folder / "unpacked", filter="data")
-        shutil.copy(folder / "unpacked" / "package" / DESCRIPTION, place)
+        shutil.move(folder / "unpacked" / "package" / DESCRIPTION, place)
+        shutil.rmtree(folder / "unpacked")
+        archive.unlink()
         return
     # Neither package.json nor a lock file is written: the version above is all that pins it.
     options = ("--no-save", "--no-package-lock", "--ignore-scripts", "--no-audit", "--no-fund", "--loglevel=error")
@@ -76,5 +79,5 @@ def _fetch(npm: str, package: str, folder: Path) -> None:
 def _run(*words: str) -> str:
     result = subprocess.run(words, capture_output=True, text=True, check=False)
     if result.returncode != 0:
-        raise Unpublished(f"{' '.join(words[1:3])} failed: {result.stderr.strip()[-500:]}")
+        raise UnpublishedError(f"{' '.join(words[1:3])} failed: {result.stderr.strip()[-500:]}")
     return result.stdout
