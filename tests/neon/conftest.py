@@ -10,7 +10,8 @@ from cli.runs import Project as CliProject
 from neon import published
 from neon.description import Description
 from neon.fake import KEY, Fake
-from neon.project import ID, Project
+from neon.objects import ID
+from neon.project import Project
 from pydantic import SecretStr
 from servers import Server
 

@@ -13,7 +13,8 @@ from urllib.parse import parse_qs, urlsplit
 from uuid import uuid4
 
 from neon.description import PREFIX, Description
-from neon.project import DATABASE, ID, Branch, Operation, Project, Refusal, written
+from neon.objects import ID, Branch, Operation, RefusalError, written
+from neon.project import DATABASE, Project
 
 KEY = "napi_k3y-of-the-t3sts-0123456789"
 
@@ -109,9 +110,9 @@ class Fake:
         for verb, pattern, act in self._routes():
             if verb == method and (match := re.fullmatch(pattern, path)):
                 if method != "GET" and self.project.busy:
-                    raise Refusal(423, "PROJECT_LOCKED", "project already has running conflicting operations")
+                    raise RefusalError(423, "PROJECT_LOCKED", "project already has running conflicting operations")
                 return act(*match.groups(), query=query, body=body)
-        raise Refusal(404, "NOT_FOUND", f"the fake has no {method} {path}")
+        raise RefusalError(404, "NOT_FOUND", f"the fake has no {method} {path}")
 
     def _routes(self) -> list[tuple[str, str, Callable[..., Answer]]]:
         name = "([a-z0-9-]+)"
@@ -191,7 +192,7 @@ class Fake:
 
     def _start(self, known_as: str, **_: Any) -> Answer:
         if known_as not in self.project.endpoints:
-            raise Refusal(404, "ENDPOINT_NOT_FOUND", "endpoint not found")
+            raise RefusalError(404, "ENDPOINT_NOT_FOUND", "endpoint not found")
         endpoint = self.project.endpoints[known_as]
         operations = self.project.start(endpoint)
         return 200, {"endpoint": endpoint.described(), "operations": _all(operations)}
@@ -203,7 +204,7 @@ class Fake:
         for operation in self.project.operations:
             if operation.id == known_as:
                 return 200, {"operation": operation.described()}
-        raise Refusal(404, "OPERATION_NOT_FOUND", "operation not found")
+        raise RefusalError(404, "OPERATION_NOT_FOUND", "operation not found")
 
     def _uri(self, *, query: dict[str, str], body: Any) -> Answer:
         assert query.get("pooled") == "false", "a pooled URI was asked for"
@@ -226,7 +227,7 @@ class Fake:
         return {"branch_id": branch.id, "name": self.project.role, "created_at": moment, "updated_at": moment}
 
     def _project(self, **_: Any) -> Answer:
-        raise Refusal(404, "NOT_FOUND", "the fake does not describe its project")
+        raise RefusalError(404, "NOT_FOUND", "the fake does not describe its project")
 
 
 def _all(operations: Any) -> list[dict[str, Any]]:
@@ -241,7 +242,7 @@ class _Handler(BaseHTTPRequestHandler):
     def log_message(self, format: str, *args: Any) -> None:  # noqa: A002
         """Write nothing: what came in is in `requests`."""
 
-    def do_GET(self) -> None:  # noqa: N802
+    def do_GET(self) -> None:
         self._serve()
 
     do_POST = do_DELETE = do_PATCH = do_PUT = do_GET  # noqa: N815
@@ -279,16 +280,20 @@ class _Handler(BaseHTTPRequestHandler):
     def _answer(self, path: str, query: dict[str, str], raw: bytes, fault: Fault | None) -> Answer:
         fake = self.served
         try:
-            if wrong := fake.description.wrong(self.command, self.path, dict(self.headers), raw):
-                fake.violations.append(f"request {wrong}")
-                raise Refusal(400, "BAD_REQUEST", wrong)
-            if self.headers.get("Authorization") != f"Bearer {KEY}":
-                raise Refusal(401, "", "supplied credentials do not pass authentication")
-            if fault and fault.status:
-                raise Refusal(fault.status, "", "the fake was told to say so")
+            self._judge(raw, fault)
             if fault and fault.cut == "before":
                 return 503, None
             return fake.answer(self.command, path, query, json.loads(raw or b"{}"))
-        except Refusal as refusal:
+        except RefusalError as refusal:
             known_as = self.headers.get("X-Request-ID") or str(uuid4())
             return refusal.status, {"request_id": known_as, "code": refusal.code, "message": str(refusal)}
+
+    def _judge(self, raw: bytes, fault: Fault | None) -> None:
+        """Refuse what Neon would, or what this request was to be refused with."""
+        if wrong := self.served.description.wrong(self.command, self.path, dict(self.headers), raw):
+            self.served.violations.append(f"request {wrong}")
+            raise RefusalError(400, "BAD_REQUEST", wrong)
+        if self.headers.get("Authorization") != f"Bearer {KEY}":
+            raise RefusalError(401, "", "supplied credentials do not pass authentication")
+        if fault and fault.status:
+            raise RefusalError(fault.status, "", "the fake was told to say so")

@@ -2,184 +2,21 @@
 
 import time
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass, field
-from datetime import UTC, datetime
+from datetime import datetime
 from itertools import count
 from threading import RLock
 from typing import Any
 from urllib.parse import quote, unquote, urlsplit
-from uuid import uuid4
 
 import psycopg
+from neon.objects import Branch, Endpoint, Operation, RefusalError, now
 from neon.relay import Relay
 from psycopg import sql
 from servers import Server
 
-ID = "quiet-moon-12345678"
 DATABASE = "neondb"
 
 _numbers = count(1)
-
-
-class Refusal(Exception):
-    """What Neon answers instead: a status, a code and a message."""
-
-    def __init__(self, status: int, code: str, message: str) -> None:
-        super().__init__(message)
-        self.status, self.code = status, code
-
-
-def now() -> datetime:
-    return datetime.now(UTC)
-
-
-def written(moment: datetime) -> str:
-    return moment.isoformat(timespec="microseconds").replace("+00:00", "Z")
-
-
-@dataclass(kw_only=True)
-class Operation:
-    """What is done after the answer. Every request that comes in brings it a step on.
-
-    Attributes:
-        action: as Neon calls it.
-        then: the states that it goes through, the last of them for good.
-        finish: called when it is finished.
-    """
-
-    action: str
-    branch: str
-    endpoint: str | None
-    then: list[str]
-    finish: Callable[[], None] = lambda: None
-    status: str = "running"
-    failures: int = 0
-    id: str = field(default_factory=lambda: str(uuid4()))
-    created_at: datetime = field(default_factory=now)
-
-    def step(self) -> None:
-        if not self.then:
-            return
-        self.status = self.then.pop(0)
-        if self.status == "failed":
-            self.failures += 1
-        if self.status == "finished":
-            self.finish()
-
-    @property
-    def over(self) -> bool:
-        return not self.then
-
-    def described(self) -> dict[str, Any]:
-        value = {
-            "id": self.id,
-            "project_id": ID,
-            "branch_id": self.branch,
-            "action": self.action,
-            "status": self.status,
-            "failures_count": self.failures,
-            "created_at": written(self.created_at),
-            "updated_at": written(now()),
-            "total_duration_ms": 1,
-        }
-        if self.endpoint:
-            value["endpoint_id"] = self.endpoint
-        if self.status in ("failed", "error"):
-            value |= {"error": "the compute did not come up", "retry_at": written(now())}
-        return value
-
-
-@dataclass(kw_only=True)
-class Endpoint:
-    """A compute."""
-
-    id: str
-    branch: str
-    relay: Relay
-    limits: tuple[float, float] = (0.25, 2)
-    state: str = "init"
-    pending: str | None = "active"
-    started_at: datetime | None = None
-    disabled: bool = False
-
-    def described(self) -> dict[str, Any]:
-        value = {
-            "host": "127.0.0.1",
-            "id": self.id,
-            "project_id": ID,
-            "branch_id": self.branch,
-            "region_id": "aws-eu-central-1",
-            "autoscaling_limit_min_cu": self.limits[0],
-            "autoscaling_limit_max_cu": self.limits[1],
-            "type": "read_write",
-            "current_state": self.state,
-            "pooler_enabled": False,
-            "pooler_mode": "transaction",
-            "disabled": self.disabled,
-            "passwordless_access": True,
-            "creation_source": "console",
-            "created_at": written(now()),
-            "updated_at": written(now()),
-            "settings": {"pg_settings": {}},
-            "proxy_host": "127.0.0.1",
-            "suspend_timeout_seconds": 0,
-            "provisioner": "k8s-neonvm",
-        }
-        if self.pending:
-            value["pending_state"] = self.pending
-        if self.started_at:
-            value["started_at"] = written(self.started_at)
-        return value
-
-
-@dataclass(kw_only=True)
-class Branch:
-    """A branch; its database has one name as long as it lives."""
-
-    id: str
-    name: str
-    database: str
-    parent: str | None = None
-    lsn: str | None = None
-    protected: bool = False
-    default: bool = False
-    state: str = "ready"
-    schema_only: bool = False
-    expires_at: str | None = None
-    reset_at: datetime | None = None
-    restricted: list[dict[str, str]] = field(default_factory=list)
-    created_at: datetime = field(default_factory=now)
-    history: list[tuple[datetime, int, str]] = field(default_factory=list)
-    """What is kept of it: when, where in the WAL, and the database that holds it."""
-
-    def described(self, size: int) -> dict[str, Any]:
-        value = {
-            "id": self.id,
-            "project_id": ID,
-            "name": self.name,
-            "current_state": self.state,
-            "state_changed_at": written(self.created_at),
-            "logical_size": size,
-            "creation_source": "console",
-            "created_at": written(self.created_at),
-            "updated_at": written(now()),
-            "default": self.default,
-            "protected": self.protected,
-            "init_source": "schema-only" if self.schema_only else "parent-data",
-            "cpu_used_sec": 0,
-            "active_time_seconds": 0,
-            "compute_time_seconds": 0,
-            "written_data_bytes": 0,
-            "data_transfer_bytes": 0,
-        }
-        optional = {
-            "parent_id": self.parent,
-            "parent_lsn": self.lsn,
-            "expires_at": self.expires_at,
-            "last_reset_at": written(self.reset_at) if self.reset_at else None,
-            "restricted_actions": self.restricted or None,
-        }
-        return value | {key: each for key, each in optional.items() if each is not None}
 
 
 class Project:
@@ -263,13 +100,13 @@ class Project:
 
     def branch(self, known_as: str) -> Branch:
         if known_as not in self.branches:
-            raise Refusal(404, "BRANCH_NOT_FOUND", "branch not found")
+            raise RefusalError(404, "BRANCH_NOT_FOUND", "branch not found")
         return self.branches[known_as]
 
     def create(self, wanted: dict[str, Any], endpoints: list[dict[str, Any]]) -> tuple[Branch, list[Operation]]:
         name = wanted.get("name") or f"br-{next(_numbers)}"
         if any(each.name == name for each in self.branches.values()):
-            raise Refusal(409, "BRANCH_ALREADY_EXISTS", f"branch {name} already exists")
+            raise RefusalError(409, "BRANCH_ALREADY_EXISTS", f"branch {name} already exists")
         default = next(each for each in self.branches.values() if each.default)
         parent = self.branch(wanted.get("parent_id") or default.id)
         source = self._as_it_was(parent, wanted.get("parent_lsn"), wanted.get("parent_timestamp"))
@@ -292,11 +129,11 @@ class Project:
         keep = wanted.get("preserve_under_name")
         children = [each for each in self.branches.values() if each.parent == branch.id]
         if branch.protected and source is not branch:
-            raise Refusal(422, "BRANCH_PROTECTED", "a protected branch cannot be reset")
+            raise RefusalError(422, "BRANCH_PROTECTED", "a protected branch cannot be reset")
         if source is branch and not (lsn or moment):
-            raise Refusal(400, "BAD_REQUEST", "source_lsn or source_timestamp is required")
+            raise RefusalError(400, "BAD_REQUEST", "source_lsn or source_timestamp is required")
         if (children or source is branch) and not keep:
-            raise Refusal(400, "BAD_REQUEST", "preserve_under_name is required")
+            raise RefusalError(400, "BAD_REQUEST", "preserve_under_name is required")
         was = self._as_it_was(source, lsn, moment)
         copy = f"copy_{next(_numbers)}"
         self._create_database(copy, was)
@@ -322,9 +159,9 @@ class Project:
 
     def delete(self, branch: Branch) -> list[Operation]:
         if branch.protected or branch.default:
-            raise Refusal(422, "BRANCH_PROTECTED", "the branch is protected, or the project's default")
+            raise RefusalError(422, "BRANCH_PROTECTED", "the branch is protected, or the project's default")
         if any(each.parent == branch.id for each in self.branches.values()):
-            raise Refusal(422, "BRANCH_HAS_CHILDREN", "the branch has children")
+            raise RefusalError(422, "BRANCH_HAS_CHILDREN", "the branch has children")
         for endpoint in [each for each in self.endpoints.values() if each.branch == branch.id]:
             endpoint.relay.close()
             del self.endpoints[endpoint.id]
@@ -341,7 +178,7 @@ class Project:
     def uri(self, branch: Branch, role: str) -> str:
         compute = next((each for each in self.endpoints.values() if each.branch == branch.id), None)
         if compute is None:
-            raise Refusal(404, "ENDPOINT_NOT_FOUND", "the branch has no read-write endpoint")
+            raise RefusalError(404, "ENDPOINT_NOT_FOUND", "the branch has no read-write endpoint")
         password = quote(unquote(self._address.password or ""), safe="")
         return f"postgresql://{role}:{password}@127.0.0.1:{compute.relay.port}/{branch.database}"
 
@@ -398,7 +235,7 @@ class Project:
         for then, where, kept in reversed(branch.history):
             if (where <= place) if lsn else (then <= datetime.fromisoformat(str(moment))):
                 return kept
-        raise Refusal(400, "BAD_REQUEST", "that moment is outside the history that is kept")
+        raise RefusalError(400, "BAD_REQUEST", "that moment is outside the history that is kept")
 
     def _lsn(self) -> str:
         with psycopg.connect(self.server.url("postgres"), autocommit=True) as connection:
@@ -438,4 +275,5 @@ class Project:
                 " WHERE relkind IN ('r', 'p') AND nspname NOT IN ('pg_catalog', 'information_schema')"
             ).fetchall()
             if tables:
-                connection.execute(f"TRUNCATE {', '.join(name for (name,) in tables)} CASCADE")  # pyright: ignore
+                names = sql.SQL(", ").join(sql.SQL(name) for (name,) in tables)  # as PostgreSQL quoted them
+                connection.execute(sql.SQL("TRUNCATE {} CASCADE").format(names))

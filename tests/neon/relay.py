@@ -2,6 +2,7 @@
 
 import socket
 import threading
+from collections.abc import Callable
 from contextlib import suppress
 
 
@@ -18,17 +19,14 @@ class Relay:
         self._lock = threading.Lock()
         self._listener: socket.socket | None = None
         self._open: set[socket.socket] = set()
-        self.passed = 0
-        """Bytes that clients have sent since it was last opened."""
-        self._reached = threading.Condition(self._lock)
         self.port = 0
+        self._watched: tuple[bytes, int, Callable[[], None]] | None = None
 
     def open(self) -> None:
         """Let connections in, at the port that it had before."""
         if self._listener is None:
             self._listener = socket.create_server(("127.0.0.1", self.port))
             self.port = self._listener.getsockname()[1]
-            self.passed = 0
             threading.Thread(target=self._accept, args=(self._listener,), daemon=True).start()
 
     def close(self) -> None:
@@ -43,10 +41,18 @@ class Relay:
         for each in ended:
             _end(each)
 
-    def wait_for(self, amount: int) -> None:
-        """Return when clients have sent so many bytes since it was opened."""
-        with self._reached:
-            assert self._reached.wait_for(lambda: self.passed >= amount, 60), f"only {self.passed} bytes came"
+    def when(self, text: bytes, times: int, act: Callable[[], None]) -> None:
+        """Do something when clients have sent a text so many times, before the last of them arrives."""
+        self._watched = (text, times, act)
+
+    def _look(self, data: bytes) -> None:
+        with self._lock:
+            if self._watched is None or self._watched[0] not in data:
+                return
+            text, times, act = self._watched
+            self._watched = (text, times - 1, act) if times > 1 else None
+        if times == 1:
+            act()
 
     def _accept(self, listener: socket.socket) -> None:
         while True:
@@ -63,16 +69,14 @@ class Relay:
                 _end(client)
                 _end(server)
                 continue
-            for source, target, counted in ((client, server, True), (server, client, False)):
-                threading.Thread(target=self._pass, args=(source, target, counted), daemon=True).start()
+            for source, target, watched in ((client, server, True), (server, client, False)):
+                threading.Thread(target=self._pass, args=(source, target, watched), daemon=True).start()
 
-    def _pass(self, source: socket.socket, target: socket.socket, counted: bool) -> None:
+    def _pass(self, source: socket.socket, target: socket.socket, watched: bool) -> None:
         with suppress(OSError):
             while data := source.recv(65536):
-                if counted:
-                    with self._reached:
-                        self.passed += len(data)
-                        self._reached.notify_all()
+                if watched:
+                    self._look(data)
                 target.sendall(data)
         for each in (source, target):
             _end(each)

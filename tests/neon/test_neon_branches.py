@@ -25,7 +25,7 @@ def test_a_branch_is_made_opened_reset_and_deleted(neon: Fake, open_neon: OpenNe
     fill(neon)
     neon_ = open_neon().provider
     made = neon_.create("development", Making(compute=(0.5, 1)))
-    assert ("development", "production", None) == (made.name, made.parent, made.note)
+    assert (made.name, made.parent, made.note) == ("development", "production", None)
     url = neon_.address("development").url.get_secret_value()
     with psycopg.connect(url, autocommit=True) as connection:
         connection.execute("DELETE FROM books WHERE id > 3")

@@ -10,7 +10,7 @@ import psycopg
 import pytest
 from neon import published
 from neon.fake import KEY, Fake
-from neon.project import ID
+from neon.objects import ID
 
 
 @pytest.fixture(scope="session")
@@ -22,9 +22,7 @@ def command_line() -> tuple[str, ...]:
         pytest.skip(str(why))
 
 
-def test_neons_own_command_line_works_on_the_fake(
-    neon: Fake, command_line: tuple[str, ...], tmp_path: Path
-) -> None:
+def test_neons_own_command_line_works_on_the_fake(neon: Fake, command_line: tuple[str, ...], tmp_path: Path) -> None:
     """It lists, makes, resets and deletes a branch, and ecm's messages are held to the same description as its own."""
 
     def cli(*words: str) -> Any:
@@ -44,13 +42,13 @@ def test_neons_own_command_line_works_on_the_fake(
 
     with psycopg.connect(neon.project.url("production"), autocommit=True) as connection:
         connection.execute("CREATE TABLE books AS SELECT n AS id FROM generate_series(1, 10) n")
-    assert ["production"] == [each["name"] for each in cli("branches", "list")]
+    assert [each["name"] for each in cli("branches", "list")] == ["production"]
     made = cli("branches", "create", "--name", "development", "--parent", "production")
     assert made["branch"]["name"] == "development"
     with psycopg.connect(neon.project.url("development"), autocommit=True) as connection:
         connection.execute("DROP TABLE books")
     cli("branches", "reset", "development", "--parent")
     with psycopg.connect(neon.project.url("development"), autocommit=True) as connection:
-        assert (10,) == connection.execute("SELECT count(*) FROM books").fetchone()
+        assert connection.execute("SELECT count(*) FROM books").fetchone() == (10,)
     cli("branches", "delete", "development")
-    assert ["production"] == [each["name"] for each in cli("branches", "list")]
+    assert [each["name"] for each in cli("branches", "list")] == ["production"]
