@@ -20,6 +20,8 @@ from orchestrator.words import did_you_mean
 
 KEY = "NEON_API_KEY"
 WRITABLE = "read_write"
+START = 60.0
+"""Seconds for a compute to start; most take less than one."""
 
 
 class NeonSettings(Protocol):
@@ -119,7 +121,8 @@ class NeonProvider:
                 self._api.once(
                     lambda: self._api.start_endpoint(compute.id),
                     lambda: None if _is_suspended(self._compute(branch, known_as)) else (),
-                )
+                ),
+                within=START,
             )
         latest = [compute]
 
@@ -134,6 +137,7 @@ class NeonProvider:
                 details=(f"{latest[0].id} is {latest[0].current_state}",),
                 hint="look at it in Neon's console, then run the same command again",
             ),
+            within=START,
         )
         return latest[0]
 

@@ -18,6 +18,7 @@ from tenacity import (
     Retrying,
     retry_if_exception_type,
     retry_if_result,
+    stop_any,
     stop_before_delay,
     wait_exponential,
     wait_random_exponential,
@@ -57,6 +58,8 @@ DEADLINE = 600.0
 _PAGE = 100
 _TRIES = 3
 """How often a request is sent that was not answered, and left no trace."""
+_CALLS = 4
+"""How often a request is sent in a row that may be sent again, and that nobody answers."""
 _PASSING = frozenset({423, 429, 503})
 """Neon did nothing: other operations run on the project, too many requests, out of service."""
 _PASSING_FOR_READING = frozenset({500, 502, 504})
@@ -84,6 +87,11 @@ class _AgainError(Exception):
         super().__init__(reason.message)
         self.reason = reason
         self.after = after
+
+    @property
+    def unanswered(self) -> bool:
+        """Whether it is the network, which is seldom away for as long as Neon may be busy."""
+        return isinstance(self.reason, UnansweredError)
 
 
 @final
@@ -212,14 +220,15 @@ class NeonApi:
         assert unanswered is not None  # noqa: S101 - the loop comes here through it alone
         raise unanswered
 
-    def settle(self, operations: Iterable[Operation]) -> None:
-        """Return when operations are finished.
+    def settle(self, operations: Iterable[Operation], *, within: float | None = None) -> None:
+        """Return when operations are finished, within so many seconds, or by the deadline.
 
         Raises:
             PreconditionError: Neon gave one of them up.
-            ConnectionFailedError: they were not finished by the deadline.
+            ConnectionFailedError: they were not finished in time.
         """
         latest = {operation.id: operation for operation in operations}
+        seconds = self._deadline if within is None else min(within, self._deadline)
 
         def finished() -> bool:
             for operation in tuple(latest.values()):
@@ -229,18 +238,21 @@ class NeonApi:
                 _refuse_given_up(latest[operation.id])
             return all(operation.status in _DONE for operation in latest.values())
 
-        self.wait(finished, lambda: _late(latest.values(), self._deadline))
+        self.wait(finished, lambda: _late(latest.values(), seconds), within=seconds)
 
-    def wait(self, look: Callable[[], bool], late: Callable[[], EcmError]) -> None:
-        """Look again until it is so; what `late` returns is raised where it is not by the deadline."""
+    def wait(self, look: Callable[[], bool], late: Callable[[], EcmError], *, within: float) -> None:
+        """Look again until it is so; what `late` returns is raised where it is not within so many seconds.
+
+        A network that is away meanwhile changes nothing: what is waited for goes on without it.
+        """
 
         def too_late(_: RetryCallState) -> bool:
             raise late()
 
         Retrying(
-            retry=retry_if_result(lambda so: not so),
+            retry=retry_if_result(lambda so: not so) | retry_if_exception_type(UnansweredError),
             wait=wait_exponential(multiplier=0.1, max=3.0),
-            stop=stop_before_delay(self._deadline),
+            stop=stop_before_delay(within),
             sleep=self._sleep,
             retry_error_callback=too_late,
         )(look)
@@ -259,7 +271,7 @@ class NeonApi:
             return Retrying(
                 retry=retry_if_exception_type(_AgainError),
                 wait=_pause,
-                stop=stop_before_delay(self._patience),
+                stop=stop_any(stop_before_delay(self._patience), _is_in_vain),
                 sleep=self._sleep,
                 reraise=True,
             )(self._send_once, method, self._project + path, query, body)
@@ -293,6 +305,11 @@ class NeonApi:
             details=(what, f"request id {request_id}"),
             hint="run the same command again; https://neonstatus.com tells of outages",
         )
+
+
+def _is_in_vain(state: RetryCallState) -> bool:
+    error = state.outcome.exception() if state.outcome else None
+    return isinstance(error, _AgainError) and error.unanswered and state.attempt_number >= _CALLS
 
 
 def _pause(state: RetryCallState) -> float:

@@ -1,5 +1,6 @@
 """A fake Neon over the suite's own PostgreSQL."""
 
+import time
 from collections.abc import Callable, Generator
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -73,7 +74,10 @@ def open_neon(neon: Fake) -> OpenNeon:
     """Open the fake's project: `open_neon(database=…, deadline=…)`."""
 
     def opened(*, patience: float = 20, deadline: float = 20, **settings: Any) -> Opened:
-        api = NeonApi(ID, SecretStr(KEY), host=neon.host, patience=patience, deadline=deadline)
+        def sleep(seconds: float) -> None:
+            time.sleep(min(seconds, 0.05))
+
+        api = NeonApi(ID, SecretStr(KEY), host=neon.host, patience=patience, deadline=deadline, sleep=sleep)
         branches = {"development": Settings(parent="production"), "production": Settings()}
         learned: list[str] = []
         provider = NeonProvider(branches, NeonPart(**settings), api=lambda: api, learn=learned.append)

@@ -41,6 +41,7 @@ class Project:
         root.default = True
         self._create_database(root.database, None)
         self._new_endpoint(root).finish()
+        self.operations.clear()
 
     def close(self) -> None:
         for endpoint in self.endpoints.values():
