@@ -143,7 +143,7 @@ class Testimony:
             found: by the phase that they would keep it from, and their code and subject.
             reason: why.
         """
-        reason = redact(reason, self._stage.workspace.secrets)
+        reason = self._redacted(reason)
         for (phase, _, _), unmet in found.items():
             self._stage.note(
                 scene,
@@ -152,8 +152,8 @@ class Testimony:
                     "phase": phase.value,
                     "code": unmet.code,
                     "subject": unmet.subject,
-                    "message": unmet.message,
-                    "details": list(unmet.details),
+                    "message": self._redacted(unmet.message),
+                    "details": [self._redacted(line) for line in unmet.details],
                     "marks": list(unmet.marks),
                     "reason": reason,
                 },
@@ -180,12 +180,16 @@ class Testimony:
                     "command": command,
                     "state": scene.reached.value,
                     "code": error.code,
-                    "message": error.message,
-                    "details": [line for line in error.details if line],
+                    "message": self._redacted(error.message),
+                    "details": [self._redacted(line) for line in error.details if line],
                 },
             )
         except (EcmError, psycopg.Error) as unreachable:
             error.add_note(f"and the ledger could not be told: {type(unreachable).__name__}")
+
+    def _redacted(self, text: str) -> str:
+        """Return a text without passwords: a check may quote one, and nothing leaves the ledger again."""
+        return redact(text, self._stage.workspace.secrets)
 
     def verified(self, scene: Scene, found: reports.VerifyReport) -> None:
         """Record what a fresh scan of a plan's tables found."""
