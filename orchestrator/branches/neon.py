@@ -259,9 +259,10 @@ class NeonProvider:
         _refuse_restricted(before)
 
         def done() -> Changed | None:
+            # What Neon changes of the branch is final only when its operations are finished.
+            self._api.settle(self._api.under_way(before.id))
             now = self._branch(branch)
-            same = _history(now) == _history(before) and now.current_state != "resetting"
-            return None if same else Changed(branch=now, operations=self._api.under_way(now.id))
+            return None if _history(now) == _history(before) else Changed(branch=now)
 
         self._change(before, {"source_branch_id": parent}, done)
 

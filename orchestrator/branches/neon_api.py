@@ -18,7 +18,6 @@ from tenacity import (
     Retrying,
     retry_if_exception_type,
     retry_if_result,
-    stop_any,
     stop_before_delay,
     wait_exponential,
     wait_random_exponential,
@@ -62,9 +61,9 @@ _CALLS = 4
 """How often a request is sent in a row that may be sent again, and that nobody answers."""
 _PASSING = frozenset({423, 429, 503})
 """Neon did nothing: other operations run on the project, too many requests, out of service."""
-_PASSING_FOR_READING = frozenset({500, 502, 504})
-_UNCERTAIN = frozenset({502, 504})
-"""Somebody on the way to Neon answered: whether Neon acted is not known."""
+_UNCERTAIN = frozenset({500, 502, 504})
+"""Neon, or somebody on the way to it, broke down: whether it acted is not known."""
+_REPEATABLE = frozenset({"GET", "DELETE"})
 _DONE = frozenset({"finished", "skipped"})
 _GIVEN_UP = frozenset({"error", "cancelled"})
 """`failed` is not among them: Neon may take the operation up again."""
@@ -92,6 +91,18 @@ class _AgainError(Exception):
     def unanswered(self) -> bool:
         """Whether it is the network, which is seldom away for as long as Neon may be busy."""
         return isinstance(self.reason, UnansweredError)
+
+
+_LATER = "run the same command again; https://neonstatus.com tells of outages"
+_KINDS: Mapping[int, tuple[type[EcmError], str]] = {
+    401: (ConfigurationError, "set NEON_API_KEY to a key that is valid (Neon's console, API keys)"),
+    403: (PrivilegeError, "use an API key that may do this in the project"),
+    404: (MissingError, "check provider.project_id in ecm.yaml, and that NEON_API_KEY reaches that project"),
+    423: (ConnectionFailedError, "other operations run on this project; run the same command again"),
+    429: (ConnectionFailedError, "run the same command again in a minute"),
+    503: (ConnectionFailedError, _LATER),
+}
+"""By an answer's status: the error, and what to do."""
 
 
 @final
@@ -271,7 +282,7 @@ class NeonApi:
             return Retrying(
                 retry=retry_if_exception_type(_AgainError),
                 wait=_pause,
-                stop=stop_any(stop_before_delay(self._patience), _is_in_vain),
+                stop=self._is_enough,
                 sleep=self._sleep,
                 reraise=True,
             )(self._send_once, method, self._project + path, query, body)
@@ -287,29 +298,28 @@ class NeonApi:
         except httpx.TransportError as error:
             unanswered = self._unanswered(f"{method} {path}: {error or type(error).__name__}", request_id)
             # What was never sent cannot have been done, and reading or deleting twice does no harm.
-            if method in ("GET", "DELETE") or isinstance(error, httpx.ConnectError | httpx.ConnectTimeout):
+            if method in _REPEATABLE or isinstance(error, httpx.ConnectError | httpx.ConnectTimeout):
                 raise _AgainError(unanswered) from None
             raise unanswered from None
         status = answer.status_code
         if answer.is_success:
             return content(answer)
-        if status in _PASSING or (method in ("GET", "DELETE") and status in _PASSING_FOR_READING):
-            raise _AgainError(_refusal(answer, request_id), _retry_after(answer))
-        if status in _UNCERTAIN:
-            raise self._unanswered(f"{method} {answer.url.path}: {status} {answer.reason_phrase}", request_id)
-        raise _refusal(answer, request_id)
+        refusal = _refusal(answer, request_id)
+        if status in _PASSING or (method in _REPEATABLE and status in _UNCERTAIN):
+            raise _AgainError(refusal, _retry_after(answer))
+        raise refusal
+
+    def _is_enough(self, state: RetryCallState) -> bool:
+        error = state.outcome.exception() if state.outcome else None
+        in_vain = isinstance(error, _AgainError) and error.unanswered and state.attempt_number >= _CALLS
+        return in_vain or stop_before_delay(self._patience)(state)
 
     def _unanswered(self, what: str, request_id: str) -> UnansweredError:
         return UnansweredError(
             f"Neon's API at {self._host} does not answer",
             details=(what, f"request id {request_id}"),
-            hint="run the same command again; https://neonstatus.com tells of outages",
+            hint=_LATER,
         )
-
-
-def _is_in_vain(state: RetryCallState) -> bool:
-    error = state.outcome.exception() if state.outcome else None
-    return isinstance(error, _AgainError) and error.unanswered and state.attempt_number >= _CALLS
 
 
 def _pause(state: RetryCallState) -> float:
@@ -347,18 +357,9 @@ def _refusal(answer: httpx.Response, request_id: str) -> EcmError:
         f"{answer.request.method} {answer.url.path}: {status}{code}",
         f"Neon's request id {known_as}",
     )
-    kinds: Mapping[int, tuple[type[EcmError], str | None]] = {
-        401: (ConfigurationError, "set NEON_API_KEY to a key that is valid (Neon's console, API keys)"),
-        403: (PrivilegeError, "use an API key that may do this in the project"),
-        404: (MissingError, "check provider.project_id in ecm.yaml, and that NEON_API_KEY reaches that project"),
-        423: (ConnectionFailedError, "other operations run on this project; run the same command again"),
-        429: (ConnectionFailedError, "run the same command again in a minute"),
-    }
-    usual = (
-        (PreconditionError, None) if answer.is_client_error else (ConnectionFailedError, "run the same command again")
-    )
-    kind, hint = kinds.get(status, usual)
-    return kind(f"Neon refused: {message}", details=details, hint=hint)
+    usual = (PreconditionError if answer.is_client_error else ConnectionFailedError), None
+    kind, hint = (UnansweredError, _LATER) if status in _UNCERTAIN else _KINDS.get(status, usual)
+    return kind(f"Neon says: {message}", details=details, hint=hint)
 
 
 def _refuse_given_up(operation: Operation) -> None:

@@ -82,9 +82,12 @@ def test_reading_goes_on_after_a_network_error() -> None:
     assert dead.requests[-1].headers["X-Request-ID"] in told(caught.value)
 
 
-def test_what_changes_something_is_not_sent_again_before_a_look() -> None:
-    """After a network error a request that creates is sent once more only where nothing came of the first."""
-    played = Played(httpx.ReadError("reset"), answer(201, {"branch": BRANCH}))
+@pytest.mark.parametrize(
+    "first", [httpx.ReadError("reset"), httpx.ReadTimeout("late"), answer(500), answer(504)], ids=str
+)
+def test_what_changes_something_is_not_sent_again_before_a_look(first: Any) -> None:
+    """Where it is not known what came of a request that creates, it is sent once more only after a look."""
+    played = Played(first, answer(201, {"branch": BRANCH}))
     looks: list[int] = []
 
     def look() -> None:
