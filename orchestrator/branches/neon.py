@@ -14,12 +14,22 @@ from pydantic import SecretStr
 
 from orchestrator.branches.neon_answers import Branch, Changed, Endpoint
 from orchestrator.branches.neon_api import HOST, MissingError, NeonApi
+from orchestrator.branches.neon_requests import (
+    WRITABLE,
+    at,
+    children,
+    creation,
+    described,
+    history,
+    named,
+    refuse_protected,
+    refuse_restricted,
+)
 from orchestrator.branches.provider import Address, BranchSettings, Found, Making, Moment
-from orchestrator.errors import ConfigurationError, ConnectionFailedError, EcmError, PreconditionError, UsageError
+from orchestrator.errors import ConfigurationError, ConnectionFailedError, EcmError, PreconditionError
 from orchestrator.words import did_you_mean
 
 KEY = "NEON_API_KEY"
-WRITABLE = "read_write"
 START = 60.0
 """Seconds for a compute to start; most take less than one."""
 
@@ -181,8 +191,8 @@ class NeonProvider:
         branches = self._api.branches()
         computes = {each.branch_id: each for each in self._api.endpoints() if each.type == WRITABLE}
         order = {name: place for place, name in enumerate(self._branches)}
-        described = [_found(branch, branches, computes.get(branch.id)) for branch in branches]
-        return tuple(sorted(described, key=lambda each: order.get(each.name, len(order))))
+        known = [described(branch, branches, computes.get(branch.id)) for branch in branches]
+        return tuple(sorted(known, key=lambda each: order.get(each.name, len(order))))
 
     def _all(self) -> dict[str, Branch]:
         """Return Neon's branches by name, and remember their ids."""
@@ -191,7 +201,7 @@ class NeonProvider:
         return branches
 
     def _branch(self, branch: str) -> Branch:
-        return _named(branch, self._all())
+        return named(branch, self._all())
 
     # ------------------------------------------------------------ making
 
@@ -205,9 +215,9 @@ class NeonProvider:
         if branch in branches:
             raise PreconditionError(f"there is a branch {branch} already", hint=f"ecm branch delete {branch}")
         settings = self._branches.get(branch)
-        named = making.parent or (settings.parent if settings else None)
-        parent = _named(named, branches) if named else next((each for each in branches.values() if each.default), None)
-        request = _request(branch, parent, making, self._clock())
+        wanted = making.parent or (settings.parent if settings else None)
+        parent = named(wanted, branches) if wanted else next((each for each in branches.values() if each.default), None)
+        request = creation(branch, parent, making, self._clock())
 
         def made() -> Changed | None:
             one = next((each for each in self._api.branches() if each.name == branch), None)
@@ -221,7 +231,7 @@ class NeonProvider:
         except EcmError as error:
             raise self._taken_back(branch, change.branch.id, error) from error
         branches = self._all()
-        return _found(_named(branch, branches), tuple(branches.values()), compute)
+        return described(named(branch, branches), tuple(branches.values()), compute)
 
     def _taken_back(self, branch: str, known_as: str, error: EcmError) -> EcmError:
         """Delete a branch that was not finished; return the error, with where it is if that fails too."""
@@ -240,29 +250,29 @@ class NeonProvider:
             PreconditionError: it is a root branch, is protected, or has children; others as `Provider`.
         """
         branches = self._all()
-        before = _named(branch, branches)
+        before = named(branch, branches)
         settings = self._branches.get(branch)
-        named = settings.parent if settings else None
-        parent = _named(named, branches).id if named else before.parent_id
-        _refuse_protected(before, "reset")
+        wanted = settings.parent if settings else None
+        parent = named(wanted, branches).id if wanted else before.parent_id
+        refuse_protected(before, "reset")
         if before.parent_id is None or parent is None:
             raise PreconditionError(
                 f"branch {branch} is a root branch, and cannot be reset: it was not made from another",
                 hint=f"ecm branch restore {branch} makes it what it was at a moment",
             )
-        if children := _children(before, branches.values()):
+        if offspring := children(before, branches.values()):
             raise PreconditionError(
                 f"branch {branch} cannot be reset while it has children",
-                details=(f"children: {', '.join(children)}",),
-                hint=f"ecm branch delete {children[0]}",
+                details=(f"children: {', '.join(offspring)}",),
+                hint=f"ecm branch delete {offspring[0]}",
             )
-        _refuse_restricted(before)
+        refuse_restricted(before)
 
         def done() -> Changed | None:
             # What Neon changes of the branch is final only when its operations are finished.
             self._api.settle(self._api.under_way(before.id))
             now = self._branch(branch)
-            return None if _history(now) == _history(before) else Changed(branch=now)
+            return None if history(now) == history(before) else Changed(branch=now)
 
         self._change(before, {"source_branch_id": parent}, done)
 
@@ -276,17 +286,17 @@ class NeonProvider:
         if branch not in branches:
             return
         one = branches[branch]
-        _refuse_protected(one, "deleted")
+        refuse_protected(one, "deleted")
         if one.default:
             raise PreconditionError(
                 f"branch {branch} is the default branch of the Neon project, and cannot be deleted",
                 hint="make another the default in Neon's console first",
             )
-        if children := _children(one, branches.values()):
+        if offspring := children(one, branches.values()):
             raise PreconditionError(
                 f"branch {branch} cannot be deleted while it has children",
-                details=(f"children: {', '.join(children)}",),
-                hint=f"ecm branch delete {children[0]}",
+                details=(f"children: {', '.join(offspring)}",),
+                hint=f"ecm branch delete {offspring[0]}",
             )
         self._ids.pop(branch, None)
         self._urls.pop(one.id, None)
@@ -321,18 +331,18 @@ class NeonProvider:
             PreconditionError: the name is taken, or Neon does not keep that moment; others as `Provider`.
         """
         branches = self._all()
-        before = _named(branch, branches)
+        before = named(branch, branches)
         kept = keep_as or f"{branch}-before-{self._clock():%Y%m%dT%H%M%SZ}"
         if kept in branches:
             raise PreconditionError(f"there is a branch {kept} already", hint="keep what is there under another name")
-        _refuse_restricted(before)
-        request = {"source_branch_id": before.id, "preserve_under_name": kept, **_at("source", to)}
+        refuse_restricted(before)
+        request = {"source_branch_id": before.id, "preserve_under_name": kept, **at("source", to)}
 
         def done() -> Changed | None:
             now = self._all()
             if kept not in now:
                 return None
-            return Changed(branch=_named(branch, now), operations=self._api.under_way(_named(branch, now).id))
+            return Changed(branch=named(branch, now), operations=self._api.under_way(named(branch, now).id))
 
         self._change(before, request, done)
 
@@ -364,86 +374,3 @@ def api_of(settings: NeonSettings | None, environment: Mapping[str, str]) -> Neo
 
 def _is_suspended(compute: Endpoint) -> bool:
     return compute.current_state == "idle" and compute.pending_state in (None, "idle")
-
-
-def _named(branch: str, branches: Mapping[str, Branch]) -> Branch:
-    if branch not in branches:
-        raise UsageError(
-            f"there is no branch {branch} in the Neon project",
-            details=(did_you_mean(branch, branches) or f"branches there: {', '.join(branches) or 'none'}",),
-            hint="ecm branch list; ecm branch create makes one",
-        )
-    return branches[branch]
-
-
-def _children(branch: Branch, branches: Any) -> tuple[str, ...]:
-    return tuple(sorted(each.name for each in branches if each.parent_id == branch.id))
-
-
-def _history(branch: Branch) -> tuple[object, ...]:
-    """Return what Neon changes of a branch when it is made anew."""
-    return branch.last_reset_at, branch.parent_id, branch.parent_lsn, branch.parent_timestamp
-
-
-def _refuse_protected(branch: Branch, done: str) -> None:
-    if branch.protected:
-        raise PreconditionError(
-            f"branch {branch.name} is protected at Neon, and cannot be {done}",
-            hint="take the protection off in Neon's console, if that is what you want",
-        )
-
-
-def _refuse_restricted(branch: Branch) -> None:
-    for action in branch.restricted_actions:
-        if action.name == "restore":
-            raise PreconditionError(f"Neon does not restore branch {branch.name} now", details=(action.reason,))
-
-
-def _found(branch: Branch, branches: tuple[Branch, ...], compute: Endpoint | None) -> Found:
-    names = {each.id: each.name for each in branches}
-    notes = [f"it is {branch.current_state}"] if branch.current_state != "ready" else []
-    if compute is None:
-        notes.append("it has no compute")
-    elif compute.disabled:
-        notes.append("its compute is disabled")
-    elif compute.current_state == "idle":
-        notes.append("its compute is suspended")
-    return Found(
-        name=branch.name,
-        parent=names.get(branch.parent_id or ""),
-        created_at=branch.created_at,
-        size=branch.logical_size,
-        protected=branch.protected,
-        expires_at=branch.expires_at,
-        note="; ".join(notes) or None,
-    )
-
-
-def _request(branch: str, parent: Branch | None, making: Making, now: datetime) -> dict[str, Any]:
-    """Return the request that creates a branch."""
-    wanted: dict[str, Any] = {"name": branch}
-    if parent is not None:
-        wanted["parent_id"] = parent.id
-    if making.at is not None:
-        wanted |= _at("parent", making.at)
-    if making.schema_only:
-        wanted["init_source"] = "schema-only"
-    if making.expires_in is not None:
-        wanted["expires_at"] = _written((now + making.expires_in).replace(microsecond=0))
-    compute: dict[str, Any] = {"type": WRITABLE}
-    if making.compute is not None:
-        compute["autoscaling_limit_min_cu"], compute["autoscaling_limit_max_cu"] = making.compute
-    return {"branch": wanted, "endpoints": [compute]}
-
-
-def _at(prefix: str, moment: Moment) -> dict[str, str]:
-    """Return a moment as the API has it: one of the two, and of both the exact one."""
-    if moment.lsn is not None:
-        return {f"{prefix}_lsn": moment.lsn}
-    if moment.time is not None:
-        return {f"{prefix}_timestamp": _written(moment.time)}
-    raise UsageError("neither a time nor an LSN is given", hint="give one of them")
-
-
-def _written(time: datetime) -> str:
-    return time.astimezone(UTC).isoformat().replace("+00:00", "Z")
