@@ -317,7 +317,11 @@ class NeonProvider:
                     "SELECT pg_catalog.clock_timestamp(), pg_catalog.pg_current_wal_flush_lsn()::text"
                 ).fetchone()
         except psycopg.Error as error:
-            raise ConnectionFailedError(f"{branch} does not tell its moment", details=(str(error).strip(),)) from None
+            raise ConnectionFailedError(
+                f"{branch} does not tell its moment",
+                details=(str(error).strip(),),
+                hint=f"ecm doctor --branch {branch}",
+            ) from None
         time, lsn = row or (None, None)
         return Moment(time=time, lsn=lsn)
 
