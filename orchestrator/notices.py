@@ -60,7 +60,7 @@ class Notices:
         self._url = url
         self._timeout = timeout
         self._observer = observer
-        self._secrets = frozenset(secrets)
+        self._secrets = secrets
         self._post = post or _post
         self._under_way: list[_Delivery] = []
 
@@ -124,7 +124,7 @@ def fault(url: str) -> str:
     return "" if usable else "its URL is not one of http or https"
 
 
-def _scrubbed(value: Any, secrets: frozenset[str]) -> Any:
+def _scrubbed(value: Any, secrets: Iterable[str]) -> Any:
     match value:
         case str():
             return redact(value, secrets)

@@ -6,7 +6,7 @@ of a malformed URL in its errors).
 """
 
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from urllib.parse import unquote
 
 HIDDEN = "***"
@@ -18,7 +18,7 @@ _AS_KEY = re.compile(
     re.IGNORECASE,
 )
 _DELIMITERS = re.compile(r"[/?#@:\[\]%]")
-_PASSWORD_VARIABLES = frozenset({"PGPASSWORD"})
+_PASSWORD_VARIABLES = frozenset({"PGPASSWORD", "NEON_API_KEY"})
 
 _SHORTEST_PIECE = 4
 """Pieces of a password shorter than this say nothing, and would be struck from every other word."""
@@ -54,6 +54,27 @@ def secrets_in(environment: Mapping[str, str]) -> frozenset[str]:
         elif "://" in value:
             found |= _of_url(value)
     return frozenset(found - {""})
+
+
+class Secrets:
+    """What must not be shown anywhere, and grows: whoever holds it strikes out what was learned since, too.
+
+    Args:
+        known: what is known from the beginning.
+    """
+
+    def __init__(self, known: Iterable[str]) -> None:
+        self._known = frozenset(known)
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._known)
+
+    def __repr__(self) -> str:
+        return f"Secrets({len(self._known)})"
+
+    def learn(self, url: str) -> None:
+        """Add the password of a URL that came from elsewhere than the environment."""
+        self._known |= secrets_in({"": url})
 
 
 def webhook_secrets(url: str) -> frozenset[str]:

@@ -94,7 +94,12 @@ class Stage:
     @cached_property
     def _provider(self) -> Provider:
         return provider_for(
-            self.project.provider.kind, self.project.branches, self.workspace.root, self.workspace.environment
+            self.project.provider.kind,
+            self.project.branches,
+            self.workspace.root,
+            self.workspace.environment,
+            settings=self.project.provider,
+            learn=self.workspace.secrets.learn,
         )
 
     @cached_property

@@ -41,7 +41,7 @@ class Testimony:
         """
         if claim not in set(Claim):
             raise UsageError(f"nobody can attest {claim}", details=[did_you_mean(claim, Claim)])
-        version = redact(_written(version, "version"), self._stage.workspace.secrets)
+        version = self._redacted(_written(version, "version"))
         state, where = scene.position.state, f"{scene.plan.plan} on {scene.branch}"
         if state in (State.PLANNED, State.CONTRACTED):
             raise RefusedError(
@@ -152,7 +152,7 @@ class Testimony:
             found: by the phase that they would keep it from, and their code and subject.
             reason: why.
         """
-        reason = redact(reason, self._stage.workspace.secrets)
+        reason = self._redacted(reason)
         for (phase, _, _), unmet in found.items():
             self._stage.note(
                 scene,
@@ -161,8 +161,8 @@ class Testimony:
                     "phase": phase.value,
                     "code": unmet.code,
                     "subject": unmet.subject,
-                    "message": unmet.message,
-                    "details": list(unmet.details),
+                    "message": self._redacted(unmet.message),
+                    "details": [self._redacted(line) for line in unmet.details],
                     "marks": list(unmet.marks),
                     "reason": reason,
                 },
@@ -181,8 +181,6 @@ class Testimony:
             raise
 
     def _refused(self, scene: Scene, command: str, error: EcmError) -> None:
-        # The ledger is for good, and what PostgreSQL says of a row or of a statement may hold a password.
-        secrets = self._stage.workspace.secrets
         try:
             self._stage.note(
                 scene,
@@ -191,12 +189,16 @@ class Testimony:
                     "command": command,
                     "state": scene.reached.value,
                     "code": error.code,
-                    "message": redact(error.message, secrets),
-                    "details": [redact(line, secrets) for line in error.details if line],
+                    "message": self._redacted(error.message),
+                    "details": [self._redacted(line) for line in error.details if line],
                 },
             )
         except (EcmError, psycopg.Error) as unreachable:
             error.add_note(f"and the ledger could not be told: {type(unreachable).__name__}")
+
+    def _redacted(self, text: str) -> str:
+        """Return a text without passwords: what PostgreSQL says may quote one, and nothing leaves the ledger again."""
+        return redact(text, self._stage.workspace.secrets)
 
     def verified(self, scene: Scene, found: reports.VerifyReport) -> None:
         """Record what a fresh scan of a plan's tables found."""

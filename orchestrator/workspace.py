@@ -10,7 +10,7 @@ import secrets
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import cached_property, lru_cache
 from io import StringIO
 from pathlib import Path
 from typing import TYPE_CHECKING, Self
@@ -20,7 +20,7 @@ from dotenv import dotenv_values
 from orchestrator.errors import ConfigurationError, EcmError, InvalidFileError, UsageError
 from orchestrator.plan.document import parse
 from orchestrator.plan.project import SCHEMA_FILE, Project, variable_for
-from orchestrator.redaction import secrets_in, webhook_secrets
+from orchestrator.redaction import Secrets, secrets_in, webhook_secrets
 from orchestrator.words import did_you_mean
 
 if TYPE_CHECKING:
@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 
 CONFIG_FILE = "ecm.yaml"
 
-_PROVIDERS = ("url", "embedded")
+_PROVIDERS = ("url", "embedded", "neon")
 
 _IGNORED = (".ecm/", ".env")
 """What must never be committed: local state, and the passwords in .env."""
@@ -103,7 +103,7 @@ class Workspace:
 
         Args:
             folder: where ecm.yaml will be; made where it does not exist.
-            provider: where branches come from: url or embedded.
+            provider: where branches come from: url, embedded or neon.
 
         Raises:
             UsageError: there is no such provider.
@@ -153,11 +153,14 @@ class Workspace:
         notices = self.project.notices
         return self.environment.get(notices.webhook_env) or None if notices else None
 
-    @property
-    def secrets(self) -> frozenset[str]:
-        """What must not be shown: the passwords in URLs, and whoever holds a webhook's URL may write to its channel."""
+    @cached_property
+    def secrets(self) -> Secrets:
+        """What must not be shown: the passwords in URLs, and whoever holds a webhook's URL may write to its channel.
+
+        A provider that is given URLs in the course of a command adds to it.
+        """
         found = secrets_in(self.environment) | secrets_in({"ledger": self.project.ledger})
-        return found | webhook_secrets(self.webhook) if self.webhook else found
+        return Secrets(found | webhook_secrets(self.webhook) if self.webhook else found)
 
     def plan_names(self) -> tuple[str, ...]:
         """Return the names of all plan files, readable or not, in alphabetical order."""
@@ -393,14 +396,18 @@ def _write_schema(root: Path) -> Path:
     return replace_file(path, json.dumps(json_schema(), indent=2) + "\n")
 
 
+_PROJECT_ID = "  project_id: my-project-12345678   # in Neon's console: Settings\n"
+_NEON_PARENT = "{parent: production}   # names of branches are names of Neon branches"
+
+
 def _project_text(folder: str, provider: str) -> str:
     name = re.sub(r"[^a-z0-9]+", "-", folder.lower()).strip("-") or "project"
     return f"""\
 project: {name}
 provider:
   kind: {provider}
-branches:
-  development: {{}}
+{_PROJECT_ID if provider == "neon" else ""}branches:
+  development: {_NEON_PARENT if provider == "neon" else "{}"}
   production:
     requires: [development]   # is never ahead of development
     protected: true           # asks before acting
@@ -410,6 +417,11 @@ branches:
 def _example(provider: str) -> tuple[str, ...]:
     if provider == "embedded":
         return ("# The embedded server needs no URL here.",)
+    if provider == "neon":
+        return (
+            "# A key that reaches the project. Copy this file to .env, which is not committed.",
+            "NEON_API_KEY=napi_key",
+        )
     return (
         "# Direct connections, not pooled ones. Copy this file to .env, which is not committed.",
         *(

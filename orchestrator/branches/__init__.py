@@ -1,11 +1,15 @@
-"""Where branches come from: URLs in the environment, or databases on a server that ecm runs itself."""
+"""Where branches come from: URLs in the environment, databases on a server that ecm runs itself, or Neon."""
 
 from collections.abc import Callable, Mapping
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from orchestrator.branches.provider import Address, BranchSettings, Found, Making, Moment, Provider
 from orchestrator.branches.urls import UrlProvider
 from orchestrator.errors import ConfigurationError
+
+if TYPE_CHECKING:
+    from orchestrator.branches.neon import NeonSettings
 
 __all__ = ["Address", "BranchSettings", "Found", "Making", "Moment", "Provider", "provider_for"]
 
@@ -13,15 +17,23 @@ EMBEDDED_FOLDER = Path(".ecm") / "embedded"
 
 
 def provider_for(
-    kind: str, branches: Mapping[str, BranchSettings], folder: Path, environment: Mapping[str, str]
+    kind: str,
+    branches: Mapping[str, BranchSettings],
+    folder: Path,
+    environment: Mapping[str, str],
+    *,
+    settings: "NeonSettings | None" = None,
+    learn: Callable[[str], None] = lambda _: None,
 ) -> Provider:
     """Return the provider that ecm.yaml asks for. Nothing is opened or started yet.
 
     Args:
-        kind: `provider.kind` of ecm.yaml: `url` or `embedded`.
+        kind: `provider.kind` of ecm.yaml: `url`, `embedded` or `neon`.
         branches: name → settings, in the order of ecm.yaml.
         folder: the project's folder, where ecm.yaml is.
         environment: variable → value, .env merged in.
+        settings: `provider` of ecm.yaml, for the kind that has settings of its own.
+        learn: told every URL with a password that does not come from the environment.
 
     Raises:
         ConfigurationError: there is no provider of that kind.
@@ -37,7 +49,13 @@ def provider_for(
 
         return EmbeddedProvider(branches, EmbeddedServer(folder / EMBEDDED_FOLDER))
 
-    kinds: Mapping[str, Callable[[], Provider]] = {"url": urls, "embedded": embedded}
+    def neon() -> Provider:
+        # Imported when asked for: of all kinds only this one speaks HTTP.
+        from orchestrator.branches.neon import NeonProvider, api_of
+
+        return NeonProvider(branches, settings, api=lambda: api_of(settings, environment), learn=learn)
+
+    kinds: Mapping[str, Callable[[], Provider]] = {"url": urls, "embedded": embedded, "neon": neon}
     if kind not in kinds:
         raise ConfigurationError(
             f"there is no provider of kind {kind}",

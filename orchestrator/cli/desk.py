@@ -9,7 +9,8 @@ import contextlib
 import json
 import os
 import sys
-from collections.abc import Callable, Generator, Mapping, Sequence
+from collections.abc import Callable, Generator, Iterable, Mapping, Sequence
+from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TextIO, TypeVar, cast
 
@@ -61,7 +62,7 @@ class Desk:
         self._events, self._watching = "--events" in before_operands, "--watch" in before_operands
         self.config: Path | None = None
         self.environment = environment
-        self._secrets = secrets_in(environment)
+        self._secrets: list[Iterable[str]] = [secrets_in(environment)]
         for stream in (sys.stdout, sys.stderr):
             with contextlib.suppress(AttributeError):  # a stream that someone put there may be of another kind
                 cast("Any", stream).reconfigure(errors="ecm.look_alike")
@@ -77,7 +78,7 @@ class Desk:
         from orchestrator.workspace import Workspace
 
         workspace = Workspace.find(Path.cwd(), self.config, self.environment)
-        self._secrets |= workspace.secrets
+        self._secrets.append(workspace.secrets)
         return workspace
 
     def conductor(self, workspace: "Workspace | None" = None, *, observer: "Observer | None" = None) -> "Conductor":
@@ -118,7 +119,7 @@ class Desk:
 
     def redact(self, text: str) -> str:
         """Return the text without passwords."""
-        return redact(text, self._secrets)
+        return redact(text, chain.from_iterable(self._secrets))
 
     def show(self, report: "Report", *, detailed: bool = False) -> None:
         """Write a report to stdout: its screen, or its values with --json."""

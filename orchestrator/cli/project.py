@@ -23,8 +23,8 @@ def init(
         str,
         typer.Option(
             "--provider",
-            metavar="url|embedded",
-            help="Where branches are: databases you have, or on a server that ecm starts.",
+            metavar="url|embedded|neon",
+            help="Where branches are: databases you have, on a server that ecm starts, or at Neon.",
         ),
     ] = "url",
 ) -> None:
@@ -38,6 +38,9 @@ def init(
     steps = ["name your branches in ecm.yaml", "ecm doctor", "ecm plan rename-column TABLE COLUMN NEW_NAME"]
     if provider == "url":
         steps.insert(1, "copy .env.example to .env and put your databases' URLs in")
+    elif provider == "neon":
+        steps[0] = "put the project_id and the names of your Neon branches in ecm.yaml"
+        steps.insert(1, "copy .env.example to .env and put NEON_API_KEY in")
     else:
         steps[1] = "ecm doctor, which starts the server and says how to connect to it"
     if desk.json:

@@ -39,11 +39,34 @@ VariableName = Annotated[str, AfterValidator(_variable), Field(json_schema_extra
 """The name of an environment variable."""
 
 
+def _neon_project(known_as: str) -> str:
+    if not re.fullmatch("[a-z0-9-]{1,60}", known_as):
+        raise ValueError(f"expected the id of a Neon project, such as quiet-moon-12345678, found {known_as!r}")
+    return known_as
+
+
 class Provider(Settings):
     """Where branches come from."""
 
-    kind: Literal["url", "embedded"] = "url"
-    """`url`: databases that exist; `embedded`: databases on a server that ecm starts itself."""
+    kind: Literal["url", "embedded", "neon"] = "url"
+    """`url`: databases that exist; `embedded`: on a server that ecm starts itself; `neon`: of a Neon project."""
+    project_id: Annotated[str, AfterValidator(_neon_project)] | None = None
+    """The Neon project; the key comes from NEON_API_KEY, in the environment or in .env."""
+    database: Annotated[str, Field(min_length=1)] | None = None
+    """The database of each Neon branch, where it has several."""
+    role: Annotated[str, Field(min_length=1)] | None = None
+    """The role that ecm connects as at Neon; the database's owner unless given."""
+
+    @model_validator(mode="after")
+    def _of_its_kind(self) -> Self:
+        given = {"project_id", "database", "role"} & self.model_fields_set
+        if self.kind != "neon" and given:
+            raise misplaced(
+                [((key,), f"{key} is for provider.kind neon; this is {self.kind}") for key in sorted(given)]
+            )
+        if self.kind == "neon" and self.project_id is None:
+            raise misplaced([(("kind",), "the provider neon needs a project_id; Neon's console has it under Settings")])
+        return self
 
 
 class Branch(Settings):

@@ -88,7 +88,7 @@ def test_an_unknown_kind_is_a_configuration_error():
     with pytest.raises(ConfigurationError, match="no provider of kind cloud") as caught:
         provider_for("cloud", BRANCHES, Path(), {})
 
-    assert caught.value.details == ("kinds: url, embedded",)
+    assert caught.value.details == ("kinds: url, embedded, neon",)
 
 
 def test_urls_do_not_load_the_embedded_server():

@@ -296,7 +296,7 @@ def test_the_ledger_may_come_from_the_environment(folder):
 # --- init -----------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("provider", ["url", "embedded"])
+@pytest.mark.parametrize("provider", ["url", "embedded", "neon"])
 def test_a_new_project_can_be_opened(tmp_path, provider):
     """What init writes is a project, with its plans folder, its example and its schema."""
     root = tmp_path / "My Shop!"

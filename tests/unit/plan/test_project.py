@@ -125,3 +125,28 @@ def test_an_unknown_branch_is_told_with_the_nearest():
     with pytest.raises(UsageError) as caught:
         project("{development: , production: }").branch("prodution")
     assert caught.value.details == ("did you mean production?",)
+
+
+@pytest.mark.parametrize(
+    ("provider", "expected"),
+    [
+        (
+            "{kind: neon}",
+            "3:18: the provider neon needs a project_id; Neon's console has it under Settings",
+        ),
+        (
+            "{kind: url, project_id: a-1}",
+            "3:35: project_id is for provider.kind neon; this is url",
+        ),
+        (
+            "{kind: neon, project_id: 'https://console.neon.tech/app'}",
+            "3:36: provider.project_id: expected the id of a Neon project",
+        ),
+    ],
+)
+def test_neon_has_settings_of_its_own(provider, expected):
+    """What Neon needs is asked for, and what is not for the chosen kind is not passed over."""
+    (fault,) = faults("{development: }", f"provider: {provider}")
+    assert fault.startswith(expected)
+    neon = project("{development: }", "provider: {kind: neon, project_id: a-1, database: shop, role: app}").provider
+    assert (neon.project_id, neon.database, neon.role) == ("a-1", "shop", "app")
