@@ -29,6 +29,10 @@ ATTESTATION = "attestation"
 APPROVAL = "approval"
 OVERRIDE = "override"
 HOOK = "hook"
+BRANCH_CREATED = "branch_created"
+BRANCH_RESET = "branch_reset"
+BRANCH_RESTORED = "branch_restored"
+BRANCH_DELETED = "branch_deleted"
 
 
 def copy_moves(connection: Connection, ledger: Ledger) -> int:
