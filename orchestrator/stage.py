@@ -95,7 +95,11 @@ class Stage:
     def provider(self) -> Provider:
         """Where the project's branches come from."""
         return provider_for(
-            self.project.provider.kind, self.project.branches, self.workspace.root, self.workspace.environment
+            self.project.provider.kind,
+            self.project.branches,
+            self.workspace.root,
+            self.workspace.environment,
+            idle_stop=self.project.provider.idle_stop,
         )
 
     @cached_property
