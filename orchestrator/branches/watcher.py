@@ -17,7 +17,6 @@ from typing import TYPE_CHECKING, Any
 
 import psycopg
 
-import orchestrator
 from orchestrator.errors import EcmError
 
 if TYPE_CHECKING:
@@ -48,7 +47,7 @@ def ensure(folder: Path, seconds: float) -> None:
     with suppress(OSError):  # another user's folder: whoever owns the server has it watched
         _set_limit(folder, seconds)
         if seconds > 0 and not _is_watched(folder):
-            home = str(Path(orchestrator.__file__).parents[1])
+            home = str(Path(__file__).parents[2])
             path = os.pathsep.join(filter(None, [home, os.environ.get("PYTHONPATH")]))
             environment = {name: os.environ[name] for name in _KEPT if name in os.environ} | {"PYTHONPATH": path}
             subprocess.run(
