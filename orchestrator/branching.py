@@ -182,10 +182,8 @@ class Branching:
             next_command=f"ecm branch reset {branch}",
         )
         consent(proposal)
-        self._evidence_first(branch)
+        at = self._evidence_first(branch)
         self._stage.provider.reset(branch)
-        with self._open(branch) as connection:
-            at = clock(connection)
         return self._done(proposal, BRANCH_RESET, {"parent": parent}, at=at)
 
     def delete(self, branch: str, consent: Consent, *, missing_ok: bool = False) -> BranchChangeReport | None:
@@ -199,8 +197,10 @@ class Branching:
         if branch not in names and missing_ok:
             return None
         found = self._found(branch, names)
-        here = self._look(branch)
         settings = self._project.branches.get(branch)
+        here, unseen = self._look_if_it_answers(branch)
+        if unseen and settings:
+            raise unseen
         anew = (
             "ecm.yaml names it: it is made again when it is next used"
             if settings and self._project.provider.kind == "embedded"
@@ -211,16 +211,19 @@ class Branching:
             branch=branch,
             done=False,
             protected=self._is_protected(branch, found),
-            plans=_falls(here.records, {}),
+            plans=tuple(fall.model_copy(update={"after": None}) for fall in _falls(here.records, {})),
             tables=_losses(here.rows, {}),
             size=found.size,
             sessions=here.sessions,
-            warnings=(anew,) if settings else (),
+            warnings=(anew,)
+            if settings
+            else (f"what is lost could not be looked at: {unseen.message}",)
+            if unseen
+            else (),
             next_command=f"ecm branch delete {branch}",
         )
         consent(proposal)
-        self._evidence_first(branch)
-        at = self._clock(branch)
+        at = datetime.now(UTC) if unseen else self._evidence_first(branch)
         self._stage.provider.delete(branch)
         return self._done(proposal, BRANCH_DELETED, {}, at=at)
 
@@ -255,10 +258,8 @@ class Branching:
             next_command=f"ecm branch restore {branch} --to {to}" + (f" --keep-as {keep_as}" if keep_as else ""),
         )
         consent(proposal)
-        self._evidence_first(branch)
+        at = self._evidence_first(branch)
         self._stage.provider.restore(branch, moment, keep_as=keep_as)
-        with self._open(branch) as connection:
-            at = clock(connection)
         data = {"time": moment.time.isoformat() if moment.time else None, "lsn": moment.lsn, "kept_as": keep_as}
         return self._done(proposal, BRANCH_RESTORED, data, at=at)
 
@@ -292,14 +293,20 @@ class Branching:
             _refuse_at_work(branch, records)
             return _Sight(records=records, rows=contents.rows(connection), sessions=contents.sessions(connection))
 
-    def _evidence_first(self, branch: str) -> None:
-        """Copy to the ledger what was proven on a branch; where that cannot be done, nothing is lost either."""
+    def _look_if_it_answers(self, branch: str) -> "tuple[_Sight, EcmError | None]":
+        """Look at a branch; what nobody can connect to any more can still be deleted."""
+        try:
+            return self._look(branch), None
+        except LeaseError:
+            raise
+        except EcmError as error:
+            return _Sight(records=(), rows={}, sessions=()), error
+
+    def _evidence_first(self, branch: str) -> datetime:
+        """Copy to the ledger what was proven on a branch, and return the time there; without that nothing is lost."""
         with self._open(branch) as connection, closing(self._stage.ledger()) as ledger:
             _refuse_at_work(branch, journal.read_all(connection))
             copy_moves(connection, ledger)
-
-    def _clock(self, branch: str) -> datetime:
-        with self._open(branch) as connection:
             return clock(connection)
 
     def _done(
@@ -337,7 +344,7 @@ class Branching:
             return there[branch]
         if branch in self._project.branches:
             raise PreconditionError(f"branch {branch} is not there yet", hint=f"ecm branch create {branch}")
-        known = [*self._project.branches, *there]
+        known = dict.fromkeys([*self._project.branches, *there])
         raise UsageError(f"there is no branch {branch}", details=[did_you_mean(branch, known)], hint="ecm branch list")
 
     def _known(self, *branches: str) -> tuple[str, ...]:
@@ -475,8 +482,11 @@ def _before_contract(branch: str, entries: Iterable[Entry]) -> Moment:
     if not isinstance(kept, dict) or not (kept.get("time") or kept.get("lsn")):
         raise PreconditionError(
             f"no moment was recorded before {last.plan} was contracted on {branch}",
-            details=["ecm records one where the provider can go back to it"],
-            hint=f"ecm branch restore {branch} --to TIME; it was contracted at {last.happened_at.isoformat()}",
+            details=[
+                "ecm records one where the provider can go back to it",
+                f"it was contracted at {last.happened_at.astimezone(UTC).isoformat(sep=' ', timespec='seconds')}",
+            ],
+            hint=f"ecm branch restore {branch} --to TIME",
         )
     time, lsn = kept.get("time"), kept.get("lsn")
     return Moment(
