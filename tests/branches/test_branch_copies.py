@@ -163,15 +163,20 @@ def test_a_reset_ends_the_sessions_on_the_branch_however_fast_they_come_back(hom
     assert home.leftovers() == []
 
 
-def test_a_reset_that_fails_leaves_the_branch_as_it_was(home, monkeypatch):
-    """What breaks before the two change names leaves the old one in its place, rows and sessions and all."""
+@pytest.mark.parametrize("survived", [0, 1])
+def test_a_reset_that_fails_leaves_the_branch_as_it_was(home, monkeypatch, survived):
+    """Whichever of the two changes of names breaks, the old database is in its place, and no copy is left."""
     home.provider.create("development", Making())
     home.run("development", "CREATE TABLE only_here ()")
+    rename, calls = copying._rename, []
 
-    def broken(*_):
-        raise psycopg.errors.DiskFull("no space left on device")
+    def breaking(*arguments):
+        calls.append(arguments)
+        if len(calls) > survived:
+            raise psycopg.errors.DiskFull("no space left on device")
+        rename(*arguments)
 
-    monkeypatch.setattr(copying, "_rename", broken)
+    monkeypatch.setattr(copying, "_rename", breaking)
     url = home.provider.address("development").url.get_secret_value()
     with pytest.raises(EcmError, match="could not be reset"):
         home.provider.reset("development")
