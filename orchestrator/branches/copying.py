@@ -9,6 +9,7 @@ import csv
 import json
 import re
 import secrets
+import time
 from collections.abc import Callable, Generator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
@@ -39,6 +40,8 @@ _MEMORY = re.compile(r"^ecm branch (\{.*\})$", re.MULTILINE)
 _UNFINISHED = re.compile(r"ecm-(new|replaced)-([0-9a-f]+)-[0-9a-f]+")
 _STALE = 3600
 """Seconds after which a copy that nobody put in its place was left by a killed ecm."""
+COMING_AND_GOING = 3.0
+"""Seconds that sessions on what is to be copied have to go."""
 _KNOCK = 0.05
 """Seconds between two attempts to end the sessions on a database."""
 
@@ -229,18 +232,35 @@ def _copied(session: Session, source: Source | None, database: str) -> str:
     if source is None:
         session.execute(sql.SQL("CREATE DATABASE {}").format(sql.Identifier(name)))
         return name
+    _refuse_in_use(session, source, database)
     try:
         for method in _methods(session, source.database):
             if method(name):
                 return name
     except errors.ObjectInUse as problem:
-        who = connected(session, source.database)
-        raise PreconditionError(
-            f"{source.branch} cannot be copied to {database} while it is in use",
-            details=who or (problem.diag.message_detail or str(problem),),
-            hint=f"close the connections to {source.branch}, then run the same command again",
-        ) from problem
+        said = (problem.diag.message_detail or str(problem),)
+        raise _in_use(source, database, connected(session, source.database) or said) from problem
     raise AssertionError("the last method makes the copy or raises")  # pragma: no cover
+
+
+def _refuse_in_use(session: Session, source: Source, database: str) -> None:
+    """Refuse to copy what others are connected to; those that come and go, ecm's own among them, have a moment to go.
+
+    PostgreSQL would wait for 5 s ("CREATE DATABASE", notes), and does so for those that come after this look.
+    """
+    until = time.monotonic() + COMING_AND_GOING
+    while who := connected(session, source.database):
+        if time.monotonic() > until:
+            raise _in_use(source, database, who)
+        time.sleep(_KNOCK)
+
+
+def _in_use(source: Source, database: str, details: tuple[str, ...]) -> PreconditionError:
+    return PreconditionError(
+        f"{source.branch} cannot be copied to {database} while it is in use",
+        details=details,
+        hint=f"close the connections to {source.branch}, then run the same command again",
+    )
 
 
 def _methods(session: Session, source: str) -> Generator[Callable[[str], bool]]:
