@@ -14,7 +14,10 @@ from datetime import timedelta
 from pathlib import Path
 from typing import Self
 
-from orchestrator import archive, reports
+from orchestrator import archive, branching, reports
+from orchestrator.branch_reports import BranchChangeReport, BranchDiffReport, BranchListReport
+from orchestrator.branches import Making
+from orchestrator.branching import Branching
 from orchestrator.choosing import only
 from orchestrator.doctor import Doctor
 from orchestrator.engine import journal
@@ -22,6 +25,7 @@ from orchestrator.errors import RefusedError, UsageError
 from orchestrator.events import Observer, ignore
 from orchestrator.journey import Consent, Journey, contracts
 from orchestrator.judgement import Judgement, onward, uncarried, unseen
+from orchestrator.moments import parsed
 from orchestrator.neighbours import as_begun
 from orchestrator.operations import Operation
 from orchestrator.overview import Overview
@@ -60,6 +64,10 @@ def _approve(_: reports.ApprovalReport) -> None:
     """Consent to what is shown."""
 
 
+def _agree(_: BranchChangeReport) -> None:
+    """Consent to what is about to be lost."""
+
+
 def _ahead(scene: Scene, state: State | None) -> tuple[Move, ...]:
     """Return the moves forward to a state, one of them where there is none; raises as `forward_moves`."""
     position, name, branch = scene.position, scene.plan.plan, scene.branch
@@ -88,6 +96,7 @@ class Conductor:
         self._telling = Telling(self._stage)
         self._journey = Journey(self._stage, self._telling)
         self._overview = Overview(self._stage)
+        self._branching = Branching(self._stage)
         self._doctor = Doctor(self._stage, self._overview)
         self._previews = Previews(self._stage, self._judgement)
         self._testimony = Testimony(self._stage, self._judgement)
@@ -517,6 +526,10 @@ class Conductor:
             UsageError: there is neither an entry nor a file of such a plan.
         """
         entries = self._stage.entries(plan)
+        if plan is not None:
+            # What happened to a branch as a whole happened to a plan that was there.
+            there = {entry.branch for entry in entries if entry.plan == plan}
+            entries = tuple(entry for entry in entries if entry.plan == plan or entry.branch in there)
         if plan is not None and not entries and plan not in self._stage.workspace.plan_names():
             self._stage.workspace.plan(plan)  # which says what there is; what was removed long ago has its history
         return reports.HistoryReport(
@@ -580,6 +593,93 @@ class Conductor:
         with self._stage.notices.delivered():
             self._telling.stalled(found)
         return found
+
+    # ------------------------------------------------------------ branches as a whole
+
+    def branch_list(self) -> BranchListReport:
+        """Return every branch: its parent, age and size, and where the plans are that were begun there; makes none."""
+        return self._branching.listed()
+
+    def branch_create(
+        self,
+        branch: str,
+        *,
+        parent: str | None = None,
+        at: str | None = None,
+        schema_only: bool = False,
+        expires: str | timedelta | None = None,
+        compute: tuple[float, float] | None = None,
+    ) -> BranchChangeReport:
+        """Make a branch from another one.
+
+        Args:
+            branch: its name, in ecm.yaml or not.
+            parent: the branch that it is made from; the one that ecm.yaml names where it is None.
+            at: as the parent was then, a time (ISO 8601) or a place in the WAL.
+            schema_only: without rows.
+            expires: how long it is kept (`7d`).
+            compute: the smallest and the largest size of its compute.
+
+        Raises:
+            PreconditionError: there is one already, the parent cannot be copied now, or none can be made so.
+            PrivilegeError: the role, or the key, may not.
+        """
+        making = Making(
+            parent=parent,
+            at=None if at is None else parsed(at),
+            schema_only=schema_only,
+            expires_in=None if expires is None else length(expires, "expires"),
+            compute=compute,
+        )
+        return self._branching.create(branch, making)
+
+    def branch_reset(self, branch: str, *, consent: branching.Consent = _agree) -> BranchChangeReport:
+        """Make a branch what its parent is now; what was proven on it stays proven.
+
+        Args:
+            branch: which.
+            consent: called once with what will be lost, before anything is touched; raises to stop it.
+
+        Raises:
+            PreconditionError: it has no parent, or that cannot be copied now; the branch is as it was.
+            LeaseError: an ecm is at work there.
+        """
+        return self._branching.reset(branch, consent)
+
+    def branch_delete(
+        self, branch: str, *, missing_ok: bool = False, consent: branching.Consent = _agree
+    ) -> BranchChangeReport | None:
+        """Delete a branch; None where there was none and that is as well; arguments and errors as of `branch_reset`."""
+        return self._branching.delete(branch, consent, missing_ok=missing_ok)
+
+    def branch_diff(self, one: str, other: str) -> BranchDiffReport:
+        """Return how the schemas of two branches differ, as PostgreSQL sees them; schema ecm is left out."""
+        return self._branching.diff(one, other)
+
+    def branch_restore(
+        self, branch: str, to: str, *, keep_as: str | None = None, consent: branching.Consent = _agree
+    ) -> BranchChangeReport:
+        """Make a branch what it was at a moment: a time, a place in the WAL, or `before-contract`.
+
+        Args:
+            branch: which.
+            to: the moment.
+            keep_as: what it was until now is kept as a branch of this name.
+            consent: as for `branch_reset`.
+
+        Raises:
+            UsageError: `to` is no moment.
+            PreconditionError: the provider cannot go back to it, or none was recorded before a contract.
+        """
+        return self._branching.restore(branch, to, consent, keep_as=keep_as)
+
+    def branch_stop(self) -> BranchChangeReport:
+        """Stop the server that ecm runs for the project.
+
+        Raises:
+            PreconditionError: it runs none.
+        """
+        return self._branching.stop()
 
     # ------------------------------------------------------------ names
 

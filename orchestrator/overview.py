@@ -181,7 +181,7 @@ class Overview:
         has_file: bool,
     ) -> reports.PlanStatus:
         """Return where a plan is, by its file or, where there is none, by what a journal recorded of it."""
-        mine = tuple(entry for entry in entries if entry.plan == name)
+        mine = tuple(entry for entry in entries if entry.plan in (name, None))
         match text:
             case Plan():
                 said, description, error = checksum(text), text.description, None

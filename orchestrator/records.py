@@ -31,6 +31,10 @@ OVERRIDE = "override"
 HOOK = "hook"
 MOMENT = "moment"
 """Where a branch's history stood before contract, to come back to where the provider can (`ecm branch restore`)."""
+BRANCH_CREATED = "branch_created"
+BRANCH_RESET = "branch_reset"
+BRANCH_RESTORED = "branch_restored"
+BRANCH_DELETED = "branch_deleted"
 
 
 def copy_moves(connection: Connection, ledger: Ledger) -> int:
@@ -200,7 +204,7 @@ def _event(move: CompletedMove) -> Event:
             "phases": [phase.value for phase in move.phases],
             "origin": move.origin.value,
             "target": move.target.value,
-            "measured": {name: value for name, value in move.data.items() if name not in (LOOKED_LIKE, journal.SQL)},
+            "measured": {name: value for name, value in move.data.items() if name not in journal.NOT_MEASURED},
             **{name: value for name, value in move.data.items() if name == LOOKED_LIKE},
             # Written by an older ecm, a journal has none.
             "sql": _redacted(move.data.get(journal.SQL, [])),

@@ -92,7 +92,8 @@ class Stage:
         """Whether the ledger did not answer when it was to be told: nobody waits for it twice to hear a mere remark."""
 
     @cached_property
-    def _provider(self) -> Provider:
+    def provider(self) -> Provider:
+        """Where the project's branches come from."""
         return provider_for(
             self.project.provider.kind,
             self.project.branches,
@@ -100,6 +101,7 @@ class Stage:
             self.workspace.environment,
             settings=self.project.provider,
             learn=self.workspace.secrets.learn,
+            idle_stop=self.project.provider.idle_stop,
         )
 
     @cached_property
@@ -156,17 +158,17 @@ class Stage:
         """
         if self.project.provider.kind != "embedded":
             return None
-        url = self._provider.address(branch).url.get_secret_value()
+        url = self.provider.address(branch).url.get_secret_value()
         return None if urlsplit(url).password else url
 
     def connect(self, branch: str) -> Connection:
         """Open a session with a branch, for the caller to close."""
         self.project.branch(branch)
-        return connect(self._provider.address(branch).url, branch=branch)
+        return connect(self.provider.address(branch).url, branch=branch)
 
     def moment(self, branch: str) -> Moment | None:
         """Return where a branch's history stands, to come back to; None where its provider cannot restore it."""
-        return self._provider.moment(branch)
+        return self.provider.moment(branch)
 
     def link(self, branch: str, first: Connection | None = None) -> Link:
         """Return a session with a branch that comes back after it was lost; to be entered by the caller.
@@ -318,9 +320,9 @@ class Stage:
         return self.project.ledger.removeprefix("sqlite:///")
 
     def entries(self, plan: str | None) -> tuple[Entry, ...]:
-        """Return the ledger's entries of a plan, or all of them, oldest first."""
+        """Return the ledger's entries of a plan, with those of branches as a whole, or all of them; oldest first."""
         with closing(self.ledger()) as ledger:
-            return ledger.entries(plan=plan)
+            return ledger.entries(plan=plan, of_no_plan=True)
 
     def entries_of(self, scene: Scene) -> tuple[Entry, ...]:
         """Return the ledger's entries of a scene's plan, read once: what it is judged by is what is told of it."""
@@ -362,10 +364,16 @@ class Stage:
         if position.kept and not undoable:
             return f"ecm finalize {plan} --branch {branch}"
         entries = self._entries_if_any(plan)
-        for name, following in self.project.branches.items():
+
+        def over(name: str) -> bool:
             last = last_state(entries, name)
-            if branch in following.requires and not (last and last[0] is State.CONTRACTED):
-                return f"ecm advance {plan} --branch {name}"
+            return name == branch or (last is not None and last[0] is State.CONTRACTED)
+
+        for name, following in self.project.branches.items():
+            if branch in following.requires and not over(name):
+                # Where it requires others too, it would be refused for the one that is furthest behind.
+                first = next((each for each in self.project.required_by(name) if not over(each)), name)
+                return f"ecm advance {plan} --branch {first}"
         return None
 
 

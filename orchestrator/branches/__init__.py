@@ -1,17 +1,18 @@
 """Where branches come from: URLs in the environment, databases on a server that ecm runs itself, or Neon."""
 
 from collections.abc import Callable, Mapping
+from datetime import timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from orchestrator.branches.provider import Address, BranchSettings, Found, Making, Moment, Provider
+from orchestrator.branches.provider import Address, BranchSettings, Found, Making, Moment, Provider, no_parent
 from orchestrator.branches.urls import UrlProvider
 from orchestrator.errors import ConfigurationError
 
 if TYPE_CHECKING:
     from orchestrator.branches.neon import NeonSettings
 
-__all__ = ["Address", "BranchSettings", "Found", "Making", "Moment", "Provider", "provider_for"]
+__all__ = ["Address", "BranchSettings", "Found", "Making", "Moment", "Provider", "no_parent", "provider_for"]
 
 EMBEDDED_FOLDER = Path(".ecm") / "embedded"
 
@@ -24,6 +25,7 @@ def provider_for(
     *,
     settings: "NeonSettings | None" = None,
     learn: Callable[[str], None] = lambda _: None,
+    idle_stop: timedelta | None = None,
 ) -> Provider:
     """Return the provider that ecm.yaml asks for. Nothing is opened or started yet.
 
@@ -34,6 +36,7 @@ def provider_for(
         environment: variable → value, .env merged in.
         settings: `provider` of ecm.yaml, for the kind that has settings of its own.
         learn: told every URL with a password that does not come from the environment.
+        idle_stop: `provider.idle_stop` of ecm.yaml: after how long without a session the embedded server is stopped.
 
     Raises:
         ConfigurationError: there is no provider of that kind.
@@ -47,7 +50,7 @@ def provider_for(
         from orchestrator.branches.embedded import EmbeddedProvider
         from orchestrator.branches.server import EmbeddedServer
 
-        return EmbeddedProvider(branches, EmbeddedServer(folder / EMBEDDED_FOLDER))
+        return EmbeddedProvider(branches, EmbeddedServer(folder / EMBEDDED_FOLDER, idle_stop=idle_stop))
 
     def neon() -> Provider:
         # Imported when asked for: of all kinds only this one speaks HTTP.

@@ -8,7 +8,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from datetime import timedelta
 from typing import Annotated, Literal, Self
 
-from pydantic import AfterValidator, Field, field_validator, model_validator
+from pydantic import AfterValidator, BeforeValidator, Field, field_validator, model_validator
 
 from orchestrator.errors import UsageError
 from orchestrator.plan.durations import Duration, between
@@ -45,6 +45,9 @@ def _neon_project(known_as: str) -> str:
     return known_as
 
 
+_NEVER = BeforeValidator(lambda value: timedelta(0) if value == "never" else value)
+
+
 class Provider(Settings):
     """Where branches come from."""
 
@@ -56,6 +59,8 @@ class Provider(Settings):
     """The database of each Neon branch, where it has several."""
     role: Annotated[str, Field(min_length=1)] | None = None
     """The role that ecm connects as at Neon; the database's owner unless given."""
+    idle_stop: Annotated[Duration, _NEVER, between(timedelta(0), timedelta(days=365))] = timedelta(minutes=30)
+    """`embedded`: after how long without a session that server is stopped; `never`, or 0s, leaves it running."""
 
     @model_validator(mode="after")
     def _of_its_kind(self) -> Self:
@@ -66,6 +71,8 @@ class Provider(Settings):
             )
         if self.kind == "neon" and self.project_id is None:
             raise misplaced([(("kind",), "the provider neon needs a project_id; Neon's console has it under Settings")])
+        if self.kind != "embedded" and "idle_stop" in self.model_fields_set:
+            raise misplaced([(("idle_stop",), f"ecm runs no server for provider {self.kind}, and stops none")])
         return self
 
 

@@ -160,12 +160,33 @@ def _moment(data: Mapping[str, Any], where: str) -> str:
     )
 
 
+def _branch(done: str) -> Callable[[Mapping[str, Any], str], str]:
+    """Return how it is said what was done to a branch as a whole, and what became of plans there."""
+
+    def told(data: Mapping[str, Any], where: str) -> str:
+        source = f" from {data['parent']}" if data.get("parent") else ""
+        source += f" to {data.get('time') or data.get('lsn')}" if done == "restored" else ""
+        falls = cast("list[dict[str, str | None]]", data.get("plans") or [])
+        fell = listed(f"{each['plan']} {_fell(each)}" for each in falls) if falls else ""
+        return f"branch {where.removeprefix(' on ')} {done}{source}{f': {fell}' if fell else ''}"
+
+    return told
+
+
+def _fell(fall: Mapping[str, str | None]) -> str:
+    return words.state(str(fall["before"])) + (f" → {words.state(fall['after'])}" if fall["after"] else "")
+
+
 _TOLD: Mapping[str, Callable[[Mapping[str, Any], str], str]] = {
     "attestation": _attestation,
     "approval": _approval,
     "override": _override,
     "hook": _hook,
     "moment": _moment,
+    "branch_created": _branch("made"),
+    "branch_deleted": _branch("deleted"),
+    "branch_reset": _branch("reset"),
+    "branch_restored": _branch("restored"),
     "refused": _refusal,
     "verified": _verified,
 }
