@@ -11,8 +11,9 @@ from collections.abc import Callable, Generator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from datetime import timedelta
+from functools import cached_property
 from pathlib import Path
-from typing import Self
+from typing import TYPE_CHECKING, Self
 
 from orchestrator import archive, reports
 from orchestrator.choosing import only
@@ -47,6 +48,9 @@ from orchestrator.stage import Scene, Stage
 from orchestrator.telling import Telling
 from orchestrator.testimony import Testimony, given_reason
 from orchestrator.workspace import Workspace
+
+if TYPE_CHECKING:
+    from orchestrator.rehearsal.rehearsing import Rehearsing
 
 Approving = Callable[[reports.ApprovalReport], None]
 
@@ -578,6 +582,31 @@ class Conductor:
         with self._stage.notices.delivered():
             self._telling.stalled(found)
         return found
+
+    # ------------------------------------------------------------ rehearsing
+
+    def rehearse(self, plan: str | None, branch: str, *, keep: bool = False) -> reports.RehearsalReport:
+        """Take a plan through its whole cycle on a throwaway copy of a branch, and record how that went.
+
+        Args:
+            plan: its name; the only active one where it is None.
+            branch: whose data it is tried on.
+            keep: leave the copy, to look at it.
+
+        Raises:
+            RefusedError: the plan is contracted there.
+            EcmError: the copy cannot be made or reached; what the plan itself meets is in the report.
+        """
+        return self._rehearsing.rehearse(self._only("rehearse", plan, branch), branch, keep=keep)
+
+    @cached_property
+    def _rehearsing(self) -> "Rehearsing":
+        # Most commands rehearse nothing.
+        from orchestrator.rehearsal.rehearsing import Rehearsing
+
+        return Rehearsing(
+            self._stage, lambda workspace, observer: Conductor(workspace, observer=observer, sleep=self._stage.sleep)
+        )
 
     # ------------------------------------------------------------ names
 

@@ -29,6 +29,7 @@ ATTESTATION = "attestation"
 APPROVAL = "approval"
 OVERRIDE = "override"
 HOOK = "hook"
+REHEARSAL = "rehearsal"
 
 
 def copy_moves(connection: Connection, ledger: Ledger) -> int:

@@ -97,6 +97,11 @@ class Stage:
             self.project.provider.kind, self.project.branches, self.workspace.root, self.workspace.environment
         )
 
+    @property
+    def provider(self) -> Provider:
+        """Where the project's branches come from."""
+        return self._provider
+
     @cached_property
     def actor(self) -> str:
         """Who does it, as it is recorded."""

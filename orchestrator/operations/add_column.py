@@ -102,6 +102,11 @@ class AddColumn(OnTable):
         held = self.not_null or self.check or self.unique or self.references
         return f"hold every row to the constraints of {self.column}" if held else f"leave {self.column} as it is"
 
+    @property
+    @override
+    def distinct(self) -> frozenset[str]:
+        return frozenset({self.column} if self.unique else ())
+
     @override
     def guide(self) -> Mapping[str, Guide]:
         # A default stays, and goes on giving the old version's rows their value.

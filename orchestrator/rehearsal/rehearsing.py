@@ -1,0 +1,288 @@
+"""`ecm rehearse`: a plan's whole cycle on a throwaway copy of a branch, and what it took."""
+
+import time
+from collections.abc import Callable, Generator
+from contextlib import closing, contextmanager
+from dataclasses import dataclass
+
+import psycopg
+
+from orchestrator import reports
+from orchestrator.engine import gauges, journal
+from orchestrator.engine.connection import Connection, connect, unforeseen
+from orchestrator.engine.synthetic import session
+from orchestrator.errors import (
+    ConfigurationError,
+    ConnectionFailedError,
+    EcmError,
+    LeaseError,
+    RefusedError,
+    TamperingError,
+    UsageError,
+    VerificationError,
+)
+from orchestrator.events import Observer
+from orchestrator.plan import scope
+from orchestrator.plan.checksum import checksum
+from orchestrator.plan.lifecycle import Direction, Position, State
+from orchestrator.plan.model import Plan
+from orchestrator.records import REHEARSAL
+from orchestrator.rehearsal import project
+from orchestrator.rehearsal.copies import Copies, Copy, name_for
+from orchestrator.rehearsal.cycle import Cycle, Moving, Watching
+from orchestrator.rehearsal.writers import Crew
+from orchestrator.stage import Stage
+from orchestrator.workspace import Workspace
+
+Nested = Callable[[Workspace, Observer], Moving]
+"""Gives a conductor for a project that was made for a rehearsal."""
+
+_NOT_THE_PLANS = (ConfigurationError, ConnectionFailedError, LeaseError, TamperingError, UsageError)
+"""What stops a rehearsal and says nothing about the plan."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Original:
+    """The branch that is copied, as it was found."""
+
+    position: Position
+    rows: int | None
+    server: tuple[str, str]
+
+
+class Rehearsing:
+    """Rehearses plans on a stage.
+
+    Args:
+        stage: the real project.
+        nested: gives a conductor for a project of one branch.
+    """
+
+    def __init__(self, stage: Stage, nested: Nested) -> None:
+        self._stage, self._nested = stage, nested
+        self._copies = Copies(stage.provider, stage.workspace.root)
+
+    def rehearse(
+        self, name: str, branch: str, *, keep: bool = False, copy_name: str | None = None
+    ) -> reports.RehearsalReport:
+        """Take a plan through its cycle on a copy of a branch, and record how that went.
+
+        Args:
+            name: the plan.
+            branch: whose data it is tried on.
+            keep: leave the copy.
+            copy_name: of the copy, in the place of one that has it already; one of its own where it is None.
+
+        Raises:
+            RefusedError: the plan is contracted there, so that nothing is left to rehearse.
+            EcmError: the copy cannot be made or reached; what the plan itself meets is in the report.
+        """
+        self._stage.project.branch(branch)
+        plan = self._stage.workspace.plan(name)
+        notes = self._copies.clear()
+        original = self._original(plan, branch)
+        if original.position.state is State.CONTRACTED and not original.position.kept:
+            raise RefusedError(
+                f"{name} is contracted on {branch}, so there is nothing left to rehearse",
+                hint=f"ecm history {name}",
+            )
+        made = self._copies.made(
+            copy_name or name_for(name), parent=branch, keep=keep, anew=copy_name is not None
+        )
+        with made as copy:
+            report = _Rehearsal(self._stage, self._nested, plan, branch, copy, original).run()
+        report = report.model_copy(update={"notes": (*notes, *report.notes), "kept": keep})
+        self._record(name, branch, report)
+        return report
+
+    def _original(self, plan: Plan, branch: str) -> _Original:
+        # Its session is over before the copy is made, which some servers make only of what nobody uses.
+        with self._stage.open(branch) as connection:
+            record = journal.read(connection, plan.plan)
+            return _Original(
+                position=record.position if record else Position(),
+                rows=gauges.rows(connection, scope.tables(plan)),
+                server=gauges.server(connection),
+            )
+
+    def _record(self, name: str, branch: str, report: reports.RehearsalReport) -> None:
+        with self._stage.scene(name, branch) as scene:
+            stopped = report.failure.phase if report.failure else None
+            self._stage.note(
+                scene,
+                REHEARSAL,
+                {
+                    "passed": report.passed,
+                    "stopped": stopped,
+                    "message": report.failure.message if report.failure else None,
+                    "copy": report.copy_name,
+                    "seconds": round(report.seconds, 3),
+                    "rows": report.rows,
+                    "measured_on": report.measured_on,
+                    "phases": [
+                        {
+                            "phase": each.phase,
+                            "direction": each.direction,
+                            "seconds": round(each.seconds, 3),
+                            "lock_wait": round(each.lock_wait, 3),
+                            "writer_wait": None if each.writer_wait is None else round(each.writer_wait, 3),
+                            "wal": each.wal,
+                            "disk": each.disk,
+                        }
+                        for each in report.phases
+                    ],
+                    "writer_errors": sum(each.times for each in report.writer_errors),
+                },
+            )
+
+
+class _Rehearsal:
+    """One run on one copy."""
+
+    def __init__(
+        self, stage: Stage, nested: Nested, plan: Plan, branch: str, copy: Copy, original: _Original
+    ) -> None:
+        self._stage, self._plan, self._branch, self._copy, self._original = stage, plan, branch, copy, original
+        self._url = stage.provider.address(copy.name).url
+        self._watching = Watching(stage.observer, branch=branch, copy=copy.name)
+        here = project.apart(stage.workspace, plan, branch, self._url, copy.folder, actor=stage.actor)
+        self._moving = nested(here, self._watching)
+        self._rehearsed = project.as_rehearsed(plan)
+        self._notes: list[str] = []
+
+    def run(self) -> reports.RehearsalReport:
+        """Go through the cycle; return what came of it."""
+        started = time.monotonic()
+        failure: reports.FailureReport | None = None
+        crew, cycle = Crew(), None
+        with self._session() as connection:
+            server, rows = gauges.server(connection), gauges.rows(connection, scope.tables(self._plan))
+            try:
+                self._from_the_start()
+                facts = self._stage.facts(connection, self._rehearsed)
+                crew = Crew.gathered(
+                    connection,
+                    self._rehearsed,
+                    facts,
+                    lambda version: session(self._url, branch=self._copy.name, purpose=f"rehearsal: {version} version"),
+                )
+                cycle = Cycle(
+                    self._rehearsed,
+                    self._branch,
+                    moving=self._moving,
+                    connection=connection,
+                    watching=self._watching,
+                    crew=crew,
+                )
+                crew.start()
+                cycle.run()
+            except _NOT_THE_PLANS:
+                raise
+            except EcmError as error:
+                failure = _failure(error, cycle.under_way.says if cycle and cycle.under_way else "before expand")
+            finally:
+                crew.end()
+            failure = failure or _unlike(cycle) or _unwelcome(crew, self._branch)
+            changed = cycle.changed() if cycle and failure is None else ()
+        phases = tuple(cycle.phases) if cycle else ()
+        scale = _scale(self._original.rows, rows)
+        return reports.RehearsalReport(
+            plan=self._plan.plan,
+            branch=self._branch,
+            copy_name=self._copy.name,
+            kept=False,
+            checksum=checksum(self._plan),
+            passed=failure is None,
+            exit_code=failure.exit_code if failure else 0,
+            failure=failure,
+            phases=phases,
+            forecast=_forecast(phases, scale),
+            measured_on=self._where(server),
+            scale=scale,
+            rows=max((each.rows for each in phases), default=0),
+            not_invertible=cycle.not_invertible if cycle else None,
+            writers=crew.report(),
+            writer_errors=crew.errors(),
+            unwritten=tuple(crew.unwritten),
+            changed=changed,
+            seconds=time.monotonic() - started,
+            notes=tuple(self._notes),
+            next_command=None if failure else f"ecm gate {self._plan.plan} --branch {self._branch}",
+        )
+
+    def _from_the_start(self) -> None:
+        """Take the plan back on the copy where it is under way on the branch: the cycle is a whole one."""
+        position = self._original.position
+        if position == Position():
+            return
+        self._moving.rollback(self._plan.plan, self._branch, to=State.PLANNED)
+        self._notes.append(
+            f"{self._plan.plan} is {position.state.words} on {self._branch}; on the copy it was rolled back first"
+        )
+
+    def _where(self, server: tuple[str, str]) -> str:
+        if server == self._original.server:
+            return f"the same server as {self._branch}, {server[0]}"
+        return f"a server of its own, {server[0]}; {self._branch} is on another, {self._original.server[0]}"
+
+    @contextmanager
+    def _session(self) -> Generator[Connection]:
+        with closing(connect(self._url, branch=self._copy.name)) as connection:
+            try:
+                yield connection
+            except psycopg.Error as error:
+                raise unforeseen(error, self._copy.name) from error
+
+
+def _failure(error: EcmError, phase: str) -> reports.FailureReport:
+    return reports.FailureReport(
+        code=error.code,
+        message=error.message,
+        details=tuple(line for line in error.details if line),
+        hint=error.hint,
+        phase=phase,
+        exit_code=error.exit_code,
+    )
+
+
+def _unlike(cycle: Cycle | None) -> reports.FailureReport | None:
+    """Return the failure of a rollback that left the tables otherwise than they were."""
+    if cycle is None or cycle.under_way is None or not cycle.phases or not cycle.phases[-1].differences:
+        return None
+    error = VerificationError(
+        "after a rollback the tables are not what they were before",
+        details=cycle.phases[-1].differences,
+    )
+    return _failure(error, cycle.under_way.says)
+
+
+def _unwelcome(crew: Crew, branch: str) -> reports.FailureReport | None:
+    """Return the failure of a plan under which an application was refused a write."""
+    found = crew.errors()
+    if not found:
+        return None
+    error = VerificationError(
+        "an application would have been refused writes while the plan went on",
+        details=[f"{each.version} version, {each.phase}: {each.message} (SQLSTATE {each.sqlstate})" for each in found],
+        hint=f"see whether your application makes such writes; then ecm rehearse again, before {branch}",
+    )
+    return _failure(error, found[0].phase)
+
+
+def _scale(there: int | None, here: int | None) -> float:
+    """Return by how much the branch has more rows than its copy; 1 where nobody knows, or it has not."""
+    return max(1.0, there / here) if there and here else 1.0
+
+
+def _forecast(phases: tuple[reports.RehearsedPhase, ...], scale: float) -> tuple[reports.ForecastPhase, ...]:
+    """Return what each phase is expected to take: as the last time that it was gone through, scaled by rows."""
+    last = {each.phase: each for each in phases if each.direction == Direction.FORWARD}
+    return tuple(
+        reports.ForecastPhase(
+            phase=each.phase,
+            seconds=each.seconds * scale,
+            wal=int(each.wal * scale),
+            disk=int(max(0, each.disk) * scale),
+        )
+        for each in last.values()
+    )
