@@ -4,13 +4,14 @@ A branch is known by its name only; a provider turns the name into an address. N
 this package knows whether the database behind it is a server of ours or someone else's.
 """
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Protocol
 
 from pydantic import SecretStr
 
-from orchestrator.errors import UsageError
+from orchestrator.errors import PreconditionError, UsageError
 
 
 class BranchSettings(Protocol):
@@ -117,7 +118,7 @@ class Provider(Protocol):
         """Make a branch, ready to be connected to; whole or not at all.
 
         Raises:
-            PreconditionError: there is one already, its parent cannot be copied now, or the provider cannot make one so.
+            PreconditionError: there is one already, its parent cannot be copied now, or none can be made so.
             PrivilegeError: the role, or the key, may not.
         """
         ...
@@ -164,4 +165,18 @@ def unknown_branch(branch: str, names: tuple[str, ...]) -> UsageError:
         f"there is no branch {branch}",
         details=(f"branches in ecm.yaml: {', '.join(names) or 'none'}",),
         hint="name one of those, or add it under `branches` in ecm.yaml",
+    )
+
+
+def in_order(names: tuple[str, ...], found: Iterable[Found]) -> tuple[Found, ...]:
+    """Return branches in the order that `Provider.found` promises: the project's as in ecm.yaml, then by name."""
+    place = {name: number for number, name in enumerate(names)}
+    return tuple(sorted(found, key=lambda each: (place.get(each.name, len(place)), each.name)))
+
+
+def no_parent(branch: str, *, known: bool) -> PreconditionError:
+    """Return the error for a branch that is to be made or reset from its parent and has none; `known` by ecm.yaml."""
+    return PreconditionError(
+        f"branch {branch} has no parent to be made from",
+        hint=f"give it one: `parent: …` under {branch} in ecm.yaml" if known else "name one with --parent",
     )

@@ -16,7 +16,7 @@ from collections.abc import Generator, Mapping
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from types import MappingProxyType
-from typing import final
+from typing import Any, final
 from urllib.parse import quote
 
 import psycopg
@@ -31,6 +31,7 @@ from tenacity import (
 )
 
 from orchestrator.branches import quarters
+from orchestrator.branches.copying import settled
 from orchestrator.branches.postmaster import Postmaster, StopMode
 from orchestrator.branches.quarters import Account, Quarters
 from orchestrator.errors import ConfigurationError, ConnectionFailedError, PreconditionError
@@ -83,6 +84,12 @@ class EmbeddedServer:
         postmaster = None if found is None else Postmaster.of(found.data)
         return postmaster is not None and _answers(postmaster)
 
+    @property
+    def has_data(self) -> bool:
+        """Whether it ever ran."""
+        found = quarters.find(self.folder)
+        return found is not None and found.data.is_dir()
+
     def start(self, options: Mapping[str, str] = _NO_OPTIONS, *, tcp: bool = False) -> None:
         """Start the server unless it runs; when this returns, it answers.
 
@@ -96,7 +103,7 @@ class EmbeddedServer:
             ConfigurationError: the folder is another user's, or there is no such version.
             ConnectionFailedError: the server does not come up; details have its own words.
         """
-        with self._alone():
+        with self.alone():
             home = quarters.settle(self.folder)
             postmaster = _settled(home)
             if postmaster is not None and tcp and not postmaster.tcp:
@@ -120,7 +127,7 @@ class EmbeddedServer:
         """
         if quarters.find(self.folder) is None:
             return
-        with self._alone():
+        with self.alone():
             found = quarters.find(self.folder)
             postmaster = None if found is None else Postmaster.of(found.data)
             if postmaster is not None:
@@ -130,7 +137,7 @@ class EmbeddedServer:
         """Stop the server and remove its data, and the folder with all that is in it."""
         if not self.folder.is_dir():
             return
-        with self._alone():
+        with self.alone():
             found = quarters.find(self.folder)
             if found is not None:
                 found.remove()
@@ -159,7 +166,7 @@ class EmbeddedServer:
         Raises:
             ConnectionFailedError: the server is not running; so do all that follow.
         """
-        with self._connect() as connection:
+        with self.connect() as connection:
             return frozenset(name for (name,) in connection.execute("SELECT datname FROM pg_database"))
 
     def create_database(self, name: str, template: str | None = None) -> None:
@@ -172,7 +179,7 @@ class EmbeddedServer:
         if template is not None:
             statement += sql.SQL(" TEMPLATE {}").format(sql.Identifier(template))
         try:
-            with self._connect() as connection:
+            with self.connect() as connection:
                 connection.execute(statement)
         except psycopg.errors.DuplicateDatabase as problem:
             raise PreconditionError(f"database {name} exists already") from problem
@@ -195,7 +202,7 @@ class EmbeddedServer:
         """
         if name in self.databases():
             return False
-        with self._alone():  # of two processes that need a new database, one makes it
+        with self.alone():  # of two processes that need a new database, one makes it
             existing = self.databases()
             if name in existing:
                 return False
@@ -204,11 +211,11 @@ class EmbeddedServer:
 
     def drop_database(self, name: str) -> None:
         """Drop a database if it exists, ending the sessions on it."""
-        with self._connect() as connection:
+        with self.connect() as connection:
             connection.execute(sql.SQL("DROP DATABASE IF EXISTS {} WITH (FORCE)").format(sql.Identifier(name)))
 
     @contextmanager
-    def _alone(self) -> Generator[None]:
+    def alone(self) -> Generator[None]:
         """Keep other processes and threads out; the system frees the lock when its holder dies."""
         try:
             self.folder.mkdir(parents=True, exist_ok=True)
@@ -223,13 +230,14 @@ class EmbeddedServer:
             fcntl.flock(lock, fcntl.LOCK_EX)
             yield
 
-    def _connect(self) -> psycopg.Connection[tuple[str]]:
+    def connect(self) -> psycopg.Connection[Any]:
+        """Open a session in autocommit on the database postgres, as the server's own role."""
         found = quarters.find(self.folder)
         postmaster = None if found is None else Postmaster.of(found.data)
         if postmaster is None:
             raise ConnectionFailedError(f"the embedded server of {self.folder} is not running")
         try:
-            return _connected(postmaster)
+            return settled(_connected(postmaster))
         except psycopg.OperationalError as problem:
             raise ConnectionFailedError(
                 f"the embedded server of {self.folder} does not answer", details=(str(problem),)
@@ -327,7 +335,7 @@ class EmbeddedServer:
 
     def _agree_on_password(self) -> None:
         """Give the role the password in the folder; what PostgreSQL gets to see is its SCRAM verifier."""
-        with self._connect() as connection:
+        with self.connect() as connection:
             verifier = connection.pgconn.encrypt_password(
                 self._password().encode(), ROLE.encode(), b"scram-sha-256"
             ).decode()
@@ -344,7 +352,7 @@ class EmbeddedServer:
         return path.read_text()
 
 
-def _connected(postmaster: Postmaster) -> psycopg.Connection[tuple[str]]:
+def _connected(postmaster: Postmaster) -> psycopg.Connection[Any]:
     if not postmaster.sockets:  # an empty host would be the system's own server
         raise psycopg.OperationalError("the server is only just starting")
     return psycopg.connect(
