@@ -60,6 +60,8 @@ class Desk:
         self.json = "--json" in before_operands
         self._events, self._watching = "--events" in before_operands, "--watch" in before_operands
         self.config: Path | None = None
+        self.interruption = "interrupted; state kept, the same command goes on from here"
+        """What is said when Ctrl-C or a signal ended the run."""
         self.environment = environment
         self._secrets = secrets_in(environment)
         for stream in (sys.stdout, sys.stderr):
@@ -168,7 +170,7 @@ class Desk:
 
     def interrupted(self) -> None:
         """Say that Ctrl-C or a signal ended the run, to whoever reads: a person, or a program."""
-        said = "interrupted; state kept, the same command goes on from here"
+        said = self.interruption
         if self.json and not self._watching:
             self.dump({"error": {"code": "interrupted", "message": said, "details": [], "hint": None}})
         self.tell(json.dumps({"event": "interrupted", "message": said}) if self._events else said)

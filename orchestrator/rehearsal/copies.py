@@ -25,8 +25,8 @@ from orchestrator.plan.durations import humanize
 FOLDER = Path(".ecm") / "rehearsals"
 LONGEST_NAME = 63
 """Bytes of a branch's name: on a server of ours it is a database's."""
-KEPT_FOR = timedelta(days=1)
-"""How long a copy lasts at most, where the provider deletes branches by itself."""
+LASTS = timedelta(days=1)
+"""How long a throwaway copy lasts at most, where the provider deletes branches by itself."""
 
 _PREFIX = "rehearse-"
 _RECORD = "record.json"
@@ -59,7 +59,9 @@ class Copies:
         self._folder = root / FOLDER
 
     @contextmanager
-    def made(self, name: str, *, parent: str, keep: bool, anew: bool = False) -> Generator[Copy]:
+    def made(
+        self, name: str, *, parent: str, keep: bool, anew: bool = False, lasts: timedelta | None = None
+    ) -> Generator[Copy]:
         """Make a branch from another's data, and delete it when the block ends, however it ends.
 
         Args:
@@ -67,6 +69,7 @@ class Copies:
             parent: where its data is from.
             keep: leave it.
             anew: put it in the place of one that has its name.
+            lasts: after how long the provider itself deletes it; None where it does not.
 
         Raises:
             EcmError: as `Provider.create` and `Provider.delete`.
@@ -89,7 +92,7 @@ class Copies:
             try:
                 if anew:
                     self._provider.delete(name)
-                self._provider.create(name, Making(parent=parent, expires_in=None if keep else KEPT_FOR))
+                self._provider.create(name, Making(parent=parent, expires_in=lasts))
                 yield Copy(name=name, folder=folder)
                 kept = keep
             finally:
@@ -132,7 +135,7 @@ class Copies:
             return
         for each in found:
             age = datetime.now(UTC) - each.created_at if each.created_at else None
-            if each.name.startswith(_PREFIX) and each.name not in recorded and age is not None and age > KEPT_FOR:
+            if each.name.startswith(_PREFIX) and each.name not in recorded and age is not None and age > LASTS:
                 yield (
                     f"branch {each.name} was made {humanize(age)} ago, on another machine or to be kept; if nobody"
                     f" needs it: ecm branch delete {each.name}"

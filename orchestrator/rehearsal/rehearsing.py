@@ -28,11 +28,14 @@ from orchestrator.plan.lifecycle import Direction, Position, State
 from orchestrator.plan.model import Plan
 from orchestrator.records import REHEARSAL
 from orchestrator.rehearsal import project
-from orchestrator.rehearsal.copies import Copies, Copy, name_for
+from orchestrator.rehearsal.copies import LASTS, Copies, Copy, name_for
 from orchestrator.rehearsal.cycle import Cycle, Moving, Watching
 from orchestrator.rehearsal.writers import Crew
 from orchestrator.stage import Stage
 from orchestrator.workspace import Workspace
+
+_LASTING = frozenset({"url", "embedded"})
+"""Kinds of providers whose branches are there until somebody deletes them."""
 
 Nested = Callable[[Workspace, Observer], Moving]
 """Gives a conductor for a project that was made for a rehearsal."""
@@ -87,7 +90,12 @@ class Rehearsing:
                 hint=f"ecm history {name}",
             )
         made = self._copies.made(
-            copy_name or name_for(name), parent=branch, keep=keep, anew=copy_name is not None
+            copy_name or name_for(name),
+            parent=branch,
+            keep=keep,
+            anew=copy_name is not None,
+            # A server of one's own deletes no database by itself, and is not asked to.
+            lasts=None if keep or self._stage.project.provider.kind in _LASTING else LASTS,
         )
         with made as copy:
             report = _Rehearsal(self._stage, self._nested, plan, branch, copy, original).run()

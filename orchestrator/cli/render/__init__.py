@@ -6,7 +6,7 @@ from typing import Any, cast
 from rich.console import RenderableType
 
 from orchestrator import reports
-from orchestrator.cli.render import moves, plans, readers, records, stalled, status, testimony
+from orchestrator.cli.render import moves, plans, readers, records, rehearsal, stalled, status, testimony
 
 
 def screen(report: reports.Report, *, detailed: bool = False) -> RenderableType:
@@ -40,6 +40,7 @@ _SCREENS = cast(
         reports.PlanListReport: plans.plan_list,
         reports.PreviewReport: plans.preview,
         reports.ReadersReport: readers.readers,
+        reports.RehearsalReport: rehearsal.rehearsal,
         reports.StatusReport: status.status,
         reports.TextReport: testimony.text,
         reports.VerifyReport: records.verification,

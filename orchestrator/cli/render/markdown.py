@@ -1,0 +1,80 @@
+"""Reports as Markdown, for a file or a pull request: the values of the screens."""
+
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from typing import Any, cast
+
+from orchestrator.cli.render import rehearsal as screen
+from orchestrator.cli.render import words
+from orchestrator.reports import FailureReport, RehearsalReport, Report
+
+
+def markdown(report: Report) -> str:
+    """Return a report as Markdown.
+
+    Args:
+        report: one of those that are written so: of a rehearsal, or of a pull request.
+    """
+    return "\n".join(_PAGES[type(report)](report)) + "\n"
+
+
+def _rehearsal(report: RehearsalReport) -> Iterator[str]:
+    yield f"# {_plain(report.plan)}, rehearsed on a copy of {_plain(report.branch)}"
+    yield ""
+    yield from rehearsed(report)
+
+
+def rehearsed(report: RehearsalReport) -> Iterator[str]:
+    """Return the lines about one rehearsal, without a heading."""
+    yield f"{'✅' if report.passed else '❌'} {_plain(screen.outcome(report))} ({words.lasting(report.seconds)})"
+    if report.failure is not None:
+        yield from _failure(report.failure)
+    if report.phases:
+        titles = ("phase", "time", "lock wait", "writer's wait", "WAL", "disk")
+        yield from _table(titles, (screen.cells(each) for each in report.phases))
+    if report.passed:
+        yield ""
+        yield f"Expected on {_plain(report.branch)}, as measured on {_plain(screen.basis(report))}:"
+        yield from _table(("phase", "time", "WAL", "disk"), (screen.expected(each) for each in report.forecast))
+    if report.changed:
+        yield from ("", "The schema, before the plan and after contract:", "")
+        yield from (f"- {_plain(line)}" for line in report.changed)
+    yield ""
+    yield from (f"- {_plain(line)}" for line in _others(report))
+
+
+def _failure(failure: FailureReport) -> Iterator[str]:
+    yield from ("", f"**{_plain(failure.message)}**", "")
+    yield from (f"- {_plain(line)}" for line in failure.details)
+    if failure.hint:
+        yield from ("", f"Next: `{failure.hint}`")
+
+
+def _others(report: RehearsalReport) -> Iterator[str]:
+    if not report.passed:
+        yield f"measured on {screen.basis(report)}"
+    if report.writers:
+        yield f"writers: {screen.writers(report)}"
+    yield from report.unwritten
+    if lost := screen.way_back(report):
+        yield lost
+    yield f"copy {report.copy_name} " + ("is kept" if report.kept else "is gone")
+    yield f"plan {report.checksum}"
+    yield from report.notes
+
+
+def _table(titles: Sequence[str], rows: Iterable[Sequence[str]]) -> Iterator[str]:
+    yield ""
+    yield f"| {' | '.join(titles)} |"
+    yield f"| {' | '.join('---' if not place else '---:' for place in range(len(titles)))} |"
+    yield from (f"| {' | '.join(map(_plain, row))} |" for row in rows)
+
+
+_SPECIAL = str.maketrans({each: f"\\{each}" for each in "\\`*_[]<>|#"})
+
+
+def _plain(text: str) -> str:
+    """Return a text in one line that Markdown shows as it is."""
+    return " ".join(text.split()).translate(_SPECIAL)
+
+
+_PAGES = cast("Mapping[type[Report], Callable[[Any], Iterable[str]]]", {RehearsalReport: _rehearsal})
