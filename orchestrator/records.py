@@ -17,7 +17,7 @@ from orchestrator.engine.journal import LOOKED_LIKE, CompletedMove
 from orchestrator.errors import ConfigurationError
 from orchestrator.ledger import Entry, Event, Ledger
 from orchestrator.plan.claims import Claim
-from orchestrator.plan.evidence import Approval, Attestation, History, Override, Passage
+from orchestrator.plan.evidence import Approval, Attestation, History, Override, Passage, Rehearsal
 from orchestrator.plan.gates import digest
 from orchestrator.plan.lifecycle import Direction, Phase, State
 from orchestrator.redaction import redact
@@ -98,6 +98,7 @@ def history(entries: Iterable[Entry]) -> History:
             attestations=tuple(map(_attestation, of_kind.get(ATTESTATION, ()))),
             approvals=tuple(map(_approval, of_kind.get(APPROVAL, ()))),
             overrides=tuple(map(_override, of_kind.get(OVERRIDE, ()))),
+            rehearsals=tuple(map(_rehearsal, of_kind.get(REHEARSAL, ()))),
         )
     except (KeyError, ValueError) as error:
         raise ConfigurationError(
@@ -155,6 +156,15 @@ def _override(entry: Entry) -> Override:
         actor=entry.actor,
         at=entry.happened_at,
         seq=entry.seq,
+    )
+
+
+def _rehearsal(entry: Entry) -> Rehearsal:
+    return Rehearsal(
+        branch=entry.branch or "",
+        checksum=entry.checksum or "",
+        at=entry.happened_at,
+        stopped=None if entry.data["passed"] else str(entry.data["stopped"]),
     )
 
 

@@ -90,21 +90,24 @@ class Desk:
         return Conductor(workspace or self.workspace(), observer=observer or ignore)
 
     @contextlib.contextmanager
-    def watched(self) -> "Generator[Conductor]":
+    def watched(self, *, stops: str | None = None) -> "Generator[Conductor]":
         """Give a conductor that tells on stderr what it waits for; with --json it does not."""
         if self.json:
             yield self.conductor()
             return
-        with self.live() as live:
+        with self.live(stops=stops) as live:
             yield self.conductor(observer=live)
 
-    def live(self, *, lines: bool = False) -> "Live | Lines":
-        """Return an observer that shows on stderr what is going on, as lines of JSON if asked; a context manager."""
+    def live(self, *, lines: bool = False, stops: str | None = None) -> "Live | Lines":
+        """Return an observer that shows on stderr what is going on, as lines of JSON if asked; a context manager.
+
+        `stops` says what Ctrl-C would do, where it does not leave off for the same command to go on.
+        """
         from orchestrator.cli.render.live import Lines, Live
 
         if lines:
             return Lines(lambda line: self.write(line, to=sys.stderr), self.redact)
-        return Live(self.console(sys.stderr), self.redact)
+        return Live(self.console(sys.stderr), self.redact, stops=stops)
 
     # --- what people read -------------------------------------------------------------------------
 

@@ -20,6 +20,7 @@ Output = Annotated[
     typer.Option("--output", "-o", metavar="FILE", help="Write it to a file, as Markdown.", show_default=False),
 ]
 
+_STOPS = "Ctrl-C stops, and deletes the copy"
 _INTERRUPTED = "interrupted; the copy was deleted, and nothing was recorded"
 
 
@@ -44,7 +45,7 @@ def rehearse(desk: Desk, plan: Plan = None, *, branch: From, keep: Keep = False,
     Exit code 4 or 6 where the plan did not get through, as the phase itself would give.
     """
     desk.interruption = _INTERRUPTED
-    with desk.watched() as conductor:
+    with desk.watched(stops=_STOPS) as conductor:
         report = conductor.rehearse(plan, branch, keep=keep)
     _written(desk, report, output)
     desk.show(report)

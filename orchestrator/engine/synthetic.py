@@ -140,9 +140,7 @@ def survey(connection: Connection, table: TableName) -> Ground | None:
     )
 
 
-def _sample(
-    connection: Connection, table: TableName, key: tuple[str, ...], rows: float
-) -> tuple[tuple[str, ...], ...]:
+def _sample(connection: Connection, table: TableName, key: tuple[str, ...], rows: float) -> tuple[tuple[str, ...], ...]:
     """Return the keys of some rows, from all over the table."""
     part = sql.SQL("")
     if rows > _SMALL:
@@ -189,7 +187,9 @@ def write(ground: Ground, names: Names, *, alone: frozenset[str], replaces: bool
 
 
 def _changed(table: TableName, key: Sequence[str], given: Sequence[str], filled: Sequence[str]) -> sql.Composed:
-    return sql.SQL('UPDATE {table} AS "row" SET {values} FROM {table} AS "other" WHERE {row} AND {other}{filled}').format(
+    return sql.SQL(
+        'UPDATE {table} AS "row" SET {values} FROM {table} AS "other" WHERE {row} AND {other}{filled}'
+    ).format(
         table=table.identifier,
         values=sql.SQL(", ").join(
             sql.SQL("{} = {}").format(sql.Identifier(name), sql.Identifier("other", name)) for name in given
@@ -210,7 +210,9 @@ def _replaced(table: TableName, key: Sequence[str], columns: Sequence[str], fill
 
 def _is(alias: str, key: Sequence[str]) -> sql.Composed:
     # A value without a type is taken for one of the column's.
-    return sql.SQL(" AND ").join(sql.SQL("{} = {}").format(sql.Identifier(alias, name), sql.Placeholder()) for name in key)
+    return sql.SQL(" AND ").join(
+        sql.SQL("{} = {}").format(sql.Identifier(alias, name), sql.Placeholder()) for name in key
+    )
 
 
 def _filled(alias: str, columns: Sequence[str]) -> sql.Composed:

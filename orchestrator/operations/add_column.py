@@ -105,7 +105,8 @@ class AddColumn(OnTable):
     @property
     @override
     def distinct(self) -> frozenset[str]:
-        return frozenset({self.column} if self.unique else ())
+        # Two rows that are alike in what it is made of would be alike in it.
+        return frozenset({self.column, *words(self.using or "")}) if self.unique else frozenset[str]()
 
     @override
     def guide(self) -> Mapping[str, Guide]:

@@ -255,7 +255,7 @@ class Operation(BaseModel, ABC):
 
     @property
     def distinct(self) -> frozenset[str]:
-        """The columns of its target that no two rows may have alike in the end, where they still may."""
+        """The columns of its target that no two rows may come to have alike meanwhile, or the change would fail."""
         return frozenset()
 
     def reliances(self, facts: Table) -> tuple[Reliance, ...]:

@@ -3,6 +3,7 @@
 import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
+from itertools import pairwise
 from typing import Protocol
 
 from orchestrator import likeness, reports
@@ -49,6 +50,8 @@ class Leg:
     origin: State
     target: State
     finalizes: bool = False
+    quiet: bool = False
+    """Whether nobody writes meanwhile."""
 
     @property
     def direction(self) -> Direction:
@@ -75,20 +78,30 @@ class Leg:
 def legs(*, undoable: bool) -> tuple[Leg, ...]:
     """Return the whole cycle from planned on: forward to each state, and back from it.
 
+    Nobody writes the first time: expand looks at every row before it begins, and is to find them as they were copied,
+    before a synthetic writer has put another value in the place of one that the plan would fail on.
+
     Args:
         undoable: whether contract can be undone for a while.
     """
-    path = [
+    path = (
         State.PLANNED,
+        *(State.EXPANDED, State.PLANNED),
         *(State.EXPANDED, State.PLANNED),
         *(State.EXPANDED, State.BACKFILLED, State.PLANNED),
         *(State.EXPANDED, State.BACKFILLED, State.READS_MIGRATED, State.BACKFILLED),
         *(State.READS_MIGRATED, State.CONTRACTED),
         *((State.READS_MIGRATED, State.CONTRACTED) if undoable else ()),
-    ]
-    moves = tuple(Leg(origin=origin, target=target) for origin, target in zip(path, path[1:], strict=False))
+    )
+    moves = tuple(
+        Leg(origin=origin, target=target, quiet=place < _QUIET) for place, (origin, target) in enumerate(pairwise(path))
+    )
     last = Leg(origin=State.CONTRACTED, target=State.CONTRACTED, finalizes=True)
     return (*moves, last) if undoable else moves
+
+
+_QUIET = 2
+"""Moves at the beginning that nobody writes in."""
 
 
 class Watching:
@@ -116,14 +129,22 @@ class Cycle:
         moving: makes the moves there.
         connection: a session with it, for the gauges.
         watching: what the moves are observed by.
-        crew: the writers, at rest.
+        gather: gives the writers, at rest, once the plan is about to begin in earnest.
     """
 
     def __init__(
-        self, plan: Plan, branch: str, *, moving: Moving, connection: Connection, watching: Watching, crew: Crew
+        self,
+        plan: Plan,
+        branch: str,
+        *,
+        moving: Moving,
+        connection: Connection,
+        watching: Watching,
+        gather: Callable[[], Crew],
     ) -> None:
         self._plan, self._branch = plan, branch
-        self._moving, self._connection, self._watching, self._crew = moving, connection, watching, crew
+        self._moving, self._connection, self._watching, self._gather = moving, connection, watching, gather
+        self.crew = Crew()
         self._looked: dict[State, Snapshot] = {}
         self.phases: list[reports.RehearsedPhase] = []
         self.under_way: Leg | None = None
@@ -137,13 +158,21 @@ class Cycle:
             EcmError: as the move itself.
         """
         self._looked[State.PLANNED] = self._look()
+        quiet = True
         for leg in legs(undoable=bool(self._plan.contract.undo_window)):
             self.under_way = leg
+            if quiet and not leg.quiet:
+                quiet, self.crew = False, self._gather()
+                self.crew.start()
             self.phases.append(self._made(leg))
             self._looked.setdefault(leg.target, self._look())
             if self.phases[-1].differences:
                 return
-            if leg.direction is Direction.FORWARD and leg.target is State.READS_MIGRATED and self.not_invertible is None:
+            if (
+                leg.direction is Direction.FORWARD
+                and leg.target is State.READS_MIGRATED
+                and self.not_invertible is None
+            ):
                 self._verify()
         self.under_way = None
 
@@ -152,15 +181,15 @@ class Cycle:
         return _told(self._looked[State.PLANNED], self._look(), "before", "after")
 
     def _made(self, leg: Leg) -> reports.RehearsedPhase:
-        self._crew.told(Writing.between(leg.origin, leg.target), leg.says)
+        self.crew.told(Writing.between(leg.origin, leg.target), leg.says)
         self._watching.lock_wait = 0.0
         before, started = gauges.read(self._connection), time.monotonic()
         made = self._move(leg)
         seconds = time.monotonic() - started
-        after, slowest = gauges.read(self._connection), self._crew.slowest
-        self._crew.told(Writing.between(leg.target, leg.target), f"in {leg.target.words}")
-        self._crew.settle()
-        self._crew.told(None)
+        after, slowest = gauges.read(self._connection), self.crew.slowest
+        self.crew.told(Writing.between(leg.target, leg.target), f"in {leg.target.words}")
+        self.crew.settle()
+        self.crew.told(None)
         differences: tuple[str, ...] = ()
         if leg.direction is Direction.BACK:
             differences = _told(self._looked[leg.target], self._look(), "before", "after the rollback")
@@ -201,8 +230,10 @@ class Cycle:
 
 
 def _told(before: Snapshot, after: Snapshot, first: str, then: str) -> tuple[str, ...]:
-    return tuple(each.line(first, then).replace(" on before", " before").replace(f" on {then}", f" {then}")
-                 for each in drift.differences(before, after))
+    return tuple(
+        each.line(first, then).replace(" on before", " before").replace(f" on {then}", f" {then}")
+        for each in drift.differences(before, after)
+    )
 
 
 def _rows(measured: object) -> int:
@@ -223,5 +254,3 @@ def _dicts(value: object) -> Iterator[dict[str, object]]:
     elif isinstance(value, list | tuple):
         for each in value:  # pyright: ignore[reportUnknownVariableType]
             yield from _dicts(each)  # pyright: ignore[reportUnknownArgumentType]
-
-

@@ -2,13 +2,13 @@
 
 import time
 from collections.abc import Callable, Generator
-from contextlib import closing, contextmanager
+from contextlib import closing, contextmanager, suppress
 from dataclasses import dataclass
 
 import psycopg
 
 from orchestrator import reports
-from orchestrator.engine import gauges, journal
+from orchestrator.engine import failing, gauges, journal
 from orchestrator.engine.connection import Connection, connect, unforeseen
 from orchestrator.engine.synthetic import session
 from orchestrator.errors import (
@@ -22,6 +22,7 @@ from orchestrator.errors import (
     VerificationError,
 )
 from orchestrator.events import Observer
+from orchestrator.plan import compile as compiler
 from orchestrator.plan import scope
 from orchestrator.plan.checksum import checksum
 from orchestrator.plan.lifecycle import Direction, Position, State
@@ -37,6 +38,9 @@ from orchestrator.workspace import Workspace
 _LASTING = frozenset({"url", "embedded"})
 """Kinds of providers whose branches are there until somebody deletes them."""
 
+_SEARCH = 60.0
+"""Seconds that rows which an expression fails on are looked for."""
+
 Nested = Callable[[Workspace, Observer], Moving]
 """Gives a conductor for a project that was made for a rehearsal."""
 
@@ -46,8 +50,10 @@ _NOT_THE_PLANS = (ConfigurationError, ConnectionFailedError, LeaseError, Tamperi
 
 @dataclass(frozen=True, kw_only=True)
 class _Original:
-    """The branch that is copied, as it was found."""
+    """A plan, and the branch that is copied for it, as it was found."""
 
+    plan: Plan
+    branch: str
     position: Position
     rows: int | None
     server: tuple[str, str]
@@ -98,7 +104,7 @@ class Rehearsing:
             lasts=None if keep or self._stage.project.provider.kind in _LASTING else LASTS,
         )
         with made as copy:
-            report = _Rehearsal(self._stage, self._nested, plan, branch, copy, original).run()
+            report = _Rehearsal(self._stage, self._nested, copy, original).run()
         report = report.model_copy(update={"notes": (*notes, *report.notes), "kept": keep})
         self._record(name, branch, report)
         return report
@@ -108,6 +114,8 @@ class Rehearsing:
         with self._stage.open(branch) as connection:
             record = journal.read(connection, plan.plan)
             return _Original(
+                plan=plan,
+                branch=branch,
                 position=record.position if record else Position(),
                 rows=gauges.rows(connection, scope.tables(plan)),
                 server=gauges.server(connection),
@@ -147,52 +155,76 @@ class Rehearsing:
 class _Rehearsal:
     """One run on one copy."""
 
-    def __init__(
-        self, stage: Stage, nested: Nested, plan: Plan, branch: str, copy: Copy, original: _Original
-    ) -> None:
-        self._stage, self._plan, self._branch, self._copy, self._original = stage, plan, branch, copy, original
+    def __init__(self, stage: Stage, nested: Nested, copy: Copy, original: _Original) -> None:
+        self._stage, self._copy, self._original = stage, copy, original
+        self._plan, self._branch = original.plan, original.branch
         self._url = stage.provider.address(copy.name).url
-        self._watching = Watching(stage.observer, branch=branch, copy=copy.name)
-        here = project.apart(stage.workspace, plan, branch, self._url, copy.folder, actor=stage.actor)
+        self._watching = Watching(stage.observer, branch=self._branch, copy=copy.name)
+        here = project.apart(stage.workspace, self._plan, self._branch, self._url, copy.folder, actor=stage.actor)
         self._moving = nested(here, self._watching)
-        self._rehearsed = project.as_rehearsed(plan)
+        self._rehearsed = project.as_rehearsed(self._plan)
         self._notes: list[str] = []
 
     def run(self) -> reports.RehearsalReport:
         """Go through the cycle; return what came of it."""
         started = time.monotonic()
         failure: reports.FailureReport | None = None
-        crew, cycle = Crew(), None
         with self._session() as connection:
             server, rows = gauges.server(connection), gauges.rows(connection, scope.tables(self._plan))
+            cycle = Cycle(
+                self._rehearsed,
+                self._branch,
+                moving=self._moving,
+                connection=connection,
+                watching=self._watching,
+                gather=lambda: self._gathered(connection),
+            )
             try:
                 self._from_the_start()
-                facts = self._stage.facts(connection, self._rehearsed)
-                crew = Crew.gathered(
-                    connection,
-                    self._rehearsed,
-                    facts,
-                    lambda version: session(self._url, branch=self._copy.name, purpose=f"rehearsal: {version} version"),
-                )
-                cycle = Cycle(
-                    self._rehearsed,
-                    self._branch,
-                    moving=self._moving,
-                    connection=connection,
-                    watching=self._watching,
-                    crew=crew,
-                )
-                crew.start()
                 cycle.run()
             except _NOT_THE_PLANS:
                 raise
             except EcmError as error:
-                failure = _failure(error, cycle.under_way.says if cycle and cycle.under_way else "before expand")
+                failure = _failure(error, cycle.under_way.says if cycle.under_way else "before expand")
+                failure = failure.model_copy(update={"details": (*failure.details, *self._failing(connection, cycle))})
             finally:
-                crew.end()
-            failure = failure or _unlike(cycle) or _unwelcome(crew, self._branch)
-            changed = cycle.changed() if cycle and failure is None else ()
-        phases = tuple(cycle.phases) if cycle else ()
+                cycle.crew.end()
+            failure = failure or _unlike(cycle) or _unwelcome(cycle.crew, self._branch)
+            changed = cycle.changed() if failure is None else ()
+        return self._report(cycle, failure, changed, server=server, rows=rows, seconds=time.monotonic() - started)
+
+    def _failing(self, connection: Connection, cycle: Cycle) -> tuple[str, ...]:
+        """Return the rows that an expression fails on, where that kept the plan from beginning, a line each."""
+        if cycle.phases:
+            return ()
+        found: list[str] = []
+        with suppress(EcmError, psycopg.Error):
+            facts = self._stage.facts(connection, self._rehearsed)
+            for _, table, step in compiler.trials(self._rehearsed, facts):
+                for _, statement in step.thorough:
+                    rows = failing.rows(connection, table, statement, seconds=_SEARCH)
+                    found += [f"{table.name}: {row}" for row in rows]
+        return tuple(dict.fromkeys(found))
+
+    def _gathered(self, connection: Connection) -> Crew:
+        return Crew.gathered(
+            connection,
+            self._rehearsed,
+            self._stage.facts(connection, self._rehearsed),
+            lambda version: session(self._url, branch=self._copy.name, purpose=f"rehearsal: {version} version"),
+        )
+
+    def _report(
+        self,
+        cycle: Cycle,
+        failure: reports.FailureReport | None,
+        changed: tuple[str, ...],
+        *,
+        server: tuple[str, str],
+        rows: int | None,
+        seconds: float,
+    ) -> reports.RehearsalReport:
+        phases = tuple(cycle.phases)
         scale = _scale(self._original.rows, rows)
         return reports.RehearsalReport(
             plan=self._plan.plan,
@@ -208,12 +240,12 @@ class _Rehearsal:
             measured_on=self._where(server),
             scale=scale,
             rows=max((each.rows for each in phases), default=0),
-            not_invertible=cycle.not_invertible if cycle else None,
-            writers=crew.report(),
-            writer_errors=crew.errors(),
-            unwritten=tuple(crew.unwritten),
+            not_invertible=cycle.not_invertible,
+            writers=cycle.crew.report(),
+            writer_errors=cycle.crew.errors(),
+            unwritten=tuple(cycle.crew.unwritten),
             changed=changed,
-            seconds=time.monotonic() - started,
+            seconds=seconds,
             notes=tuple(self._notes),
             next_command=None if failure else f"ecm gate {self._plan.plan} --branch {self._branch}",
         )
@@ -253,9 +285,9 @@ def _failure(error: EcmError, phase: str) -> reports.FailureReport:
     )
 
 
-def _unlike(cycle: Cycle | None) -> reports.FailureReport | None:
+def _unlike(cycle: Cycle) -> reports.FailureReport | None:
     """Return the failure of a rollback that left the tables otherwise than they were."""
-    if cycle is None or cycle.under_way is None or not cycle.phases or not cycle.phases[-1].differences:
+    if cycle.under_way is None or not cycle.phases or not cycle.phases[-1].differences:
         return None
     error = VerificationError(
         "after a rollback the tables are not what they were before",

@@ -143,7 +143,7 @@ class Crew:
 
     @classmethod
     def gathered(cls, connection: Connection, plan: Plan, facts: scope.Facts, opens: Opens) -> "Crew":
-        """Return the writers for a plan that is about to begin, at rest.
+        """Return the writers for a plan that is about to begin, at rest; the caller ends them.
 
         What the old version is refused before anything has begun, for reasons of the tables' own, is not tried later.
         """
@@ -167,19 +167,21 @@ class Crew:
                 else:
                     found.append(made)
         crew = cls((Hand(version, opens, tuple(found)) for version, found in writes.items() if found), unwritten)
-        crew._try()
+        try:
+            crew._try()
+        except BaseException:
+            crew.end()
+            raise
         return crew
 
     def _try(self) -> None:
         """Leave out what is refused before the plan begins, by the tables' own constraints or triggers."""
-        old = next((hand for hand in self.hands if hand.version is Version.OLD), None)
-        for each, way in old.writer.pairs() if old else ():
-            refused = next(
-                (failure for _ in range(BASELINE) for _, failure in [old.writer.perform(each, way, guarded=False)] if failure),
-                None,
-            ) if old else None
-            if refused is not None:
-                self._give_up(each, way, refused)
+        for hand in self.hands:
+            for each, way in hand.writer.pairs() if hand.version is Version.OLD else ():
+                tries = (hand.writer.perform(each, way, guarded=False) for _ in range(BASELINE))
+                refused = next((failure for _, failure in tries if failure is not None), None)
+                if refused is not None:
+                    self._give_up(each, way, refused)
 
     def _give_up(self, each: Write, way: Way, refused: Failure) -> None:
         for hand in self.hands:

@@ -46,7 +46,10 @@ def _failure(failure: FailureReport) -> Iterator[str]:
     yield from ("", f"**{_plain(failure.message)}**", "")
     yield from (f"- {_plain(line)}" for line in failure.details)
     if failure.hint:
-        yield from ("", f"Next: `{failure.hint}`")
+        yield from (
+            "",
+            f"Next: `{failure.hint}`" if failure.hint.startswith("ecm ") else f"Next: {_plain(failure.hint)}",
+        )
 
 
 def _others(report: RehearsalReport) -> Iterator[str]:

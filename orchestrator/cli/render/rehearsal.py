@@ -56,7 +56,7 @@ def cells(phase: RehearsedPhase) -> tuple[str, ...]:
         said(phase),
         words.lasting(phase.seconds),
         words.lasting(phase.lock_wait),
-        "–" if phase.writer_wait is None else words.lasting(phase.writer_wait),
+        "\u2013" if phase.writer_wait is None else words.lasting(phase.writer_wait),
         words.size(phase.wal),
         grown(phase.disk),
     )
