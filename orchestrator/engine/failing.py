@@ -49,12 +49,14 @@ def rows(connection: Connection, table: Table, statement: Statement, *, seconds:
 
 def _ranges(connection: Connection, table: Table) -> Iterator[_Keys]:
     """Give the keys of all rows, in their order, some at a time."""
-    names = sql.SQL(", ").join(map(sql.Identifier, table.key))
-    texts = sql.SQL(", ").join(sql.SQL("{}::pg_catalog.text").format(sql.Identifier(name)) for name in table.key)
+    # Of the row: a name alone in ORDER BY would be that of the text in the output ("SELECT", ORDER BY Clause).
+    columns = tuple(sql.Identifier("row", name) for name in table.key)
+    names = sql.SQL(", ").join(columns)
+    texts = sql.SQL(", ").join(sql.SQL("{}::pg_catalog.text").format(column) for column in columns)
     last: tuple[str, ...] | None = None
     while True:
         after = sql.SQL("WHERE ({}) > ({})").format(names, _values(last)) if last is not None else sql.SQL("")
-        query = sql.SQL("SELECT {} FROM {} {} ORDER BY {} LIMIT {}").format(
+        query = sql.SQL('SELECT {} FROM {} AS "row" {} ORDER BY {} LIMIT {}').format(
             texts, table.name.identifier, after, names, sql.Literal(_AT_A_TIME)
         )
         keys = [tuple(map(str, row)) for row in connection.execute(query).fetchall()]
