@@ -15,8 +15,12 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Self
 
-from orchestrator import archive, reports
+from orchestrator import archive, branching, reports
+from orchestrator.branch_reports import BranchChangeReport, BranchDiffReport, BranchListReport
+from orchestrator.branches import Making
+from orchestrator.branching import Branching
 from orchestrator.choosing import only
+from orchestrator.doctor import Doctor
 from orchestrator.engine import journal
 from orchestrator.errors import RefusedError, UsageError
 from orchestrator.events import Observer, ignore
@@ -43,6 +47,7 @@ from orchestrator.plan.lifecycle import (
 from orchestrator.plan.schema import json_schema
 from orchestrator.previews import Previews
 from orchestrator.proving import Proving
+from orchestrator.rehearsal_reports import RehearsalReport
 from orchestrator.reporting import error_report, length, named, readers_report, reason_report, sweep_progress
 from orchestrator.stage import Scene, Stage
 from orchestrator.telling import Telling
@@ -61,6 +66,10 @@ def _allow(_: reports.AdvanceReport) -> None:
 
 def _approve(_: reports.ApprovalReport) -> None:
     """Consent to what is shown."""
+
+
+def _agree(_: BranchChangeReport) -> None:
+    """Consent to what is about to be lost."""
 
 
 def _ahead(scene: Scene, state: State | None) -> tuple[Move, ...]:
@@ -91,6 +100,8 @@ class Conductor:
         self._telling = Telling(self._stage)
         self._journey = Journey(self._stage, self._telling)
         self._overview = Overview(self._stage)
+        self._branching = Branching(self._stage)
+        self._doctor = Doctor(self._stage, self._overview)
         self._previews = Previews(self._stage, self._judgement)
         self._testimony = Testimony(self._stage, self._judgement)
         self._proving = Proving(self._stage, self._testimony)
@@ -519,6 +530,10 @@ class Conductor:
             UsageError: there is neither an entry nor a file of such a plan.
         """
         entries = self._stage.entries(plan)
+        if plan is not None:
+            # What happened to a branch as a whole happened to a plan that was there.
+            there = {entry.branch for entry in entries if entry.plan == plan}
+            entries = tuple(entry for entry in entries if entry.plan == plan or entry.branch in there)
         if plan is not None and not entries and plan not in self._stage.workspace.plan_names():
             self._stage.workspace.plan(plan)  # which says what there is; what was removed long ago has its history
         return reports.HistoryReport(
@@ -559,7 +574,7 @@ class Conductor:
 
     def doctor(self, branch: str | None = None) -> reports.DoctorReport:
         """Look at connections, privileges, long transactions and leftovers."""
-        return self._overview.doctor(branch)
+        return self._doctor.examine(branch)
 
     def status(
         self, plan: str | None = None, branch: str | None = None, *, stalled: str | timedelta | None = None
@@ -585,7 +600,7 @@ class Conductor:
 
     # ------------------------------------------------------------ rehearsing
 
-    def rehearse(self, plan: str | None, branch: str, *, keep: bool = False) -> reports.RehearsalReport:
+    def rehearse(self, plan: str | None, branch: str, *, keep: bool = False) -> RehearsalReport:
         """Take a plan through its whole cycle on a throwaway copy of a branch, and record how that went.
 
         Args:
@@ -607,6 +622,93 @@ class Conductor:
         return Rehearsing(
             self._stage, lambda workspace, observer: Conductor(workspace, observer=observer, sleep=self._stage.sleep)
         )
+
+    # ------------------------------------------------------------ branches as a whole
+
+    def branch_list(self) -> BranchListReport:
+        """Return every branch: its parent, age and size, and where the plans are that were begun there; makes none."""
+        return self._branching.listed()
+
+    def branch_create(
+        self,
+        branch: str,
+        *,
+        parent: str | None = None,
+        at: str | None = None,
+        schema_only: bool = False,
+        expires: str | timedelta | None = None,
+        compute: tuple[float, float] | None = None,
+    ) -> BranchChangeReport:
+        """Make a branch from another one.
+
+        Args:
+            branch: its name, in ecm.yaml or not.
+            parent: the branch that it is made from; the one that ecm.yaml names where it is None.
+            at: as the parent was then, a time (ISO 8601) or a place in the WAL.
+            schema_only: without rows.
+            expires: how long it is kept (`7d`).
+            compute: the smallest and the largest size of its compute.
+
+        Raises:
+            PreconditionError: there is one already, the parent cannot be copied now, or none can be made so.
+            PrivilegeError: the role, or the key, may not.
+        """
+        making = Making(
+            parent=parent,
+            at=None if at is None else branching.parsed(at),
+            schema_only=schema_only,
+            expires_in=None if expires is None else length(expires, "expires"),
+            compute=compute,
+        )
+        return self._branching.create(branch, making)
+
+    def branch_reset(self, branch: str, *, consent: branching.Consent = _agree) -> BranchChangeReport:
+        """Make a branch what its parent is now; what was proven on it stays proven.
+
+        Args:
+            branch: which.
+            consent: called once with what will be lost, before anything is touched; raises to stop it.
+
+        Raises:
+            PreconditionError: it has no parent, or that cannot be copied now; the branch is as it was.
+            LeaseError: an ecm is at work there.
+        """
+        return self._branching.reset(branch, consent)
+
+    def branch_delete(
+        self, branch: str, *, missing_ok: bool = False, consent: branching.Consent = _agree
+    ) -> BranchChangeReport | None:
+        """Delete a branch; None where there was none and that is as well; arguments and errors as of `branch_reset`."""
+        return self._branching.delete(branch, consent, missing_ok=missing_ok)
+
+    def branch_diff(self, one: str, other: str) -> BranchDiffReport:
+        """Return how the schemas of two branches differ, as PostgreSQL sees them; schema ecm is left out."""
+        return self._branching.diff(one, other)
+
+    def branch_restore(
+        self, branch: str, to: str, *, keep_as: str | None = None, consent: branching.Consent = _agree
+    ) -> BranchChangeReport:
+        """Make a branch what it was at a moment: a time, a place in the WAL, or `before-contract`.
+
+        Args:
+            branch: which.
+            to: the moment.
+            keep_as: what it was until now is kept as a branch of this name.
+            consent: as for `branch_reset`.
+
+        Raises:
+            UsageError: `to` is no moment.
+            PreconditionError: the provider cannot go back to it, or none was recorded before a contract.
+        """
+        return self._branching.restore(branch, to, consent, keep_as=keep_as)
+
+    def branch_stop(self) -> BranchChangeReport:
+        """Stop the server that ecm runs for the project.
+
+        Raises:
+            PreconditionError: it runs none.
+        """
+        return self._branching.stop()
 
     # ------------------------------------------------------------ names
 

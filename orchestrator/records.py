@@ -30,6 +30,10 @@ APPROVAL = "approval"
 OVERRIDE = "override"
 HOOK = "hook"
 REHEARSAL = "rehearsal"
+BRANCH_CREATED = "branch_created"
+BRANCH_RESET = "branch_reset"
+BRANCH_RESTORED = "branch_restored"
+BRANCH_DELETED = "branch_deleted"
 
 
 def copy_moves(connection: Connection, ledger: Ledger) -> int:

@@ -14,8 +14,16 @@ from uuid import UUID
 from orchestrator import reports
 from orchestrator.engine.journal import CompletedMove, Record
 from orchestrator.ledger import Entry
-from orchestrator.records import MOVE, Unknown
+from orchestrator.records import BRANCH_CREATED, BRANCH_DELETED, BRANCH_RESET, BRANCH_RESTORED, MOVE, Unknown
 from orchestrator.words import counted
+
+_DONE = {
+    BRANCH_CREATED: "created anew",
+    BRANCH_DELETED: "deleted",
+    BRANCH_RESET: "reset",
+    BRANCH_RESTORED: "restored",
+}
+"""What ecm did to a branch as a whole, in words."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -25,11 +33,22 @@ class Reset:
     Attributes:
         since: when the last of them was made; what happened to the database happened after that.
         moves: how many they are.
+        by: what it was, and who did it, where ecm did it; None where that is not known.
+        at: when, then.
     """
 
     branch: str
     since: datetime
     moves: int
+    by: str | None = None
+    at: datetime | None = None
+
+    @property
+    def words(self) -> str:
+        """Return what happened, when and by whom."""
+        if self.by is None or self.at is None:
+            return f"reset, recreated or restored after {_moment(self.since)}"
+        return f"{self.by} on {_moment(self.at)}"
 
 
 def reset(branch: str, entries: Iterable[Entry], known: Collection[UUID]) -> Reset | None:
@@ -43,11 +62,15 @@ def reset(branch: str, entries: Iterable[Entry], known: Collection[UUID]) -> Res
             between is no riddle.
         known: ids of the moves in the journal of the branch's database.
     """
-    moves = [entry for entry in entries if entry.kind == MOVE and entry.branch == branch]
+    of_branch = [entry for entry in entries if entry.branch == branch]
+    moves = [entry for entry in of_branch if entry.kind == MOVE]
     if not moves or moves[-1].id in known:
         return None
     lost = [entry for entry in moves if entry.id not in known]
-    return Reset(branch=branch, since=lost[-1].happened_at, moves=len(lost))
+    done = [entry for entry in of_branch if entry.kind in _DONE and entry.seq > lost[-1].seq]
+    # Before it was made anew it was deleted, and before that perhaps reset: the first of them is what took the moves.
+    by, at = (f"{_DONE[done[0].kind]} by {done[0].actor}", done[0].happened_at) if done else (None, None)
+    return Reset(branch=branch, since=lost[-1].happened_at, moves=len(lost), by=by, at=at)
 
 
 def notes(
@@ -72,8 +95,8 @@ def notes(
 def told(found: Reset) -> str:
     """Return a reset for a person."""
     return (
-        f"{found.branch} was reset, recreated or restored after {_moment(found.since)}: its database does not know"
-        f" {found.moves} of its moves; what they proved stays proven"
+        f"{found.branch} was {found.words}: its database does not know {found.moves} of its moves;"
+        " what they proved stays proven"
     )
 
 
@@ -107,7 +130,8 @@ def told_of_another(found: Unknown) -> str:
 
 
 def _reset_note(found: Reset) -> reports.NoteReport:
-    short = f"{found.branch} was reset after {_moment(found.since)}; what it proved before stays proven"
+    what = found.words if found.by else f"reset after {_moment(found.since)}"
+    short = f"{found.branch} was {what}; what it proved before stays proven"
     return reports.NoteReport(code="reset", message=told(found), short=short, since=found.since, moves=found.moves)
 
 

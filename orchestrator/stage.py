@@ -92,15 +92,11 @@ class Stage:
         """Whether the ledger did not answer when it was to be told: nobody waits for it twice to hear a mere remark."""
 
     @cached_property
-    def _provider(self) -> Provider:
+    def provider(self) -> Provider:
+        """Where the project's branches come from."""
         return provider_for(
             self.project.provider.kind, self.project.branches, self.workspace.root, self.workspace.environment
         )
-
-    @property
-    def provider(self) -> Provider:
-        """Where the project's branches come from."""
-        return self._provider
 
     @cached_property
     def actor(self) -> str:
@@ -156,13 +152,13 @@ class Stage:
         """
         if self.project.provider.kind != "embedded":
             return None
-        url = self._provider.address(branch).url.get_secret_value()
+        url = self.provider.address(branch).url.get_secret_value()
         return None if urlsplit(url).password else url
 
     def connect(self, branch: str) -> Connection:
         """Open a session with a branch, for the caller to close."""
         self.project.branch(branch)
-        return connect(self._provider.address(branch).url, branch=branch)
+        return connect(self.provider.address(branch).url, branch=branch)
 
     def link(self, branch: str, first: Connection | None = None) -> Link:
         """Return a session with a branch that comes back after it was lost; to be entered by the caller.
@@ -310,9 +306,9 @@ class Stage:
         return self.project.ledger.removeprefix("sqlite:///")
 
     def entries(self, plan: str | None) -> tuple[Entry, ...]:
-        """Return the ledger's entries of a plan, or all of them, oldest first."""
+        """Return the ledger's entries of a plan, with those of branches as a whole, or all of them; oldest first."""
         with closing(self.ledger()) as ledger:
-            return ledger.entries(plan=plan)
+            return ledger.entries(plan=plan, of_no_plan=True)
 
     def entries_of(self, scene: Scene) -> tuple[Entry, ...]:
         """Return the ledger's entries of a scene's plan, read once: what it is judged by is what is told of it."""

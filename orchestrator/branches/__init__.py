@@ -3,11 +3,11 @@
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
-from orchestrator.branches.provider import Address, BranchSettings, Found, Making, Moment, Provider
+from orchestrator.branches.provider import Address, BranchSettings, Found, Making, Moment, Provider, no_parent
 from orchestrator.branches.urls import UrlProvider
 from orchestrator.errors import ConfigurationError
 
-__all__ = ["Address", "BranchSettings", "Found", "Making", "Moment", "Provider", "provider_for"]
+__all__ = ["Address", "BranchSettings", "Found", "Making", "Moment", "Provider", "no_parent", "provider_for"]
 
 EMBEDDED_FOLDER = Path(".ecm") / "embedded"
 

@@ -142,10 +142,16 @@ class EmbeddedProvider:
             hint=f"before what you may want to take back: ecm branch create {branch}-before --parent {branch}",
         )
 
+    def stop(self) -> bool:
+        """Stop the server, and end all sessions on it in good order; whether it ran."""
+        ran = self.server.running
+        self.server.stop()
+        return ran
+
     def _ensure(self, branch: str) -> None:
         if self._is_there(branch, ours=False):
             return
-        with self.server.alone():  # of two processes that need a new database, one makes it
+        with self.server.alone("branch"):  # of two processes that need a new database, one makes it
             with self.server.connect() as session:
                 there = {each.database for each in copying.kept(session)}
             if branch in there:

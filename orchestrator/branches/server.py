@@ -215,11 +215,16 @@ class EmbeddedServer:
             connection.execute(sql.SQL("DROP DATABASE IF EXISTS {} WITH (FORCE)").format(sql.Identifier(name)))
 
     @contextmanager
-    def alone(self) -> Generator[None]:
-        """Keep other processes and threads out; the system frees the lock when its holder dies."""
+    def alone(self, what: str = "server") -> Generator[None]:
+        """Keep other processes and threads out; the system frees the lock when its holder dies.
+
+        Args:
+            what: they start or stop the `server`, or make a `branch`: whoever waits for sessions on a database to end
+                must not keep those from the server.
+        """
         try:
             self.folder.mkdir(parents=True, exist_ok=True)
-            lock = (self.folder / "server.lock").open("w")
+            lock = (self.folder / f"{what}.lock").open("w")
         except OSError as problem:
             raise ConfigurationError(
                 f"the embedded server's folder {self.folder} cannot be written",

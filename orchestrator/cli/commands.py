@@ -58,6 +58,9 @@ def _branch(help_text: str) -> Any:
 
 Branch = Annotated[str, _branch("The branch it is about.")]
 OnlyBranch = Annotated[str | None, _branch("Only this branch.")]
+BranchName = Annotated[
+    str, typer.Argument(metavar="BRANCH", help="The branch's name.", autocompletion=_names("branch"))
+]
 LookAt = Annotated[str | None, _branch("Whose tables to look at; the first branch's otherwise.")]
 To = Annotated[
     str | None,
@@ -173,6 +176,7 @@ class Sections(TyperGroup):
 
     SECTIONS: Mapping[str, tuple[str, ...]] = {
         "Begin": ("init", "doctor", "demo"),
+        "Make and compare branches": ("branch",),
         "Write a plan, and try it": ("plan", "rehearse", "ci"),
         "Take it through a branch": (
             "advance",

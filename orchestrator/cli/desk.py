@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
 R = TypeVar("R", bound="Report")
 
-_FREE_TEXT = frozenset({"error", "message", "remedy", "warnings", "throttled_by", "holder", "ledger"})
+_FREE_TEXT = frozenset({"error", "message", "remedy", "warnings", "throttled_by", "holder", "ledger", "note"})
 """The fields of reports that quote what a driver or a server said."""
 
 _LOOKALIKES = {

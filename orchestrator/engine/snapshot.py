@@ -10,12 +10,13 @@ as while a materialized view is refreshed, its query is left unread, so that no 
 """
 
 import hashlib
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 
 from psycopg import errors
 
 from orchestrator.engine.connection import Connection, select
+from orchestrator.engine.schema_queries import ALL_RELATIONS, everything
 from orchestrator.engine.snapshot_queries import RELATIONS, things
 from orchestrator.plan.drift import FUNCTION, QUERY, UNREAD, Snapshot, Subjects, Thing
 from orchestrator.redaction import redact
@@ -46,15 +47,27 @@ def read(connection: Connection, subjects: Subjects) -> Snapshot:
             "types": [name.name for name in subjects.types],
         },
     )
-    version = connection.info.server_version
+    return _snapshot(connection, relations, things) if relations else Snapshot.of((), server=_major(connection))
+
+
+def read_all(connection: Connection) -> Snapshot:
+    """Return the whole schema of the application: all but what is ecm's, PostgreSQL's or an extension's own."""
+    return _snapshot(connection, select(connection, ALL_RELATIONS), everything)
+
+
+def _snapshot(connection: Connection, relations: list[dict[str, Any]], query: Callable[..., str]) -> Snapshot:
     by_role: dict[str, list[int]] = {"named": [], "part": [], "view": []}
     for row in relations:
         by_role[row["role"]].append(row["oid"])
     try:
-        rows = select(connection, things(version), by_role) if relations else []
+        rows = select(connection, query(connection.info.server_version), by_role)
     except errors.LockNotAvailable:
-        rows = select(connection, things(version, queries=False), by_role)
-    return Snapshot.of(_things(rows), server=version // 10000)
+        rows = select(connection, query(connection.info.server_version, queries=False), by_role)
+    return Snapshot.of(_things(rows), server=_major(connection))
+
+
+def _major(connection: Connection) -> int:
+    return connection.info.server_version // 10000
 
 
 def _things(rows: list[dict[str, Any]]) -> Iterator[Thing]:

@@ -42,7 +42,7 @@ _FUNCTION_QUERY = "pg_catalog.pg_get_functiondef(p.oid)"
 _OF = "JOIN pg_catalog.pg_class c ON c.oid = {} JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace"
 
 
-def _thing(kind: str, named: str, name: str, source: str, *traits: tuple[str, str], alone: bool = False) -> str:
+def thing(kind: str, named: str, name: str, source: str, *traits: tuple[str, str], alone: bool = False) -> str:
     """Return the query for things of a kind: an expression for each trait, NULL where it is as usual.
 
     Args:
@@ -61,7 +61,8 @@ def _thing(kind: str, named: str, name: str, source: str, *traits: tuple[str, st
     )
 
 
-def _when(condition: str, value: str = "'yes'") -> str:
+def when(condition: str, value: str = "'yes'") -> str:
+    """Return the expression for a trait: its value where the condition holds, else NULL."""
     return f"CASE WHEN {condition} THEN {value} END"
 
 
@@ -85,7 +86,7 @@ def things(version: int, *, queries: bool = True) -> str:
         _PARTITION,
         _column(version),
         _PARTITION_COLUMN,
-        *_TYPES,
+        *TYPES,
         _INDEX,
         _CONSTRAINT,
         _FOREIGN_KEY,
@@ -102,15 +103,15 @@ def things(version: int, *, queries: bool = True) -> str:
 
 
 _ROW_SECURITY = (
-    ("row_security", _when("c.relrowsecurity")),
-    ("forced", _when("c.relforcerowsecurity")),
+    ("row_security", when("c.relrowsecurity")),
+    ("forced", when("c.relforcerowsecurity")),
 )
 _KEPT = (
     ("persistence", "nullif(c.relpersistence::text, 'p')"),
-    ("replica_identity", _when("c.relkind IN ('r', 'p')", "nullif(c.relreplident::text, 'd')")),
+    ("replica_identity", when("c.relkind IN ('r', 'p')", "nullif(c.relreplident::text, 'd')")),
 )
 
-_RELATION = _thing(
+_RELATION = thing(
     "c.relkind::text",
     "relation",
     "c.relname",
@@ -121,7 +122,7 @@ _RELATION = _thing(
     ("partitioned", "pg_catalog.pg_get_partkeydef(c.oid)"),
     (
         "inherits",
-        _when(
+        when(
             "NOT c.relispartition",
             "(SELECT pg_catalog.string_agg(i.inhparent::regclass::text, ', ' ORDER BY i.inhseqno)"
             " FROM pg_catalog.pg_inherits i WHERE i.inhrelid = c.oid)",
@@ -130,17 +131,17 @@ _RELATION = _thing(
     # Those of views say whose rights count, and what may be written; those of tables are about storage.
     (
         "options",
-        _when(
+        when(
             "c.relkind = 'v'",
             "(SELECT pg_catalog.string_agg(o, ', ' ORDER BY o) FROM pg_catalog.unnest(c.reloptions) o)",
         ),
     ),
-    ("query", _when(f"c.oid = ANY ({_VIEWS})", _VIEW_QUERY)),
+    ("query", when(f"c.oid = ANY ({_VIEWS})", _VIEW_QUERY)),
     alone=True,
 )
 
 _PARTITION = _otherwise(
-    _thing(
+    thing(
         "'partition'",
         "relation",
         "c.relname",
@@ -149,7 +150,7 @@ _PARTITION = _otherwise(
         *_KEPT,
         *_ROW_SECURITY,
         ("partitioned", "pg_catalog.pg_get_partkeydef(c.oid)"),
-        ("foreign", _when("c.relkind = 'f'")),
+        ("foreign", when("c.relkind = 'f'")),
         alone=True,
     )
 )
@@ -174,19 +175,19 @@ def _column(version: int) -> str:
         " AND k.conkey = ARRAY[a.attnum] AND NOT k.convalidated)"
     )
     not_null = f"CASE WHEN {unproven} THEN 'unproven' ELSE 'yes' END" if version >= 180000 else "'yes'"  # noqa: PLR2004
-    return _thing(
+    return thing(
         "'column'",
         "in",
         "a.attname",
         f"{_COLUMNS} AND a.attrelid = ANY ({_NAMED}) AND c.relkind IN ('r', 'p', 'f')",
         ("type", "pg_catalog.format_type(a.atttypid, a.atttypmod)"),
-        ("collation", _when("a.attcollation <> t.typcollation", "a.attcollation::regcollation::text")),
-        ("not_null", _when("a.attnotnull", not_null)),
+        ("collation", when("a.attcollation <> t.typcollation", "a.attcollation::regcollation::text")),
+        ("not_null", when("a.attnotnull", not_null)),
         ("default", _DEFAULT),
         ("identity", "nullif(a.attidentity::text, '')"),
         (
             "generated",
-            _when(
+            when(
                 "a.attgenerated <> ''",
                 "pg_catalog.pg_get_expr(d.adbin, d.adrelid)"
                 " || CASE a.attgenerated WHEN 's' THEN ' STORED' ELSE ' VIRTUAL' END",
@@ -201,15 +202,15 @@ _PARENTS = """JOIN pg_catalog.pg_inherits i ON i.inhrelid = c.oid
   LEFT JOIN pg_catalog.pg_attrdef e ON e.adrelid = w.attrelid AND e.adnum = w.attnum
   WHERE"""
 _PARTITION_COLUMN = _otherwise(
-    _thing(
+    thing(
         "'column of partition'",
         "in",
         "a.attname",
         f"""{_COLUMNS.replace("WHERE", _PARENTS)} AND a.attrelid = ANY ({_PARTS})""",
-        ("not_null", _when("a.attnotnull AND NOT w.attnotnull")),
+        ("not_null", when("a.attnotnull AND NOT w.attnotnull")),
         (
             "default",
-            _when(
+            when(
                 "pg_catalog.pg_get_expr(d.adbin, d.adrelid)"
                 " IS DISTINCT FROM pg_catalog.pg_get_expr(e.adbin, e.adrelid)",
                 "coalesce(pg_catalog.pg_get_expr(d.adbin, d.adrelid), 'none')",
@@ -220,18 +221,18 @@ _PARTITION_COLUMN = _otherwise(
 )
 
 # Of the columns of the tables: their own types, those of arrays of them, and domains' constraints.
-_USED = f"""FROM (SELECT DISTINCT coalesce(nullif(t.typelem, 0), t.oid) AS oid FROM pg_catalog.pg_attribute a
+USED = f"""FROM (SELECT DISTINCT coalesce(nullif(t.typelem, 0), t.oid) AS oid FROM pg_catalog.pg_attribute a
     JOIN pg_catalog.pg_type t ON t.oid = a.atttypid
     WHERE a.attrelid = ANY ({_NAMED}) AND a.attnum > 0 AND NOT a.attisdropped) u
   JOIN pg_catalog.pg_type t ON t.oid = u.oid JOIN pg_catalog.pg_namespace n ON n.oid = t.typnamespace
   CROSS JOIN LATERAL (SELECT NULL::text AS relname) c
   WHERE n.nspname <> 'pg_catalog'"""  # noqa: S608 - constants
-_TYPES = (
-    _thing(
+TYPES = (
+    thing(
         "'type'",
         "",
         "t.typname",
-        f"{_USED} AND t.typtype IN ('e', 'c')",
+        f"{USED} AND t.typtype IN ('e', 'c')",
         (
             "labels",
             (
@@ -249,13 +250,13 @@ _TYPES = (
         ),
         alone=True,
     ),
-    _thing(
+    thing(
         "'domain'",
         "",
         "t.typname",
-        f"{_USED} AND t.typtype = 'd'",
+        f"{USED} AND t.typtype = 'd'",
         ("base", "pg_catalog.format_type(t.typbasetype, t.typtypmod)"),
-        ("not_null", _when("t.typnotnull")),
+        ("not_null", when("t.typnotnull")),
         ("default", "pg_catalog.pg_get_expr(t.typdefaultbin, 0)"),
         (
             "rules",
@@ -269,7 +270,7 @@ _TYPES = (
 )
 
 # An index that a constraint made is told with that; a partition's part of one, with the whole.
-_INDEX = _thing(
+_INDEX = thing(
     "'index'",
     "",
     "x.relname",
@@ -277,25 +278,25 @@ _INDEX = _thing(
   WHERE i.indrelid = ANY ({_ALL}) AND NOT x.relispartition AND NOT EXISTS (SELECT FROM pg_catalog.pg_constraint k
     WHERE k.conindid = x.oid AND k.conrelid = i.indrelid AND k.contype IN ('p', 'u', 'x'))""",
     ("definition", f"pg_catalog.ltrim({INDEX_TAIL})"),
-    ("unique", _when("i.indisunique")),
-    ("invalid", _when("NOT i.indisvalid")),
-    ("identifies", _when("i.indisreplident")),
+    ("unique", when("i.indisunique")),
+    ("invalid", when("NOT i.indisvalid")),
+    ("identifies", when("i.indisreplident")),
 )
 
 _CONSTRAINTS = """pg_catalog.regexp_replace(pg_catalog.pg_get_constraintdef(k.oid), ' NOT VALID$', '')"""
 _CONSTRAINT_TRAITS = (
     ("definition", _CONSTRAINTS),
-    ("unproven", _when("NOT k.convalidated")),
+    ("unproven", when("NOT k.convalidated")),
     (
         "identifies",
-        _when(
+        when(
             "EXISTS (SELECT FROM pg_catalog.pg_index i WHERE i.indexrelid = k.conindid"
             " AND i.indrelid = k.conrelid AND i.indisreplident)"
         ),
     ),
 )
 # A foreign key to a partitioned table has, besides itself, one to each partition.
-_CONSTRAINT = _thing(
+_CONSTRAINT = thing(
     "'constraint'",
     "on",
     "k.conname",
@@ -304,7 +305,7 @@ _CONSTRAINT = _thing(
     AND NOT (c.relispartition AND k.coninhcount > 0)""",
     *_CONSTRAINT_TRAITS,
 )
-_FOREIGN_KEY = _thing(
+_FOREIGN_KEY = thing(
     "'foreign key'",
     "on",
     "k.conname",
@@ -316,28 +317,28 @@ _FOREIGN_KEY = _thing(
 )
 
 # Of ecm's own triggers it is told that they are there; what they are to be is the sentry's to know.
-_TRIGGER = _thing(
+_TRIGGER = thing(
     "'trigger'",
     "on",
     "g.tgname",
     f"""FROM pg_catalog.pg_trigger g {_OF.format("g.tgrelid")} JOIN pg_catalog.pg_proc p ON p.oid = g.tgfoid
   JOIN pg_catalog.pg_namespace s ON s.oid = p.pronamespace
   WHERE g.tgrelid = ANY ({_ALL}) AND NOT g.tgisinternal AND g.tgparentid = 0""",
-    ("trigger", _when("s.nspname <> 'ecm'", "pg_catalog.pg_get_triggerdef(g.oid)")),
+    ("trigger", when("s.nspname <> 'ecm'", "pg_catalog.pg_get_triggerdef(g.oid)")),
     (
         "head",
-        _when(
+        when(
             "s.nspname <> 'ecm'",
             "pg_catalog.format('CREATE %%sTRIGGER %%I ',"
             " CASE WHEN g.tgconstraint <> 0 THEN 'CONSTRAINT ' END, g.tgname)",
         ),
     ),
-    ("between", _when("s.nspname <> 'ecm'", "pg_catalog.format(' ON %%I.%%I ', n.nspname, c.relname)")),
+    ("between", when("s.nspname <> 'ecm'", "pg_catalog.format(' ON %%I.%%I ', n.nspname, c.relname)")),
     ("enabled", "nullif(g.tgenabled::text, 'O')"),
-    ("function", _when("s.nspname <> 'ecm'", "pg_catalog.pg_get_functiondef(g.tgfoid)")),
+    ("function", when("s.nspname <> 'ecm'", "pg_catalog.pg_get_functiondef(g.tgfoid)")),
 )
 
-_RULE = _thing(
+_RULE = thing(
     "'rule'",
     "on",
     "r.rulename",
@@ -348,19 +349,19 @@ _RULE = _thing(
 )
 
 # Which roles it is for differs between branches; whether it is for all of them does not.
-_POLICY = _thing(
+_POLICY = thing(
     "'policy'",
     "on",
     "p.polname",
     f"""FROM pg_catalog.pg_policy p {_OF.format("p.polrelid")} WHERE p.polrelid = ANY ({_TABLES})""",
     ("command", "nullif(p.polcmd::text, '*')"),
-    ("restrictive", _when("NOT p.polpermissive")),
-    ("everyone", _when("p.polroles = '{0}'")),
+    ("restrictive", when("NOT p.polpermissive")),
+    ("everyone", when("p.polroles = '{0}'")),
     ("using", "pg_catalog.pg_get_expr(p.polqual, p.polrelid)"),
     ("check", "pg_catalog.pg_get_expr(p.polwithcheck, p.polrelid)"),
 )
 
-_SQL_FUNCTION = _thing(
+_SQL_FUNCTION = thing(
     "'function'",
     "itself",
     "p.oid::regprocedure::text",
@@ -375,12 +376,12 @@ _SQL_FUNCTION = _thing(
 
 def _publications(version: int) -> tuple[str, ...]:
     in_part = version >= 150000  # noqa: PLR2004 - lists of columns, filters of rows, whole schemas
-    columns = _when(
+    columns = when(
         "r.prattrs IS NOT NULL",
         "(SELECT pg_catalog.string_agg(pg_catalog.quote_ident(a.attname), ', ' ORDER BY a.attname)"
         " FROM pg_catalog.pg_attribute a WHERE a.attrelid = r.prrelid AND a.attnum = ANY (r.prattrs::int2[]))",
     )
-    own = _thing(
+    own = thing(
         "'publication'",
         "on",
         "p.pubname",
@@ -391,7 +392,7 @@ def _publications(version: int) -> tuple[str, ...]:
     )
     schemas = """ OR EXISTS (SELECT FROM pg_catalog.pg_publication_namespace s
     WHERE s.pnpubid = p.oid AND s.pnnspid = c.relnamespace)"""
-    whole = _thing(
+    whole = thing(
         "'publication'",
         "on",
         "p.pubname",

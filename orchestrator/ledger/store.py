@@ -11,7 +11,7 @@ from types import TracebackType
 from typing import Self
 from uuid import UUID
 
-from sqlalchemy import Connection, RowMapping, func, insert, inspect, select, update
+from sqlalchemy import Connection, RowMapping, func, insert, inspect, or_, select, update
 from sqlalchemy.exc import SQLAlchemyError
 
 from orchestrator.errors import ConfigurationError, TamperingError
@@ -100,12 +100,20 @@ class Ledger:
         limit: int | None = None,
         *,
         newest_first: bool = False,
+        of_no_plan: bool = False,
     ) -> tuple[Entry, ...]:
-        """Return the entries of a plan, branch and plan text, or of all; at most `limit`, in the order asked for."""
+        """Return the entries of a plan, branch and plan text, or of all; at most `limit`, in the order asked for.
+
+        With `of_no_plan`, a plan's come with those of no plan: of what happened to a branch as a whole.
+        """
         table = self._tables.entries
-        wanted = {"plan": plan, "branch": branch, "checksum": checksum}
+        wanted = {"branch": branch, "checksum": checksum}
         given = {name: value for name, value in wanted.items() if value is not None}
         query = select(table).filter_by(**given).order_by(table.c.seq.desc() if newest_first else table.c.seq)
+        if plan is not None:
+            query = query.where(
+                or_(table.c.plan == plan, table.c.plan.is_(None)) if of_no_plan else table.c.plan == plan
+            )
         with self._reading() as connection:
             rows = connection.execute(query.limit(limit)).mappings().all() if connection is not None else ()
         return tuple(self._entry(_record(row)) for row in rows)

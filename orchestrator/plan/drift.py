@@ -151,6 +151,8 @@ class Difference:
         what = f"{self.kind} {self.name}"
         if self.where != "both":
             return f"{what} is only on {proven_on if self.where == 'proven' else found_on}"
+        if self.trait in _DIGESTS and self.kind in _PROGRAMS:
+            return f"{what}: its text is another on {proven_on} than on {found_on}"
         if self.trait in _DIGESTS:
             return f"{what}: {_DIGESTS[self.trait]} on {proven_on} than on {found_on}"
         proven, found = _apart(_said(self.trait, self.proven), _said(self.trait, self.found))
@@ -201,6 +203,7 @@ def _by_name(snapshot: Snapshot) -> dict[tuple[str, str], Thing]:
 
 
 _TABLES = frozenset({"table", "view", "materialized view", "foreign table"})
+_PROGRAMS = frozenset({"function", "procedure"})
 _DIGESTS = {QUERY: "its query is another", FUNCTION: "the text of its function is another"}
 
 _WORDS: dict[str, tuple[str | dict[str, str], str]] = {
@@ -240,6 +243,7 @@ _WORDS: dict[str, tuple[str | dict[str, str], str]] = {
     "base": ("is {}", "is no domain"),
     "rules": ("{}", "no rules"),
     "attributes": ("has {}", "has no attributes"),
+    "cycle": ("it begins anew at its end", "it ends at its end"),
 }
 """How each trait is said: with its value, or in words of its own for each; and where it is as usual."""
 

@@ -15,7 +15,8 @@ from orchestrator.plan import drift
 from orchestrator.plan.drift import Snapshot
 from orchestrator.plan.lifecycle import PHASES, STATES, Direction, State
 from orchestrator.plan.model import Plan
-from orchestrator.rehearsal.writers import Crew, Writing
+from orchestrator.rehearsal.writers import Crew, Writingfrom orchestrator.rehearsal_reports import RehearsedPhase
+
 
 WHY = "this is a rehearsal on a throwaway copy"
 """Why conditions are let pass there that are about the application."""
@@ -146,7 +147,7 @@ class Cycle:
         self._moving, self._connection, self._watching, self._gather = moving, connection, watching, gather
         self.crew = Crew()
         self._looked: dict[State, Snapshot] = {}
-        self.phases: list[reports.RehearsedPhase] = []
+        self.phases: list[RehearsedPhase] = []
         self.under_way: Leg | None = None
         """The leg that is being made; where one fails, that one."""
         self.not_invertible: int | None = None
@@ -180,7 +181,7 @@ class Cycle:
         """Return how the tables differ from what they were at the beginning, a line each."""
         return _told(self._looked[State.PLANNED], self._look(), "before", "after")
 
-    def _made(self, leg: Leg) -> reports.RehearsedPhase:
+    def _made(self, leg: Leg) -> RehearsedPhase:
         self.crew.told(Writing.between(leg.origin, leg.target), leg.says)
         self._watching.lock_wait = 0.0
         before, started = gauges.read(self._connection), time.monotonic()
@@ -193,7 +194,7 @@ class Cycle:
         differences: tuple[str, ...] = ()
         if leg.direction is Direction.BACK:
             differences = _told(self._looked[leg.target], self._look(), "before", "after the rollback")
-        return reports.RehearsedPhase(
+        return RehearsedPhase(
             phase=leg.phase,
             direction=leg.direction,
             origin=leg.origin,

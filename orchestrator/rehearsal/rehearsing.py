@@ -7,7 +7,6 @@ from dataclasses import dataclass
 
 import psycopg
 
-from orchestrator import reports
 from orchestrator.engine import failing, gauges, journal
 from orchestrator.engine.connection import Connection, connect, unforeseen
 from orchestrator.engine.synthetic import session
@@ -32,6 +31,7 @@ from orchestrator.rehearsal import project
 from orchestrator.rehearsal.copies import LASTS, Copies, Copy, name_for
 from orchestrator.rehearsal.cycle import Cycle, Moving, Watching
 from orchestrator.rehearsal.writers import Crew
+from orchestrator.rehearsal_reports import FailureReport, ForecastPhase, RehearsalReport, RehearsedPhase
 from orchestrator.stage import Stage
 from orchestrator.workspace import Workspace
 
@@ -71,9 +71,7 @@ class Rehearsing:
         self._stage, self._nested = stage, nested
         self._copies = Copies(stage.provider, stage.workspace.root)
 
-    def rehearse(
-        self, name: str, branch: str, *, keep: bool = False, copy_name: str | None = None
-    ) -> reports.RehearsalReport:
+    def rehearse(self, name: str, branch: str, *, keep: bool = False, copy_name: str | None = None) -> RehearsalReport:
         """Take a plan through its cycle on a copy of a branch, and record how that went.
 
         Args:
@@ -121,7 +119,7 @@ class Rehearsing:
                 server=gauges.server(connection),
             )
 
-    def _record(self, name: str, branch: str, report: reports.RehearsalReport) -> None:
+    def _record(self, name: str, branch: str, report: RehearsalReport) -> None:
         with self._stage.scene(name, branch) as scene:
             stopped = report.failure.phase if report.failure else None
             self._stage.note(
@@ -165,10 +163,10 @@ class _Rehearsal:
         self._rehearsed = project.as_rehearsed(self._plan)
         self._notes: list[str] = []
 
-    def run(self) -> reports.RehearsalReport:
+    def run(self) -> RehearsalReport:
         """Go through the cycle; return what came of it."""
         started = time.monotonic()
-        failure: reports.FailureReport | None = None
+        failure: FailureReport | None = None
         with self._session() as connection:
             server, rows = gauges.server(connection), gauges.rows(connection, scope.tables(self._plan))
             cycle = Cycle(
@@ -217,16 +215,16 @@ class _Rehearsal:
     def _report(
         self,
         cycle: Cycle,
-        failure: reports.FailureReport | None,
+        failure: FailureReport | None,
         changed: tuple[str, ...],
         *,
         server: tuple[str, str],
         rows: int | None,
         seconds: float,
-    ) -> reports.RehearsalReport:
+    ) -> RehearsalReport:
         phases = tuple(cycle.phases)
         scale = _scale(self._original.rows, rows)
-        return reports.RehearsalReport(
+        return RehearsalReport(
             plan=self._plan.plan,
             branch=self._branch,
             copy_name=self._copy.name,
@@ -274,8 +272,8 @@ class _Rehearsal:
                 raise unforeseen(error, self._copy.name) from error
 
 
-def _failure(error: EcmError, phase: str) -> reports.FailureReport:
-    return reports.FailureReport(
+def _failure(error: EcmError, phase: str) -> FailureReport:
+    return FailureReport(
         code=error.code,
         message=error.message,
         details=tuple(line for line in error.details if line),
@@ -285,7 +283,7 @@ def _failure(error: EcmError, phase: str) -> reports.FailureReport:
     )
 
 
-def _unlike(cycle: Cycle) -> reports.FailureReport | None:
+def _unlike(cycle: Cycle) -> FailureReport | None:
     """Return the failure of a rollback that left the tables otherwise than they were."""
     if cycle.under_way is None or not cycle.phases or not cycle.phases[-1].differences:
         return None
@@ -296,7 +294,7 @@ def _unlike(cycle: Cycle) -> reports.FailureReport | None:
     return _failure(error, cycle.under_way.says)
 
 
-def _unwelcome(crew: Crew, branch: str) -> reports.FailureReport | None:
+def _unwelcome(crew: Crew, branch: str) -> FailureReport | None:
     """Return the failure of a plan under which an application was refused a write."""
     found = crew.errors()
     if not found:
@@ -314,11 +312,11 @@ def _scale(there: int | None, here: int | None) -> float:
     return max(1.0, there / here) if there and here else 1.0
 
 
-def _forecast(phases: tuple[reports.RehearsedPhase, ...], scale: float) -> tuple[reports.ForecastPhase, ...]:
+def _forecast(phases: tuple[RehearsedPhase, ...], scale: float) -> tuple[ForecastPhase, ...]:
     """Return what each phase is expected to take: as the last time that it was gone through, scaled by rows."""
     last = {each.phase: each for each in phases if each.direction == Direction.FORWARD}
     return tuple(
-        reports.ForecastPhase(
+        ForecastPhase(
             phase=each.phase,
             seconds=each.seconds * scale,
             wal=int(each.wal * scale),

@@ -8,14 +8,14 @@ from dataclasses import dataclass
 
 import psycopg
 
-from orchestrator import reports
 from orchestrator.engine.connection import Connection, is_lost
 from orchestrator.engine.synthetic import Failure, Way, Write, Writer, survey, write
 from orchestrator.errors import ConnectionFailedError
 from orchestrator.plan import scope, versions
 from orchestrator.plan.lifecycle import STATES, State
 from orchestrator.plan.model import Plan
-from orchestrator.plan.versions import Version
+from orchestrator.plan.versions import Versionfrom orchestrator.rehearsal_reports import WriterError, WriterReport
+
 
 Opens = Callable[[Version], Connection]
 
@@ -215,21 +215,21 @@ class Crew:
         for hand in self.hands:
             hand.end()
 
-    def report(self) -> tuple[reports.WriterReport, ...]:
+    def report(self) -> tuple[WriterReport, ...]:
         """Return what they did."""
         return tuple(
-            reports.WriterReport(version=hand.version, transactions=hand.transactions, longest=hand.longest)
+            WriterReport(version=hand.version, transactions=hand.transactions, longest=hand.longest)
             for hand in self.hands
         )
 
-    def errors(self) -> tuple[reports.WriterError, ...]:
+    def errors(self) -> tuple[WriterError, ...]:
         """Return what they met, each error once."""
         found: dict[tuple[Version, str, str], list[tuple[str, Failure]]] = {}
         for hand in self.hands:
             for phase, failure in hand.failures:
                 found.setdefault((hand.version, failure.sqlstate, failure.message), []).append((phase, failure))
         return tuple(
-            reports.WriterError(
+            WriterError(
                 version=version,
                 phase=several[0][0],
                 sqlstate=sqlstate,

@@ -5,8 +5,8 @@ from typing import Any, cast
 
 from rich.console import RenderableType
 
-from orchestrator import reports
-from orchestrator.cli.render import moves, plans, readers, records, rehearsal, stalled, status, testimony
+from orchestrator import branch_reports, rehearsal_reports, reports
+from orchestrator.cli.render import branches, moves, plans, readers, records, rehearsal, stalled, status, testimony
 
 
 def screen(report: reports.Report, *, detailed: bool = False) -> RenderableType:
@@ -31,6 +31,9 @@ _SCREENS = cast(
         reports.ApprovalReport: testimony.approval,
         reports.AttestReport: testimony.attested,
         reports.AuditReport: records.audit,
+        branch_reports.BranchChangeReport: branches.change,
+        branch_reports.BranchDiffReport: branches.difference,
+        branch_reports.BranchListReport: branches.branch_list,
         reports.DoctorReport: records.doctor,
         reports.DraftReport: plans.draft,
         reports.ExportReport: records.export,
@@ -40,7 +43,7 @@ _SCREENS = cast(
         reports.PlanListReport: plans.plan_list,
         reports.PreviewReport: plans.preview,
         reports.ReadersReport: readers.readers,
-        reports.RehearsalReport: rehearsal.rehearsal,
+        rehearsal_reports.RehearsalReport: rehearsal.rehearsal,
         reports.StatusReport: status.status,
         reports.TextReport: testimony.text,
         reports.VerifyReport: records.verification,

@@ -5,7 +5,8 @@ from typing import Any, cast
 
 from orchestrator.cli.render import rehearsal as screen
 from orchestrator.cli.render import words
-from orchestrator.reports import FailureReport, RehearsalReport, Report
+from orchestrator.rehearsal_reports import FailureReport, RehearsalReport
+from orchestrator.reports import Report
 
 
 def markdown(report: Report) -> str:

@@ -159,11 +159,32 @@ def _hook(data: Mapping[str, Any], where: str) -> str:
     return f"hook {data.get('when')} {phase}{where}: {shlex.join(argv)}" + ("" if data.get("ok") else f", {problem}")
 
 
+def _branch(done: str) -> Callable[[Mapping[str, Any], str], str]:
+    """Return how it is said what was done to a branch as a whole, and what became of plans there."""
+
+    def told(data: Mapping[str, Any], where: str) -> str:
+        source = f" from {data['parent']}" if data.get("parent") else ""
+        source += f" to {data.get('time') or data.get('lsn')}" if done == "restored" else ""
+        falls = cast("list[dict[str, str | None]]", data.get("plans") or [])
+        fell = listed(f"{each['plan']} {_fell(each)}" for each in falls) if falls else ""
+        return f"branch {where.removeprefix(' on ')} {done}{source}{f': {fell}' if fell else ''}"
+
+    return told
+
+
+def _fell(fall: Mapping[str, str | None]) -> str:
+    return f"{words.state(str(fall['before']))} → {words.state(fall['after']) if fall['after'] else 'unknown'}"
+
+
 _TOLD: Mapping[str, Callable[[Mapping[str, Any], str], str]] = {
     "attestation": _attestation,
     "approval": _approval,
     "override": _override,
     "hook": _hook,
+    "branch_created": _branch("made"),
+    "branch_deleted": _branch("deleted"),
+    "branch_reset": _branch("reset"),
+    "branch_restored": _branch("restored"),
     "refused": _refusal,
     "rehearsal": _rehearsal,
     "verified": _verified,

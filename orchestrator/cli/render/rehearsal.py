@@ -8,7 +8,7 @@ from rich.text import Text
 
 from orchestrator.cli.render import look, words
 from orchestrator.plan.lifecycle import Direction
-from orchestrator.reports import FailureReport, ForecastPhase, RehearsalReport, RehearsedPhase
+from orchestrator.rehearsal_reports import FailureReport, ForecastPhase, RehearsalReport, RehearsedPhase
 from orchestrator.words import counted, listed
 
 _LABEL = 10

@@ -1,0 +1,159 @@
+"""Branches as a whole, on screen: the list, what is lost with one, how two differ."""
+
+from collections.abc import Iterator
+from datetime import datetime
+
+from rich.console import RenderableType
+from rich.table import Table
+from rich.text import Text
+
+from orchestrator.branch_reports import (
+    BranchChangeReport,
+    BranchDiffReport,
+    BranchEntry,
+    BranchListReport,
+    PlanFall,
+    TableLoss,
+)
+from orchestrator.cli.render import look, words
+from orchestrator.words import counted
+
+_SHOWN = 8
+"""Lines of one kind that a screen shows."""
+_NAME = 24
+"""What a name takes of a line; a longer one goes on in the next."""
+
+_DONE = {"create": "made", "reset": "reset", "delete": "deleted", "restore": "restored", "stop": "stopped"}
+
+
+def branch_list(report: BranchListReport) -> RenderableType:
+    """Return every branch in a line or two, with the plans that were begun there."""
+    made = sum(branch.exists for branch in report.branches)
+    head = look.heading(report.project, f"provider {report.provider}, {counted(made, 'branch', 'branches')}")
+    grid = Table.grid(padding=(0, 2, 0, 0))
+    for _ in range(2):
+        grid.add_column(max_width=_NAME, overflow="fold")
+    grid.add_column(no_wrap=True)
+    grid.add_column(no_wrap=True, justify="right")
+    grid.add_column()
+    grid.add_row(*(Text(title, style="dim") for title in ("branch", "parent", "age", "size", "plans")))
+    for branch in report.branches:
+        grid.add_row(
+            Text(branch.branch, style="bold" if branch.of_project else ""),
+            Text(branch.parent or "\u2013", style="" if branch.parent else "dim"),
+            Text(_age(branch.created_at, report.now)),
+            Text("\u2013" if branch.size is None else words.size(branch.size)),
+            look.stacked(*_plans(branch, report.now)),
+        )
+    return look.stacked(head, Text(), look.indented(grid), *look.onward([report.next_command]))
+
+
+def _age(since: datetime | None, now: datetime) -> str:
+    return "\u2013" if since is None else words.lasting(max(1, int((now - since).total_seconds())))
+
+
+def _plans(branch: BranchEntry, now: datetime) -> Iterator[RenderableType]:
+    if not branch.exists:
+        yield Text("not made yet", style="dim")
+        return
+    if branch.error:
+        yield look.item(look.BAD, branch.error)
+    for plan in branch.plans:
+        mark = look.PART if plan.in_progress else look.DONE
+        yield look.item(mark, f"{plan.plan}: {words.state(plan.state)}{', under way' if plan.in_progress else ''}")
+    if branch.note:
+        yield Text(branch.note, style="dim")
+    if branch.expires_at:
+        yield Text(f"deleted in {words.lasting(max(0, (branch.expires_at - now).total_seconds()))}", style="dim")
+    if not (branch.plans or branch.error or branch.note or branch.expires_at):
+        yield Text("\u2013", style="dim")
+
+
+def change(report: BranchChangeReport) -> RenderableType:
+    """Return what is about to be lost, or was done."""
+    said = _said(report)
+    if report.action == "stop":
+        return look.stacked(look.item(look.GOOD, said), *look.onward([report.next_command]))
+    rows: list[tuple[str, str | RenderableType]] = []
+    falls = "plans" if report.done else "plan"
+    rows += [(falls, _fall(fall)) for fall in report.plans[:_SHOWN]]
+    rows += _more(falls, len(report.plans))
+    rows += [("data", _loss(report, loss)) for loss in _worst(report.tables)]
+    rows += _more("data", len(report.tables))
+    if not report.done:
+        rows += [("sessions", f"ended: {who}") for who in report.sessions[:_SHOWN]]
+        rows += _more("sessions", len(report.sessions))
+        rows.append(("loses", _whole(report)))
+        rows.append(("keeps", "what was proven there stays proven: the ledger has it"))
+    rows += [("beware", each) for each in report.warnings]
+    if report.note:
+        rows.append(("note", report.note))
+    verdict = look.item(look.GOOD, said) if report.done else Text(said, style="bold")
+    onward = look.onward([report.next_command]) if report.done else ()
+    return look.stacked(verdict, look.indented(look.labelled(rows)) if rows else None, *onward)
+
+
+def _said(report: BranchChangeReport) -> str:
+    if report.action == "stop":
+        return f"the embedded server {'is stopped' if report.done else 'is stopped already'}: {report.note}"
+    source = {"create": " from", "reset": " to what it is on"}.get(report.action, "")
+    if report.action == "reset":
+        source = f" to {report.parent} as it is now"
+    elif report.parent:
+        source = f" from {report.parent}"
+    elif report.to:
+        source = f" to {report.to}"
+    else:
+        source = ""
+    kept = f", kept until now as {report.kept_as}" if report.kept_as else ""
+    size = f", {words.size(report.size)}" if report.size is not None and report.action == "create" else ""
+    if report.done:
+        return f"{report.branch} is {_DONE[report.action]}{source}{kept}{size}"
+    return f"{report.action} {report.branch}{source}{kept}"
+
+
+def _fall(fall: PlanFall) -> str:
+    after = "unknown" if fall.after is None else words.state(fall.after)
+    return f"{fall.plan}: {words.state(fall.before)} → {after}"
+
+
+def _worst(tables: tuple[TableLoss, ...]) -> list[TableLoss]:
+    """Return those that are shown: what only this branch has first, then the largest differences."""
+    return sorted(tables, key=lambda loss: (not loss.only_here, -abs((loss.here or 0) - (loss.there or 0))))[:_SHOWN]
+
+
+def _loss(report: BranchChangeReport, loss: TableLoss) -> str:
+    about = "" if loss.exact else "about "
+    here = "an unknown number of rows" if loss.here is None else f"{about}{counted(loss.here, 'row')}"
+    if report.action == "delete":
+        return f"{loss.table}: {here}"
+    if loss.only_here:
+        return f"{loss.table} is only on {report.branch}: {here}"
+    there = "unknown" if loss.there is None else f"{loss.there:,}"
+    return f"{loss.table}: {here} on {report.branch}, {about}{there} on {report.parent}"
+
+
+def _whole(report: BranchChangeReport) -> str:
+    size = f" ({words.size(report.size)})" if report.size is not None else ""
+    if report.action == "restore":
+        kept = f"; it is kept as {report.kept_as}" if report.kept_as else ""
+        return f"all that was written on {report.branch} since then{size}{kept}"
+    return f"all that is on {report.branch} alone{size}, rows that were changed there too"
+
+
+def _more(label: str, number: int) -> list[tuple[str, str | RenderableType]]:
+    return [(label, f"and {number - _SHOWN} more")] if number > _SHOWN else []
+
+
+def difference(report: BranchDiffReport) -> RenderableType:
+    """Return how two schemas differ, a line each."""
+    one, other = report.branches
+    onward = look.onward([report.next_command])
+    if not report.differences:
+        same = f"{one} and {other} have the same schema ({counted(report.compared, 'thing')} compared)"
+        return look.stacked(look.item(look.GOOD, same), *onward)
+    number = counted(len(report.differences), "difference")
+    lines = [look.item("·", each.message) for each in report.differences]
+    return look.stacked(
+        look.item(look.BAD, f"{one} and {other}: {number}"), *(look.indented(each) for each in lines), *onward
+    )

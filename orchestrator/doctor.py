@@ -1,0 +1,162 @@
+"""Whether every branch can be worked on: what stands in the way, each with its remedy."""
+
+from functools import partial
+
+from orchestrator import reports
+from orchestrator.abreast import abreast, begun
+from orchestrator.engine import checkup, journal
+from orchestrator.engine.connection import Connection
+from orchestrator.errors import EcmError, LockTimeoutError, PreconditionError, PrivilegeError
+from orchestrator.notices import fault
+from orchestrator.overview import Overview
+from orchestrator.plan import obstacles, scope
+from orchestrator.plan.lifecycle import Phase, State
+from orchestrator.plan.model import Plan
+from orchestrator.sql.identifiers import TableName
+from orchestrator.stage import Stage
+from orchestrator.words import counted
+from orchestrator.workspace import Plans
+
+
+class Doctor:
+    """Examines a stage's branches, all at the same time, its plan files and its ledger."""
+
+    def __init__(self, stage: Stage, overview: Overview) -> None:
+        self._stage = stage
+        self._overview = overview
+
+    def examine(self, branch: str | None = None) -> reports.DoctorReport:
+        """Look at connections, privileges, the search_path, long transactions, leftovers, plan files and the ledger."""
+        branches = (branch,) if branch else tuple(self._stage.project.branches)
+        if branch:
+            self._stage.project.branch(branch)
+        names: tuple[str, ...] = ()
+        found = Plans(plans=(), errors=())
+        try:
+            names, found = self._stage.workspace.plan_names(), self._stage.workspace.plans()
+        except EcmError as error:
+            found = Plans(plans=(), errors=(error,))
+        ledger = begun(partial(self._examine_ledger, branches))
+        per_branch = abreast(partial(self._examine, names=names, plans=found.plans), branches)
+        return reports.DoctorReport(
+            findings=(
+                *(finding for findings in per_branch for finding in findings),
+                *self._examine_files(names, found),
+                ledger.result(),
+                *self._examine_notices(),
+            )
+        )
+
+    def _examine(self, branch: str, names: tuple[str, ...], plans: tuple[Plan, ...]) -> tuple[reports.Finding, ...]:
+        try:
+            with self._stage.open(branch) as connection:
+                seen = checkup.examine(connection, branch=branch, known_plans=names)
+                tables = self._examine_tables(branch, connection, plans)
+                url = self._stage.own_url(branch)
+        except EcmError as error:
+            return (_finding(branch, "connection", error),)
+        return (
+            *(
+                reports.Finding(branch=branch, subject=o.subject, ok=o.ok, message=o.message, remedy=o.remedy)
+                for o in seen
+            ),
+            *tables,
+            *((reports.Finding(branch=branch, subject="psql", ok=True, message=f"psql '{url}'"),) if url else ()),
+        )
+
+    def _examine_tables(
+        self, branch: str, connection: Connection, plans: tuple[Plan, ...]
+    ) -> tuple[reports.Finding, ...]:
+        """Tell whether the role may alter the tables of plans that are there and not contracted yet."""
+        records = {record.plan: record for record in journal.read_all(connection)}
+        looked_at, refused = 0, list[reports.Finding]()
+        locked = set[TableName]()
+        for plan in plans:
+            record = records.get(plan.plan)
+            if record and record.position.state is State.CONTRACTED:
+                continue
+            if locked.intersection(scope.tables(plan)):
+                continue  # is told of already, and waiting again would take as long
+            try:
+                problems = obstacles.problems(plan, Phase.EXPAND, self._stage.facts(connection, plan, attempts=1))
+            except PreconditionError:
+                continue  # the table is still to come
+            except LockTimeoutError as error:
+                locked.update(scope.tables(plan))
+                refused.append(_locked(branch, plan.plan, scope.tables(plan), error))
+                continue
+            looked_at += 1
+            lacking = [error for error in problems if isinstance(error, PrivilegeError)]
+            refused += [_finding(branch, "tables", error, about=f"{plan.plan}: ") for error in lacking]
+        if refused or not looked_at:
+            return tuple(refused)
+        message = f"this role may alter the tables of {counted(looked_at, 'plan')}"
+        return (reports.Finding(branch=branch, subject="tables", ok=True, message=message),)
+
+    def _examine_files(self, names: tuple[str, ...], found: Plans) -> tuple[reports.Finding, ...]:
+        readable = {plan.plan for plan in found.plans}
+        broken = [name for name in names if name not in readable]
+        wrong = (
+            # What is about no plan's file: another suffix, or a folder that cannot be read.
+            *(_finding(None, "plans", error) for error in found.errors[: len(found.errors) - len(broken)]),
+            *(
+                reports.Finding(
+                    branch=None,
+                    subject="plans",
+                    ok=False,
+                    message=self._overview.summary(name).error or "",
+                    remedy=f"ecm plan validate {name}",
+                )
+                for name in broken
+            ),
+        )
+        message = f"{counted(len(names), 'plan file')} can be read" if names else "no plan files yet"
+        return wrong or (reports.Finding(branch=None, subject="plans", ok=True, message=message),)
+
+    def _examine_ledger(self, branches: tuple[str, ...]) -> reports.Finding:
+        try:
+            found = self._overview.audit(branches)
+        except EcmError as error:
+            return _finding(None, "ledger", error)
+        whole = not found.problems
+        says = "the chain holds" if whole else counted(len(found.problems), "problem")
+        return reports.Finding(
+            branch=None,
+            subject="ledger",
+            ok=whole,
+            message=f"{found.ledger}, {counted(found.entries, 'entry', 'entries')}, {says}",
+            remedy="" if whole else "ecm audit verify",
+        )
+
+    def _examine_notices(self) -> tuple[reports.Finding, ...]:
+        """Tell whether notices go anywhere; none is sent for that."""
+        settings, url = self._stage.project.notices, self._stage.workspace.webhook
+        if settings is None:
+            return ()
+        wrong = fault(url) if url else ""
+        if wrong:
+            message = f"{settings.webhook_env} cannot be used: {wrong}"
+        elif url:
+            message = f"{settings.webhook_env} is told of what happens"
+        else:
+            message = f"{settings.webhook_env} is not set here, so nobody is told of anything"
+        remedy = f"give {settings.webhook_env} a URL such as https://host/path" if wrong else ""
+        return (reports.Finding(branch=None, subject="notices", ok=not wrong, message=message, remedy=remedy),)
+
+
+def _finding(branch: str | None, subject: str, error: EcmError, *, about: str = "") -> reports.Finding:
+    text = about + "; ".join((error.message, *error.details))
+    return reports.Finding(branch=branch, subject=subject, ok=False, message=text, remedy=error.hint or "")
+
+
+def _locked(branch: str, plan: str, tables: tuple[TableName, ...], error: LockTimeoutError) -> reports.Finding:
+    """Return the finding for tables that somebody has locked; all else of the branch is told all the same."""
+    names = " and ".join(str(table) for table in tables)
+    by = "; ".join(error.details).replace("held by", "locked by", 1)
+    return reports.Finding(
+        branch=branch,
+        subject="tables",
+        ok=False,
+        message=f"{plan}: {names} could not be looked at; {by}",
+        remedy=f"end that session or wait, then run ecm doctor --branch {branch} again",
+    )

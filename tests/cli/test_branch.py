@@ -1,0 +1,248 @@
+"""`ecm branch`: the list, what is lost and asked for, what is recorded of it, how two schemas differ."""
+
+import re
+from collections.abc import Generator
+from datetime import UTC, datetime
+from typing import Any
+from uuid import uuid4
+
+import psycopg
+import pytest
+from cli.conftest import MakeProject
+from cli.runs import PLAN, Project, said
+from psycopg import sql
+from servers import FAST
+
+from orchestrator.branches import EMBEDDED_FOLDER
+from orchestrator.branches.server import EmbeddedServer
+from orchestrator.ledger import Event, Ledger
+
+_YAML = """
+project: bookstore
+branches:
+  development: {parent: production}
+  production: {protected: true}
+"""
+
+
+@pytest.fixture
+def family(project: Project) -> Project:
+    """The project of two branches on one server, of which development has production for its parent."""
+    (project.root / "ecm.yaml").write_text(_YAML)
+    return project
+
+
+def reset(project: Project, *more: str) -> Any:
+    return project.ecm("branch", "reset", "development", "--yes", *more)
+
+
+def test_a_reset_loses_what_is_told_and_nothing_that_was_proven(family: Project) -> None:
+    """The plan falls back, the evidence stays, production goes through on it; status and history say who reset it."""
+    for branch in family.urls:
+        assert family.ecm("advance", PLAN, "--branch", branch, "--to", "backfilled", "--yes").code == 0
+        if branch == "development":
+            assert family.ecm("advance", PLAN, "--branch", branch, "--to", "contracted").code == 0
+    family.sql("development", "CREATE TABLE only_here AS SELECT 1 AS id; DELETE FROM books WHERE id > 90")
+
+    answer = reset(family, "--json")
+    assert (answer.code, answer.json["done"], answer.json["parent"]) == (0, True, "production")
+    assert answer.json["plans"] == [{"plan": PLAN, "before": "contracted", "after": "backfilled"}]
+    assert [(loss["table"], loss["here"], loss["there"], loss["only_here"]) for loss in answer.json["tables"]] == [
+        ("books", 90, 100, False),
+        ("only_here", 1, None, True),
+    ]
+    assert family.sql("development", "SELECT to_regclass('only_here'), count(*) FROM books") == [(None, 100)]
+
+    assert family.ecm("advance", PLAN, "--branch", "production", "--to", "reads_migrated", "--yes").code == 0
+    (plan,) = family.ecm("status", "--json").json["plans"]
+    assert [branch["state"] for branch in plan["branches"]] == ["backfilled", "reads_migrated"]
+    assert "contract" in plan["branches"][0]["evidence"]
+    assert "development was reset by tester on" in said(family.ecm("status").out)
+    for arguments in ((), (PLAN,)):
+        assert "branch development reset from production" in said(family.ecm("history", *arguments).out)
+    assert family.ecm("audit", "verify").code == 0
+
+
+def test_a_reset_asks_and_says_what_is_lost(family: Project) -> None:
+    """On a terminal it asks, also on a branch that is not protected; without one it wants --yes."""
+    family.sql("development", "CREATE TABLE only_here ()")
+    refused = family.ecm("branch", "reset", "development")
+    assert (refused.code, "ecm branch reset development --yes" in refused.err) == (2, True)
+
+    with psycopg.connect(family.urls["development"], application_name="shop"):
+        terminal = family.terminal("branch", "reset", "development", COLUMNS="80")
+        terminal.wait_for("Reset development? [y/N]")
+        told = said(terminal.shown)
+        assert "only_here is only on development: 0 rows" in told
+        assert 'ended: postgres, application "shop"' in told
+        terminal.type("n\n")
+        assert terminal.end() == 4
+    assert max(len(re.sub(r"\x1b\[[0-9;]*m", "", line)) for line in terminal.shown.splitlines()) <= 80
+    assert family.sql("development", "SELECT to_regclass('only_here') IS NOT NULL") == [(True,)]
+
+
+def test_a_protected_branch_wants_its_name(family: Project) -> None:
+    """--yes is not enough to delete production; another name is none."""
+    for arguments in (("--yes",), ("--confirm", "development")):
+        refused = family.ecm("branch", "delete", "production", *arguments)
+        assert (refused.code, "--confirm production" in refused.err) == (2, True)
+    terminal = family.terminal("branch", "delete", "production")
+    terminal.wait_for("Type its name to delete it:")
+    terminal.type("y\n")
+    assert terminal.end() == 4
+    assert family.sql("production", "SELECT count(*) FROM books") == [(100,)]
+
+
+def test_a_branch_beside_those_of_the_project_is_made_listed_compared_and_deleted(family: Project) -> None:
+    """It is in the list with its parent, plans and size; after it is deleted it is gone, and deleting again may be well."""
+    assert family.ecm("advance", PLAN, "--branch", "development").code == 0
+    made = family.ecm("branch", "create", "pr-7", "--parent", "development", "--json")
+    try:
+        assert (made.code, made.json["parent"]) == (0, "development")
+        listed = {each["branch"]: each for each in family.ecm("branch", "list", "--json").json["branches"]}
+        assert list(listed) == ["development", "production", "pr-7"]
+        assert listed["pr-7"]["plans"] == [{"plan": PLAN, "state": "expanded", "in_progress": False}]
+        assert (listed["pr-7"]["of_project"], listed["pr-7"]["size"] > 0) == (False, True)
+        assert "pr-7 development" in said(family.ecm("branch", "list").out)
+        assert family.ecm("branch", "diff", "pr-7", "development", "--exit-code").code == 0
+        assert family.ecm("branch", "diff", "pr-7", "production", "--exit-code").code == 3
+    finally:
+        gone = family.ecm("branch", "delete", "pr-7", "--yes")
+    assert gone.code == 0
+    missing = family.ecm("branch", "delete", "pr-7", "--yes")
+    assert (missing.code, "there is no branch pr-7" in missing.err) == (2, True)
+    assert family.ecm("branch", "delete", "pr-7", "--yes", "--if-exists").code == 0
+
+
+def test_two_schemas_are_compared_as_postgresql_sees_them(family: Project) -> None:
+    """Whatever the application has is compared, by what it is; what ecm keeps is left out."""
+    assert family.ecm("branch", "diff", "development", "production").out.startswith("✓ development and production have")
+    family.sql("development", "CREATE SCHEMA ecm; CREATE TABLE ecm.kept ()")
+    same = family.ecm("branch", "diff", "development", "production", "--exit-code", "--json")
+    assert (same.code, same.json["differences"]) == (0, [])
+
+    both = (
+        "CREATE VIEW v AS SELECT {} AS one; CREATE FUNCTION f() RETURNS int LANGUAGE plpgsql AS 'begin return {}; end'"
+    )
+    family.sql(
+        "development",
+        both.format(1, 1) + ";ALTER TABLE books ALTER title SET NOT NULL; CREATE INDEX ON books (title);"
+        "CREATE TYPE mood AS ENUM ('a'); CREATE SEQUENCE numbers; CREATE SCHEMA shop; CREATE DOMAIN d AS int",
+    )
+    family.sql("production", both.format(2, 2) + ";CREATE TYPE mood AS ENUM ('a', 'b'); CREATE TABLE more ()")
+    found = family.ecm("branch", "diff", "development", "production", "--exit-code", "--json")
+    assert found.code == 3
+    assert [each["message"] for each in found.json["differences"]] == [
+        "column books.title: NOT NULL on development, may be NULL on production",
+        "domain d is only on development",
+        "function public.f(): its text is another on development than on production",
+        "index books_title_idx is only on development",
+        "schema shop is only on development",
+        "sequence numbers is only on development",
+        "table more is only on production",
+        "type mood: labels 'a' on development, labels 'a', 'b' on production",
+        "view v: its query is another on development than on production",
+    ]
+    assert (found.json["differences"][1]["only_on"], found.json["differences"][0]["values"]) == (
+        "development",
+        {"development": "yes", "production": None},
+    )
+
+
+def test_a_restore_goes_back_to_the_moment_before_contract_where_one_was_recorded(family: Project) -> None:
+    """Without one it says so; with one it asks for that moment, and what the provider cannot do it refuses."""
+    none = family.ecm("branch", "restore", "development", "--to", "before-contract", "--yes")
+    assert (none.code, "nothing was contracted on development" in none.err) == (1, True)
+    _contracted(family, {})
+    unknown = family.ecm("branch", "restore", "development", "--to", "before-contract", "--yes")
+    assert (unknown.code, "no moment was recorded before" in said(unknown.err)) == (1, True)
+
+    _contracted(family, {"moment": {"time": "2026-03-01T12:00:00+00:00", "lsn": "0/16B3740"}})
+    terminal = family.terminal("branch", "restore", "development", "--to", "before-contract", "--keep-as", "broken")
+    terminal.wait_for("Restore development? [y/N]")
+    terminal.type("y\n")
+    assert terminal.end() == 1
+    told = said(terminal.shown)
+    assert "restore development to 2026-03-01 12:00:00+00:00, LSN 0/16B3740" in told
+    assert "it is kept as broken" in told
+    assert "cannot be restored to a moment by ecm" in told
+
+
+@pytest.mark.parametrize("moment", ["yesterday", "0/", "12"])
+def test_what_is_no_moment_is_a_wrong_argument(family: Project, moment: str) -> None:
+    """The three forms are named."""
+    refused = family.ecm("branch", "restore", "development", "--to", moment, "--yes", "--json")
+    assert (refused.code, refused.json["error"]["code"]) == (2, "usage")
+
+
+def _contracted(project: Project, more: dict[str, Any]) -> None:
+    """Have the ledger hold a contract on development."""
+    ledger = Ledger(f"sqlite:///{project.root / '.ecm' / 'ledger.db'}")
+    move = {"direction": "forward", "phases": ["contract"], "origin": "reads_migrated", "target": "contracted"}
+    ledger.append(
+        [
+            Event(
+                id=uuid4(),
+                kind="move",
+                plan=PLAN,
+                branch="development",
+                checksum="sha256:0",
+                actor="tester",
+                happened_at=datetime.now(UTC),
+                data={**move, "measured": {}, **more},
+                ecm_version="1",
+            )
+        ]
+    )
+    ledger.close()
+
+
+def test_a_reset_while_an_ecm_is_at_work_there_is_refused(family: Project) -> None:
+    """Somebody holds the lease: what is done there must not be taken away beneath it."""
+    assert family.ecm("advance", PLAN, "--branch", "development").code == 0
+    number = "pg_catalog.hashtextextended('ecm.lease ' || {}, 0)"
+    with psycopg.connect(family.urls["development"], autocommit=True) as connection:
+        connection.execute(sql.SQL("SELECT pg_advisory_lock(" + number + ")").format(sql.Literal(PLAN)))
+        refused = reset(family)
+    assert (refused.code, "an ecm is at work on" in refused.err) == (5, True)
+
+
+def test_nothing_is_reset_while_the_ledger_cannot_be_told(family: Project) -> None:
+    """What was proven there would be lost with it."""
+    assert family.ecm("advance", PLAN, "--branch", "development").code == 0
+    (family.root / "ecm.yaml").write_text(_YAML + "ledger_env: LEDGER\n")
+    refused = family.ecm("branch", "reset", "development", "--yes", LEDGER="postgresql://app@127.0.0.1:1/ledger")
+    assert refused.code == 1
+    assert family.sql("development", "SELECT count(*) FROM ecm.moves") == [(1,)]
+
+
+@pytest.fixture
+def embedded(make_project: MakeProject) -> Generator[Project]:
+    """A project on an embedded server of its own, which runs without waiting for the disk; no branch is made yet."""
+    project = make_project({})
+    (project.root / "ecm.yaml").write_text(_YAML + "provider: {kind: embedded}\n")
+    server = EmbeddedServer(project.root / EMBEDDED_FOLDER, 16)
+    server.start(FAST)
+    yield project
+    server.destroy()
+
+
+def test_the_embedded_server_makes_what_is_asked_for_and_is_stopped_by_hand(embedded: Project) -> None:
+    """A look makes nothing; the doctor opens all branches at the same time, copies included; stop stops, and starts."""
+    listed = embedded.ecm("branch", "list", "--json").json
+    assert [each["exists"] for each in listed["branches"]] == [False, False]
+    assert embedded.ecm("status").code == 0
+    assert all(each["exists"] for each in embedded.ecm("branch", "list", "--json").json["branches"])
+
+    server = EmbeddedServer(embedded.root / EMBEDDED_FOLDER)
+    stopped = embedded.ecm("branch", "stop", "--json")
+    assert (stopped.code, stopped.json["done"], server.running) == (0, True, False)
+    assert embedded.ecm("branch", "stop").out.startswith("✓ the embedded server is stopped already")
+    assert embedded.ecm("status").code == 0
+    assert server.running
+
+
+def test_where_ecm_runs_no_server_there_is_none_to_stop(family: Project) -> None:
+    """The refusal names the provider."""
+    refused = family.ecm("branch", "stop")
+    assert (refused.code, "provider url" in refused.err) == (1, True)
