@@ -15,8 +15,8 @@ from orchestrator.plan import drift
 from orchestrator.plan.drift import Snapshot
 from orchestrator.plan.lifecycle import PHASES, STATES, Direction, State
 from orchestrator.plan.model import Plan
-from orchestrator.rehearsal.writers import Crew, Writingfrom orchestrator.rehearsal_reports import RehearsedPhase
-
+from orchestrator.rehearsal.writers import Crew, Writing
+from orchestrator.rehearsal_reports import RehearsedPhase
 
 WHY = "this is a rehearsal on a throwaway copy"
 """Why conditions are let pass there that are about the application."""

@@ -14,8 +14,8 @@ from orchestrator.errors import ConnectionFailedError
 from orchestrator.plan import scope, versions
 from orchestrator.plan.lifecycle import STATES, State
 from orchestrator.plan.model import Plan
-from orchestrator.plan.versions import Versionfrom orchestrator.rehearsal_reports import WriterError, WriterReport
-
+from orchestrator.plan.versions import Version
+from orchestrator.rehearsal_reports import WriterError, WriterReport
 
 Opens = Callable[[Version], Connection]
 

@@ -168,6 +168,7 @@ def _strongest(several: Sequence[StepPreview]) -> str:
 
 
 def lock(step: StepPreview, patience: float | None = None) -> str:
+    """Return a step's lock, and what that waits for; `patience` is for how many seconds, where that is known."""
     where = f" on {listed(step.tables)}" if len(step.tables) > 1 else ""
     lock = f"{step.lock}{where}: {step.waits}" if step.lock else step.waits
     if patience and step.lock in _FOR_A_MOMENT:
