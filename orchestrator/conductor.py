@@ -47,7 +47,7 @@ from orchestrator.plan.lifecycle import (
 from orchestrator.plan.schema import json_schema
 from orchestrator.previews import Previews
 from orchestrator.proving import Proving
-from orchestrator.rehearsal_reports import RehearsalReport
+from orchestrator.rehearsal_reports import PullRequestReport, RehearsalReport
 from orchestrator.reporting import error_report, length, named, readers_report, reason_report, sweep_progress
 from orchestrator.stage import Scene, Stage
 from orchestrator.telling import Telling
@@ -55,6 +55,7 @@ from orchestrator.testimony import Testimony, given_reason
 from orchestrator.workspace import Workspace
 
 if TYPE_CHECKING:
+    from orchestrator.rehearsal.pull_requests import PullRequests
     from orchestrator.rehearsal.rehearsing import Rehearsing
 
 Approving = Callable[[reports.ApprovalReport], None]
@@ -613,6 +614,32 @@ class Conductor:
             EcmError: the copy cannot be made or reached; what the plan itself meets is in the report.
         """
         return self._rehearsing.rehearse(self._only("rehearse", plan, branch), branch, keep=keep)
+
+    def check_pull_request(
+        self, branch: str | None = None, *, base: str | None = None, pull_request: int | None = None
+    ) -> PullRequestReport:
+        """Rehearse every plan that a pull request changes, each on a branch of its own that is kept for it.
+
+        Args:
+            branch: whose data they are tried on; production where it is None.
+            base: what the pull request is compared with, as git names it; as GitHub says where it is None.
+            pull_request: its number; as GitHub says where it is None.
+
+        Raises:
+            UsageError: nobody says which pull request it is.
+            ConfigurationError: git does not know what it is compared with.
+        """
+        return self._pull_requests.check(branch, base=base, pull_request=pull_request)
+
+    def clear_pull_request(self, pull_request: int | None = None) -> PullRequestReport:
+        """Delete the branches that were made for a pull request; arguments and errors as of `check_pull_request`."""
+        return self._pull_requests.clear(pull_request)
+
+    @cached_property
+    def _pull_requests(self) -> "PullRequests":
+        from orchestrator.rehearsal.pull_requests import PullRequests
+
+        return PullRequests(self._stage, self._rehearsing)
 
     @cached_property
     def _rehearsing(self) -> "Rehearsing":

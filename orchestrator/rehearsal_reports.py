@@ -1,6 +1,6 @@
 """What rehearsals and checks of pull requests return: frozen values, as those of `orchestrator.reports`."""
 
-from orchestrator.reports import Report
+from orchestrator.reports import PreviewReport, ReasonReport, Report
 
 
 class RehearsedPhase(Report):
@@ -96,4 +96,34 @@ class RehearsalReport(Report):
     """How the tables differ after contract from what they were before the plan."""
     seconds: float
     notes: tuple[str, ...] = ()
+    preview: PreviewReport | None = None
+    """The plan's statements as they were about to be run on the copy, where that was asked for."""
     next_command: str | None = None
+
+
+class CheckedPlan(Report):
+    """A plan that a pull request changes, as it was checked."""
+
+    plan: str
+    path: str
+    """Its file, from the project's folder."""
+    error: ReasonReport | None = None
+    """Why it was not rehearsed, where it was not: its file cannot be read, no copy could be made, or it is through."""
+    exit_code: int = 0
+    linted: tuple[str, ...] = ()
+    """What a linter says of SQL that the plan's author wrote."""
+    rehearsal: RehearsalReport | None = None
+
+
+class PullRequestReport(Report):
+    """Every plan that a pull request changes, rehearsed; or the branches that were made for it, deleted."""
+
+    pull_request: int | None
+    """None where nothing was changed, and nobody said which it is."""
+    base: str | None
+    """What it was compared with."""
+    branch: str | None
+    """Whose data the plans were tried on."""
+    plans: tuple[CheckedPlan, ...] = ()
+    deleted: tuple[str, ...] = ()
+    exit_code: int = 0

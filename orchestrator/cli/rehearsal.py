@@ -34,6 +34,11 @@ def register(app: typer.Typer) -> None:
             "ecm rehearse rename-published-year --from production --output rehearsal.md",
         ],
     )(rehearse)
+    command(
+        app,
+        "ci",
+        examples=["ecm ci", "ecm ci --base origin/main --pr 42 --from production", "ecm ci --cleanup --pr 42"],
+    )(ci)
 
 
 def rehearse(desk: Desk, plan: Plan = None, *, branch: From, keep: Keep = False, output: Output = None) -> None:
@@ -51,6 +56,66 @@ def rehearse(desk: Desk, plan: Plan = None, *, branch: From, keep: Keep = False,
     desk.show(report)
     if report.exit_code:
         raise typer.Exit(report.exit_code)
+
+
+def ci(
+    desk: Desk,
+    *,
+    branch: Annotated[
+        str | None,
+        typer.Option(
+            "--from", metavar="BRANCH", help="The branch whose data is used; production otherwise.", show_default=False
+        ),
+    ] = None,
+    base: Annotated[
+        str | None,
+        typer.Option(
+            "--base",
+            metavar="REF",
+            help="What the pull request is compared with; GITHUB_BASE_REF, or origin/main otherwise.",
+            show_default=False,
+        ),
+    ] = None,
+    number: Annotated[
+        int | None,
+        typer.Option(
+            "--pr", metavar="NUMBER", min=1, help="The pull request; that of GITHUB_REF otherwise.", show_default=False
+        ),
+    ] = None,
+    output: Output = None,
+    cleanup: Annotated[bool, typer.Option("--cleanup", help="Delete the pull request's branches instead.")] = False,
+) -> None:
+    """Rehearse every plan that a pull request changes, and write a summary.
+
+    Each plan has a branch for the pull request, made from another's data and anew with every run. It is kept to look
+    at until --cleanup. The summary is Markdown: what each phase took and is expected to take, what stood in the way,
+    each statement with its lock, how the schema changes, and what a linter says. Where GITHUB_STEP_SUMMARY is set it is
+    added to that file too. Exit code 0 when all passed, or nothing was changed; 4 or 6 as ecm rehearse; 1 when a plan
+    cannot be read.
+    """
+    desk.interruption = _INTERRUPTED
+    if cleanup:
+        desk.show(desk.conductor().clear_pull_request(number))
+        return
+    with desk.watched(stops=_STOPS) as conductor:
+        report = conductor.check_pull_request(branch, base=base, pull_request=number)
+    _written(desk, report, output)
+    _summarized(desk, report)
+    desk.show(report)
+    if report.exit_code:
+        raise typer.Exit(report.exit_code)
+
+
+def _summarized(desk: Desk, report: "Report") -> None:
+    """Add a report to the page that GitHub shows for the job; that it cannot be is no reason to fail."""
+    from orchestrator.cli.render.markdown import markdown
+
+    if file := desk.environment.get("GITHUB_STEP_SUMMARY"):
+        try:
+            with Path(file).open("a", encoding="utf-8") as page:
+                page.write(desk.redact(markdown(report)))
+        except OSError as error:
+            desk.tell(f"GITHUB_STEP_SUMMARY could not be written: {error.strerror}")
 
 
 def _written(desk: Desk, report: "Report", output: Path | None) -> None:

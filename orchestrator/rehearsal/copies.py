@@ -27,6 +27,8 @@ LONGEST_NAME = 63
 """Bytes of a branch's name: on a server of ours it is a database's."""
 LASTS = timedelta(days=1)
 """How long a throwaway copy lasts at most, where the provider deletes branches by itself."""
+KEPT = timedelta(days=14)
+"""How long one lasts that is to be kept."""
 
 _PREFIX = "rehearse-"
 _RECORD = "record.json"

@@ -25,6 +25,10 @@ WHY = "this is a rehearsal on a throwaway copy"
 class Moving(Protocol):
     """What a conductor does for a rehearsal."""
 
+    def preview(self, plan: str, branch: str) -> reports.PreviewReport:
+        """Say what would be run."""
+        ...
+
     def advance(
         self, plan: str, branch: str, *, to: str, override: Sequence[str], reason: str | None
     ) -> reports.AdvanceReport:

@@ -28,7 +28,7 @@ from orchestrator.plan.lifecycle import Direction, Position, State
 from orchestrator.plan.model import Plan
 from orchestrator.records import REHEARSAL
 from orchestrator.rehearsal import project
-from orchestrator.rehearsal.copies import LASTS, Copies, Copy, name_for
+from orchestrator.rehearsal.copies import KEPT, LASTS, Copies, Copy, name_for
 from orchestrator.rehearsal.cycle import Cycle, Moving, Watching
 from orchestrator.rehearsal.writers import Crew
 from orchestrator.rehearsal_reports import FailureReport, ForecastPhase, RehearsalReport, RehearsedPhase
@@ -46,6 +46,10 @@ Nested = Callable[[Workspace, Observer], Moving]
 
 _NOT_THE_PLANS = (ConfigurationError, ConnectionFailedError, LeaseError, TamperingError, UsageError)
 """What stops a rehearsal and says nothing about the plan."""
+
+
+class NothingLeftError(RefusedError):
+    """The plan has been through its whole cycle on the branch."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -71,7 +75,9 @@ class Rehearsing:
         self._stage, self._nested = stage, nested
         self._copies = Copies(stage.provider, stage.workspace.root)
 
-    def rehearse(self, name: str, branch: str, *, keep: bool = False, copy_name: str | None = None) -> RehearsalReport:
+    def rehearse(
+        self, name: str, branch: str, *, keep: bool = False, copy_name: str | None = None, previewed: bool = False
+    ) -> RehearsalReport:
         """Take a plan through its cycle on a copy of a branch, and record how that went.
 
         Args:
@@ -79,9 +85,10 @@ class Rehearsing:
             branch: whose data it is tried on.
             keep: leave the copy.
             copy_name: of the copy, in the place of one that has it already; one of its own where it is None.
+            previewed: with the plan's statements.
 
         Raises:
-            RefusedError: the plan is contracted there, so that nothing is left to rehearse.
+            NothingLeftError: the plan is contracted there, so that nothing is left to rehearse.
             EcmError: the copy cannot be made or reached; what the plan itself meets is in the report.
         """
         self._stage.project.branch(branch)
@@ -89,7 +96,7 @@ class Rehearsing:
         notes = self._copies.clear()
         original = self._original(plan, branch)
         if original.position.state is State.CONTRACTED and not original.position.kept:
-            raise RefusedError(
+            raise NothingLeftError(
                 f"{name} is contracted on {branch}, so there is nothing left to rehearse",
                 hint=f"ecm history {name}",
             )
@@ -99,10 +106,10 @@ class Rehearsing:
             keep=keep,
             anew=copy_name is not None,
             # A server of one's own deletes no database by itself, and is not asked to.
-            lasts=None if keep or self._stage.project.provider.kind in _LASTING else LASTS,
+            lasts=None if self._stage.project.provider.kind in _LASTING else KEPT if keep else LASTS,
         )
         with made as copy:
-            report = _Rehearsal(self._stage, self._nested, copy, original).run()
+            report = _Rehearsal(self._stage, self._nested, copy, original).run(previewed=previewed)
         report = report.model_copy(update={"notes": (*notes, *report.notes), "kept": keep})
         self._record(name, branch, report)
         return report
@@ -163,10 +170,10 @@ class _Rehearsal:
         self._rehearsed = project.as_rehearsed(self._plan)
         self._notes: list[str] = []
 
-    def run(self) -> RehearsalReport:
-        """Go through the cycle; return what came of it."""
+    def run(self, *, previewed: bool) -> RehearsalReport:
+        """Go through the cycle; return what came of it, with the plan's statements if wanted."""
         started = time.monotonic()
-        failure: FailureReport | None = None
+        failure, preview = None, None
         with self._session() as connection:
             server, rows = gauges.server(connection), gauges.rows(connection, scope.tables(self._plan))
             cycle = Cycle(
@@ -179,6 +186,7 @@ class _Rehearsal:
             )
             try:
                 self._from_the_start()
+                preview = self._moving.preview(self._plan.plan, self._branch) if previewed else None
                 cycle.run()
             except _NOT_THE_PLANS:
                 raise
@@ -189,7 +197,8 @@ class _Rehearsal:
                 cycle.crew.end()
             failure = failure or _unlike(cycle) or _unwelcome(cycle.crew, self._branch)
             changed = cycle.changed() if failure is None else ()
-        return self._report(cycle, failure, changed, server=server, rows=rows, seconds=time.monotonic() - started)
+        report = self._report(cycle, failure, changed, server=server, rows=rows)
+        return report.model_copy(update={"preview": preview, "seconds": time.monotonic() - started})
 
     def _failing(self, connection: Connection, cycle: Cycle) -> tuple[str, ...]:
         """Return the rows that an expression fails on, where that kept the plan from beginning, a line each."""
@@ -220,7 +229,6 @@ class _Rehearsal:
         *,
         server: tuple[str, str],
         rows: int | None,
-        seconds: float,
     ) -> RehearsalReport:
         phases = tuple(cycle.phases)
         scale = _scale(self._original.rows, rows)
@@ -243,7 +251,7 @@ class _Rehearsal:
             writer_errors=cycle.crew.errors(),
             unwritten=tuple(cycle.crew.unwritten),
             changed=changed,
-            seconds=seconds,
+            seconds=0.0,
             notes=tuple(self._notes),
             next_command=None if failure else f"ecm gate {self._plan.plan} --branch {self._branch}",
         )

@@ -1,12 +1,15 @@
 """Reports as Markdown, for a file or a pull request: the values of the screens."""
 
+import re
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any, cast
 
+from orchestrator.cli.render import plans, words
+from orchestrator.cli.render import pull_requests as pages
 from orchestrator.cli.render import rehearsal as screen
-from orchestrator.cli.render import words
-from orchestrator.rehearsal_reports import FailureReport, RehearsalReport
-from orchestrator.reports import Report
+from orchestrator.rehearsal_reports import CheckedPlan, FailureReport, PullRequestReport, RehearsalReport
+from orchestrator.reports import PreviewReport, Report
+from orchestrator.words import counted
 
 
 def markdown(report: Report) -> str:
@@ -66,6 +69,48 @@ def _others(report: RehearsalReport) -> Iterator[str]:
     yield from report.notes
 
 
+def _pull_request(report: PullRequestReport) -> Iterator[str]:
+    yield f"# {'❌' if report.exit_code else '✅'} {_plain(pages.verdict(report))}"
+    for each in report.plans:
+        yield from ("", f"## {_plain(each.plan)}", "")
+        yield from _checked(each)
+
+
+def _checked(checked: CheckedPlan) -> Iterator[str]:
+    report = checked.rehearsal
+    if checked.error is not None:
+        yield from (f"{'❌' if checked.exit_code else '✅'} `{checked.path}`: {_plain(checked.error.message)}", "")
+        yield from (f"- {_plain(line)}" for line in (*checked.error.details, checked.error.remedy) if line)
+    if report is not None:
+        yield from rehearsed(report)
+    if checked.linted:
+        yield from ("", "Lint:", "")
+        yield from (f"- {_plain(line)}" for line in checked.linted)
+    if report is not None and report.preview is not None:
+        yield from _statements(report.preview)
+
+
+def _statements(preview: PreviewReport) -> Iterator[str]:
+    """Give each statement with its lock, folded away until somebody looks."""
+    for phase in preview.phases:
+        if not phase.steps:
+            continue
+        name = words.phase(phase.phase)
+        yield from ("", f"<details><summary>{name}: {counted(len(phase.steps), 'step')}</summary>", "")
+        for number, step in enumerate(phase.steps, 1):
+            yield f"{number}. {_plain(step.title)}<br>{_plain(plans.lock(step, phase.lock_timeout))}"
+            yield from _code(step.sql)
+        yield from ("", "</details>")
+
+
+def _code(text: str) -> Iterator[str]:
+    """Give statements in a block whose fence is longer than any in them."""
+    if not text:
+        return
+    fence = "`" * max(3, 1 + max(map(len, re.findall("`+", text)), default=0))
+    yield from ("", f"   {fence}sql", *(f"   {line}" for line in text.splitlines()), f"   {fence}", "")
+
+
 def _table(titles: Sequence[str], rows: Iterable[Sequence[str]]) -> Iterator[str]:
     yield ""
     yield f"| {' | '.join(titles)} |"
@@ -81,4 +126,7 @@ def _plain(text: str) -> str:
     return " ".join(text.split()).translate(_SPECIAL)
 
 
-_PAGES = cast("Mapping[type[Report], Callable[[Any], Iterable[str]]]", {RehearsalReport: _rehearsal})
+_PAGES = cast(
+    "Mapping[type[Report], Callable[[Any], Iterable[str]]]",
+    {RehearsalReport: _rehearsal, PullRequestReport: _pull_request},
+)
