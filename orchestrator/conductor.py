@@ -144,6 +144,16 @@ class Conductor:
         """
         return Workspace.init(Path(folder), provider)
 
+    def write_workflows(self) -> tuple[tuple[Path, ...], tuple[Path, ...]]:
+        """Write workflows for GitHub; return the files written, and those that were there and are left as they are.
+
+        Raises:
+            ConfigurationError: a file cannot be written.
+        """
+        from orchestrator import workflows
+
+        return workflows.write(self._workspace)
+
     @property
     def workspace(self) -> Workspace:
         """The project on disk: what ecm.yaml says (`project`), its plans, the environment."""
