@@ -2,6 +2,7 @@
 
 import getpass
 import os
+import re
 import socket
 import subprocess
 from collections.abc import Mapping
@@ -45,6 +46,12 @@ def _plain(name: str) -> str:
 def holder() -> str:
     """Return this process as others should see it in a lease."""
     return f"{_user()} on {socket.gethostname()}, pid {os.getpid()}"
+
+
+def host_of(holder: str) -> str | None:
+    """Return the machine that a process of `holder` is on; None where the words are others."""
+    found = re.fullmatch(r".* on (\S+), pid \d+", holder)
+    return found[1] if found else None
 
 
 def _git_identity(folder: Path) -> str | None:

@@ -4,7 +4,8 @@ from functools import partial
 
 from orchestrator import reports
 from orchestrator.abreast import abreast, begun
-from orchestrator.engine import checkup, journal
+from orchestrator.actor import holder, host_of
+from orchestrator.engine import checkup, journal, remains, transport
 from orchestrator.engine.connection import Connection
 from orchestrator.errors import EcmError, LockTimeoutError, PreconditionError, PrivilegeError
 from orchestrator.notices import fault
@@ -14,7 +15,7 @@ from orchestrator.plan.lifecycle import Phase, State
 from orchestrator.plan.model import Plan
 from orchestrator.sql.identifiers import TableName
 from orchestrator.stage import Stage
-from orchestrator.words import counted
+from orchestrator.words import counted, listed
 from orchestrator.workspace import Plans
 
 
@@ -37,32 +38,77 @@ class Doctor:
         except EcmError as error:
             found = Plans(plans=(), errors=(error,))
         ledger = begun(partial(self._examine_ledger, branches))
+        shared = begun(partial(self._examine_sharing, branches))
         per_branch = abreast(partial(self._examine, names=names, plans=found.plans), branches)
         return reports.DoctorReport(
             findings=(
                 *(finding for findings in per_branch for finding in findings),
                 *self._examine_files(names, found),
                 ledger.result(),
+                *shared.result(),
                 *self._examine_notices(),
             )
         )
 
     def _examine(self, branch: str, names: tuple[str, ...], plans: tuple[Plan, ...]) -> tuple[reports.Finding, ...]:
+        tls = self._examine_transport(branch)
         try:
             with self._stage.open(branch) as connection:
                 seen = checkup.examine(connection, branch=branch, known_plans=names)
+                seen = (*seen, remains.examine(connection))
                 tables = self._examine_tables(branch, connection, plans)
                 url = self._stage.own_url(branch)
         except EcmError as error:
-            return (_finding(branch, "connection", error),)
+            return (*tls, _finding(branch, "connection", error))
         return (
-            *(
-                reports.Finding(branch=branch, subject=o.subject, ok=o.ok, message=o.message, remedy=o.remedy)
-                for o in seen
-            ),
+            *(_observed(branch, each) for each in seen[:1]),
+            *tls,
+            *(_observed(branch, each) for each in seen[1:]),
             *tables,
             *((reports.Finding(branch=branch, subject="psql", ok=True, message=f"psql '{url}'"),) if url else ()),
         )
+
+    def _examine_transport(self, branch: str) -> tuple[reports.Finding, ...]:
+        """Tell from the URL alone whether sessions with a remote server are encrypted."""
+        settings = self._stage.project.branches[branch]
+        if self._stage.project.provider.kind != "url":
+            return ()
+        try:
+            url = self._stage.provider.address(branch).url
+        except EcmError:
+            return ()  # of which the connection tells
+        seen = transport.examine(url, self._stage.workspace.environment, variable=settings.url_env)
+        return () if seen is None else (_observed(branch, seen),)
+
+    def _examine_sharing(self, branches: tuple[str, ...]) -> tuple[reports.Finding, ...]:
+        """Tell whether a ledger that is a file here is missing what people on other machines prove there."""
+        if self._stage.project.ledger_env is not None or not self._stage.workspace.ledger_url.startswith("sqlite"):
+            return ()
+        here = host_of(holder())
+        elsewhere = sorted({host for found in abreast(self._hosts, branches) for host in found} - {here})
+        if not elsewhere:
+            return ()
+        return (
+            reports.Finding(
+                branch=None,
+                subject="ledger",
+                ok=False,
+                message=f"{self._stage.ledger_name} is a file on this machine, and plans were moved from"
+                f" {listed(elsewhere[:3])}{' and others' if elsewhere[3:] else ''} too: what was proven there, and who"
+                " approved, only the ledger there knows",
+                remedy="keep one ledger in a PostgreSQL that all reach: ledger_env: ECM_LEDGER_URL in ecm.yaml",
+            ),
+        )
+
+    def _hosts(self, branch: str) -> frozenset[str]:
+        """Return the machines that a branch's journal names: of whoever moved plans there, or holds a lease."""
+        try:
+            with self._stage.open(branch) as connection:
+                holders = [move.data.get(journal.HOLDER) for move in journal.moves(connection)]
+                holders += [record.holder for record in journal.read_all(connection)]
+        except EcmError:
+            return frozenset()
+        return frozenset(host for host in (host_of(str(each)) for each in holders if each) if host)
 
     def _examine_tables(
         self, branch: str, connection: Connection, plans: tuple[Plan, ...]
@@ -142,6 +188,10 @@ class Doctor:
             message = f"{settings.webhook_env} is not set here, so nobody is told of anything"
         remedy = f"give {settings.webhook_env} a URL such as https://host/path" if wrong else ""
         return (reports.Finding(branch=None, subject="notices", ok=not wrong, message=message, remedy=remedy),)
+
+
+def _observed(branch: str, seen: checkup.Observation) -> reports.Finding:
+    return reports.Finding(branch=branch, subject=seen.subject, ok=seen.ok, message=seen.message, remedy=seen.remedy)
 
 
 def _finding(branch: str | None, subject: str, error: EcmError, *, about: str = "") -> reports.Finding:

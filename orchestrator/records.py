@@ -200,7 +200,7 @@ def _event(move: CompletedMove) -> Event:
             "phases": [phase.value for phase in move.phases],
             "origin": move.origin.value,
             "target": move.target.value,
-            "measured": {name: value for name, value in move.data.items() if name not in (LOOKED_LIKE, journal.SQL)},
+            "measured": {name: value for name, value in move.data.items() if name not in journal.NOT_MEASURED},
             **{name: value for name, value in move.data.items() if name == LOOKED_LIKE},
             # Written by an older ecm, a journal has none.
             "sql": _redacted(move.data.get(journal.SQL, [])),

@@ -95,7 +95,11 @@ class Stage:
     def provider(self) -> Provider:
         """Where the project's branches come from."""
         return provider_for(
-            self.project.provider.kind, self.project.branches, self.workspace.root, self.workspace.environment
+            self.project.provider.kind,
+            self.project.branches,
+            self.workspace.root,
+            self.workspace.environment,
+            idle_stop=self.project.provider.idle_stop,
         )
 
     @cached_property
@@ -350,10 +354,16 @@ class Stage:
         if position.kept and not undoable:
             return f"ecm finalize {plan} --branch {branch}"
         entries = self._entries_if_any(plan)
-        for name, following in self.project.branches.items():
+
+        def over(name: str) -> bool:
             last = last_state(entries, name)
-            if branch in following.requires and not (last and last[0] is State.CONTRACTED):
-                return f"ecm advance {plan} --branch {name}"
+            return name == branch or (last is not None and last[0] is State.CONTRACTED)
+
+        for name, following in self.project.branches.items():
+            if branch in following.requires and not over(name):
+                # Where it requires others too, it would be refused for the one that is furthest behind.
+                first = next((each for each in self.project.required_by(name) if not over(each)), name)
+                return f"ecm advance {plan} --branch {first}"
         return None
 
 

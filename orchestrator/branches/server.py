@@ -12,8 +12,9 @@ import shlex
 import shutil
 import socket
 import tempfile
-from collections.abc import Generator, Mapping
+from collections.abc import Callable, Generator, Mapping
 from contextlib import contextmanager, suppress
+from datetime import timedelta
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any, final
@@ -30,7 +31,7 @@ from tenacity import (
     wait_fixed,
 )
 
-from orchestrator.branches import quarters
+from orchestrator.branches import quarters, watcher
 from orchestrator.branches.copying import settled
 from orchestrator.branches.postmaster import Postmaster, StopMode
 from orchestrator.branches.quarters import Account, Quarters
@@ -62,9 +63,19 @@ class EmbeddedServer:
             server, one that is copied gets its own.
         version: the major version of PostgreSQL for a new folder. Existing data keep theirs.
         programs: the folder of PostgreSQL's programs, of that version; those of the wheel where it is left out.
+        idle_stop: after how long without a session it is stopped, by a process of its own that each start sees to;
+            never where it is zero. Where it is None, that is left as it is.
     """
 
-    def __init__(self, folder: Path, version: int = 18, *, programs: Path | None = None) -> None:
+    def __init__(
+        self,
+        folder: Path,
+        version: int = 18,
+        *,
+        programs: Path | None = None,
+        idle_stop: timedelta | None = None,
+    ) -> None:
+        self._idle_stop = idle_stop
         self.folder = folder.resolve()
         self._version = version
         self._own_programs = programs
@@ -115,12 +126,15 @@ class EmbeddedServer:
             if tcp:
                 self._agree_on_password()
             self._tcp = tcp
+            if self._idle_stop is not None:
+                watcher.ensure(self.folder, self._idle_stop.total_seconds())
 
-    def stop(self, mode: StopMode = "fast") -> None:
+    def stop(self, mode: StopMode = "fast", *, unless: Callable[[], bool] = lambda: False) -> None:
         """Stop the server if it runs, and wait until it is gone.
 
         Args:
             mode: `fast` ends all sessions in good order; `immediate` is like a power cut.
+            unless: asked when nobody else can start or stop it any more; where it is true, the server goes on.
 
         Raises:
             ConnectionFailedError: it is still there after a minute.
@@ -130,7 +144,7 @@ class EmbeddedServer:
         with self.alone():
             found = quarters.find(self.folder)
             postmaster = None if found is None else Postmaster.of(found.data)
-            if postmaster is not None:
+            if postmaster is not None and not unless():
                 _end(postmaster, mode)
 
     def destroy(self) -> None:
@@ -215,17 +229,21 @@ class EmbeddedServer:
             connection.execute(sql.SQL("DROP DATABASE IF EXISTS {} WITH (FORCE)").format(sql.Identifier(name)))
 
     @contextmanager
-    def alone(self, what: str = "server") -> Generator[None]:
+    def alone(self, what: str = "server", *, make: bool = True) -> Generator[None]:
         """Keep other processes and threads out; the system frees the lock when its holder dies.
 
         Args:
             what: they start or stop the `server`, or make a `branch`: whoever waits for sessions on a database to end
                 must not keep those from the server.
+            make: make the folder where it is not there; otherwise that is an OSError.
         """
         try:
-            self.folder.mkdir(parents=True, exist_ok=True)
-            lock = (self.folder / f"{what}.lock").open("w")
+            if make:
+                self.folder.mkdir(parents=True, exist_ok=True)
+            lock = (self.folder / f"{what}.lock").open("w" if make else "r+")
         except OSError as problem:
+            if not make:
+                raise
             raise ConfigurationError(
                 f"the embedded server's folder {self.folder} cannot be written",
                 details=(str(problem),),

@@ -29,6 +29,7 @@ def examine(connection: Connection, *, branch: str, known_plans: tuple[str, ...]
         _server(connection),
         _writable(connection),
         _privilege(connection),
+        _owner(connection),
         _creators(connection),
         _long(connection),
         _leftovers(connection, branch, known_plans),
@@ -75,6 +76,35 @@ def _privilege(connection: Connection) -> Observation:
         ok=False,
         message=f"role {user} lacks {' and '.join(lacking)} on database {database}",
         remedy=grant.as_string(None),
+    )
+
+
+_OWNERS = r"""
+SELECT pg_catalog.pg_get_userbyid(c.relowner), count(*), pg_catalog.pg_has_role(c.relowner, 'USAGE'), current_user::text
+FROM pg_catalog.pg_class c JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace
+WHERE c.relkind IN ('r', 'p') AND NOT c.relispartition
+  AND n.nspname NOT IN ('ecm', 'information_schema') AND n.nspname NOT LIKE 'pg\_%'
+  AND NOT EXISTS (SELECT FROM pg_catalog.pg_depend e WHERE e.classid = 'pg_catalog.pg_class'::regclass
+    AND e.objid = c.oid AND e.deptype = 'e')
+GROUP BY c.relowner ORDER BY 2 DESC, 1
+"""
+
+
+def _owner(connection: Connection) -> Observation:
+    """Tell whether the tables are the role's: ALTER TABLE is for their owner, and no other grant gives it."""
+    rows = connection.execute(sql.SQL(_OWNERS)).fetchall()
+    total, owned = sum(number for _, number, _, _ in rows), sum(number for _, number, mine, _ in rows if mine)
+    if owned or not total:
+        says = f"this role owns {owned} of {counted(total, 'table')}" if total else "no tables yet"
+        return Observation(subject="owner", ok=True, message=says)
+    owner, _, _, user = rows[0]
+    grant = sql.SQL("GRANT {} TO {}").format(sql.Identifier(owner), sql.Identifier(user))
+    return Observation(
+        subject="owner",
+        ok=False,
+        message=f"role {user} owns none of the {counted(total, 'table')} here, which belong to"
+        f" {listed(name for name, *_ in rows[:3])}: it may alter none of them",
+        remedy=f"use the URL of role {owner}, or {grant.as_string(None)}",
     )
 
 

@@ -31,6 +31,10 @@ LOOKED_LIKE = "looked_like"
 SQL = "sql"
 """Under this name what a move ran stands beside what was measured; steps have other names."""
 
+HOLDER = "holder"
+"""Under this name stands the process that made the move, and on which machine."""
+NOT_MEASURED = frozenset({LOOKED_LIKE, SQL, HOLDER})
+
 
 @dataclass(frozen=True, kw_only=True)
 class Record:

@@ -196,7 +196,7 @@ class Runner:
                 position,
                 checksum=task.checksum,
                 actor=task.actor,
-                data=data,
+                data={**data, journal.HOLDER: self._lease.holder},
                 window=task.window,
                 watch=watch,
             )

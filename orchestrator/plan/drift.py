@@ -151,7 +151,7 @@ class Difference:
         what = f"{self.kind} {self.name}"
         if self.where != "both":
             return f"{what} is only on {proven_on if self.where == 'proven' else found_on}"
-        if self.trait in _DIGESTS and self.kind in _PROGRAMS:
+        if self.trait == FUNCTION and self.kind in _PROGRAMS:
             return f"{what}: its text is another on {proven_on} than on {found_on}"
         if self.trait in _DIGESTS:
             return f"{what}: {_DIGESTS[self.trait]} on {proven_on} than on {found_on}"

@@ -213,7 +213,7 @@ def _required_ahead(case: Case) -> Iterable[Reason]:
                 p.branch == branch and p.checksum != case.checksum for p in case.history.passages
             )
             text = "this text of the plan" if other_text else "the plan"
-            lacking = " and ".join(phase.words for phase in missing) + (" is" if len(missing) == 1 else " are")
+            lacking = listed(phase.words for phase in missing) + (" is" if len(missing) == 1 else " are")
             yield Reason(
                 code="requires",
                 message=f"{branch} has completed {len(done)} of {len(PHASES)} phases of {text}: {lacking} missing",

@@ -8,7 +8,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from datetime import timedelta
 from typing import Annotated, Literal, Self
 
-from pydantic import AfterValidator, Field, field_validator, model_validator
+from pydantic import AfterValidator, BeforeValidator, Field, field_validator, model_validator
 
 from orchestrator.errors import UsageError
 from orchestrator.plan.durations import Duration, between
@@ -39,11 +39,16 @@ VariableName = Annotated[str, AfterValidator(_variable), Field(json_schema_extra
 """The name of an environment variable."""
 
 
+_NEVER = BeforeValidator(lambda value: timedelta(0) if value == "never" else value)
+
+
 class Provider(Settings):
     """Where branches come from."""
 
     kind: Literal["url", "embedded"] = "url"
     """`url`: databases that exist; `embedded`: databases on a server that ecm starts itself."""
+    idle_stop: Annotated[Duration, _NEVER, between(timedelta(0), timedelta(days=365))] = timedelta(minutes=30)
+    """`embedded`: after how long without a session that server is stopped; `never`, or 0s, leaves it running."""
 
 
 class Branch(Settings):

@@ -14,7 +14,7 @@ from cli.runs import PLAN, Project
 from pydantic import SecretStr
 from servers import FAST, OwnServer
 
-from orchestrator.engine import checkup
+from orchestrator.engine import checkup, transport
 from orchestrator.engine.checkup import Observation
 from orchestrator.engine.connection import Connection, connect
 from orchestrator.sql.identifiers import verbatim
@@ -193,3 +193,96 @@ def test_transactions_that_hold_others_up(server_folder: Callable[[], Path], mon
 def _long(connection: Connection) -> Observation:
     seen = checkup.examine(connection, branch="development", known_plans=())
     return next(observation for observation in seen if observation.subject == "long transactions")
+
+
+# --- planted faults ---------------------------------------------------------------------------------
+
+
+def test_a_pooled_url_is_told_with_the_direct_host(offline: Project) -> None:
+    """Without connecting: behind a pooler a lock of one session is another's."""
+    offline.urls["development"] = "postgresql://app:secret@ep-cool-1-pooler.eu.example.com/shop?sslmode=require"
+    (connection,) = found(offline, "connection", "--branch", "development")
+    assert not connection["ok"]
+    assert "goes through a connection pooler" in connection["message"]
+    assert connection["remedy"] == "use the direct host ep-cool-1.eu.example.com"
+
+
+@pytest.mark.parametrize(
+    ("rest", "ok"),
+    [
+        ("db.example.com/shop", False),
+        ("203.0.114.7/shop?sslmode=allow", False),
+        ("10.0.0.1,db.example.com/shop", False),
+        ("db.example.com/shop?sslmode=require", True),
+        ("127.0.0.1:1/shop", None),
+        ("[::1]:1/shop", None),
+        ("192.168.3.4:1/shop", None),
+        ("db:1/shop", None),
+        ("/shop?host=%2Fvar%2Frun", None),
+    ],
+)
+def test_no_tls_to_a_remote_host_is_told_from_the_url_alone(rest: str, ok: bool | None) -> None:
+    """A server on this machine or in a private network is let be; any other has to insist on TLS."""
+    seen = transport.examine(SecretStr(f"postgresql://app:secret@{rest}"), {}, variable="DATABASE_URL_X")
+    assert (seen and seen.ok) is ok
+    assert seen is None or "secret" not in seen.message + seen.remedy
+    assert seen is None or seen.ok or "DATABASE_URL_X" in seen.remedy
+
+
+def test_no_tls_is_a_finding_beside_a_server_that_does_not_answer(offline: Project) -> None:
+    """The one is told whether or not there is an answer; libpq's own variables count."""
+    offline.urls["development"] = "postgresql://app:secret@db.invalid.example.com:1/shop"
+    (tls,) = found(offline, "tls", "--branch", "development")
+    assert (tls["ok"], "sslmode=prefer" in tls["message"]) == (False, True)
+    answer = offline.ecm("doctor", "--json", "--branch", "development", PGSSLMODE="require")
+    assert [each["ok"] for each in answer.json["findings"] if each["subject"] == "tls"] == [True]
+
+
+def test_a_role_that_owns_no_table_is_told_with_the_grant(project: Project) -> None:
+    """Whatever it was granted, it may alter none; once it is a member of the owner it may."""
+    (owner,) = found(project, "owner", "--branch", "development")
+    assert (owner["ok"], owner["message"]) == (True, "this role owns 1 of 1 table")
+
+    role = f"visitor_{uuid4().hex[:8]}"
+    parts = urlsplit(project.urls["development"])
+    project.sql("development", f"CREATE ROLE {role} LOGIN PASSWORD 'x'; GRANT ALL ON books TO {role}")
+    try:
+        theirs = parts._replace(netloc=f"{role}:x@{parts.hostname}:{parts.port}")
+        visited = project.ecm(
+            "doctor", "--json", "--branch", "development", DATABASE_URL_DEVELOPMENT=urlunsplit(theirs)
+        )
+        (owner,) = [each for each in visited.json["findings"] if each["subject"] == "owner"]
+        assert not owner["ok"]
+        assert f"role {role} owns none of the 1 table here, which belong to postgres" in owner["message"]
+        assert owner["remedy"] == f'use the URL of role postgres, or GRANT "postgres" TO "{role}"'
+    finally:
+        project.sql("development", f"DROP OWNED BY {role}; DROP ROLE {role}")
+
+
+def test_what_a_plan_left_that_the_journal_does_not_know(project: Project) -> None:
+    """A journal that was dropped, or is an older one, knows nothing of what fires on the tables; the remedy ends it."""
+    assert project.ecm("advance", PLAN, "--branch", "development", "--to", "reads_migrated").code == 0
+    assert all(each["ok"] for each in found(project, "leftovers"))
+
+    project.sql("development", "DELETE FROM ecm.steps; DELETE FROM ecm.sweeps; DELETE FROM ecm.plans")
+    left, _ = found(project, "leftovers")
+    assert not left["ok"]
+    assert "trigger !ecm-uses_insert_0_rename-published-year_public.books on public.books" in left["message"]
+    for statement in left["remedy"].split("; "):
+        project.sql("development", statement)
+    assert all(each["ok"] for each in found(project, "leftovers"))
+    assert project.sql("development", "SELECT count(*) FROM pg_trigger WHERE NOT tgisinternal") == [(0,)]
+
+
+def test_a_ledger_that_only_one_of_two_machines_has(project: Project) -> None:
+    """Plans were moved from another machine, and the ledger is a file on this one; a ledger for all is the remedy."""
+    assert project.ecm("advance", PLAN, "--branch", "development").code == 0
+    assert all(each["ok"] for each in found(project, "ledger"))
+
+    other = """'"ana on build-7, pid 42"'"""
+    project.sql("development", f"UPDATE ecm.moves SET data = jsonb_set(data, '{{holder}}', {other})")
+    ledger = [each for each in found(project, "ledger") if not each["ok"]]
+    assert [each["remedy"] for each in ledger] == [
+        "keep one ledger in a PostgreSQL that all reach: ledger_env: ECM_LEDGER_URL in ecm.yaml"
+    ]
+    assert "plans were moved from build-7 too" in ledger[0]["message"]
