@@ -13,6 +13,8 @@ class RehearsedPhase(Report):
     seconds: float
     lock_wait: float
     """The longest that ecm waited for a lock."""
+    lock_held: float
+    """The longest that it held those of a table that writers wait for, at most."""
     writer_wait: float | None
     """The longest that a statement of a synthetic writer took meanwhile; None where there was none."""
     wal: int

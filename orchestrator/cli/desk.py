@@ -27,7 +27,21 @@ if TYPE_CHECKING:
 
 R = TypeVar("R", bound="Report")
 
-_FREE_TEXT = frozenset({"error", "message", "remedy", "warnings", "throttled_by", "holder", "ledger", "note"})
+_FREE_TEXT = frozenset(
+    {
+        "error",
+        "failure",
+        "holder",
+        "ledger",
+        "message",
+        "note",
+        "notes",
+        "remedy",
+        "throttled_by",
+        "unwritten",
+        "warnings",
+    }
+)
 """The fields of reports that quote what a driver or a server said."""
 
 _LOOKALIKES = {

@@ -23,8 +23,8 @@ from orchestrator.sql.identifiers import TableName
 
 _SAMPLE = 1000
 """Rows of each table that are written."""
-_SMALL = 50_000
-"""Rows up to which a table is read as a whole to choose them."""
+_READ = 32 * 1024**2
+"""Bytes of a table that are read to choose them; one that is smaller as a whole."""
 _LONGEST = "60s"
 """How long a statement may take before it counts as an error."""
 
@@ -52,7 +52,10 @@ SELECT
   ) AS counted,
   EXISTS (SELECT FROM pg_catalog.pg_constraint r WHERE r.confrelid = c.oid AND r.contype = 'f') AS referred,
   EXISTS (SELECT FROM pg_catalog.pg_trigger t WHERE t.tgrelid = c.oid AND NOT t.tgisinternal) AS triggered,
-  c.reltuples::pg_catalog.float8 AS rows
+  (
+    SELECT coalesce(sum(pg_catalog.pg_relation_size(t.relid)), 0)::pg_catalog.float8
+    FROM pg_catalog.pg_partition_tree(c.oid) t WHERE t.isleaf
+  ) AS size
 FROM pg_catalog.pg_class c
 WHERE c.oid = pg_catalog.to_regclass(%s)
 """
@@ -128,7 +131,7 @@ def survey(connection: Connection, table: TableName) -> Ground | None:
     if found is None or not found["key"]:
         return None
     key = tuple(found["key"])
-    keys = _sample(connection, table, key, found["rows"])
+    keys = _sample(connection, table, key, found["size"])
     if not keys:
         return None
     return Ground(
@@ -140,12 +143,12 @@ def survey(connection: Connection, table: TableName) -> Ground | None:
     )
 
 
-def _sample(connection: Connection, table: TableName, key: tuple[str, ...], rows: float) -> tuple[tuple[str, ...], ...]:
+def _sample(connection: Connection, table: TableName, key: tuple[str, ...], size: float) -> tuple[tuple[str, ...], ...]:
     """Return the keys of some rows, from all over the table."""
     part = sql.SQL("")
-    if rows > _SMALL:
-        # Pages chosen at random ("SELECT", TABLESAMPLE SYSTEM), and enough of them for once.
-        part = sql.SQL(" TABLESAMPLE SYSTEM ({})").format(sql.Literal(min(100.0, 100.0 * 20 * _SAMPLE / rows)))
+    if size > _READ:
+        # Pages chosen at random ("SELECT", TABLESAMPLE SYSTEM).
+        part = sql.SQL(" TABLESAMPLE SYSTEM ({})").format(sql.Literal(100.0 * _READ / size))
     query = sql.SQL("SELECT {} FROM {}{} ORDER BY pg_catalog.random() LIMIT {}").format(
         sql.SQL(", ").join(sql.SQL("{}::pg_catalog.text").format(sql.Identifier(name)) for name in key),
         table.identifier,

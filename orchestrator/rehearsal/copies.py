@@ -77,7 +77,32 @@ class Copies:
             EcmError: as `Provider.create` and `Provider.delete`.
         """
         folder = self._folder / name
+        with self._recorded(name, parent, folder):
+            made = kept = False
+            try:
+                if anew:
+                    self._provider.delete(name)
+                made = True  # from here on there may be one, however far that comes
+                self._provider.create(name, Making(parent=parent, expires_in=lasts))
+                yield Copy(name=name, folder=folder)
+                kept = keep
+            except EcmError:
+                # Why it could not be made, or reached, is what a person has to know; the next rehearsal deletes it.
+                with suppress(EcmError):
+                    self._delete(name, folder)
+                made = False
+                raise
+            finally:
+                if made and not kept:
+                    self._delete(name, folder)
+                elif kept:
+                    shutil.rmtree(folder, ignore_errors=True)
+
+    @contextmanager
+    def _recorded(self, name: str, parent: str, folder: Path) -> Generator[None]:
+        """Keep a record of a copy, locked while the block runs."""
         folder.mkdir(parents=True, exist_ok=True)
+        unnamed = folder / f"{_RECORD}.{os.getpid()}"
         record = {
             "branch": name,
             "parent": parent,
@@ -85,22 +110,17 @@ class Copies:
             "pid": os.getpid(),
             "since": datetime.now(UTC).isoformat(),
         }
-        with (folder / _RECORD).open("a+", encoding="utf-8") as file:
+        with unnamed.open("w", encoding="utf-8") as file:
+            # By the time that it has its name, it is locked: nobody takes it for that of a process that is gone.
             fcntl.flock(file, fcntl.LOCK_EX)
-            file.truncate(0)
             file.write(json.dumps(record))
             file.flush()
-            kept = False
-            try:
-                if anew:
-                    self._provider.delete(name)
-                self._provider.create(name, Making(parent=parent, expires_in=lasts))
-                yield Copy(name=name, folder=folder)
-                kept = keep
-            finally:
-                if not kept:
-                    self._provider.delete(name)
-                shutil.rmtree(folder, ignore_errors=True)
+            unnamed.replace(folder / _RECORD)
+            yield
+
+    def _delete(self, name: str, folder: Path) -> None:
+        self._provider.delete(name)
+        shutil.rmtree(folder, ignore_errors=True)
 
     def clear(self) -> tuple[str, ...]:
         """Delete what rehearsals left that were killed on this machine; say what was, and what is left to a person."""
@@ -116,8 +136,7 @@ class Copies:
                     fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
                 except OSError:
                     continue  # its process is at work
-                self._provider.delete(name)
-                shutil.rmtree(folder, ignore_errors=True)
+                self._delete(name, folder)
             told.append(f"branch {name} was left by a rehearsal that was killed (pid {record.get('pid')}): deleted")
         return (*told, *self._strangers(recorded))
 

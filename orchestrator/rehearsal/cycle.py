@@ -110,16 +110,18 @@ _QUIET = 2
 
 
 class Watching:
-    """An observer that remembers the longest wait for a lock, and passes on what it is told, under the copy's name."""
+    """An observer that remembers the longest lock and wait for one, and passes on what it is told, as of the copy."""
 
     def __init__(self, observer: Observer, *, branch: str, copy: str) -> None:
         self._observer, self._branch, self._copy = observer, branch, copy
-        self.lock_wait = 0.0
+        self.lock_wait = self.lock_held = 0.0
 
     def __call__(self, event: Event) -> None:
         """Take an event."""
         if isinstance(event, StepFinished):
             self.lock_wait = max(self.lock_wait, event.lock_wait)
+            if event.lock_wait:  # a step that locks tables does so first, and until its end
+                self.lock_held = max(self.lock_held, event.seconds - event.lock_wait)
         if getattr(event, "branch", None) == self._branch:
             event = replace(event, branch=self._copy)  # pyright: ignore[reportCallIssue] - one that has a branch
         self._observer(event)
@@ -187,7 +189,7 @@ class Cycle:
 
     def _made(self, leg: Leg) -> RehearsedPhase:
         self.crew.told(Writing.between(leg.origin, leg.target), leg.says)
-        self._watching.lock_wait = 0.0
+        self._watching.lock_wait = self._watching.lock_held = 0.0
         before, started = gauges.read(self._connection), time.monotonic()
         made = self._move(leg)
         seconds = time.monotonic() - started
@@ -205,6 +207,7 @@ class Cycle:
             target=leg.target,
             seconds=seconds,
             lock_wait=self._watching.lock_wait,
+            lock_held=self._watching.lock_held,
             writer_wait=slowest,
             wal=after.wal - before.wal,
             disk=after.disk - before.disk,

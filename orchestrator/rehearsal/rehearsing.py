@@ -146,6 +146,7 @@ class Rehearsing:
                             "direction": each.direction,
                             "seconds": round(each.seconds, 3),
                             "lock_wait": round(each.lock_wait, 3),
+                            "lock_held": round(each.lock_held, 3),
                             "writer_wait": None if each.writer_wait is None else round(each.writer_wait, 3),
                             "wal": each.wal,
                             "disk": each.disk,

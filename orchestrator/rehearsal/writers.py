@@ -74,12 +74,17 @@ class Hand(threading.Thread):
         self._phase = ""
 
     def run(self) -> None:
-        """Write, until it is told to end."""
-        while not self._over.is_set():
-            with self._turn:
-                if self._writing is not None:
-                    self._transact(self._writing)
-            self._over.wait(PAUSE)
+        """Write, until it is told to end; an error of its own is told as one that it met."""
+        try:
+            while not self._over.is_set():
+                with self._turn:
+                    if self._writing is not None:
+                        self._transact(self._writing)
+                self._over.wait(PAUSE)
+        except Exception as error:  # noqa: BLE001 - a writer that is gone in silence would be taken for one that is well
+            if not self._over.is_set():
+                said = f"the synthetic writer ended: {type(error).__name__}: {error}"
+                self.failures.append((self._phase, Failure(sqlstate="", message=said, statement="", seconds=0.0)))
 
     def _transact(self, writing: Writing) -> None:
         try:

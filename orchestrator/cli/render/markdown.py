@@ -33,8 +33,7 @@ def rehearsed(report: RehearsalReport) -> Iterator[str]:
     if report.failure is not None:
         yield from _failure(report.failure)
     if report.phases:
-        titles = ("phase", "time", "lock wait", "writer's wait", "WAL", "disk")
-        yield from _table(titles, (screen.cells(each) for each in report.phases))
+        yield from _table(("phase", *screen.TITLES[1:]), (screen.cells(each) for each in report.phases))
     if report.passed:
         yield ""
         yield f"Expected on {_plain(report.branch)}, as measured on {_plain(screen.basis(report))}:"

@@ -44,18 +44,23 @@ def failure(found: FailureReport) -> RenderableType:
 
 def phases(report: RehearsalReport) -> RenderableType:
     """Return what each phase took, in the order in which they were made."""
-    table = _table("", "time", "lock wait", "writer's wait", "WAL", "disk")
+    table = _table(*TITLES)
     for each in report.phases:
         table.add_row(*cells(each))
     return table
 
 
+TITLES = ("", "time", "lock wait", "locked", "writer waits", "WAL", "disk")
+"""What a phase's line consists of."""
+
+
 def cells(phase: RehearsedPhase) -> tuple[str, ...]:
-    """Return a phase's line: what it was, time, longest waits, WAL, disk."""
+    """Return a phase's line; see `TITLES`."""
     return (
         said(phase),
         words.lasting(phase.seconds),
         words.lasting(phase.lock_wait),
+        words.lasting(phase.lock_held),
         "\u2013" if phase.writer_wait is None else words.lasting(phase.writer_wait),
         words.size(phase.wal),
         grown(phase.disk),
@@ -130,7 +135,7 @@ def _section(title: str, body: RenderableType) -> tuple[RenderableType, ...]:
 
 
 def _table(*titles: str) -> Table:
-    table = Table(box=None, padding=(0, 2, 0, 0), show_edge=False, header_style="dim")
+    table = Table(box=None, padding=(0, 1, 0, 0), show_edge=False, header_style="dim")
     for number, title in enumerate(titles):
         table.add_column(title, justify="right" if number else "left", no_wrap=True)
     return table
