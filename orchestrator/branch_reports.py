@@ -53,7 +53,7 @@ class PlanFall(Report):
     plan: str
     before: str
     after: str | None
-    """None where it cannot be told beforehand."""
+    """None where the branch goes with it."""
 
 
 class TableLoss(Report):

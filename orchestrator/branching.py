@@ -3,7 +3,6 @@
 What was proven on a branch is in the ledger before its database goes, and that it went is recorded there too.
 """
 
-import re
 from collections.abc import Callable, Generator, Iterable, Mapping
 from contextlib import closing, contextmanager
 from dataclasses import dataclass
@@ -32,8 +31,9 @@ from orchestrator.engine.contents import Rows
 from orchestrator.engine.journal import Record
 from orchestrator.errors import EcmError, LeaseError, PreconditionError, UsageError
 from orchestrator.ledger import Entry, Event
+from orchestrator.moments import BEFORE_CONTRACT, before_contract, parsed, told
 from orchestrator.plan import drift
-from orchestrator.plan.lifecycle import Direction, Phase, State
+from orchestrator.plan.lifecycle import State
 from orchestrator.records import (
     BRANCH_CREATED,
     BRANCH_DELETED,
@@ -46,9 +46,6 @@ from orchestrator.records import (
 from orchestrator.sql.identifiers import TableName
 from orchestrator.stage import Stage
 from orchestrator.words import did_you_mean
-
-BEFORE_CONTRACT = "before-contract"
-"""The moment that was recorded before a branch's last contract."""
 
 Consent = Callable[[BranchChangeReport], None]
 
@@ -182,10 +179,8 @@ class Branching:
             next_command=f"ecm branch reset {branch}",
         )
         consent(proposal)
-        self._evidence_first(branch)
+        at = self._evidence_first(branch)
         self._stage.provider.reset(branch)
-        with self._open(branch) as connection:
-            at = clock(connection)
         return self._done(proposal, BRANCH_RESET, {"parent": parent}, at=at)
 
     def delete(self, branch: str, consent: Consent, *, missing_ok: bool = False) -> BranchChangeReport | None:
@@ -199,8 +194,10 @@ class Branching:
         if branch not in names and missing_ok:
             return None
         found = self._found(branch, names)
-        here = self._look(branch)
         settings = self._project.branches.get(branch)
+        here, unseen = self._look_if_it_answers(branch)
+        if unseen and settings:
+            raise unseen
         anew = (
             "ecm.yaml names it: it is made again when it is next used"
             if settings and self._project.provider.kind == "embedded"
@@ -211,16 +208,19 @@ class Branching:
             branch=branch,
             done=False,
             protected=self._is_protected(branch, found),
-            plans=_falls(here.records, {}),
+            plans=tuple(fall.model_copy(update={"after": None}) for fall in _falls(here.records, {})),
             tables=_losses(here.rows, {}),
             size=found.size,
             sessions=here.sessions,
-            warnings=(anew,) if settings else (),
+            warnings=(anew,)
+            if settings
+            else (f"what is lost could not be looked at: {unseen.message}",)
+            if unseen
+            else (),
             next_command=f"ecm branch delete {branch}",
         )
         consent(proposal)
-        self._evidence_first(branch)
-        at = self._clock(branch)
+        at = datetime.now(UTC) if unseen else self._evidence_first(branch)
         self._stage.provider.delete(branch)
         return self._done(proposal, BRANCH_DELETED, {}, at=at)
 
@@ -239,13 +239,13 @@ class Branching:
         """
         found = self._found(branch)
         entries = [entry for entry in self._stage.entries(None) if entry.branch == branch and entry.kind == MOVE]
-        moment = _before_contract(branch, entries) if to == BEFORE_CONTRACT else parsed(to)
+        moment = before_contract(branch, entries) if to == BEFORE_CONTRACT else parsed(to)
         here = self._look(branch)
         proposal = BranchChangeReport(
             action="restore",
             branch=branch,
             done=False,
-            to=_told(moment),
+            to=told(moment),
             kept_as=keep_as,
             protected=self._is_protected(branch, found),
             plans=_rewound(here.records, entries, moment),
@@ -255,10 +255,8 @@ class Branching:
             next_command=f"ecm branch restore {branch} --to {to}" + (f" --keep-as {keep_as}" if keep_as else ""),
         )
         consent(proposal)
-        self._evidence_first(branch)
+        at = self._evidence_first(branch)
         self._stage.provider.restore(branch, moment, keep_as=keep_as)
-        with self._open(branch) as connection:
-            at = clock(connection)
         data = {"time": moment.time.isoformat() if moment.time else None, "lsn": moment.lsn, "kept_as": keep_as}
         return self._done(proposal, BRANCH_RESTORED, data, at=at)
 
@@ -292,14 +290,20 @@ class Branching:
             _refuse_at_work(branch, records)
             return _Sight(records=records, rows=contents.rows(connection), sessions=contents.sessions(connection))
 
-    def _evidence_first(self, branch: str) -> None:
-        """Copy to the ledger what was proven on a branch; where that cannot be done, nothing is lost either."""
+    def _look_if_it_answers(self, branch: str) -> "tuple[_Sight, EcmError | None]":
+        """Look at a branch; what nobody can connect to any more can still be deleted."""
+        try:
+            return self._look(branch), None
+        except LeaseError:
+            raise
+        except EcmError as error:
+            return _Sight(records=(), rows={}, sessions=()), error
+
+    def _evidence_first(self, branch: str) -> datetime:
+        """Copy to the ledger what was proven on a branch, and return the time there; without that nothing is lost."""
         with self._open(branch) as connection, closing(self._stage.ledger()) as ledger:
             _refuse_at_work(branch, journal.read_all(connection))
             copy_moves(connection, ledger)
-
-    def _clock(self, branch: str) -> datetime:
-        with self._open(branch) as connection:
             return clock(connection)
 
     def _done(
@@ -337,7 +341,7 @@ class Branching:
             return there[branch]
         if branch in self._project.branches:
             raise PreconditionError(f"branch {branch} is not there yet", hint=f"ecm branch create {branch}")
-        known = [*self._project.branches, *there]
+        known = dict.fromkeys([*self._project.branches, *there])
         raise UsageError(f"there is no branch {branch}", details=[did_you_mean(branch, known)], hint="ecm branch list")
 
     def _known(self, *branches: str) -> tuple[str, ...]:
@@ -433,61 +437,3 @@ def _difference(found: drift.Difference, one: str, other: str) -> DifferenceRepo
         values={} if only else {one: found.proven, other: found.found},
         message=found.line(one, other),
     )
-
-
-# --- moments ----------------------------------------------------------------------------------------
-
-
-def parsed(text: str) -> Moment:
-    """Return the moment that a person names: a time (ISO 8601; without a zone, this machine's) or a place in the WAL.
-
-    Raises:
-        UsageError: it is neither.
-    """
-    if re.fullmatch(r"[0-9A-Fa-f]{1,8}/[0-9A-Fa-f]{1,8}", text):
-        return Moment(lsn=text.upper())
-    try:
-        return Moment(time=datetime.fromisoformat(text).astimezone(UTC))
-    except ValueError:
-        raise UsageError(
-            f"{text!r} is no moment",
-            details=["a time such as 2026-03-01T12:00:00Z, a place in the WAL such as 0/16B3740, or before-contract"],
-            hint="ecm history tells when what happened",
-        ) from None
-
-
-def _before_contract(branch: str, entries: Iterable[Entry]) -> Moment:
-    """Return the moment that was recorded before the last contract on a branch.
-
-    Raises:
-        PreconditionError: there was none, or no moment was recorded before it.
-    """
-    forward = [
-        entry
-        for entry in entries
-        if entry.data.get("direction") == Direction.FORWARD and Phase.CONTRACT in _words(entry.data.get("phases"))
-    ]
-    if not forward:
-        raise PreconditionError(f"nothing was contracted on {branch}", hint="ecm history")
-    last = forward[-1]
-    measured = last.data.get("measured")
-    kept = last.data.get("moment") or (measured.get("moment") if isinstance(measured, dict) else None)
-    if not isinstance(kept, dict) or not (kept.get("time") or kept.get("lsn")):
-        raise PreconditionError(
-            f"no moment was recorded before {last.plan} was contracted on {branch}",
-            details=["ecm records one where the provider can go back to it"],
-            hint=f"ecm branch restore {branch} --to TIME; it was contracted at {last.happened_at.isoformat()}",
-        )
-    time, lsn = kept.get("time"), kept.get("lsn")
-    return Moment(
-        time=datetime.fromisoformat(time) if isinstance(time, str) else None, lsn=lsn if isinstance(lsn, str) else None
-    )
-
-
-def _words(value: object) -> list[str]:
-    return [str(each) for each in value] if isinstance(value, list) else []  # pyright: ignore[reportUnknownVariableType, reportUnknownArgumentType]
-
-
-def _told(moment: Moment) -> str:
-    time = moment.time.astimezone(UTC).isoformat(sep=" ", timespec="seconds") if moment.time else None
-    return ", ".join(filter(None, [time, f"LSN {moment.lsn}" if moment.lsn else None]))

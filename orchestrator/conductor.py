@@ -26,6 +26,7 @@ from orchestrator.errors import RefusedError, UsageError
 from orchestrator.events import Observer, ignore
 from orchestrator.journey import Consent, Journey, contracts
 from orchestrator.judgement import Judgement, onward, uncarried, unseen
+from orchestrator.moments import parsed
 from orchestrator.neighbours import as_begun
 from orchestrator.operations import Operation
 from orchestrator.overview import Overview
@@ -692,7 +693,7 @@ class Conductor:
         """
         making = Making(
             parent=parent,
-            at=None if at is None else branching.parsed(at),
+            at=None if at is None else parsed(at),
             schema_only=schema_only,
             expires_in=None if expires is None else length(expires, "expires"),
             compute=compute,

@@ -5,11 +5,11 @@ database goes, and cannot be lost without it. A copy is made whole under a name 
 that an error, or a killed ecm, leaves every branch as it was.
 """
 
-import csv
 import json
 import re
 import secrets
-from collections.abc import Callable, Generator, Mapping
+import time
+from collections.abc import Callable, Generator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -18,8 +18,8 @@ from typing import Any
 
 import psycopg
 from psycopg import errors, sql
-from psycopg.rows import dict_row
 
+from orchestrator.branches.belongings import furnish
 from orchestrator.branches.provider import Making
 from orchestrator.errors import PreconditionError, PrivilegeError, StatementFailedError, UsageError
 
@@ -39,11 +39,10 @@ _MEMORY = re.compile(r"^ecm branch (\{.*\})$", re.MULTILINE)
 _UNFINISHED = re.compile(r"ecm-(new|replaced)-([0-9a-f]+)-[0-9a-f]+")
 _STALE = 3600
 """Seconds after which a copy that nobody put in its place was left by a killed ecm."""
+COMING_AND_GOING = 3.0
+"""Seconds that sessions on what is to be copied have to go."""
 _KNOCK = 0.05
 """Seconds between two attempts to end the sessions on a database."""
-
-_QUOTED_LISTS = frozenset({"search_path", "temp_tablespaces", "session_preload_libraries", "local_preload_libraries"})
-"""Settings of a database whose value is a list of names (GUC_LIST_QUOTE): given as one string, it would be one name."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -173,7 +172,7 @@ def make(connect: Connect, database: str, source: Source | None) -> Kept:
         unfinished = _copied(session, source, database)
         try:
             if source is not None:
-                _furnish(session, unfinished, like=source.database)
+                furnish(session, unfinished, like=source.database)
             _remember(session, unfinished, source)
             _rename(session, unfinished, database)
         except BaseException:
@@ -197,7 +196,7 @@ def replace(connect: Connect, database: str, source: Source) -> None:
         _tidy(session)
         unfinished, old = _copied(session, source, database), _name(session, "replaced")
         try:
-            _furnish(session, unfinished, like=database)
+            furnish(session, unfinished, like=database)
             _remember(session, unfinished, source, besides=database)
             with _ending_sessions(connect, database), session.transaction():
                 _rename(session, database, old)
@@ -229,18 +228,35 @@ def _copied(session: Session, source: Source | None, database: str) -> str:
     if source is None:
         session.execute(sql.SQL("CREATE DATABASE {}").format(sql.Identifier(name)))
         return name
+    _refuse_in_use(session, source, database)
     try:
         for method in _methods(session, source.database):
             if method(name):
                 return name
     except errors.ObjectInUse as problem:
-        who = connected(session, source.database)
-        raise PreconditionError(
-            f"{source.branch} cannot be copied to {database} while it is in use",
-            details=who or (problem.diag.message_detail or str(problem),),
-            hint=f"close the connections to {source.branch}, then run the same command again",
-        ) from problem
+        said = (problem.diag.message_detail or str(problem),)
+        raise _in_use(source, database, connected(session, source.database) or said) from problem
     raise AssertionError("the last method makes the copy or raises")  # pragma: no cover
+
+
+def _refuse_in_use(session: Session, source: Source, database: str) -> None:
+    """Refuse to copy what others are connected to; those that come and go, ecm's own among them, have a moment to go.
+
+    PostgreSQL would wait for 5 s ("CREATE DATABASE", notes), and does so for those that come after this look.
+    """
+    until = time.monotonic() + COMING_AND_GOING
+    while who := connected(session, source.database):
+        if time.monotonic() > until:
+            raise _in_use(source, database, who)
+        time.sleep(_KNOCK)
+
+
+def _in_use(source: Source, database: str, details: tuple[str, ...]) -> PreconditionError:
+    return PreconditionError(
+        f"{source.branch} cannot be copied to {database} while it is in use",
+        details=details,
+        hint=f"close the connections to {source.branch}, then run the same command again",
+    )
 
 
 def _methods(session: Session, source: str) -> Generator[Callable[[str], bool]]:
@@ -285,62 +301,6 @@ def _owner_to_be(session: Session, source: str) -> sql.Composable:
         "SELECT pg_get_userbyid(datdba), pg_has_role(datdba, %s) FROM pg_database WHERE datname = %s", [option, source]
     ).fetchone()
     return sql.SQL(" OWNER {}").format(sql.Identifier(row[0])) if row and row[1] else sql.SQL("")
-
-
-def _furnish(session: Session, database: str, *, like: str) -> None:
-    """Give a database what belongs to one and is in no copy of it: owner, grants, limit of connections, settings."""
-    with session.cursor(row_factory=dict_row) as cursor:
-        row = cursor.execute(
-            "SELECT oid, pg_get_userbyid(datdba) AS owner, datdba, datacl IS NOT NULL AS granted, datconnlimit,"
-            " datdba <> (SELECT datdba FROM pg_database WHERE datname = %s) AS moved"
-            " FROM pg_database WHERE datname = %s",
-            [database, like],
-        ).fetchone()
-        if row is None:
-            return
-        target = sql.Identifier(database)
-        for statement in (*_grants(session, target, row), *_settings(session, target, row)):
-            session.execute(statement)
-        if row["datconnlimit"] >= 0:
-            limit = sql.Literal(row["datconnlimit"])
-            session.execute(sql.SQL("ALTER DATABASE {} CONNECTION LIMIT {}").format(target, limit))
-        if row["moved"]:  # at last: whoever gives it away may not be able to do more with it
-            _give(session, target, row["owner"])
-
-
-def _give(session: Session, target: sql.Identifier, owner: str) -> None:
-    with suppress(errors.InsufficientPrivilege):  # it then belongs to the role that made it, as PostgreSQL has it
-        session.execute(sql.SQL("ALTER DATABASE {} OWNER TO {}").format(target, sql.Identifier(owner)))
-
-
-def _grants(session: Session, target: sql.Identifier, row: Mapping[str, Any]) -> Generator[sql.Composed]:
-    if not row["granted"]:
-        return
-    yield sql.SQL("REVOKE ALL ON DATABASE {} FROM PUBLIC").format(target)
-    for privilege, grantee, grantable in session.execute(
-        "SELECT a.privilege_type, pg_get_userbyid(nullif(a.grantee, 0)), a.is_grantable"
-        " FROM pg_database d, aclexplode(d.datacl) a WHERE d.oid = %s AND a.grantee <> d.datdba",
-        [row["oid"]],
-    ).fetchall():
-        to = sql.SQL("PUBLIC") if grantee is None else sql.Identifier(grantee)
-        option = sql.SQL(" WITH GRANT OPTION" if grantable else "")
-        yield sql.SQL("GRANT {} ON DATABASE {} TO {}{}").format(sql.SQL(privilege), target, to, option)
-
-
-def _settings(session: Session, target: sql.Identifier, row: Mapping[str, Any]) -> Generator[sql.Composed]:
-    for role, setting in session.execute(
-        "SELECT pg_get_userbyid(nullif(setrole, 0)), unnest(setconfig) FROM pg_db_role_setting WHERE setdatabase = %s",
-        [row["oid"]],
-    ).fetchall():
-        name, _, value = setting.partition("=")
-        words = next(csv.reader([value], skipinitialspace=True), list[str]()) if name in _QUOTED_LISTS else [value]
-        whose = (
-            sql.SQL("ALTER DATABASE {}").format(target)
-            if role is None
-            else sql.SQL("ALTER ROLE {} IN DATABASE {}").format(sql.Identifier(role), target)
-        )
-        values = sql.SQL(", ").join(map(sql.Literal, words or [""]))
-        yield sql.SQL("{} SET {} TO {}").format(whose, sql.Identifier(*name.split(".")), values)
 
 
 def _remember(session: Session, database: str, source: Source | None, *, besides: str | None = None) -> None:

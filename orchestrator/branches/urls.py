@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Generator, Iterator, Mapping
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import NoReturn, final
 from urllib.parse import quote, urlsplit, urlunsplit
 
@@ -10,8 +10,9 @@ import psycopg
 from psycopg.conninfo import conninfo_to_dict
 from pydantic import SecretStr
 
+from orchestrator.abreast import abreast
 from orchestrator.branches import copying
-from orchestrator.branches.copying import RESERVED, Session, Source
+from orchestrator.branches.copying import RESERVED, Kept, Session, Source
 from orchestrator.branches.provider import (
     Address,
     BranchSettings,
@@ -38,6 +39,14 @@ class _Place:
     started: str
     oid: int
     database: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Look:
+    """A branch's own database, and those on its server that ecm made as branches."""
+
+    own: Kept
+    others: tuple[Kept, ...]
 
 
 @final
@@ -81,25 +90,16 @@ class UrlProvider:
 
     def found(self) -> tuple[Found, ...]:
         """Return the branches whose URLs are set, and those that were made beside them; the note says what is wrong."""
+        seen = dict(self._set())
+        looks = dict(zip(seen, abreast(lambda branch: _look(branch, seen[branch]), seen), strict=True))
         own, made = dict[str, Found](), dict[str, Found]()
-        places = set[tuple[str, str]]()
-        for branch, url in self._set():
-            try:
-                with _session(branch, url) as session:
-                    places.add((_started(session), session.info.dbname))
-                    (kept,) = copying.kept(session, session.info.dbname) or (None,)
-                    parent, made_at = (kept.parent, kept.made_at) if kept else (None, None)
-                    size = kept.size if kept else None
-                    own[branch] = Found(name=branch, parent=parent, created_at=made_at, size=size)
-                    for each in copying.kept(session):
-                        if each.ours and (_started(session), each.database) not in places:
-                            found = Found(name=each.database, parent=each.parent, created_at=each.made_at)
-                            made[each.database] = replace(found, size=each.size)
-            except _NoDatabaseError:
-                continue  # the branch has a URL, and is yet to be made
-            except EcmError as problem:
-                own[branch] = Found(name=branch, note=problem.message)
-        taken = {database for _, database in places} | own.keys()
+        for branch, look in looks.items():
+            if isinstance(look, EcmError):
+                own[branch] = Found(name=branch, note=look.message)
+            elif look is not None:
+                own[branch] = _found(look.own, branch)
+                made.update({each.database: _found(each, each.database) for each in look.others})
+        taken = {look.own.database for look in looks.values() if isinstance(look, _Look)} | own.keys()
         return in_order(self.names(), (*own.values(), *(each for name, each in made.items() if name not in taken)))
 
     def create(self, branch: str, making: Making) -> Found:
@@ -294,6 +294,23 @@ def _opening(branch: str, url: str) -> Callable[[], Session]:
             raise kind(f"branch {branch} cannot be reached", details=said[:3], hint="ecm doctor") from None
 
     return opened
+
+
+def _look(branch: str, url: str) -> "_Look | EcmError | None":
+    """Look at a branch's server; None where the branch is yet to be made there."""
+    try:
+        with _session(branch, url) as session:
+            there = copying.kept(session)
+            own = next(each for each in there if each.database == session.info.dbname)
+            return _Look(own=own, others=tuple(each for each in there if each.ours))
+    except _NoDatabaseError:
+        return None
+    except EcmError as problem:
+        return problem
+
+
+def _found(kept: Kept, branch: str) -> Found:
+    return Found(name=branch, parent=kept.parent, created_at=kept.made_at, size=kept.size)
 
 
 def _place(session: Session) -> _Place:

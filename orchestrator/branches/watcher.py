@@ -33,7 +33,10 @@ _PROGRAM = (
     "import os, sys; os.fork() and os._exit(0); from orchestrator.branches.watcher import main; main(sys.argv[1])"
 )
 
-_KEPT = ("HOME", "LANG", "LC_ALL", "PATH", "TMPDIR", "PYTHONPATH", "PYTHONUTF8", "VIRTUAL_ENV")
+_KEPT = (
+    *("HOME", "LANG", "LC_ALL", "PATH", "TMPDIR", "LD_LIBRARY_PATH", "DYLD_LIBRARY_PATH"),
+    *("PYTHONHOME", "PYTHONPATH", "PYTHONUTF8", "VIRTUAL_ENV"),
+)
 """Variables that the process is given. Those with the project's passwords are none of them."""
 
 

@@ -62,7 +62,7 @@ def _group() -> None:
 
 
 def list_branches(desk: Desk) -> None:
-    """List every branch: its parent, age and size, and where the plans are that were begun there."""
+    """List every branch, with its parent, age, size and plans."""
     desk.show(desk.conductor().branch_list())
 
 
@@ -172,9 +172,10 @@ def restore(
     yes: Yes = False,
     confirm: Confirm = None,
 ) -> None:
-    """Make a branch what it was at a moment, where the provider keeps a history.
+    """Take a branch back to a moment in its history.
 
-    Says what will be lost, and asks. Whatever was written since then is gone, or kept under another name.
+    For providers that keep one. Says what will be lost, and asks. Whatever was written since then is gone, or kept
+    under another name.
     """  # fmt: skip
     consent = _Consent(yes=yes, confirm=confirm)
     desk.show(
@@ -185,7 +186,10 @@ def restore(
 
 
 def stop(desk: Desk) -> None:
-    """Stop the server that ecm runs for provider embedded; it starts again when a branch is next used."""
+    """Stop the server that ecm runs (provider embedded).
+
+    It starts again when a branch is next used.
+    """
     desk.show(desk.conductor().branch_stop())
 
 

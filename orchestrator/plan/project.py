@@ -50,6 +50,12 @@ class Provider(Settings):
     idle_stop: Annotated[Duration, _NEVER, between(timedelta(0), timedelta(days=365))] = timedelta(minutes=30)
     """`embedded`: after how long without a session that server is stopped; `never`, or 0s, leaves it running."""
 
+    @model_validator(mode="after")
+    def _stops_its_own(self) -> Self:
+        if self.kind != "embedded" and "idle_stop" in self.model_fields_set:
+            raise misplaced([(("idle_stop",), f"ecm runs no server for provider {self.kind}, and stops none")])
+        return self
+
 
 class Branch(Settings):
     """A database that plans are taken through."""

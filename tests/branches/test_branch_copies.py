@@ -117,8 +117,9 @@ def test_a_branch_of_the_project_comes_first_and_from_the_parent_that_it_is_give
     assert home.leftovers() == []
 
 
-def test_a_parent_in_use_is_refused_with_who_is_connected(home):
+def test_a_parent_in_use_is_refused_with_who_is_connected(home, monkeypatch):
     """The branch that was to be reset is as it was, and no half copy is left."""
+    monkeypatch.setattr(copying, "COMING_AND_GOING", 0.1)
     home.provider.create("development", Making())
     home.run("development", "CREATE TABLE only_here ()")
     url = make_conninfo(home.provider.address("production").url.get_secret_value(), application_name="report")
@@ -163,15 +164,20 @@ def test_a_reset_ends_the_sessions_on_the_branch_however_fast_they_come_back(hom
     assert home.leftovers() == []
 
 
-def test_a_reset_that_fails_leaves_the_branch_as_it_was(home, monkeypatch):
-    """What breaks before the two change names leaves the old one in its place, rows and sessions and all."""
+@pytest.mark.parametrize("survived", [0, 1])
+def test_a_reset_that_fails_leaves_the_branch_as_it_was(home, monkeypatch, survived):
+    """Whichever of the two changes of names breaks, the old database is in its place, and no copy is left."""
     home.provider.create("development", Making())
     home.run("development", "CREATE TABLE only_here ()")
+    rename, calls = copying._rename, []
 
-    def broken(*_):
-        raise psycopg.errors.DiskFull("no space left on device")
+    def breaking(*arguments):
+        calls.append(arguments)
+        if len(calls) > survived:
+            raise psycopg.errors.DiskFull("no space left on device")
+        rename(*arguments)
 
-    monkeypatch.setattr(copying, "_rename", broken)
+    monkeypatch.setattr(copying, "_rename", breaking)
     url = home.provider.address("development").url.get_secret_value()
     with pytest.raises(EcmError, match="could not be reset"):
         home.provider.reset("development")
@@ -216,21 +222,25 @@ def test_what_belongs_to_the_database_itself_is_the_branchs_own_and_survives_a_r
         connection.execute("DROP ROLE keeper, writer")
 
 
-@pytest.mark.parametrize(
-    "making",
-    [
-        Making(parent="production", at=Moment(lsn="0/1")),
-        Making(parent="production", schema_only=True),
-        Making(parent="production", expires_in=timedelta(hours=1)),
-        Making(parent="production", compute=(0.25, 1)),
-    ],
-    ids=["at", "schema_only", "expires_in", "compute"],
-)
-def test_what_a_copy_cannot_be_is_refused(home, making):
+def test_what_a_copy_cannot_be_is_refused(home):
     """Nothing that was asked for is left out in silence."""
-    with pytest.raises(PreconditionError, match="cannot be made"):
-        home.provider.create("pr-7", making)
+    for asked in (
+        {"at": Moment(lsn="0/1")},
+        {"schema_only": True},
+        {"expires_in": timedelta(hours=1)},
+        {"compute": (0.25, 1)},
+    ):
+        with pytest.raises(PreconditionError, match="cannot be made"):
+            home.provider.create("pr-7", Making(parent="production", **asked))
     assert home.names() == ["production"]
+
+
+def test_a_large_database_is_copied_by_its_files(home, monkeypatch):
+    """Cloned where system and file system can; where they cannot, the copy is made all the same."""
+    monkeypatch.setattr(copying, "CLONED_FROM", 0)
+    monkeypatch.setattr(copying, "COPIED_BY_FILE_FROM", 0)
+    home.provider.create("pr-7", Making(parent="production"))
+    assert home.run("pr-7", "SELECT count(*) FROM books") == [(3,)]
 
 
 def test_there_is_no_moment_to_come_back_to(home):
@@ -254,11 +264,11 @@ def test_databases_that_are_no_branches_are_neither_listed_nor_opened_nor_droppe
     assert {"scratch", "postgres", "template1"} <= embedded_server.databases()
 
 
-@pytest.mark.parametrize("name", ["-x", "a b", "x" * 64, "ecm-new-1f-2a"])
-def test_a_name_that_no_branch_could_have_is_refused(home, name):
+def test_a_name_that_no_branch_could_have_is_refused(home):
     """Branches beyond those of ecm.yaml keep to the same names."""
-    with pytest.raises(UsageError, match="cannot be a branch's name"):
-        home.provider.create(name, Making(parent="production"))
+    for name in ("-x", "a b", "x" * 64, "ecm-new-1f-2a"):
+        with pytest.raises(UsageError, match="cannot be a branch's name"):
+            home.provider.create(name, Making(parent="production"))
 
 
 def test_what_a_killed_ecm_left_goes_with_the_next_command(home, embedded_server):

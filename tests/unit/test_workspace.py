@@ -100,6 +100,24 @@ def test_the_environment_keeps_its_values_to_itself(folder):
     assert "from-process" not in repr(workspace)
 
 
+@pytest.mark.parametrize(
+    ("said_of_it", "minutes"), [("", 30), (", idle_stop: 2h", 120), (", idle_stop: 0s", 0), (", idle_stop: never", 0)]
+)
+def test_the_embedded_server_may_be_left_running(folder, said_of_it, minutes):
+    """Half an hour without a session stops it, unless the project says otherwise."""
+    (folder / "ecm.yaml").write_text(f"{PROJECT}provider: {{kind: embedded{said_of_it}}}\n")
+    assert found(folder).project.provider.idle_stop == timedelta(minutes=minutes)
+
+
+def test_a_server_that_is_none_of_ecms_is_not_said_to_be_stopped(folder):
+    """A setting that would do nothing is an error, with its place."""
+    (folder / "ecm.yaml").write_text(f"{PROJECT}provider: {{kind: url, idle_stop: 10m}}\n")
+    with pytest.raises(InvalidFileError) as error:
+        found(folder)
+    assert "ecm.yaml:3" in said(error)
+    assert "ecm runs no server for provider url" in said(error)
+
+
 def test_an_env_file_in_another_encoding_is_refused(folder):
     """The place is told, the contents are not."""
     (folder / ".env").write_bytes(b"A=1\nB=\xe9secret\n")

@@ -49,7 +49,13 @@ def branch_list(report: BranchListReport) -> RenderableType:
 
 
 def _age(since: datetime | None, now: datetime) -> str:
-    return "\u2013" if since is None else words.lasting(max(1, int((now - since).total_seconds())))
+    if since is None:
+        return "\u2013"
+    seconds = max(0, int((now - since).total_seconds()))
+    for length, noun in ((86400, "day"), (3600, "hour"), (60, "minute")):
+        if seconds >= length:
+            return counted(seconds // length, noun)
+    return "just now"
 
 
 def _plans(branch: BranchEntry, now: datetime) -> Iterator[RenderableType]:
@@ -113,8 +119,8 @@ def _said(report: BranchChangeReport) -> str:
 
 
 def _fall(fall: PlanFall) -> str:
-    after = "unknown" if fall.after is None else words.state(fall.after)
-    return f"{fall.plan}: {words.state(fall.before)} → {after}"
+    becomes = "" if fall.after is None else f" → {words.state(fall.after)}"
+    return f"{fall.plan}: {words.state(fall.before)}{becomes}"
 
 
 def _worst(tables: tuple[TableLoss, ...]) -> list[TableLoss]:

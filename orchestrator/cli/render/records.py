@@ -173,7 +173,7 @@ def _branch(done: str) -> Callable[[Mapping[str, Any], str], str]:
 
 
 def _fell(fall: Mapping[str, str | None]) -> str:
-    return f"{words.state(str(fall['before']))} → {words.state(fall['after']) if fall['after'] else 'unknown'}"
+    return words.state(str(fall["before"])) + (f" → {words.state(fall['after'])}" if fall["after"] else "")
 
 
 _TOLD: Mapping[str, Callable[[Mapping[str, Any], str], str]] = {
