@@ -17,6 +17,7 @@ from orchestrator.plan.lifecycle import PHASES, STATES, Direction, State
 from orchestrator.plan.model import Plan
 from orchestrator.rehearsal.writers import Crew, Writing
 from orchestrator.rehearsal_reports import RehearsedPhase
+from orchestrator.sql.steps import LockMode
 
 WHY = "this is a rehearsal on a throwaway copy"
 """Why conditions are let pass there that are about the application."""
@@ -109,6 +110,10 @@ _QUIET = 2
 """Moves at the beginning that nobody writes in."""
 
 
+_HELD_UP = frozenset(mode.value for mode in LockMode if mode.waits_for.startswith("waits"))
+"""Locks that somebody may have to wait for."""
+
+
 class Watching:
     """An observer that remembers the longest lock and wait for one, and passes on what it is told, as of the copy."""
 
@@ -120,7 +125,7 @@ class Watching:
         """Take an event."""
         if isinstance(event, StepFinished):
             self.lock_wait = max(self.lock_wait, event.lock_wait)
-            if event.lock_wait:  # a step that locks tables does so first, and until its end
+            if event.lock in _HELD_UP and not event.already_done:  # it locks first, and until its end
                 self.lock_held = max(self.lock_held, event.seconds - event.lock_wait)
         if getattr(event, "branch", None) == self._branch:
             event = replace(event, branch=self._copy)  # pyright: ignore[reportCallIssue] - one that has a branch

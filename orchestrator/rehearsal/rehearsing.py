@@ -322,14 +322,20 @@ def _scale(there: int | None, here: int | None) -> float:
 
 
 def _forecast(phases: tuple[RehearsedPhase, ...], scale: float) -> tuple[ForecastPhase, ...]:
-    """Return what each phase is expected to take: as the last time that it was gone through, scaled by rows."""
-    last = {each.phase: each for each in phases if each.direction == Direction.FORWARD}
+    """Return what each phase is expected to take: the most of the times that it was gone through, scaled by rows.
+
+    What a rollback leaves behind is used again by the next time, which may take less disk and WAL for that.
+    """
+    made: dict[str, list[RehearsedPhase]] = {}
+    for each in phases:
+        if each.direction == Direction.FORWARD:
+            made.setdefault(each.phase, []).append(each)
     return tuple(
         ForecastPhase(
-            phase=each.phase,
-            seconds=each.seconds * scale,
-            wal=int(each.wal * scale),
-            disk=int(max(0, each.disk) * scale),
+            phase=phase,
+            seconds=max(each.seconds for each in times) * scale,
+            wal=int(max(each.wal for each in times) * scale),
+            disk=int(max(0, *(each.disk for each in times)) * scale),
         )
-        for each in last.values()
+        for phase, times in made.items()
     )
