@@ -81,6 +81,7 @@ _CHOICES = {
     ),
     "plan diff": _OPEN,
     "plan show": _OPEN,
+    "rehearse": _OPEN,
     "rollback": _BEGUN,
     "finalize": _Choice(
         fits=_is_kept, several="several plans can be finalized{}", none="no plan is kept after contract{}"
@@ -132,5 +133,5 @@ def only(command: str, names: tuple[str, ...], branch: str | None, look: Look) -
         f"{choice.several.format(where)}: {', '.join(several)}",
         details=["name the one that is meant, such as"],
         hint=f"ecm {command} {max(fitting, key=_at_hand).plan if fitting else several[0]}"
-        + (f" --branch {branch}" if branch is not None else ""),
+        + (f" {'--from' if command == 'rehearse' else '--branch'} {branch}" if branch is not None else ""),
     )

@@ -11,8 +11,9 @@ from collections.abc import Callable, Generator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from datetime import timedelta
+from functools import cached_property
 from pathlib import Path
-from typing import Self
+from typing import TYPE_CHECKING, Self
 
 from orchestrator import archive, branching, reports
 from orchestrator.branch_reports import BranchChangeReport, BranchDiffReport, BranchListReport
@@ -47,11 +48,16 @@ from orchestrator.plan.lifecycle import (
 from orchestrator.plan.schema import json_schema
 from orchestrator.previews import Previews
 from orchestrator.proving import Proving
+from orchestrator.rehearsal_reports import PullRequestReport, RehearsalReport
 from orchestrator.reporting import error_report, length, named, readers_report, reason_report, sweep_progress
 from orchestrator.stage import Scene, Stage
 from orchestrator.telling import Telling
 from orchestrator.testimony import Testimony, given_reason
 from orchestrator.workspace import Workspace
+
+if TYPE_CHECKING:
+    from orchestrator.rehearsal.pull_requests import PullRequests
+    from orchestrator.rehearsal.rehearsing import Rehearsing
 
 Approving = Callable[[reports.ApprovalReport], None]
 
@@ -138,6 +144,16 @@ class Conductor:
             ConfigurationError: the folder is a project already.
         """
         return Workspace.init(Path(folder), provider)
+
+    def write_workflows(self) -> tuple[tuple[Path, ...], tuple[Path, ...]]:
+        """Write workflows for GitHub; return the files written, and those that were there and are left as they are.
+
+        Raises:
+            ConfigurationError: a file cannot be written.
+        """
+        from orchestrator import workflows
+
+        return workflows.write(self._workspace)
 
     @property
     def workspace(self) -> Workspace:
@@ -593,6 +609,57 @@ class Conductor:
         with self._stage.notices.delivered():
             self._telling.stalled(found)
         return found
+
+    # ------------------------------------------------------------ rehearsing
+
+    def rehearse(self, plan: str | None, branch: str, *, keep: bool = False) -> RehearsalReport:
+        """Take a plan through its whole cycle on a throwaway copy of a branch, and record how that went.
+
+        Args:
+            plan: its name; the only active one where it is None.
+            branch: whose data it is tried on.
+            keep: leave the copy, to look at it.
+
+        Raises:
+            RefusedError: the plan is contracted there.
+            EcmError: the copy cannot be made or reached; what the plan itself meets is in the report.
+        """
+        return self._rehearsing.rehearse(self._only("rehearse", plan, branch), branch, keep=keep)
+
+    def check_pull_request(
+        self, branch: str | None = None, *, base: str | None = None, pull_request: int | None = None
+    ) -> PullRequestReport:
+        """Rehearse every plan that a pull request changes, each on a branch of its own that is kept for it.
+
+        Args:
+            branch: whose data they are tried on; production where it is None.
+            base: what the pull request is compared with, as git names it; as GitHub says where it is None.
+            pull_request: its number; as GitHub says where it is None.
+
+        Raises:
+            UsageError: nobody says which pull request it is.
+            ConfigurationError: git does not know what it is compared with.
+        """
+        return self._pull_requests.check(branch, base=base, pull_request=pull_request)
+
+    def clear_pull_request(self, pull_request: int | None = None) -> PullRequestReport:
+        """Delete the branches that were made for a pull request; arguments and errors as of `check_pull_request`."""
+        return self._pull_requests.clear(pull_request)
+
+    @cached_property
+    def _pull_requests(self) -> "PullRequests":
+        from orchestrator.rehearsal.pull_requests import PullRequests
+
+        return PullRequests(self._stage, self._rehearsing)
+
+    @cached_property
+    def _rehearsing(self) -> "Rehearsing":
+        # Most commands rehearse nothing.
+        from orchestrator.rehearsal.rehearsing import Rehearsing
+
+        return Rehearsing(
+            self._stage, lambda workspace, observer: Conductor(workspace, observer=observer, sleep=self._stage.sleep)
+        )
 
     # ------------------------------------------------------------ branches as a whole
 

@@ -25,13 +25,14 @@ class StepStarted:
 
 @dataclass(frozen=True, kw_only=True)
 class StepFinished:
-    """A step has committed. Times in seconds; `lock_wait` is how long its lock was waited for."""
+    """A step has committed. Times in seconds; `lock_wait` is how long its lock was waited for, `lock` which it was."""
 
     key: str
     title: str
     seconds: float
     lock_wait: float
     already_done: bool = False
+    lock: str | None = None
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -11,7 +11,7 @@ import psycopg
 
 from orchestrator import likeness, reports, trials
 from orchestrator.engine import catalog, journal, sentry
-from orchestrator.engine.connection import Connection, explained, one_statement
+from orchestrator.engine.connection import Connection, clock, explained, one_statement
 from orchestrator.engine.journal import CompletedMove, Record
 from orchestrator.engine.losses import foreseen, replaced
 from orchestrator.engine.verification import Verdict, glance, unproven
@@ -174,6 +174,7 @@ class Judgement:
         return replace(
             weighed,
             texts=texts,
+            now=weighed.now or (clock(scene.connection) if weighed.require.rehearsal else None),
             checks=tuple(self._check(scene.connection, each.name, each.sql, each.expect) for each in checks),
             approvals=self._stage.project.branch(scene.branch).approvals,
             actor=self._stage.actor,

@@ -17,7 +17,7 @@ from orchestrator.engine.journal import LOOKED_LIKE, CompletedMove
 from orchestrator.errors import ConfigurationError
 from orchestrator.ledger import Entry, Event, Ledger
 from orchestrator.plan.claims import Claim
-from orchestrator.plan.evidence import Approval, Attestation, History, Override, Passage
+from orchestrator.plan.evidence import Approval, Attestation, History, Override, Passage, Rehearsal
 from orchestrator.plan.gates import digest
 from orchestrator.plan.lifecycle import Direction, Phase, State
 from orchestrator.redaction import redact
@@ -31,6 +31,7 @@ OVERRIDE = "override"
 HOOK = "hook"
 MOMENT = "moment"
 """Where a branch's history stood before contract, to come back to where the provider can (`ecm branch restore`)."""
+REHEARSAL = "rehearsal"
 BRANCH_CREATED = "branch_created"
 BRANCH_RESET = "branch_reset"
 BRANCH_RESTORED = "branch_restored"
@@ -103,6 +104,7 @@ def history(entries: Iterable[Entry]) -> History:
             attestations=tuple(map(_attestation, of_kind.get(ATTESTATION, ()))),
             approvals=tuple(map(_approval, of_kind.get(APPROVAL, ()))),
             overrides=tuple(map(_override, of_kind.get(OVERRIDE, ()))),
+            rehearsals=tuple(map(_rehearsal, of_kind.get(REHEARSAL, ()))),
         )
     except (KeyError, ValueError) as error:
         raise ConfigurationError(
@@ -165,6 +167,15 @@ def _override(entry: Entry) -> Override:
         reason=str(entry.data["reason"]),
         details=tuple(_list(entry.data["details"])),
         marks=tuple(_list(entry.data.get("marks", []))),
+    )
+
+
+def _rehearsal(entry: Entry) -> Rehearsal:
+    return Rehearsal(
+        branch=entry.branch or "",
+        checksum=entry.checksum or "",
+        at=entry.happened_at,
+        stopped=None if entry.data["passed"] else str(entry.data["stopped"]),
     )
 
 

@@ -177,7 +177,7 @@ class Sections(TyperGroup):
     SECTIONS: Mapping[str, tuple[str, ...]] = {
         "Begin": ("init", "doctor", "demo"),
         "Make and compare branches": ("branch",),
-        "Write a plan": ("plan",),
+        "Write a plan, and try it": ("plan", "rehearse", "ci"),
         "Take it through a branch": (
             "advance",
             "rollback",

@@ -28,7 +28,21 @@ if TYPE_CHECKING:
 
 R = TypeVar("R", bound="Report")
 
-_FREE_TEXT = frozenset({"error", "message", "remedy", "warnings", "throttled_by", "holder", "ledger", "note"})
+_FREE_TEXT = frozenset(
+    {
+        "error",
+        "failure",
+        "holder",
+        "ledger",
+        "message",
+        "note",
+        "notes",
+        "remedy",
+        "throttled_by",
+        "unwritten",
+        "warnings",
+    }
+)
 """The fields of reports that quote what a driver or a server said."""
 
 _LOOKALIKES = {
@@ -61,6 +75,8 @@ class Desk:
         self.json = "--json" in before_operands
         self._events, self._watching = "--events" in before_operands, "--watch" in before_operands
         self.config: Path | None = None
+        self.interruption = "interrupted; state kept, the same command goes on from here"
+        """What is said when Ctrl-C or a signal ended the run."""
         self.environment = environment
         self._secrets: list[Iterable[str]] = [secrets_in(environment)]
         for stream in (sys.stdout, sys.stderr):
@@ -89,21 +105,24 @@ class Desk:
         return Conductor(workspace or self.workspace(), observer=observer or ignore)
 
     @contextlib.contextmanager
-    def watched(self) -> "Generator[Conductor]":
+    def watched(self, *, stops: str | None = None) -> "Generator[Conductor]":
         """Give a conductor that tells on stderr what it waits for; with --json it does not."""
         if self.json:
             yield self.conductor()
             return
-        with self.live() as live:
+        with self.live(stops=stops) as live:
             yield self.conductor(observer=live)
 
-    def live(self, *, lines: bool = False) -> "Live | Lines":
-        """Return an observer that shows on stderr what is going on, as lines of JSON if asked; a context manager."""
+    def live(self, *, lines: bool = False, stops: str | None = None) -> "Live | Lines":
+        """Return an observer that shows on stderr what is going on, as lines of JSON if asked; a context manager.
+
+        `stops` says what Ctrl-C would do, where it does not leave off for the same command to go on.
+        """
         from orchestrator.cli.render.live import Lines, Live
 
         if lines:
             return Lines(lambda line: self.write(line, to=sys.stderr), self.redact)
-        return Live(self.console(sys.stderr), self.redact)
+        return Live(self.console(sys.stderr), self.redact, stops=stops)
 
     # --- what people read -------------------------------------------------------------------------
 
@@ -169,7 +188,7 @@ class Desk:
 
     def interrupted(self) -> None:
         """Say that Ctrl-C or a signal ended the run, to whoever reads: a person, or a program."""
-        said = "interrupted; state kept, the same command goes on from here"
+        said = self.interruption
         if self.json and not self._watching:
             self.dump({"error": {"code": "interrupted", "message": said, "details": [], "hint": None}})
         self.tell(json.dumps({"event": "interrupted", "message": said}) if self._events else said)

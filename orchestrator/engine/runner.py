@@ -378,6 +378,7 @@ class Runner:
                 seconds=monotonic() - started,
                 lock_wait=self._waited,
                 already_done=already,
+                lock=step.lock.value if isinstance(step, Transaction) and step.lock else None,
             )
         )
 

@@ -102,6 +102,12 @@ class AddColumn(OnTable):
         held = self.not_null or self.check or self.unique or self.references
         return f"hold every row to the constraints of {self.column}" if held else f"leave {self.column} as it is"
 
+    @property
+    @override
+    def distinct(self) -> frozenset[str]:
+        # Two rows that are alike in what it is made of would be alike in it.
+        return frozenset({self.column, *words(self.using or "")}) if self.unique else frozenset[str]()
+
     @override
     def guide(self) -> Mapping[str, Guide]:
         # A default stays, and goes on giving the old version's rows their value.

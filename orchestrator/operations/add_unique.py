@@ -58,6 +58,11 @@ class AddUnique(Constraining):
     def ruled(self) -> tuple[str, ...]:
         return self.columns
 
+    @property
+    @override
+    def distinct(self) -> frozenset[str]:
+        return frozenset(self.columns)
+
     @override
     def problems(self, facts: Table) -> tuple[EcmError, ...]:
         keyless = PreconditionError(

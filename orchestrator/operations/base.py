@@ -253,6 +253,11 @@ class Operation(BaseModel, ABC):
         """The columns of its target whose names nobody can use after contract; `WHOLE`: the table's own."""
         return ()
 
+    @property
+    def distinct(self) -> frozenset[str]:
+        """The columns of its target that no two rows may come to have alike meanwhile, or the change would fail."""
+        return frozenset()
+
     def reliances(self, facts: Table) -> tuple[Reliance, ...]:
         """How writers of a table are told who rely on what contract takes away."""
         found = (mapping.reliance for mapping in self.mappings(facts))

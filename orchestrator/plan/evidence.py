@@ -78,6 +78,25 @@ class Override(Recorded):
 
 
 @dataclass(frozen=True, kw_only=True)
+class Rehearsal:
+    """A plan's cycle on a copy of a branch.
+
+    Attributes:
+        stopped: where it stopped, for a person; None where it went through.
+    """
+
+    branch: str
+    checksum: str
+    at: datetime
+    stopped: str | None = None
+
+    @property
+    def passed(self) -> bool:
+        """Whether it went through."""
+        return self.stopped is None
+
+
+@dataclass(frozen=True, kw_only=True)
 class History:
     """Everything recorded of a plan, on any branch and of any text, oldest first."""
 
@@ -85,6 +104,7 @@ class History:
     attestations: tuple[Attestation, ...] = ()
     approvals: tuple[Approval, ...] = ()
     overrides: tuple[Override, ...] = ()
+    rehearsals: tuple[Rehearsal, ...] = ()
 
     def completed(self, *, branch: str, checksum: str) -> frozenset[Phase]:
         """Return the phases a branch has completed for a text and not rolled back since.
@@ -124,6 +144,11 @@ class History:
         return tuple(
             each for each in self.overrides if (each.branch, each.checksum) == (branch, checksum) and each.seq >= begun
         )
+
+    def rehearsed(self, *, branch: str, checksum: str) -> Rehearsal | None:
+        """Return the last rehearsal of a text from a branch's data; None where there was none."""
+        found = (each for each in self.rehearsals if (each.branch, each.checksum) == (branch, checksum))
+        return max(found, key=lambda each: each.at, default=None)
 
     def _passages(self, branch: str, checksum: str) -> Iterable[Passage]:
         return (each for each in self.passages if (each.branch, each.checksum) == (branch, checksum))

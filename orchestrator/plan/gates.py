@@ -106,7 +106,7 @@ UNYIELDING: Mapping[str, str] = {
     "undo_window": "the window is cut short with ecm finalize --now",
 }
 """Conditions that nobody can override, and why."""
-YIELDING = frozenset({"soak", "check", "attestation", "verified", "drift", "readers"})
+YIELDING = frozenset({"soak", "check", "attestation", "verified", "drift", "readers", "rehearsal"})
 """Conditions that --override can let a plan pass, with a reason that is kept."""
 
 
@@ -143,6 +143,7 @@ def judge(case: Case) -> tuple[Reason, ...]:
         *_alike(case),
         *_soaked(case),
         *_verified(case),
+        *_rehearsed(case),
         *_attested(case),
         *_unused(case),
         *_checked(case),
@@ -306,6 +307,30 @@ def _verified(case: Case) -> Iterable[Reason]:
         code="verified",
         message=f"every row has to be proven within {humanize(within)} before {case.phase.words}; {when}",
         remedy=f"ecm verify {case.plan} --branch {case.branch}",
+    )
+
+
+def _rehearsed(case: Case) -> Iterable[Reason]:
+    """What was begun goes on: how old the rehearsal is by then is no matter."""
+    within = case.require.rehearsal
+    if within is None or case.position.phase is case.phase:
+        return
+    last = case.history.rehearsed(branch=case.branch, checksum=case.checksum)
+    age = None if last is None or case.now is None else case.now - last.at
+    if last is not None and last.passed and age is not None and age <= within:
+        return
+    asked = f"the plan has to be rehearsed from {case.branch} within {humanize(within)} before {case.phase.words}"
+    if last is None:
+        other = any(each.branch == case.branch for each in case.history.rehearsals)
+        found = "it was, but with another text" if other else "it was not"
+    else:
+        how = "passed" if last.passed else f"stopped at {last.stopped}"
+        ago = "" if age is None else f" {humanize(_rounded(age))} ago"
+        found = f"the last time was{ago}, and {how}"
+    yield Reason(
+        code="rehearsal",
+        message=f"{asked}; {found}",
+        remedy=f"ecm rehearse {case.plan} --from {case.branch}",
     )
 
 

@@ -110,6 +110,8 @@ class Requirements(Settings):
     """What has to have been attested of the deployed application (`ecm attest`)."""
     verified: Annotated[Duration, between(_MILLISECOND, timedelta(days=3650))] | None = None
     """How long ago, at most, every row was proven on the branch (`ecm verify`)."""
+    rehearsal: Annotated[Duration, between(_MILLISECOND, timedelta(days=3650))] | None = None
+    """How long ago, at most, the plan went through its whole cycle on a copy of the branch (`ecm rehearse`)."""
     no_readers: Annotated[Duration, between(_MILLISECOND, timedelta(days=3650))] | None = None
     """For contract: how long nobody has been seen to read or write the old side (`ecm readers`)."""
 

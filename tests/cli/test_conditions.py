@@ -164,6 +164,14 @@ CONDITIONS = {
         says="every row has to be proven within 1 h before contract; it was 2 h",
         yields=True,
     ),
+    "a plan that was not rehearsed": Condition(
+        code="rehearsal",
+        unmet=(plan("contract: {require: {rehearsal: 7d}}\n"), advanced(DEVELOPMENT, "reads_migrated")),
+        met=(ecm("rehearse", PLAN, "--from", DEVELOPMENT),),
+        to="contracted",
+        says="the plan has to be rehearsed from development within 7 days before contract; it was not",
+        yields=True,
+    ),
     "nobody's word": Condition(
         code="attestation",
         unmet=(plan("contract: {require: {attestations: [reads-new]}}\n"), advanced(DEVELOPMENT, "reads_migrated")),

@@ -5,8 +5,19 @@ from typing import Any, cast
 
 from rich.console import RenderableType
 
-from orchestrator import branch_reports, reports
-from orchestrator.cli.render import branches, moves, plans, readers, records, stalled, status, testimony
+from orchestrator import branch_reports, rehearsal_reports, reports
+from orchestrator.cli.render import (
+    branches,
+    moves,
+    plans,
+    pull_requests,
+    readers,
+    records,
+    rehearsal,
+    stalled,
+    status,
+    testimony,
+)
 
 
 def screen(report: reports.Report, *, detailed: bool = False) -> RenderableType:
@@ -43,6 +54,8 @@ _SCREENS = cast(
         reports.PlanListReport: plans.plan_list,
         reports.PreviewReport: plans.preview,
         reports.ReadersReport: readers.readers,
+        rehearsal_reports.PullRequestReport: pull_requests.pull_request,
+        rehearsal_reports.RehearsalReport: rehearsal.rehearsal,
         reports.StatusReport: status.status,
         reports.TextReport: testimony.text,
         reports.VerifyReport: records.verification,

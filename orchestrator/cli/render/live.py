@@ -80,11 +80,18 @@ class Live:
         console: where to show it.
         redact: takes passwords out of a text.
         clock: seconds, for the pace of plain lines.
+        stops: what Ctrl-C would do, where the same command does not go on from there.
     """
 
     def __init__(
-        self, console: Console, redact: Callable[[str], str], *, clock: Callable[[], float] = monotonic
+        self,
+        console: Console,
+        redact: Callable[[str], str],
+        *,
+        clock: Callable[[], float] = monotonic,
+        stops: str | None = None,
     ) -> None:
+        self._stops = stops or "Ctrl-C stops; the same command goes on from here"
         self._console = console
         self._redact = redact
         self._clock = clock
@@ -122,7 +129,7 @@ class Live:
     def __rich__(self) -> RenderableType:
         self._spinner.update(text=Text(self._title))
         # Nothing is padded to the margin: the ^C that a terminal echoes there would add a line.
-        stop = Text("Ctrl-C stops; the same command goes on from here", style="dim")
+        stop = Text(self._stops, style="dim")
         return look.stacked(self._spinner, self._status and look.indented(self._status), look.indented(stop))
 
     def _show(self, event: Event) -> None:

@@ -97,7 +97,7 @@ def steps(
     """
     for number, step in enumerate(several, 1):
         yield look.labelled([(f"{number:3}", Text(step.title))], width=_NUMBER)
-        yield look.indented(Text(_lock(step, patience), style="dim"), _NUMBER)
+        yield look.indented(Text(lock(step, patience), style="dim"), _NUMBER)
         if statements and step.sql:
             yield look.indented(look.Code(step.sql), _NUMBER + 2)
         if step.note:
@@ -168,7 +168,8 @@ def _strongest(several: Sequence[StepPreview]) -> str:
     return f"{held}, for a moment" if held else "reads and writes go on"
 
 
-def _lock(step: StepPreview, patience: float | None = None) -> str:
+def lock(step: StepPreview, patience: float | None = None) -> str:
+    """Return a step's lock, and what that waits for; `patience` is for how many seconds, where that is known."""
     where = f" on {listed(step.tables)}" if len(step.tables) > 1 else ""
     lock = f"{step.lock}{where}: {step.waits}" if step.lock else step.waits
     if patience and step.lock in _FOR_A_MOMENT:

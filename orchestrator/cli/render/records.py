@@ -145,6 +145,12 @@ def _verified(data: Mapping[str, Any], where: str) -> str:
     return f"verified{where}: {int(data.get('rows', 0)):,} rows, {int(data.get('mismatches', 0)):,} differ"
 
 
+def _rehearsal(data: Mapping[str, Any], where: str) -> str:
+    """Return how a rehearsal went, and why it stopped where it did."""
+    how = "passed" if data.get("passed") else f"stopped at {data.get('stopped')}: {data.get('message')}"
+    return f"rehearsed on a copy{where.replace(' on ', ' of ', 1)}: {how}"
+
+
 def _hook(data: Mapping[str, Any], where: str) -> str:
     """Return which hook was run, and how it ended where that was not well."""
     argv = cast("list[str]", data.get("argv") or [])
@@ -188,6 +194,7 @@ _TOLD: Mapping[str, Callable[[Mapping[str, Any], str], str]] = {
     "branch_reset": _branch("reset"),
     "branch_restored": _branch("restored"),
     "refused": _refusal,
+    "rehearsal": _rehearsal,
     "verified": _verified,
 }
 """What is said of an event that is no move, by its kind, given its data and where it was."""

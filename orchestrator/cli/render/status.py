@@ -211,6 +211,7 @@ _IN_SHORT = {
     "verified": "to be verified",
     "drift": "tables differ",
     "readers": "still used",
+    "rehearsal": "to be rehearsed",
     "plan_changed": "plan was edited",
     "overlap": "another plan first",
     "check": "a check fails",
