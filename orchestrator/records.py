@@ -172,9 +172,7 @@ def _override(entry: Entry) -> Override:
 
 def _rehearsal(entry: Entry) -> Rehearsal:
     return Rehearsal(
-        branch=entry.branch or "",
-        checksum=entry.checksum or "",
-        at=entry.happened_at,
+        **_common(entry),
         stopped=None if entry.data["passed"] else str(entry.data["stopped"]),
     )
 

@@ -12,7 +12,7 @@ from typing import Generic, Self, TypeVar
 
 import psycopg
 
-from orchestrator.engine.connection import Connection, Link
+from orchestrator.engine.connection import Connection, Link, cancel
 from orchestrator.errors import ConnectionFailedError
 
 T = TypeVar("T")
@@ -73,7 +73,7 @@ class Crew(Generic[T]):
         if any(thread.is_alive() for thread in self._threads):
             for link in self._links:
                 if link.current is not None and not link.current.closed:
-                    link.current.cancel()
+                    cancel(link.current)
             for thread in self._threads:
                 thread.join(_GRACE)
 

@@ -7,7 +7,7 @@ from typing import Self
 import psycopg
 from psycopg import sql
 
-from orchestrator.engine.connection import Connection, Link
+from orchestrator.engine.connection import Connection, Link, cancel
 from orchestrator.errors import EcmError
 from orchestrator.sql.identifiers import TableName
 
@@ -40,7 +40,7 @@ class Vacuum:
         if self._thread is not None and self._thread.is_alive():
             current = self._link.current
             if current is not None and not current.closed:
-                current.cancel()
+                cancel(current)
             self._thread.join(5)
         self._link.close()
 

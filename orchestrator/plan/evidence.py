@@ -78,16 +78,13 @@ class Override(Recorded):
 
 
 @dataclass(frozen=True, kw_only=True)
-class Rehearsal:
+class Rehearsal(Recorded):
     """A plan's cycle on a copy of a branch.
 
     Attributes:
         stopped: where it stopped, for a person; None where it went through.
     """
 
-    branch: str
-    checksum: str
-    at: datetime
     stopped: str | None = None
 
     @property

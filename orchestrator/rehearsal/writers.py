@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 import psycopg
 
-from orchestrator.engine.connection import Connection, is_lost
+from orchestrator.engine.connection import Connection, cancel, is_lost
 from orchestrator.engine.synthetic import Failure, Way, Write, Writer, survey, write
 from orchestrator.errors import ConnectionFailedError
 from orchestrator.plan import scope, versions
@@ -127,8 +127,7 @@ class Hand(threading.Thread):
     def end(self) -> None:
         """End it at once, whatever it waits for."""
         self._over.set()
-        with suppress(psycopg.Error):
-            self._connection.cancel()
+        cancel(self._connection)
         if self.is_alive():
             self.join(10)
         self._connection.close()

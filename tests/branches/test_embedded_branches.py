@@ -1,14 +1,17 @@
 """Branches as databases on the embedded server."""
 
+import os
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
 import psycopg
 import pytest
+from branches import story
 from servers import FAST
 
 from orchestrator.branches import EMBEDDED_FOLDER, provider_for
 from orchestrator.branches.server import EmbeddedServer
+from orchestrator.conductor import Conductor
 from orchestrator.errors import ConfigurationError, PreconditionError, UsageError
 
 
@@ -117,3 +120,12 @@ def test_a_name_that_no_database_may_have_is_refused(server_folder, name):
     provider = provider_for("embedded", {name: Settings()}, server_folder(), {})
     with pytest.raises(ConfigurationError, match="cannot be kept on the embedded server"):
         provider.address(name)
+
+
+def test_the_whole_story(project):
+    """Development proves a change, is reset from production and its evidence is kept; production follows."""
+    (project / "plans").mkdir()
+    (project / "ecm.yaml").write_text(f"project: bookstore\nprovider: {{kind: embedded}}\n{story.PROJECT}")
+    (project / "plans" / f"{story.PLAN}.yaml").write_text(story.CHANGE)
+    conductor = Conductor.open(project, environment={"ECM_ACTOR": "tests", "PATH": os.environ["PATH"]})
+    story.play(provider_for("embedded", BRANCHES, project, {}), conductor)

@@ -89,6 +89,11 @@ def open_neon(neon: Fake) -> OpenNeon:
 class NeonCommand(CliProject):
     """A folder with ecm.yaml for the fake's project, and the command run in it."""
 
+    def write_alone(self, branch: str) -> None:
+        """Make it the project's only branch."""
+        text = f"project: bookstore\nprovider: {{kind: neon, project_id: {ID}}}\nbranches:\n  {branch}: {{}}\n"
+        (self.root / "ecm.yaml").write_text(text)
+
     def environment(self, **more: str) -> dict[str, str]:
         return super().environment(**(self.urls | more))
 
