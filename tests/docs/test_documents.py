@@ -10,8 +10,11 @@ import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
+import psycopg
 import pytest
 
+from orchestrator.branches import EMBEDDED_FOLDER
+from orchestrator.branches.server import EmbeddedServer
 from orchestrator.cli.main import main
 from orchestrator.ledger import Ledger
 from orchestrator.likeness import looks
@@ -170,6 +173,44 @@ def test_what_has_to_be_true_before_production_contracts(do, folder, monkeypatch
     for block in blocks(page, "console"):
         for command in re.findall(r"^\$ (.*)$", block, flags=re.MULTILINE):
             do(command)
+
+
+@pytest.fixture
+def embedded(folder) -> Iterator[EmbeddedServer]:
+    """The embedded server of the project in the folder, whoever starts it."""
+    server = EmbeddedServer(folder / EMBEDDED_FOLDER)
+    yield server
+    server.destroy()
+
+
+def test_the_quick_starts(do, folder, embedded):
+    """Those of the embedded server and of URLs run as they stand; that of Neon does in tests/neon."""
+    first, second, _ = blocks("README.md", "sh")
+    for block in (first, second):
+        for command in block.splitlines():
+            do(command)
+        (folder / "ecm.yaml").unlink()
+
+
+def test_branches_rehearsals_and_pull_requests(do, folder, embedded):
+    """The page's commands run in order, on the embedded server, in a repository."""
+    page = "docs/branches.md"
+    (settings,) = blocks(page, "yaml")
+    (folder / "plans").mkdir()
+    (folder / "ecm.yaml").write_text(settings)
+    do("ecm status")
+    for branch in ("development", "production"):
+        with psycopg.connect(embedded.url(branch), autocommit=True) as connection:
+            connection.execute(BOOKSTORE)
+    (folder / ".gitignore").write_text(".ecm/\n")
+    do("git init --quiet --initial-branch main")
+    do("git add .")
+    do("git -c user.name=ana -c user.email=ana@example.org commit --quiet --message Begin")
+    for block in blocks(page, "console"):
+        for command in re.findall(r"^\$ (.*)$", block, flags=re.MULTILINE):
+            do(command)
+    assert "passed" in (folder / "rehearsal.md").read_text()
+    assert "rename-published-year" in (folder / "summary.md").read_text()
 
 
 @pytest.mark.parametrize("plan", sorted((ROOT / "plans").glob("*.yaml")), ids=lambda path: path.stem)

@@ -1,8 +1,13 @@
 """The whole story of a change at Neon, and the way back that only Neon has."""
 
+import re
+import shlex
+import subprocess
+from pathlib import Path
+
 from branches import story
 from cli.runs import said
-from neon.conftest import NeonCommand, OpenNeon
+from neon.conftest import ID, KEY, NeonCommand, OpenNeon
 from neon.fake import Fake
 
 from orchestrator.conductor import Conductor
@@ -34,3 +39,26 @@ def test_production_is_restored_to_before_contract(neon: Fake, open_neon: OpenNe
     (plan,) = bookstore.ecm("status", "--json").json["plans"]
     assert plan["branches"][0]["state"] == "reads_migrated"
     assert bookstore.ecm("advance", story.PLAN, "--branch", "production").code == 0
+
+
+def test_the_quick_start_for_neon(neon: Fake, open_neon: OpenNeon, tmp_path: Path) -> None:
+    """The README's commands for Neon, once the two files have what it says is to be put in."""
+    open_neon()
+    text = (Path(__file__).parents[2] / "README.md").read_text()
+    (block,) = (each for each in re.findall(r"^```sh\n(.*?)^```", text, re.MULTILINE | re.DOTALL) if "neon" in each)
+    project = NeonCommand(root=tmp_path, urls={"NEON_API_KEY": KEY, "NEON_API_HOST": neon.host})
+    for command in block.splitlines():
+        words = shlex.split(command, comments=True)
+        if words[0] != "ecm":
+            subprocess.run(words, cwd=tmp_path, check=True)
+            continue
+        answer = project.ecm(*words[1:])
+        assert answer.code == 0, answer
+        if words[1] == "init":
+            config = tmp_path / "ecm.yaml"
+            config.write_text(re.sub(r"project_id: \S+", f"project_id: {ID}", config.read_text()))
+            config.write_text(
+                re.sub(r"  development: .*\n", "", config.read_text()).replace(
+                    "requires: [development]", "requires: []"
+                )
+            )
