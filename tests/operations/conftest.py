@@ -22,7 +22,13 @@ class Journeys(Protocol):
     """Makes a database of the start schema and a plan for it."""
 
     def __call__(
-        self, start: str, *changes: Mapping[str, Any], role: str | None = None, plan: str = ..., **settings: Any
+        self,
+        start: str,
+        *changes: Mapping[str, Any],
+        role: str | None = None,
+        fresh: bool = False,
+        plan: str = ...,
+        **settings: Any,
     ) -> Journey: ...
 
 
@@ -52,14 +58,20 @@ def with_journal(postgres: Server) -> str:
 def journeys(databases: Callable[..., Any], tmp_path: Path, with_journal: str) -> Generator[Journeys]:
     """Makes journeys: `journeys(start, change, …, role=…, expand={…})`.
 
-    Where ecm connects as a role of its own, the database has no journal yet: it belongs to who makes it.
+    Where ecm connects as a role of its own, the database has no journal yet: it belongs to who makes it. Nor has one
+    that is to be `fresh`.
     """
     with ExitStack() as stack:
 
         def make(
-            start: str, *changes: Mapping[str, Any], role: str | None = None, plan: str = "change", **settings: Any
+            start: str,
+            *changes: Mapping[str, Any],
+            role: str | None = None,
+            fresh: bool = False,
+            plan: str = "change",
+            **settings: Any,
         ) -> Journey:
-            (url,) = databases(1, template=None if role else with_journal)
+            (url,) = databases(1, template=None if role or fresh else with_journal)
             db = stack.enter_context(psycopg.connect(url, autocommit=True))
             run(db, start)
             return Journey(

@@ -131,7 +131,7 @@ REFUSED = {
 def test_partitions_that_are_not_alike(journeys: Journeys, what: str) -> None:
     """What ecm cannot treat as one table is named before anything is touched."""
     statement, why = REFUSED[what]
-    journey = journeys(BOOKS + statement, RENAME)
+    journey = journeys(BOOKS + statement, RENAME, fresh=True)
     with pytest.raises(PreconditionError) as refused:
         journey.advance()
     assert why in refused.value.message
@@ -227,7 +227,7 @@ OWN = {
 def test_what_a_partition_alone_has_on_a_column(journeys: Journeys, what: str, to: str) -> None:
     """What would stay behind is refused before anything is touched, with the statement that takes it away."""
     partition, statement = OWN[what]
-    journey = journeys(CHANGED + statement, {**WIDEN, **({"to": to} if to else {})})
+    journey = journeys(CHANGED + statement, {**WIDEN, **({"to": to} if to else {})}, fresh=True)
     with pytest.raises(PreconditionError) as refused:
         journey.advance()
     assert f"partition {partition} alone has " in refused.value.message

@@ -1047,7 +1047,7 @@ BODIES = {
 def test_untracked_name(journeys: Journeys, where: str) -> None:
     """It stops the plan by name before anything is touched; acknowledged, the plan runs."""
     statement, name = BODIES[where]
-    journey = journeys(STAMP + books("year integer", statement), RENAME)
+    journey = journeys(STAMP + books("year integer", statement), RENAME, fresh=True)
     before = journey.fingerprint
     with pytest.raises(PreconditionError) as refused:
         journey.advance()
