@@ -237,7 +237,8 @@ class UrlProvider:
                 hint="give it a database of its own",
             )
         for other, url in self._set():
-            if other == branch or _database(url) != place.database:
+            # One that names no database leaves it to a service file or the environment: only its server tells which.
+            if other == branch or conninfo_to_dict(url).get("dbname") not in (None, place.database):
                 continue
             with suppress(_NoDatabaseError), _session(other, url) as session:
                 if _place(session) == place:

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import psycopg
 import pytest
-from psycopg.conninfo import make_conninfo
+from psycopg.conninfo import conninfo_to_dict, make_conninfo
 from servers import FAST
 
 from orchestrator.branches import EMBEDDED_FOLDER, Making, Moment, Provider, copying, provider_for
@@ -398,3 +398,14 @@ def test_a_server_that_does_not_answer_hides_no_other_branch_and_no_password_is_
     with pytest.raises(ConnectionFailedError) as caught:
         provider.address("pr-7")
     assert "correct-horse" not in "".join((caught.value.message, *caught.value.details))
+
+
+def test_a_database_that_two_branches_name_is_known_whatever_their_urls_say(rented, tmp_path, monkeypatch):
+    """A URL may leave the database to a service file; what is done to development would be done to production."""
+    (tmp_path / "services").write_text("[live]\ndbname=production\n")
+    monkeypatch.setenv("PGSERVICEFILE", str(tmp_path / "services"))
+    hidden = rented.url("").replace("?", "?service=live&", 1)
+    provider = rented.provider(URL_PROD=hidden, URL_DEV=rented.url("production"))
+    for refused in (provider.reset, provider.delete):
+        with pytest.raises(PreconditionError, match="is that of production as well as of development"):
+            refused("development")
