@@ -1,10 +1,11 @@
 """Branches whose URLs stand in the environment: databases that someone else runs."""
 
+import re
 from collections.abc import Callable, Generator, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from typing import NoReturn, final
-from urllib.parse import quote, urlsplit, urlunsplit
+from urllib.parse import quote, unquote
 
 import psycopg
 from psycopg.conninfo import conninfo_to_dict
@@ -27,6 +28,9 @@ from orchestrator.errors import ConfigurationError, ConnectionFailedError, EcmEr
 from orchestrator.redaction import redact, secrets_in
 
 SCHEMES = ("postgresql", "postgres", "postgresql+psycopg")
+
+_PARTS = re.compile(r"((?:[^@/]*@)?[^/?]*)(?:/[^?]*)?(?:\?(.*))?", re.DOTALL)
+"""What follows the scheme: user, password and hosts, and the parameters."""
 
 _PATIENCE = 10
 """Seconds to wait for a server to answer."""
@@ -384,9 +388,12 @@ def _database(url: str) -> str:
 
 def _elsewhere(url: str, database: str) -> str:
     """Return the URL of another database on the same server, by the same role."""
-    parts = urlsplit(url)
-    query = "&".join(part for part in parts.query.split("&") if not part.startswith("dbname="))
-    return urlunsplit(parts._replace(path="/" + quote(database, safe=""), query=query))
+    # As libpq reads a URL: a password may hold ? and #, there may be several hosts or none, and names may be escaped.
+    scheme, _, rest = url.partition("://")
+    parts = _PARTS.fullmatch(rest)
+    server, query = (parts[1], parts[2] or "") if parts else ("", "")
+    kept = "&".join(part for part in query.split("&") if unquote(part.partition("=")[0]) != "dbname")
+    return f"{scheme}://{server}/{quote(database, safe='')}" + (f"?{kept}" if kept else "")
 
 
 def _normalised(value: str, *, branch: str, variable: str) -> str:

@@ -409,3 +409,24 @@ def test_a_database_that_two_branches_name_is_known_whatever_their_urls_say(rent
     for refused in (provider.reset, provider.delete):
         with pytest.raises(PreconditionError, match="is that of production as well as of development"):
             refused("development")
+
+
+def test_a_url_without_a_host_leads_to_other_databases_too(rented, monkeypatch):
+    """A copy is made, opened, and deleted where the URL leaves the server to its parameters."""
+    monkeypatch.setenv("PGUSER", "postgres")
+    socket = conninfo_to_dict(rented.url("production"))
+    url = f"postgresql:///production?host={socket['host']}&port={socket['port']}"
+    provider = rented.provider(URL_PROD=url)
+    provider.create("try-out", Making(parent="production"))
+    with psycopg.connect(provider.address("try-out").url.get_secret_value()) as connection:
+        assert connection.info.dbname == "try-out"
+    provider.delete("try-out")
+    assert [each.name for each in provider.found()] == ["production"]
+
+
+def test_a_copy_is_opened_by_its_own_name_however_the_url_spells_its_parents(rented):
+    """A parameter of a URL may be written in escapes; what leads to a copy leads to its parent in no case."""
+    provider = rented.provider(URL_PROD=rented.url("postgres") + "&db%6eame=production")
+    provider.create("try-out", Making(parent="production"))
+    with psycopg.connect(provider.address("try-out").url.get_secret_value()) as connection:
+        assert connection.info.dbname == "try-out"
