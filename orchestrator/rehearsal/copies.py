@@ -77,7 +77,7 @@ class Copies:
             lasts: after how long the provider itself deletes it; None where it does not.
 
         Raises:
-            PreconditionError: the name is that of a branch in ecm.yaml.
+            PreconditionError: the name is that of a branch in ecm.yaml, or another process here is at work on it.
             EcmError: as `Provider.create` and `Provider.delete`.
         """
         if name in self._provider.names():
@@ -86,6 +86,12 @@ class Copies:
                 hint=f"call the branch {name} otherwise in ecm.yaml",
             )
         folder = self._folder / name
+        if anew and _is_locked(folder / _RECORD):
+            raise PreconditionError(
+                f"branch {name} is being rehearsed on",
+                details=["another ecm would lose its copy half way, and might delete the new one"],
+                hint="wait until that is over, then run the same command again",
+            )
         with self._recorded(name, parent, folder):
             made = kept = False
             try:
@@ -173,3 +179,14 @@ class Copies:
                     f"branch {each.name} was made {humanize(age)} ago, on another machine or to be kept; if nobody"
                     f" needs it: ecm branch delete {each.name}"
                 )
+
+
+def _is_locked(record: Path) -> bool:
+    try:
+        with record.open("a", encoding="utf-8") as file:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except FileNotFoundError:
+        return False
+    except BlockingIOError:
+        return True
+    return False

@@ -219,4 +219,6 @@ def test_a_record_deletes_no_branch_that_no_rehearsal_made(bookstore: Project, n
 
     bookstore.ecm(*REHEARSE)
 
-    assert name in {each["branch"] for each in bookstore.ecm("branch", "list", "--json").json["branches"] if each["exists"]}
+    assert name in {
+        each["branch"] for each in bookstore.ecm("branch", "list", "--json").json["branches"] if each["exists"]
+    }
