@@ -129,7 +129,7 @@ class UrlProvider:
             _must_copy(session, parent)
             database = branch
             if url:
-                database = _database(self._url(branch))
+                database = self._named(branch)
                 self._refuse_elsewhere(session, branch, parent)
         kept = copying.make(_opening(parent, source_url), database, Source(branch=parent, database=source))
         note = None
@@ -209,6 +209,20 @@ class UrlProvider:
 
     def _url(self, branch: str) -> str:
         return self.address(branch).url.get_secret_value()
+
+    def _named(self, branch: str) -> str:
+        """Return the database that a branch's URL names: one that is yet to be made cannot be asked.
+
+        Raises:
+            ConfigurationError: it names none, and leaves that to a service file, the environment or the role.
+        """
+        name = conninfo_to_dict(self._url(branch)).get("dbname")
+        if not name:
+            raise ConfigurationError(
+                f"it is not known which database is to be made for {branch}: its URL names none",
+                hint=f"end {self._branches[branch].url_env} with /DATABASE",
+            )
+        return str(name)
 
     def _url_of_made(self, branch: str) -> str:
         silent: EcmError | None = None
@@ -378,12 +392,6 @@ def _two_servers(branch: str, parent: str) -> PreconditionError:
         details=["PostgreSQL copies a database within its server only"],
         hint=f"put {branch} on the server of {parent}, or copy it with pg_dump and pg_restore",
     )
-
-
-def _database(url: str) -> str:
-    """Return the name of the database that a URL leads to; the role's own where it names none, as libpq has it."""
-    parts = conninfo_to_dict(url)
-    return str(parts.get("dbname") or parts.get("user") or "")
 
 
 def _elsewhere(url: str, database: str) -> str:

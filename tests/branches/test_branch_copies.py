@@ -430,3 +430,14 @@ def test_a_copy_is_opened_by_its_own_name_however_the_url_spells_its_parents(ren
     provider.create("try-out", Making(parent="production"))
     with psycopg.connect(provider.address("try-out").url.get_secret_value()) as connection:
         assert connection.info.dbname == "try-out"
+
+
+def test_a_branch_whose_url_names_no_database_is_not_made_under_another_name(rented, tmp_path, monkeypatch):
+    """Which one a service file means is known to libpq alone; the role's own name would be a guess."""
+    (tmp_path / "services").write_text("[dev]\ndbname=development\n")
+    monkeypatch.setenv("PGSERVICEFILE", str(tmp_path / "services"))
+    hidden = rented.url("").replace("?", "?service=dev&", 1)
+    provider = rented.provider(URL_PROD=rented.url("production"), URL_DEV=hidden)
+    with pytest.raises(ConfigurationError, match="its URL names none") as caught:
+        provider.create("development", Making())
+    assert caught.value.hint == "end URL_DEV with /DATABASE"
