@@ -30,7 +30,7 @@ from orchestrator.engine.connection import Connection, clock, connect, unforesee
 from orchestrator.engine.contents import Rows
 from orchestrator.engine.journal import Record
 from orchestrator.errors import EcmError, LeaseError, PreconditionError, UsageError
-from orchestrator.ledger import Entry, Event
+from orchestrator.ledger import THIS_DATABASE, Entry, Event
 from orchestrator.moments import BEFORE_CONTRACT, before_contract, parsed, told
 from orchestrator.plan import drift
 from orchestrator.plan.lifecycle import State
@@ -300,9 +300,19 @@ class Branching:
             return _Sight(records=(), rows={}, sessions=()), error
 
     def _evidence_first(self, branch: str) -> datetime:
-        """Copy to the ledger what was proven on a branch, and return the time there; without that nothing is lost."""
+        """Copy to the ledger what was proven on a branch, and return the time there; without that nothing is lost.
+
+        Raises:
+            PreconditionError: the ledger would be lost with the branch.
+        """
         with self._open(branch) as connection, closing(self._stage.ledger()) as ledger:
             _refuse_at_work(branch, journal.read_all(connection))
+            row = connection.execute(THIS_DATABASE).fetchone()
+            if row is not None and ledger.is_in(row[0]):
+                raise PreconditionError(
+                    f"the ledger is in the database of {branch}, and what was proven would be lost with it",
+                    hint="keep the ledger in a database of its own: ledger_env in ecm.yaml",
+                )
             copy_moves(connection, ledger)
             return clock(connection)
 

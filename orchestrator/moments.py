@@ -8,10 +8,12 @@ from orchestrator.branches import Moment
 from orchestrator.errors import PreconditionError, UsageError
 from orchestrator.ledger import Entry
 from orchestrator.plan.lifecycle import Direction, Phase
-from orchestrator.records import MOMENT
+from orchestrator.records import BRANCH_CREATED, BRANCH_DELETED, BRANCH_RESET, MOMENT
 
 BEFORE_CONTRACT = "before-contract"
 """The moment that was recorded before a branch's last contract."""
+
+_BEGUN_ANEW = frozenset({BRANCH_CREATED, BRANCH_DELETED, BRANCH_RESET})
 
 
 def parsed(text: str) -> Moment:
@@ -35,6 +37,8 @@ def parsed(text: str) -> Moment:
 def before_contract(branch: str, entries: Iterable[Entry]) -> Moment:
     """Return the moment that was noted before the last contract on a branch, whether that came to its end or not.
 
+    What was before it was made, or reset, is no history of it.
+
     Args:
         branch: which.
         entries: all that the ledger holds of it, oldest first.
@@ -44,6 +48,9 @@ def before_contract(branch: str, entries: Iterable[Entry]) -> Moment:
     """
     last: Entry | None = None
     for entry in entries:
+        if entry.kind in _BEGUN_ANEW:
+            last = None  # its history before that is another database's: a place in the WAL means something else here
+            continue
         # A move comes to the ledger after the moment that was noted before it.
         noted = last is not None and last.kind == MOMENT and last.plan == entry.plan
         if entry.kind == MOMENT or (_contracts(entry) and not noted):

@@ -4,6 +4,7 @@ What comes from outside (an input, a number) reaches a command through a variabl
 command line it would be run by the shell ("Security hardening for GitHub Actions", script injections).
 """
 
+import json
 from collections.abc import Iterable
 from pathlib import Path, PurePosixPath
 
@@ -45,12 +46,17 @@ def texts(project: Project, below: PurePosixPath) -> dict[str, str]:
     """
     last = _PRODUCTION if _PRODUCTION in project.branches else next(reversed(project.branches))
     plans = (below / project.plans).as_posix()
-    run_in = f"defaults: {{run: {{working-directory: {below}}}}}\n" if below.parts else ""
+    run_in = f"defaults: {{run: {{working-directory: {_quoted(str(below))}}}}}\n" if below.parts else ""
     return {
         "ecm-pull-request.yml": _pull_request(last, plans, run_in + _variables(project, [last])),
         "ecm-production.yml": _advance(last, run_in + _variables(project, project.branches)),
         "ecm-stalled.yml": _stalled(run_in + _variables(project, project.branches)),
     }
+
+
+def _quoted(text: str) -> str:
+    """Return a text as YAML takes it for one in any place: a folder may have a comma, a branch be called null."""
+    return json.dumps(text, ensure_ascii=False)
 
 
 def _repository(folder: Path) -> Path:
@@ -89,7 +95,7 @@ def _pull_request(branch: str, plans: str, variables: str) -> str:
 on:
   pull_request:
     types: [opened, reopened, synchronize, closed]
-    paths: ["{plans}/**"]
+    paths: [{_quoted(f"{plans}/**")}]
 permissions: {{contents: read}}
 concurrency: {{group: "ecm-pull-request-${{{{ github.event.number }}}}"}}
 {variables}jobs:
@@ -125,7 +131,7 @@ concurrency: {{group: "ecm-{branch}"}}
 {variables}jobs:
   advance:
     runs-on: ubuntu-latest
-    environment: {branch}
+    environment: {_quoted(branch)}
     env:
       PLAN: ${{{{ inputs.plan }}}}
       STATE: ${{{{ inputs.state }}}}

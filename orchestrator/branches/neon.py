@@ -3,6 +3,7 @@
 Ids, hosts and passwords are asked for in each run, and kept in memory only.
 """
 
+import re
 from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
 from functools import cached_property
@@ -372,6 +373,12 @@ def api_of(settings: NeonSettings | None, environment: Mapping[str, str]) -> Neo
             f"{KEY} is not set, and Neon's API needs it",
             details=("it is looked for in the environment, then in .env beside ecm.yaml",),
             hint=f"make one in Neon's console (API keys), and add {KEY}=… to .env",
+        )
+    if not re.fullmatch(r"[!-~]+", key):
+        # It would come to no request, and what says so would quote it.
+        raise ConfigurationError(
+            f"{KEY} cannot be a key of Neon's: it has a space, a line break or a letter beyond ASCII",
+            hint="copy it again from Neon's console (API keys), as one word",
         )
     return NeonApi(settings.project_id, SecretStr(key), host=environment.get("NEON_API_HOST", "").strip() or HOST)
 

@@ -1,10 +1,11 @@
 """Branches whose URLs stand in the environment: databases that someone else runs."""
 
+import re
 from collections.abc import Callable, Generator, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from typing import NoReturn, final
-from urllib.parse import quote, urlsplit, urlunsplit
+from urllib.parse import quote, unquote
 
 import psycopg
 from psycopg.conninfo import conninfo_to_dict
@@ -27,6 +28,9 @@ from orchestrator.errors import ConfigurationError, ConnectionFailedError, EcmEr
 from orchestrator.redaction import redact, secrets_in
 
 SCHEMES = ("postgresql", "postgres", "postgresql+psycopg")
+
+_PARTS = re.compile(r"((?:[^@/]*@)?[^/?]*)(?:/[^?]*)?(?:\?(.*))?", re.DOTALL)
+"""What follows the scheme: user, password and hosts, and the parameters."""
 
 _PATIENCE = 10
 """Seconds to wait for a server to answer."""
@@ -125,7 +129,7 @@ class UrlProvider:
             _must_copy(session, parent)
             database = branch
             if url:
-                database = _database(self._url(branch))
+                database = self._named(branch)
                 self._refuse_elsewhere(session, branch, parent)
         kept = copying.make(_opening(parent, source_url), database, Source(branch=parent, database=source))
         note = None
@@ -206,6 +210,20 @@ class UrlProvider:
     def _url(self, branch: str) -> str:
         return self.address(branch).url.get_secret_value()
 
+    def _named(self, branch: str) -> str:
+        """Return the database that a branch's URL names: one that is yet to be made cannot be asked.
+
+        Raises:
+            ConfigurationError: it names none, and leaves that to a service file, the environment or the role.
+        """
+        name = conninfo_to_dict(self._url(branch)).get("dbname")
+        if not name:
+            raise ConfigurationError(
+                f"it is not known which database is to be made for {branch}: its URL names none",
+                hint=f"end {self._branches[branch].url_env} with /DATABASE",
+            )
+        return str(name)
+
     def _url_of_made(self, branch: str) -> str:
         silent: EcmError | None = None
         for known, url in self._set():
@@ -237,7 +255,8 @@ class UrlProvider:
                 hint="give it a database of its own",
             )
         for other, url in self._set():
-            if other == branch or _database(url) != place.database:
+            # One that names no database leaves it to a service file or the environment: only its server tells which.
+            if other == branch or conninfo_to_dict(url).get("dbname") not in (None, place.database):
                 continue
             with suppress(_NoDatabaseError), _session(other, url) as session:
                 if _place(session) == place:
@@ -375,17 +394,14 @@ def _two_servers(branch: str, parent: str) -> PreconditionError:
     )
 
 
-def _database(url: str) -> str:
-    """Return the name of the database that a URL leads to; the role's own where it names none, as libpq has it."""
-    parts = conninfo_to_dict(url)
-    return str(parts.get("dbname") or parts.get("user") or "")
-
-
 def _elsewhere(url: str, database: str) -> str:
     """Return the URL of another database on the same server, by the same role."""
-    parts = urlsplit(url)
-    query = "&".join(part for part in parts.query.split("&") if not part.startswith("dbname="))
-    return urlunsplit(parts._replace(path="/" + quote(database, safe=""), query=query))
+    # As libpq reads a URL: a password may hold ? and #, there may be several hosts or none, and names may be escaped.
+    scheme, _, rest = url.partition("://")
+    parts = _PARTS.fullmatch(rest)
+    server, query = (parts[1], parts[2] or "") if parts else ("", "")
+    kept = "&".join(part for part in query.split("&") if unquote(part.partition("=")[0]) != "dbname")
+    return f"{scheme}://{server}/{quote(database, safe='')}" + (f"?{kept}" if kept else "")
 
 
 def _normalised(value: str, *, branch: str, variable: str) -> str:

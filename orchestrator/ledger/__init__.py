@@ -8,6 +8,7 @@ chain, `export` the file for an archive, `store` the ledger itself. SQLAlchemy i
 from orchestrator.ledger.audit import ChainProblem, ChainReport
 from orchestrator.ledger.chain import entry_hash
 from orchestrator.ledger.events import Entry, Event
+from orchestrator.ledger.location import THIS_DATABASE
 from orchestrator.ledger.store import Ledger
 
-__all__ = ["ChainProblem", "ChainReport", "Entry", "Event", "Ledger", "entry_hash"]
+__all__ = ["THIS_DATABASE", "ChainProblem", "ChainReport", "Entry", "Event", "Ledger", "entry_hash"]

@@ -8,7 +8,7 @@ import os
 import sqlite3
 from abc import ABC, abstractmethod
 from pathlib import Path
-from typing import Final
+from typing import Final, LiteralString
 from urllib.parse import quote
 
 from sqlalchemy import URL, ColumnElement, Connection, Engine, NullPool, create_engine, func, make_url, text
@@ -22,6 +22,13 @@ _INSUFFICIENT_PRIVILEGE = "42501"
 _LOCK_NOT_AVAILABLE = "55P03"
 
 _EXAMPLES = "sqlite:///.ecm/ledger.db, or postgresql://user:password@host/database for a team"
+
+
+THIS_DATABASE: LiteralString = (
+    "SELECT concat_ws('/', extract(epoch FROM pg_catalog.pg_postmaster_start_time()), oid, datname)"
+    " FROM pg_catalog.pg_database WHERE datname = pg_catalog.current_database()"
+)
+"""What no two databases have alike at one time, whatever their URLs call them."""
 
 
 class Location(ABC):
@@ -43,6 +50,10 @@ class Location(ABC):
 
         None saves opening, and so making, an empty file.
         """
+
+    @abstractmethod
+    def database(self) -> str | None:
+        """Return which database the ledger is in, as `THIS_DATABASE` tells; None where it is a file."""
 
     @abstractmethod
     def create(self) -> None:
@@ -129,6 +140,9 @@ class _Sqlite(Location):
             return None
         return (found.st_dev, found.st_ino, found.st_size > 0)
 
+    def database(self) -> None:
+        return None
+
     def create(self) -> None:
         try:
             self._path.parent.mkdir(parents=True, exist_ok=True)
@@ -202,6 +216,11 @@ class _Postgresql(Location):
 
     def present(self) -> object | None:
         return self._url
+
+    def database(self) -> str | None:
+        with self.engine.connect() as connection:
+            self.begin_reading(connection)
+            return str(connection.execute(text(THIS_DATABASE)).scalar_one())
 
     def create(self) -> None:
         pass

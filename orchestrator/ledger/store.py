@@ -63,6 +63,11 @@ class Ledger:
     def __repr__(self) -> str:
         return f"Ledger({self._location.shown!r})"
 
+    def is_in(self, database: str) -> bool:
+        """Whether the ledger is in a database, given what `THIS_DATABASE` answers there."""
+        with self._in_plain_words():
+            return self._location.database() == database
+
     @property
     def exists(self) -> bool:
         """Whether anything was ever appended here."""

@@ -8,6 +8,7 @@ killed is told from one that is at work, and a branch that was made on another m
 import fcntl
 import json
 import os
+import re
 import shutil
 import socket
 from collections.abc import Generator, Iterator
@@ -19,7 +20,7 @@ from typing import Any
 from uuid import uuid4
 
 from orchestrator.branches import Making, Provider
-from orchestrator.errors import EcmError
+from orchestrator.errors import EcmError, PreconditionError
 from orchestrator.plan.durations import humanize
 
 FOLDER = Path(".ecm") / "rehearsals"
@@ -31,6 +32,8 @@ KEPT = timedelta(days=14)
 """How long one lasts that is to be kept."""
 
 _PREFIX = "rehearse-"
+_THROWAWAY = re.compile(rf"{_PREFIX}|pr-[0-9]+-")
+"""How the names begin of what is made here, for a rehearsal or a pull request."""
 _RECORD = "record.json"
 
 
@@ -74,9 +77,21 @@ class Copies:
             lasts: after how long the provider itself deletes it; None where it does not.
 
         Raises:
+            PreconditionError: the name is that of a branch in ecm.yaml, or another process here is at work on it.
             EcmError: as `Provider.create` and `Provider.delete`.
         """
+        if name in self._provider.names():
+            raise PreconditionError(
+                f"branch {name} is one of the project's, and no throwaway copy takes its place",
+                hint=f"call the branch {name} otherwise in ecm.yaml",
+            )
         folder = self._folder / name
+        if anew and _is_locked(folder / _RECORD):
+            raise PreconditionError(
+                f"branch {name} is being rehearsed on",
+                details=["another ecm would lose its copy half way, and might delete the new one"],
+                hint="wait until that is over, then run the same command again",
+            )
         with self._recorded(name, parent, folder):
             made = kept = False
             try:
@@ -131,6 +146,9 @@ class Copies:
             recorded.add(name)
             if record.get("host") != socket.gethostname():
                 continue
+            if name != folder.name or name in self._provider.names() or not _THROWAWAY.match(name):
+                told.append(f"{folder / _RECORD} names branch {name}, which no rehearsal made: it was left alone")
+                continue
             with (folder / _RECORD).open("a", encoding="utf-8") as file:
                 try:
                     fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -161,3 +179,14 @@ class Copies:
                     f"branch {each.name} was made {humanize(age)} ago, on another machine or to be kept; if nobody"
                     f" needs it: ecm branch delete {each.name}"
                 )
+
+
+def _is_locked(record: Path) -> bool:
+    try:
+        with record.open("a", encoding="utf-8") as file:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except FileNotFoundError:
+        return False
+    except BlockingIOError:
+        return True
+    return False

@@ -32,7 +32,7 @@ from orchestrator.rehearsal.copies import KEPT, LASTS, Copies, Copy, name_for
 from orchestrator.rehearsal.cycle import Cycle, Moving, Watching
 from orchestrator.rehearsal.writers import Crew
 from orchestrator.rehearsal_reports import FailureReport, ForecastPhase, RehearsalReport, RehearsedPhase
-from orchestrator.stage import Stage
+from orchestrator.stage import Scene, Stage
 from orchestrator.workspace import Workspace
 
 _LASTING = frozenset({"url", "embedded"})
@@ -111,7 +111,7 @@ class Rehearsing:
         with made as copy:
             report = _Rehearsal(self._stage, self._nested, copy, original).run(previewed=previewed)
         report = report.model_copy(update={"notes": (*notes, *report.notes), "kept": keep})
-        self._record(name, branch, report)
+        self._record(plan, branch, report)
         return report
 
     def _original(self, plan: Plan, branch: str) -> _Original:
@@ -126,11 +126,12 @@ class Rehearsing:
                 server=gauges.server(connection),
             )
 
-    def _record(self, name: str, branch: str, report: RehearsalReport) -> None:
-        with self._stage.scene(name, branch) as scene:
+    def _record(self, plan: Plan, branch: str, report: RehearsalReport) -> None:
+        with self._stage.open(branch) as connection:
             stopped = report.failure.phase if report.failure else None
             self._stage.note(
-                scene,
+                # The text that was rehearsed: the file may say something else by now, and so may the branch's journal.
+                Scene(plan=plan, branch=branch, connection=connection, record=None),
                 REHEARSAL,
                 {
                     "passed": report.passed,

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import psycopg
 import pytest
-from psycopg.conninfo import make_conninfo
+from psycopg.conninfo import conninfo_to_dict, make_conninfo
 from servers import FAST
 
 from orchestrator.branches import EMBEDDED_FOLDER, Making, Moment, Provider, copying, provider_for
@@ -398,3 +398,46 @@ def test_a_server_that_does_not_answer_hides_no_other_branch_and_no_password_is_
     with pytest.raises(ConnectionFailedError) as caught:
         provider.address("pr-7")
     assert "correct-horse" not in "".join((caught.value.message, *caught.value.details))
+
+
+def test_a_database_that_two_branches_name_is_known_whatever_their_urls_say(rented, tmp_path, monkeypatch):
+    """A URL may leave the database to a service file; what is done to development would be done to production."""
+    (tmp_path / "services").write_text("[live]\ndbname=production\n")
+    monkeypatch.setenv("PGSERVICEFILE", str(tmp_path / "services"))
+    hidden = rented.url("").replace("?", "?service=live&", 1)
+    provider = rented.provider(URL_PROD=hidden, URL_DEV=rented.url("production"))
+    for refused in (provider.reset, provider.delete):
+        with pytest.raises(PreconditionError, match="is that of production as well as of development"):
+            refused("development")
+
+
+def test_a_url_without_a_host_leads_to_other_databases_too(rented, monkeypatch):
+    """A copy is made, opened, and deleted where the URL leaves the server to its parameters."""
+    monkeypatch.setenv("PGUSER", "postgres")
+    socket = conninfo_to_dict(rented.url("production"))
+    url = f"postgresql:///production?host={socket['host']}&port={socket['port']}"
+    provider = rented.provider(URL_PROD=url)
+    provider.create("try-out", Making(parent="production"))
+    with psycopg.connect(provider.address("try-out").url.get_secret_value()) as connection:
+        assert connection.info.dbname == "try-out"
+    provider.delete("try-out")
+    assert [each.name for each in provider.found()] == ["production"]
+
+
+def test_a_copy_is_opened_by_its_own_name_however_the_url_spells_its_parents(rented):
+    """A parameter of a URL may be written in escapes; what leads to a copy leads to its parent in no case."""
+    provider = rented.provider(URL_PROD=rented.url("postgres") + "&db%6eame=production")
+    provider.create("try-out", Making(parent="production"))
+    with psycopg.connect(provider.address("try-out").url.get_secret_value()) as connection:
+        assert connection.info.dbname == "try-out"
+
+
+def test_a_branch_whose_url_names_no_database_is_not_made_under_another_name(rented, tmp_path, monkeypatch):
+    """Which one a service file means is known to libpq alone; the role's own name would be a guess."""
+    (tmp_path / "services").write_text("[dev]\ndbname=development\n")
+    monkeypatch.setenv("PGSERVICEFILE", str(tmp_path / "services"))
+    hidden = rented.url("").replace("?", "?service=dev&", 1)
+    provider = rented.provider(URL_PROD=rented.url("production"), URL_DEV=hidden)
+    with pytest.raises(ConfigurationError, match="its URL names none") as caught:
+        provider.create("development", Making())
+    assert caught.value.hint == "end URL_DEV with /DATABASE"

@@ -168,6 +168,31 @@ def test_a_restore_goes_back_to_the_moment_before_contract_where_one_was_recorde
     assert "cannot be restored to a moment by ecm" in told
 
 
+def test_no_restore_goes_back_to_a_moment_before_the_branch_was_reset(family: Project) -> None:
+    """What was noted then was of another history: on this one, the same place in the WAL is another moment."""
+    _contracted(family, noted={"time": "2026-03-01T12:00:00+00:00", "lsn": "0/16B3740"})
+    assert family.ecm("branch", "reset", "development", "--yes").code == 0
+
+    refused = family.ecm("branch", "restore", "development", "--to", "before-contract", "--yes")
+
+    assert "nothing was contracted on development" in said(refused.err), refused
+
+
+@pytest.mark.parametrize("action", ["reset", "delete"])
+def test_a_branch_that_the_ledger_is_in_is_kept(family: Project, action: str) -> None:
+    """What was proven would be lost with it; a ledger beside it, on the same server, is in nobody's way."""
+    (family.root / "ecm.yaml").write_text(f"ledger_env: LEDGER{_YAML}")
+    url = family.urls["development"]
+    assert family.ecm("advance", PLAN, "--branch", "development", "--yes", LEDGER=url).code == 0
+
+    refused = family.ecm("branch", action, "development", "--yes", LEDGER=url)
+    apart = family.ecm("branch", action, "development", "--yes", LEDGER=family.urls["production"])
+
+    assert refused.code == 1, refused
+    assert "the ledger is in the database of development" in said(refused.err)
+    assert apart.code == 0, apart
+
+
 @pytest.mark.parametrize("moment", ["yesterday", "0/", "12"])
 def test_what_is_no_moment_is_a_wrong_argument(family: Project, moment: str) -> None:
     """The three forms are named."""

@@ -1,11 +1,12 @@
 """`ecm ci`: what a pull request changes is rehearsed, and told to whoever reviews it."""
 
 import subprocess
+import time
 from pathlib import Path
 
 import pytest
 from cli.conftest import MakeProject
-from cli.runs import PLAN, Project, said
+from cli.runs import PATIENCE, PLAN, Project, said
 
 BRANCH = "production"
 RENAMED = "kind: rename_column, table: books, column: published_year, to: publication_year"
@@ -109,3 +110,38 @@ def test_what_it_needs_to_know_is_asked_for(bookstore: Project) -> None:
     assert baseless.code == 1
     assert "git does not know how this differs from origin/trunk" in said(baseless.err)
     assert "fetch-depth: 0" in baseless.err
+
+
+def test_a_branch_of_the_project_is_never_taken_for_a_copy(bookstore: Project) -> None:
+    """Where its name is that of the pull request's copy, the plan is told of, and the branch is as it was."""
+    plan(bookstore, PLAN, RENAMED)
+    own = f"pr-7-{PLAN}"
+    bookstore.ecm("branch", "create", own, "--parent", BRANCH)
+    settings = bookstore.root / "ecm.yaml"
+    settings.write_text(f"{settings.read_text()}  {own}: {{protected: yes, url_env: DATABASE_URL_OWN}}\n")
+    url = bookstore.urls[BRANCH].rpartition("/")[0] + f"/{own}"
+    (bookstore.root / ".env").write_text(f"DATABASE_URL_OWN={url}\n")
+    bookstore.urls[own] = url
+    bookstore.sql(own, "CREATE TABLE kept ()")
+
+    answer = bookstore.ecm(*CI)
+
+    assert "is one of the project's" in said(answer.out + answer.err), answer
+    assert bookstore.sql(own, "SELECT to_regclass('kept')::text") == [("kept",)]
+    bookstore.sql(BRANCH, f'DROP DATABASE "{own}"')
+
+
+def test_of_two_at_once_the_second_leaves_the_first_its_copy(bookstore: Project) -> None:
+    """It says why it does not begin, and the first goes on to its end."""
+    plan(bookstore, PLAN, RENAMED)
+    first = bookstore.start(*CI, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    until = time.monotonic() + PATIENCE
+    while not list((bookstore.root / ".ecm" / "rehearsals").glob("*/.ecm/ledger.db")):
+        assert time.monotonic() < until
+        time.sleep(0.01)
+
+    second = bookstore.ecm(*CI)
+
+    assert "is being rehearsed on" in said(second.out), second
+    assert first.wait() == 0
+    bookstore.ecm("ci", "--cleanup", "--pr", "7")

@@ -190,3 +190,35 @@ def _wait_until_under_way(project: Project, folder: Path) -> None:
     while not list(folder.glob("*/.ecm/ledger.db")):
         assert time.monotonic() < until, f"no rehearsal began: {copies(project)}"
         time.sleep(0.01)
+
+
+def test_what_is_recorded_is_the_text_that_was_rehearsed(bookstore: Project) -> None:
+    """A plan that is changed meanwhile was not rehearsed."""
+    plan(bookstore, "kind: rename_column, table: books, column: published_year, to: publication_year")
+    process = bookstore.start(*REHEARSE)
+    _wait_until_under_way(bookstore, bookstore.root / ".ecm" / "rehearsals")
+    plan(
+        bookstore,
+        "kind: rename_column, table: books, column: isbn, to: number",
+        "expand: {require: {rehearsal: 1d}}\n",
+    )
+    process.wait()
+
+    answer = bookstore.ecm("gate", PLAN, "--branch", BRANCH)
+
+    assert "it was, but with another text" in said(answer.out + answer.err), answer
+
+
+@pytest.mark.parametrize("name", [BRANCH, "try-out"])
+def test_a_record_deletes_no_branch_that_no_rehearsal_made(bookstore: Project, name: str) -> None:
+    """Whatever stands in the folder of copies, a branch of the project stays, and so does one that a person made."""
+    bookstore.ecm("branch", "create", "try-out", "--parent", BRANCH)
+    forged = bookstore.root / ".ecm" / "rehearsals" / "forged"
+    forged.mkdir(parents=True)
+    (forged / "record.json").write_text(json.dumps({"branch": name}))
+
+    bookstore.ecm(*REHEARSE)
+
+    assert name in {
+        each["branch"] for each in bookstore.ecm("branch", "list", "--json").json["branches"] if each["exists"]
+    }

@@ -288,3 +288,12 @@ def test_a_moment_that_is_not_kept_any_more_is_neons_to_refuse(neon: Fake, open_
         provider.restore("production", Moment(time=datetime(2001, 1, 1, tzinfo=UTC)))
     assert "Neon's request id" in told(caught.value)
     assert [each.name for each in provider.found()] == ["production"]
+
+
+@pytest.mark.parametrize("key", ["napi_first\nnapi_second", "napi_first second", "napi_first…"])
+def test_a_key_that_no_request_can_carry_is_refused_and_not_shown(key: str) -> None:
+    """Two lines that were pasted for one, or a character of a page: the error names the variable, and quotes nothing."""
+    provider = provider_for("neon", {}, Path(), {"NEON_API_KEY": key}, settings=NeonPart(project_id="p-1"))
+    with pytest.raises(ConfigurationError, match="NEON_API_KEY cannot be a key of Neon's") as caught:
+        provider.found()
+    assert "napi" not in told(caught.value)

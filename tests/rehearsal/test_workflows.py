@@ -6,7 +6,7 @@ import re
 import subprocess
 import sys
 from collections.abc import Generator, Mapping
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import Any
 
 import psycopg
@@ -15,6 +15,8 @@ from ruamel.yaml import YAML
 
 from orchestrator.branches import EMBEDDED_FOLDER
 from orchestrator.branches.server import EmbeddedServer
+from orchestrator.plan.project import Project
+from orchestrator.workflows import texts
 
 PLAN = "rename-published-year"
 NUMBER = "42"
@@ -49,6 +51,18 @@ def repository(tmp_path: Path) -> Generator[Path]:
         yield folder
     finally:
         server.destroy()
+
+
+@pytest.mark.parametrize("below", ["apps/shop", "apps/shop, old: #1", 'the "shop"', "[shop]"])
+@pytest.mark.parametrize("branch", ["production", "null", "1.0"])
+def test_a_workflow_names_folder_and_environment_as_they_are(below: str, branch: str) -> None:
+    """No folder is read as something else, and no environment's approval is lost to a word that YAML has for itself."""
+    project = Project.model_validate({"project": "bookstore", "branches": {branch: {}}})
+    read = {name: YAML(typ="safe").load(text) for name, text in texts(project, PurePosixPath(below)).items()}
+
+    assert {each["defaults"]["run"]["working-directory"] for each in read.values()} == {below}
+    assert read["ecm-pull-request.yml"]["on"]["pull_request"]["paths"] == [f"{below}/plans/**"]
+    assert read["ecm-production.yml"]["jobs"]["advance"]["environment"] == branch
 
 
 def test_every_line_of_the_workflows_runs(repository: Path) -> None:
