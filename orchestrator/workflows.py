@@ -45,10 +45,9 @@ def texts(project: Project, below: PurePosixPath) -> dict[str, str]:
         below: the project's folder, from the repository's.
     """
     last = _PRODUCTION if _PRODUCTION in project.branches else next(reversed(project.branches))
-    plans = (below / project.plans).as_posix()
     run_in = f"defaults: {{run: {{working-directory: {_quoted(str(below))}}}}}\n" if below.parts else ""
     return {
-        "ecm-pull-request.yml": _pull_request(last, plans, run_in + _variables(project, [last])),
+        "ecm-pull-request.yml": _pull_request(last, run_in + _variables(project, [last])),
         "ecm-production.yml": _advance(last, run_in + _variables(project, project.branches)),
         "ecm-stalled.yml": _stalled(run_in + _variables(project, project.branches)),
     }
@@ -88,14 +87,14 @@ _SET_UP = """\
 """
 
 
-def _pull_request(branch: str, plans: str, variables: str) -> str:
+def _pull_request(branch: str, variables: str) -> str:
     return f"""\
 # Tries each plan that a pull request changes on a copy of {branch}, and deletes the copies when it is closed.
 {_LEDGER}name: ecm pull request
 on:
   pull_request:
     types: [opened, reopened, synchronize, closed]
-    paths: [{_quoted(f"{plans}/**")}]
+    # Without paths: a pull request that drops its plan again leaves a copy to be deleted.
 permissions: {{contents: read}}
 concurrency: {{group: "ecm-pull-request-${{{{ github.event.number }}}}"}}
 {variables}jobs:

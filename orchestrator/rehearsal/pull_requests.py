@@ -1,6 +1,7 @@
 """`ecm ci`: the plans that a pull request changes, each rehearsed on a branch that is kept for it."""
 
 import hashlib
+from contextlib import suppress
 from pathlib import Path
 
 from orchestrator.errors import EcmError, RefusedError, UsageError, VerificationError
@@ -11,15 +12,23 @@ from orchestrator.rehearsal.rehearsing import NothingLeftError, Rehearsing
 from orchestrator.rehearsal_reports import CheckedPlan, PullRequestReport
 from orchestrator.reports import ReasonReport
 from orchestrator.stage import Stage
+from orchestrator.words import kebab
 
 _LAST = "production"
+_LONGEST_PROJECT = 20
+"""Characters of a project's name in those of its branches."""
 _GRAVEST = (VerificationError.exit_code, RefusedError.exit_code)
 """Exit codes that say most, the gravest first."""
 
 
-def branch_for(number: int, plan: str) -> str:
+def _prefix(project: str, number: int) -> str:
+    """Return how the names of a pull request's branches begin: those of another project may be on the same server."""
+    return f"pr-{number}-{kebab(project)[:_LONGEST_PROJECT]}-"
+
+
+def branch_for(project: str, number: int, plan: str) -> str:
     """Return the name of the branch that a pull request has for a plan; no two plans' are the same."""
-    name = f"pr-{number}-{plan}"
+    name = f"{_prefix(project, number)}{plan}"
     if len(name) <= LONGEST_NAME:
         return name
     return f"{name[: LONGEST_NAME - 9]}-{hashlib.sha256(name.encode()).hexdigest()[:8]}"
@@ -43,22 +52,41 @@ class PullRequests:
         since = changes.base(base, environment)
         paths = changes.changed(workspace.root, self._stage.project.plans, since)
         if not paths:
-            return PullRequestReport(pull_request=pull_request, base=since, branch=source)
+            return self._nothing(since, source, pull_request)
         number = changes.pull_request(pull_request, environment)
+        dropped = self._delete(number, but=frozenset(self._branch_for(number, Path(path).stem) for path in paths))
         checked = tuple(self._checked(path, source, number) for path in paths)
         codes = {each.exit_code for each in checked}
         code = next((each for each in _GRAVEST if each in codes), max(codes))
-        return PullRequestReport(pull_request=number, base=since, branch=source, plans=checked, exit_code=code)
+        return PullRequestReport(
+            pull_request=number, base=since, branch=source, plans=checked, deleted=dropped, exit_code=code
+        )
+
+    def _nothing(self, since: str, source: str, pull_request: int | None) -> PullRequestReport:
+        """Return that nothing is changed; a plan that was, and is no more, has left a branch behind."""
+        number, dropped = None, tuple[str, ...]()
+        # Whoever changes no plan need neither be a pull request nor have a database at hand.
+        with suppress(EcmError):
+            number = changes.pull_request(pull_request, self._stage.workspace.environment)
+            dropped = self._delete(number)
+        return PullRequestReport(pull_request=number, base=since, branch=source, deleted=dropped)
 
     def clear(self, pull_request: int | None) -> PullRequestReport:
         """Delete a pull request's branches; see `Conductor.clear_pull_request`."""
         number = changes.pull_request(pull_request, self._stage.workspace.environment)
-        provider = self._stage.provider
-        found = [each.name for each in provider.found() if each.name.startswith(f"pr-{number}-")]
-        made = tuple(name for name in found if name not in self._stage.project.branches)
+        return PullRequestReport(pull_request=number, base=None, branch=None, deleted=self._delete(number))
+
+    def _delete(self, number: int, *, but: frozenset[str] = frozenset()) -> tuple[str, ...]:
+        """Delete a pull request's branches but for some; return their names."""
+        provider, prefix = self._stage.provider, _prefix(self._stage.project.project, number)
+        found = [each.name for each in provider.found() if each.name.startswith(prefix)]
+        made = tuple(name for name in found if name not in self._stage.project.branches and name not in but)
         for name in made:
             provider.delete(name)
-        return PullRequestReport(pull_request=number, base=None, branch=None, deleted=made)
+        return made
+
+    def _branch_for(self, number: int, plan: str) -> str:
+        return branch_for(self._stage.project.project, number, plan)
 
     def _source(self, branch: str | None) -> str:
         if branch is None and _LAST not in self._stage.project.branches:
@@ -76,7 +104,7 @@ class PullRequests:
         try:
             linted = lint(self._stage.workspace.plan(name))
             report = self._rehearsing.rehearse(
-                name, source, keep=True, copy_name=branch_for(number, name), previewed=True
+                name, source, keep=True, copy_name=self._branch_for(number, name), previewed=True
             )
         except EcmError as error:
             reason = ReasonReport(

@@ -79,9 +79,9 @@ def _rehearse_a_pull_request(conductor: Conductor) -> None:
     assert {each.branch for each in conductor.branch_list().branches} == {
         "development",
         "production",
-        "pr-7-rename-title",
+        "pr-7-bookstore-rename-title",
     }
-    assert conductor.clear_pull_request(7).deleted == ("pr-7-rename-title",)
+    assert conductor.clear_pull_request(7).deleted == ("pr-7-bookstore-rename-title",)
 
 
 def _before() -> set[str]:

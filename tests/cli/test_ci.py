@@ -72,10 +72,29 @@ def test_a_plan_that_passes_has_its_branch_until_the_end(bookstore: Project) -> 
     assert summary.read_text().count("# ✅ pull request 7") == 2
     assert all(word in page for word in ("| backfill |", "Expected on production", "ALTER TABLE", "ACCESS EXCLUSIVE"))
     assert "column books.publication\\_year is only after" in page
-    assert made == [f"pr-7-{PLAN}"]
+    assert made == [f"pr-7-bookstore-{PLAN}"]
     assert cleared.code == 0
-    assert f"pull request 7: deleted pr-7-{PLAN}" in said(cleared.out)
+    assert f"pull request 7: deleted pr-7-bookstore-{PLAN}" in said(cleared.out)
     assert copies(bookstore) == []
+
+
+def test_a_plan_that_is_dropped_again_leaves_no_branch(bookstore: Project) -> None:
+    """Its copy goes with the next run; what another project, or a person, has under a like name stays."""
+    plan(bookstore, PLAN, RENAMED)
+    assert bookstore.ecm(*CI).code == 0
+    others = ["pr-7-demo", f"pr-7-library-{PLAN}"]
+    for other in others:
+        bookstore.sql(BRANCH, f'CREATE DATABASE "{other}"')
+    (bookstore.root / "plans" / f"{PLAN}.yaml").unlink()
+
+    answer = bookstore.ecm(*CI, "--json")
+    cleared = bookstore.ecm("ci", "--cleanup", "--pr", "7", "--json")
+    left = sorted(copies(bookstore))
+    for other in others:
+        bookstore.sql(BRANCH, f'DROP DATABASE "{other}"')
+
+    assert (answer.code, answer.json["deleted"]) == (0, [f"pr-7-bookstore-{PLAN}"])
+    assert (cleared.code, cleared.json["deleted"], left) == (0, [], others)
 
 
 def test_each_plan_is_told_of_and_the_gravest_decides(bookstore: Project) -> None:
@@ -115,7 +134,7 @@ def test_what_it_needs_to_know_is_asked_for(bookstore: Project) -> None:
 def test_a_branch_of_the_project_is_never_taken_for_a_copy(bookstore: Project) -> None:
     """Where its name is that of the pull request's copy, the plan is told of, and the branch is as it was."""
     plan(bookstore, PLAN, RENAMED)
-    own = f"pr-7-{PLAN}"
+    own = f"pr-7-bookstore-{PLAN}"
     bookstore.ecm("branch", "create", own, "--parent", BRANCH)
     settings = bookstore.root / "ecm.yaml"
     settings.write_text(f"{settings.read_text()}  {own}: {{protected: yes, url_env: DATABASE_URL_OWN}}\n")

@@ -74,10 +74,10 @@ def test_a_plan_is_rehearsed_without_what_is_about_the_real_branches() -> None:
 def test_names_of_branches_fit_and_differ() -> None:
     """Of plans that differ only where a name is cut, too."""
     long = "a" * 60
-    names = {name_for(long), name_for(long), branch_for(7, f"{long}bbb"), branch_for(7, f"{long}bbc")}
+    names = {name_for(long), name_for(long), branch_for("shop", 7, f"{long}bbb"), branch_for("shop", 7, f"{long}bbc")}
     assert len(names) == 4
     assert max(map(len, names)) <= LONGEST_NAME
-    assert branch_for(7, "split-name") == "pr-7-split-name"
+    assert branch_for("Book Store", 7, "split-name") == "pr-7-book-store-split-name"
 
 
 def test_why_a_copy_cannot_be_made_is_what_is_said(tmp_path: Path) -> None:

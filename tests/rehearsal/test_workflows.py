@@ -61,7 +61,6 @@ def test_a_workflow_names_folder_and_environment_as_they_are(below: str, branch:
     read = {name: YAML(typ="safe").load(text) for name, text in texts(project, PurePosixPath(below)).items()}
 
     assert {each["defaults"]["run"]["working-directory"] for each in read.values()} == {below}
-    assert read["ecm-pull-request.yml"]["on"]["pull_request"]["paths"] == [f"{below}/plans/**"]
     assert read["ecm-production.yml"]["jobs"]["advance"]["environment"] == branch
 
 
