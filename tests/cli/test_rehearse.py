@@ -75,7 +75,7 @@ def test_a_rehearsal_that_passes(bookstore: Project) -> None:
 
 
 def test_its_screen_fits(bookstore: Project) -> None:
-    """What went well is told in 80 columns, and what is next."""
+    """What went well is told in 80 columns, and what is next; to delete a copy that was kept proves nothing."""
     answer = bookstore.ecm(*REHEARSE, "--keep")
 
     assert answer.code == 0, answer
@@ -86,7 +86,9 @@ def test_its_screen_fits(bookstore: Project) -> None:
     assert f"ecm gate {PLAN} --branch production" in answer.out
     (kept,) = copies(bookstore)
     assert f"{kept} is kept" in answer.out
-    bookstore.sql(BRANCH, f'DROP DATABASE "{kept}"')
+    assert bookstore.ecm("branch", "delete", kept, "--yes").code == 0
+    kinds = [(entry["kind"], entry["branch"]) for entry in bookstore.ecm("history", "--json").json["entries"]]
+    assert kinds == [("rehearsal", BRANCH), ("branch_deleted", kept)]
 
 
 @pytest.mark.parametrize(
