@@ -231,6 +231,8 @@ def test_the_embedded_server_makes_what_is_asked_for_and_is_stopped_by_hand(embe
     assert [each["exists"] for each in listed["branches"]] == [False, False]
     assert embedded.ecm("status").code == 0
     assert all(each["exists"] for each in embedded.ecm("branch", "list", "--json").json["branches"])
+    again = embedded.ecm("branch", "create", "production", "--parent", "development")
+    assert (again.code, "next ecm branch list" in said(again.err)) == (1, True), "nothing that loses data is proposed"
 
     server = EmbeddedServer(embedded.root / EMBEDDED_FOLDER)
     stopped = embedded.ecm("branch", "stop", "--json")
