@@ -86,6 +86,7 @@ def test_its_screen_fits(bookstore: Project) -> None:
     assert f"ecm gate {PLAN} --branch production" in answer.out
     (kept,) = copies(bookstore)
     assert f"{kept} is kept" in answer.out
+    assert f"ecm branch delete {kept}" in said(answer.out.replace("\\\n", ""))
     assert bookstore.ecm("branch", "delete", kept, "--yes").code == 0
     kinds = [(entry["kind"], entry["branch"]) for entry in bookstore.ecm("history", "--json").json["entries"]]
     assert kinds == [("rehearsal", BRANCH), ("branch_deleted", kept)]

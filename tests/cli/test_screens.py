@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from orchestrator.cli.render import screen
 from orchestrator.cli.render.failure import failure
-from orchestrator.cli.render.look import Code, Command, console, indented, rendered
+from orchestrator.cli.render.look import Code, Command, console, indented, onward, rendered, stacked
 from orchestrator.plan.lifecycle import STATES
 from orchestrator.reports import (
     AdvanceReport,
@@ -643,3 +643,15 @@ def test_a_hint_is_not_said_twice() -> None:
     text = rendered(console(StringIO(), {}), failure("no", ["because", "  ecm go"], "ecm go"))
 
     assert text.splitlines() == ["error: no", "  because", "  next    ecm go"]
+
+
+def test_words_that_are_next_are_not_broken_as_a_command_is() -> None:
+    """What no shell can run has no line that is continued with a backslash."""
+    words = (
+        "rewrite them yourself in reads migrated, before contract, and say so in the plan: expand: {acknowledge: [f]}"
+    )
+
+    text = rendered(console(StringIO(), {}), stacked(*onward([words, f"ecm branch delete {'b' * 55} --yes"])))
+
+    assert text.count("\\") == 1
+    assert words in " ".join(text.split())

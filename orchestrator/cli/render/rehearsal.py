@@ -25,7 +25,12 @@ def rehearsal(report: RehearsalReport) -> RenderableType:
         *(_section(f"expected on {report.branch}", forecast(report)) if report.passed else ()),
         Text(),
         look.labelled(_labelled(report), width=_LABEL),
-        *look.onward([report.next_command or (report.failure.hint if report.failure else None)]),
+        *look.onward(
+            [
+                report.next_command or (report.failure.hint if report.failure else None),
+                f"ecm branch delete {report.copy_name}" if report.kept else None,
+            ]
+        ),
     )
 
 
