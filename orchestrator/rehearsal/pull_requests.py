@@ -44,7 +44,7 @@ class PullRequests:
         paths = changes.changed(workspace.root, self._stage.project.plans, since)
         if not paths:
             return PullRequestReport(pull_request=pull_request, base=since, branch=source)
-        number = changes.pull_request(pull_request, environment)
+        number = changes.pull_request(pull_request, environment, hint="ecm ci --pr NUMBER")
         checked = tuple(self._checked(path, source, number) for path in paths)
         codes = {each.exit_code for each in checked}
         code = next((each for each in _GRAVEST if each in codes), max(codes))
@@ -52,7 +52,9 @@ class PullRequests:
 
     def clear(self, pull_request: int | None) -> PullRequestReport:
         """Delete a pull request's branches; see `Conductor.clear_pull_request`."""
-        number = changes.pull_request(pull_request, self._stage.workspace.environment)
+        number = changes.pull_request(
+            pull_request, self._stage.workspace.environment, hint="ecm ci --cleanup --pr NUMBER"
+        )
         provider = self._stage.provider
         found = [each.name for each in provider.found() if each.name.startswith(f"pr-{number}-")]
         made = tuple(name for name in found if name not in self._stage.project.branches)
