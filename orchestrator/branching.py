@@ -40,8 +40,9 @@ from orchestrator.records import (
     BRANCH_RESET,
     BRANCH_RESTORED,
     MOVE,
-    copy_moves,
     ecm_version,
+    tell,
+    untold,
 )
 from orchestrator.sql.identifiers import TableName
 from orchestrator.stage import Stage
@@ -73,13 +74,17 @@ class Branching:
         found = {each.name: each for each in self._stage.provider.found()}
         names = [*self._project.branches, *(name for name in found if name not in self._project.branches)]
         entries = abreast(partial(self._entry, found), names)
-        missing = [each.branch for each in entries if not each.exists]
+        there = {each.branch for each in entries if each.exists}
+        missing = [each for each in entries if not each.exists]
+        # Without a parent that is there, none can be made; the doctor says what each lacks.
+        made_from = next((each.branch for each in missing if each.parent in there), None)
+        onward = f"ecm branch create {made_from}" if made_from else "ecm doctor" if missing else "ecm status"
         return BranchListReport(
             project=self._project.project,
             provider=self._project.provider.kind,
             branches=tuple(entries),
             now=datetime.now(UTC),
-            next_command=f"ecm branch create {missing[0]}" if missing else "ecm status",
+            next_command=onward,
         )
 
     def _entry(self, found: Mapping[str, Found], branch: str) -> BranchEntry:
@@ -313,7 +318,9 @@ class Branching:
                     f"the ledger is in the database of {branch}, and what was proven would be lost with it",
                     hint="keep the ledger in a database of its own: ledger_env in ecm.yaml",
                 )
-            copy_moves(connection, ledger)
+            moves = untold(connection, ledger)
+            # A rehearsal's copy writes its journal in the name of the branch that it is a copy of, where nothing moved.
+            tell((move for move in moves if branch in self._project.branches or move.branch == branch), ledger)
             return clock(connection)
 
     def _done(

@@ -1,6 +1,9 @@
 """Whether every branch can be worked on: what stands in the way, each with its remedy."""
 
+import shlex
 from functools import partial
+
+from psycopg.conninfo import conninfo_to_dict
 
 from orchestrator import reports
 from orchestrator.abreast import abreast, begun
@@ -65,7 +68,7 @@ class Doctor:
             *tls,
             *(_observed(branch, each) for each in seen[1:]),
             *tables,
-            *((reports.Finding(branch=branch, subject="psql", ok=True, message=f"psql '{url}'"),) if url else ()),
+            *((reports.Finding(branch=branch, subject="psql", ok=True, message=_psql(url)),) if url else ()),
         )
 
     def _examine_transport(self, branch: str) -> tuple[reports.Finding, ...]:
@@ -188,6 +191,13 @@ class Doctor:
             message = f"{settings.webhook_env} is not set here, so nobody is told of anything"
         remedy = f"give {settings.webhook_env} a URL such as https://host/path" if wrong else ""
         return (reports.Finding(branch=None, subject="notices", ok=not wrong, message=message, remedy=remedy),)
+
+
+def _psql(url: str) -> str:
+    """Return how to connect to a URL by psql, in words that a shell reads and a screen can break between."""
+    given = {key: str(value) for key, value in conninfo_to_dict(url).items()}
+    options = (("-h", "host"), ("-p", "port"), ("-U", "user"), ("-d", "dbname"))
+    return " ".join(["psql", *(f"{option} {shlex.quote(given[key])}" for option, key in options if key in given)])
 
 
 def _observed(branch: str, seen: checkup.Observation) -> reports.Finding:

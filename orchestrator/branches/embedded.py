@@ -87,7 +87,7 @@ class EmbeddedProvider:
         if parent == branch:
             raise UsageError(f"branch {branch} cannot be made from itself", hint="name another with --parent")
         if self._is_there(branch, ours=False):
-            raise PreconditionError(f"there is a branch {branch} already", hint=f"ecm branch reset {branch}")
+            raise PreconditionError(f"there is a branch {branch} already", hint="ecm branch list")
         if parent is not None:
             self.address(parent)
         self.server.start()

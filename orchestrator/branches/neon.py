@@ -214,7 +214,7 @@ class NeonProvider:
         """
         branches = self._all()
         if branch in branches:
-            raise PreconditionError(f"there is a branch {branch} already", hint=f"ecm branch delete {branch}")
+            raise PreconditionError(f"there is a branch {branch} already", hint="ecm branch list")
         settings = self._branches.get(branch)
         wanted = making.parent or (settings.parent if settings else None)
         parent = named(wanted, branches) if wanted else next((each for each in branches.values() if each.default), None)

@@ -13,8 +13,8 @@ from orchestrator.errors import ConfigurationError, UsageError
 _TIMEOUT = 60.0
 
 
-def pull_request(given: int | None, environment: Mapping[str, str]) -> int:
-    """Return the number of the pull request: the one that was given, or GitHub's.
+def pull_request(given: int | None, environment: Mapping[str, str], *, hint: str) -> int:
+    """Return the number of the pull request: the one that was given, or GitHub's; `hint` is how to give it.
 
     Raises:
         UsageError: nobody says.
@@ -26,7 +26,7 @@ def pull_request(given: int | None, environment: Mapping[str, str]) -> int:
         raise UsageError(
             "it is not known which pull request this is",
             details=["GITHUB_REF is that of a pull request where GitHub runs this for one"],
-            hint="ecm ci --pr NUMBER",
+            hint=hint,
         )
     return int(found[1])
 

@@ -53,7 +53,7 @@ class PullRequests:
         paths = changes.changed(workspace.root, self._stage.project.plans, since)
         if not paths:
             return self._nothing(since, source, pull_request)
-        number = changes.pull_request(pull_request, environment)
+        number = changes.pull_request(pull_request, environment, hint="ecm ci --pr NUMBER")
         dropped = self._delete(number, but=frozenset(self._branch_for(number, Path(path).stem) for path in paths))
         checked = tuple(self._checked(path, source, number) for path in paths)
         codes = {each.exit_code for each in checked}
@@ -67,13 +67,15 @@ class PullRequests:
         number, dropped = None, tuple[str, ...]()
         # Whoever changes no plan need neither be a pull request nor have a database at hand.
         with suppress(EcmError):
-            number = changes.pull_request(pull_request, self._stage.workspace.environment)
+            number = changes.pull_request(pull_request, self._stage.workspace.environment, hint="ecm ci --pr NUMBER")
             dropped = self._delete(number)
         return PullRequestReport(pull_request=number, base=since, branch=source, deleted=dropped)
 
     def clear(self, pull_request: int | None) -> PullRequestReport:
         """Delete a pull request's branches; see `Conductor.clear_pull_request`."""
-        number = changes.pull_request(pull_request, self._stage.workspace.environment)
+        number = changes.pull_request(
+            pull_request, self._stage.workspace.environment, hint="ecm ci --cleanup --pr NUMBER"
+        )
         return PullRequestReport(pull_request=number, base=None, branch=None, deleted=self._delete(number))
 
     def _delete(self, number: int, *, but: frozenset[str] = frozenset()) -> tuple[str, ...]:

@@ -254,8 +254,11 @@ def test_the_embedded_server_makes_what_is_asked_for_and_is_stopped_by_hand(embe
     """A look makes nothing; the doctor opens all branches at the same time, copies included; stop stops, and starts."""
     listed = embedded.ecm("branch", "list", "--json").json
     assert [each["exists"] for each in listed["branches"]] == [False, False]
+    assert listed["next_command"] == "ecm doctor", "without a parent that is there none can be made"
     assert embedded.ecm("status").code == 0
     assert all(each["exists"] for each in embedded.ecm("branch", "list", "--json").json["branches"])
+    again = embedded.ecm("branch", "create", "production", "--parent", "development")
+    assert (again.code, "next ecm branch list" in said(again.err)) == (1, True), "nothing that loses data is proposed"
 
     server = EmbeddedServer(embedded.root / EMBEDDED_FOLDER)
     stopped = embedded.ecm("branch", "stop", "--json")

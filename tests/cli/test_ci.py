@@ -122,10 +122,12 @@ def test_what_it_needs_to_know_is_asked_for(bookstore: Project) -> None:
     plan(bookstore, PLAN, RENAMED)
 
     nameless = bookstore.ecm("ci", "--base", "main")
+    cleaning = bookstore.ecm("ci", "--cleanup")
     baseless = bookstore.ecm("ci", "--pr", "7", GITHUB_BASE_REF="trunk")
 
     assert nameless.code == 2
     assert "ecm ci --pr NUMBER" in nameless.err
+    assert "ecm ci --cleanup --pr NUMBER" in cleaning.err, "what is proposed deletes, too"
     assert baseless.code == 1
     assert "git does not know how this differs from origin/trunk" in said(baseless.err)
     assert "fetch-depth: 0" in baseless.err

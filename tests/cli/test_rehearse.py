@@ -4,11 +4,16 @@ import json
 import re
 import signal
 import time
+from io import StringIO
 from pathlib import Path
 
 import pytest
 from cli.conftest import MakeProject
 from cli.runs import PATIENCE, PLAN, Project, said
+
+from orchestrator.cli.render.look import console, rendered
+from orchestrator.cli.render.rehearsal import phases
+from orchestrator.rehearsal_reports import RehearsalReport, RehearsedPhase
 
 BRANCH = "production"
 REHEARSE = ("rehearse", PLAN, "--from", BRANCH)
@@ -75,7 +80,7 @@ def test_a_rehearsal_that_passes(bookstore: Project) -> None:
 
 
 def test_its_screen_fits(bookstore: Project) -> None:
-    """What went well is told in 80 columns, and what is next."""
+    """What went well is told in 80 columns, and what is next; to delete a copy that was kept proves nothing."""
     answer = bookstore.ecm(*REHEARSE, "--keep")
 
     assert answer.code == 0, answer
@@ -86,7 +91,10 @@ def test_its_screen_fits(bookstore: Project) -> None:
     assert f"ecm gate {PLAN} --branch production" in answer.out
     (kept,) = copies(bookstore)
     assert f"{kept} is kept" in answer.out
-    bookstore.sql(BRANCH, f'DROP DATABASE "{kept}"')
+    assert f"ecm branch delete {kept}" in said(answer.out.replace("\\\n", ""))
+    assert bookstore.ecm("branch", "delete", kept, "--yes").code == 0
+    kinds = [(entry["kind"], entry["branch"]) for entry in bookstore.ecm("history", "--json").json["entries"]]
+    assert kinds == [("rehearsal", BRANCH), ("branch_deleted", kept)]
 
 
 @pytest.mark.parametrize(
@@ -133,6 +141,31 @@ def test_what_would_stop_the_plan_is_a_report(
     (entry,) = bookstore.ecm("history", PLAN, "--json").json["entries"]
     assert (entry["data"]["passed"], entry["data"]["stopped"]) == (False, failure["phase"])
     assert copies(bookstore) == []
+
+
+def test_no_number_is_cut_on_a_narrow_terminal() -> None:
+    """In 60 columns titles go on in a second line, and each time, size and phase is there in full."""
+    phase = RehearsedPhase(
+        phase="contract",
+        direction="back",
+        origin="contracted",
+        target="reads_migrated",
+        seconds=0.456,
+        lock_wait=0.084,
+        lock_held=0.026,
+        writer_wait=0.187,
+        wal=985_000,
+        disk=4_780_000,
+        rows=1,
+        differences=(),
+    )
+    report = RehearsalReport.model_construct(phases=(phase,))
+
+    text = rendered(console(StringIO(), {"COLUMNS": "60"}), phases(report))
+
+    assert "…" not in text
+    assert max(map(len, text.splitlines())) <= 60
+    assert "↩ to reads migrated" in text
 
 
 def test_a_plan_of_ones_own_statements_has_no_writers(bookstore: Project) -> None:

@@ -1,5 +1,6 @@
 """Screens: reports are values, so every screen can be looked at without a database."""
 
+import shlex
 from datetime import UTC, datetime, timedelta
 from io import StringIO
 from uuid import UUID
@@ -10,7 +11,7 @@ from hypothesis import strategies as st
 
 from orchestrator.cli.render import screen
 from orchestrator.cli.render.failure import failure
-from orchestrator.cli.render.look import Code, Command, console, indented, rendered
+from orchestrator.cli.render.look import Code, Command, console, indented, onward, rendered, stacked
 from orchestrator.plan.lifecycle import STATES
 from orchestrator.reports import (
     AdvanceReport,
@@ -630,12 +631,23 @@ def test_audit_counts_in_words(report: AuditReport, words: str) -> None:
     assert " ".join(shown(report).split()).startswith(f"{'✗' if report.problems else '✓'} {words}")
 
 
-def test_no_character_of_a_finding_is_lost() -> None:
-    """The doctor says where to connect to; half of a URL is of no use."""
-    url = "postgresql://postgres@/development?host=%2Fhome%2Fsomebody%2Fprojects%2Fbookstore%2F.ecm%2Fembedded%2Fserver"
-    finding = Finding(branch="development", subject="psql", ok=True, message=f"psql '{url}'", remedy="")
+def test_the_doctors_psql_can_be_copied_from_a_screen() -> None:
+    """It says where to connect to: where the line does not fit, a shell can read it as it is broken."""
+    command = "psql -h /home/somebody/projects/bookstore/.ecm/embedded/server/run -p 5432 -U postgres -d development"
+    finding = Finding(branch="development", subject="psql", ok=True, message=command, remedy="")
 
-    assert f"'{url}'" in "".join(shown(DoctorReport(findings=(finding,))).split())
+    text = shown(DoctorReport(findings=(finding,)))
+
+    # The subject, then the command to the end of its last option.
+    shell = text[text.rindex("psql") : text.index("-d development") + len("-d development")]
+    assert shlex.split(shell.replace("\\\n", "")) == command.split()
+
+
+def test_no_character_of_a_finding_is_lost() -> None:
+    """What is longer than a line is folded; half of a name is of no use."""
+    finding = Finding(branch="development", subject="owner", ok=True, message="n" * 200, remedy="")
+
+    assert "n" * 200 in "".join(shown(DoctorReport(findings=(finding,))).split())
 
 
 def test_a_hint_is_not_said_twice() -> None:
@@ -643,3 +655,15 @@ def test_a_hint_is_not_said_twice() -> None:
     text = rendered(console(StringIO(), {}), failure("no", ["because", "  ecm go"], "ecm go"))
 
     assert text.splitlines() == ["error: no", "  because", "  next    ecm go"]
+
+
+def test_words_that_are_next_are_not_broken_as_a_command_is() -> None:
+    """What no shell can run has no line that is continued with a backslash."""
+    words = (
+        "rewrite them yourself in reads migrated, before contract, and say so in the plan: expand: {acknowledge: [f]}"
+    )
+
+    text = rendered(console(StringIO(), {}), stacked(*onward([words, f"ecm branch delete {'b' * 55} --yes"])))
+
+    assert text.count("\\") == 1
+    assert words in " ".join(text.split())

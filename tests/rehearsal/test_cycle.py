@@ -90,7 +90,7 @@ def test_why_a_copy_cannot_be_made_is_what_is_said(tmp_path: Path) -> None:
     def delete(_: str) -> None:
         raise ConnectionFailedError("the server is gone")
 
-    provider: Any = SimpleNamespace(create=create, delete=delete, found=lambda: ())
+    provider: Any = SimpleNamespace(create=create, delete=delete, found=tuple, names=tuple)
     copies = Copies(provider, tmp_path)
     with pytest.raises(PreconditionError, match="in use"), copies.made("rehearse-p", parent="production", keep=False):
         pass

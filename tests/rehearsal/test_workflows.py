@@ -91,7 +91,7 @@ def test_every_line_of_the_workflows_runs(repository: Path) -> None:
     assert "1 of 1 plan passed on a copy of production" in page
     assert "ACCESS EXCLUSIVE" in page
     assert "column books.publication\\_year is only after" in page
-    assert f"pr-{NUMBER}-{PLAN}" in made
+    assert f"pr-{NUMBER}-bookstore-{PLAN}" in made
     assert not any(name.startswith("pr-") for name in _branches(repository))
     states = json.loads(_runner(repository, {})("ecm status --json"))["plans"][0]["branches"]
     assert [each["state"] for each in states] == ["contracted", "contracted"]

@@ -14,9 +14,7 @@ def failure(message: str, details: Sequence[str], hint: str | None) -> Renderabl
     return look.stacked(
         _headline(message),
         *(look.indented(_line(line)) for text in details for line in text.splitlines() if line.strip() != hint),
-        look.indented(look.labelled([("next", look.Command(hint) if hint.startswith("ecm ") else hint)], width=8))
-        if hint
-        else None,
+        look.indented(look.labelled([("next", look.step(hint))], width=8)) if hint else None,
     )
 
 

@@ -94,9 +94,14 @@ def labelled(rows: Iterable[tuple[str, str | RenderableType]], *, width: int = _
 
 
 def onward(commands: Iterable[str | None]) -> tuple[RenderableType, ...]:
-    """Return the last lines of a screen: the next commands to run; nothing where there is none."""
-    rows = [("next", Command(each)) for each in dict.fromkeys(commands) if each]
+    """Return the last lines of a screen: what is to be done next; nothing where there is nothing."""
+    rows = [("next", step(each)) for each in dict.fromkeys(commands) if each]
     return (Text(), labelled(rows)) if rows else ()
+
+
+def step(text: str) -> "Command | str":
+    """Return what is to be done next: a command as one, which a shell reads where it is broken; words as they are."""
+    return Command(text) if text.startswith("ecm ") else text
 
 
 def indented(screen: RenderableType, by: int = 2) -> Padding:

@@ -261,8 +261,6 @@ def _findings(found: list[Finding]) -> Iterator[RenderableType]:
     grid.add_column()
     for finding in found:
         remedy = Text(finding.remedy, style="bold", overflow="fold") if finding.remedy and not finding.ok else None
-        grid.add_row(
-            look.marked(look.GOOD if finding.ok else look.BAD, finding.subject),
-            look.stacked(Text(finding.message, overflow="fold"), remedy),
-        )
+        message = look.Command(finding.message) if finding.subject == "psql" else Text(finding.message, overflow="fold")
+        grid.add_row(look.marked(look.GOOD if finding.ok else look.BAD, finding.subject), look.stacked(message, remedy))
     yield look.indented(grid)

@@ -25,7 +25,12 @@ def rehearsal(report: RehearsalReport) -> RenderableType:
         *(_section(f"expected on {report.branch}", forecast(report)) if report.passed else ()),
         Text(),
         look.labelled(_labelled(report), width=_LABEL),
-        *look.onward([report.next_command or (report.failure.hint if report.failure else None)]),
+        *look.onward(
+            [
+                report.next_command or (report.failure.hint if report.failure else None),
+                f"ecm branch delete {report.copy_name}" if report.kept else None,
+            ]
+        ),
     )
 
 
@@ -137,5 +142,12 @@ def _section(title: str, body: RenderableType) -> tuple[RenderableType, ...]:
 def _table(*titles: str) -> Table:
     table = Table(box=None, padding=(0, 1, 0, 0), show_edge=False, header_style="dim")
     for number, title in enumerate(titles):
-        table.add_column(title, justify="right" if number else "left", no_wrap=True)
+        # On a narrow terminal a title, and then a value, goes on in the next line: of a number no part may be lost.
+        table.add_column(
+            title,
+            justify="right" if number else "left",
+            no_wrap=not number,
+            overflow="fold",
+            min_width=max(map(len, title.split()), default=None),
+        )
     return table
