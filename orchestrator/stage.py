@@ -99,6 +99,7 @@ class Stage:
             self.project.branches,
             self.workspace.root,
             self.workspace.environment,
+            project=self.project.project,
             settings=self.project.provider,
             learn=self.workspace.secrets.learn,
             idle_stop=self.project.provider.idle_stop,

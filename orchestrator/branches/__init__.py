@@ -23,6 +23,7 @@ def provider_for(
     folder: Path,
     environment: Mapping[str, str],
     *,
+    project: str = "",
     settings: "NeonSettings | None" = None,
     learn: Callable[[str], None] = lambda _: None,
     idle_stop: timedelta | None = None,
@@ -34,6 +35,7 @@ def provider_for(
         branches: name → settings, in the order of ecm.yaml.
         folder: the project's folder, where ecm.yaml is.
         environment: variable → value, .env merged in.
+        project: its name, by which its branches are told from another's on the same server.
         settings: `provider` of ecm.yaml, for the kind that has settings of its own.
         learn: told every URL with a password that does not come from the environment.
         idle_stop: `provider.idle_stop` of ecm.yaml: after how long without a session the embedded server is stopped.
@@ -43,7 +45,7 @@ def provider_for(
     """
 
     def urls() -> Provider:
-        return UrlProvider(branches, environment)
+        return UrlProvider(branches, environment, project=project)
 
     def embedded() -> Provider:
         # Imported when asked for: a project with URLs of its own never loads the bundled server.

@@ -59,6 +59,7 @@ class Kept:
 
     database: str
     ours: bool
+    project: str | None
     parent: str | None
     made_at: datetime | None
     size: int | None
@@ -66,10 +67,11 @@ class Kept:
 
 @dataclass(frozen=True, kw_only=True)
 class Source:
-    """What is copied: a branch, and the database it is in."""
+    """What is copied: a branch, the database it is in, and the project that it is a branch of."""
 
     branch: str
     database: str
+    project: str = ""
 
 
 def settled(session: Session) -> Session:
@@ -138,7 +140,14 @@ def _remembered(database: str, comment: str | None, size: int | None) -> Kept:
     made_at = None
     with suppress(ValueError):
         made_at = datetime.fromisoformat(memory.get("made_at") or "")
-    return Kept(database=database, ours=found is not None, parent=memory.get("parent"), made_at=made_at, size=size)
+    return Kept(
+        database=database,
+        ours=found is not None,
+        project=memory.get("project"),
+        parent=memory.get("parent"),
+        made_at=made_at,
+        size=size,
+    )
 
 
 def connected(session: Session, database: str) -> tuple[str, ...]:
@@ -310,6 +319,7 @@ def _remember(session: Session, database: str, source: Source | None, *, besides
     ).fetchone()
     now, comment = row or (None, None)
     memory = {
+        "project": source.project if source else None,
         "parent": source.branch if source else None,
         "made_at": now.astimezone(UTC).isoformat(timespec="seconds") if now else None,
     }

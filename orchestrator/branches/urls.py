@@ -60,11 +60,15 @@ class UrlProvider:
     Args:
         branches: name → settings, from ecm.yaml.
         environment: variable → value; .env has been merged into it already.
+        project: the project's name: another's branches may be on the same server, and are none of its own.
     """
 
-    def __init__(self, branches: Mapping[str, BranchSettings], environment: Mapping[str, str]) -> None:
+    def __init__(
+        self, branches: Mapping[str, BranchSettings], environment: Mapping[str, str], *, project: str = ""
+    ) -> None:
         self._branches = branches
         self._environment = environment
+        self._project = project
 
     def names(self) -> tuple[str, ...]:
         """Return the branches' names, in the order of ecm.yaml."""
@@ -95,7 +99,7 @@ class UrlProvider:
     def found(self) -> tuple[Found, ...]:
         """Return the branches whose URLs are set, and those that were made beside them; the note says what is wrong."""
         seen = dict(self._set())
-        looks = dict(zip(seen, abreast(lambda branch: _look(branch, seen[branch]), seen), strict=True))
+        looks = dict(zip(seen, abreast(lambda branch: self._look(branch, seen[branch]), seen), strict=True))
         own, made = dict[str, Found](), dict[str, Found]()
         for branch, look in looks.items():
             if isinstance(look, EcmError):
@@ -131,7 +135,9 @@ class UrlProvider:
             if url:
                 database = self._named(branch)
                 self._refuse_elsewhere(session, branch, parent)
-        kept = copying.make(_opening(parent, source_url), database, Source(branch=parent, database=source))
+        kept = copying.make(
+            _opening(parent, source_url), database, Source(branch=parent, database=source, project=self._project)
+        )
         note = None
         if settings and not url:
             note = f"put {settings.url_env} into .env: the URL of {parent}, with the database {database}"
@@ -160,7 +166,11 @@ class UrlProvider:
                 raise _two_servers(branch, parent)
             _must_copy(session, parent)
             _must_own(session, place.database, branch)
-        copying.replace(_opening(parent, parent_url), place.database, Source(branch=parent, database=source.database))
+        copying.replace(
+            _opening(parent, parent_url),
+            place.database,
+            Source(branch=parent, database=source.database, project=self._project),
+        )
 
     def delete(self, branch: str) -> None:
         """Drop the branch's database; its URL then leads nowhere.
@@ -224,12 +234,28 @@ class UrlProvider:
             )
         return str(name)
 
+    def _look(self, branch: str, url: str) -> "_Look | EcmError | None":
+        """Look at a branch's server; None where the branch is yet to be made there."""
+        try:
+            with _session(branch, url) as session:
+                there = copying.kept(session)
+                own = next(each for each in there if each.database == session.info.dbname)
+                return _Look(own=own, others=tuple(each for each in there if self._made(each)))
+        except _NoDatabaseError:
+            return None
+        except EcmError as problem:
+            return problem
+
+    def _made(self, kept: Kept) -> bool:
+        """Whether a database was made as a branch of this project."""
+        return kept.ours and kept.project == self._project
+
     def _url_of_made(self, branch: str) -> str:
         silent: EcmError | None = None
         for known, url in self._set():
             try:
                 with _session(known, url) as session:
-                    if any(each.ours for each in copying.kept(session, branch)):
+                    if any(self._made(each) for each in copying.kept(session, branch)):
                         return _elsewhere(url, branch)
             except _NoDatabaseError:
                 continue
@@ -313,19 +339,6 @@ def _opening(branch: str, url: str) -> Callable[[], Session]:
             raise kind(f"branch {branch} cannot be reached", details=said[:3], hint="ecm doctor") from None
 
     return opened
-
-
-def _look(branch: str, url: str) -> "_Look | EcmError | None":
-    """Look at a branch's server; None where the branch is yet to be made there."""
-    try:
-        with _session(branch, url) as session:
-            there = copying.kept(session)
-            own = next(each for each in there if each.database == session.info.dbname)
-            return _Look(own=own, others=tuple(each for each in there if each.ours))
-    except _NoDatabaseError:
-        return None
-    except EcmError as problem:
-        return problem
 
 
 def _found(kept: Kept, branch: str) -> Found:

@@ -441,3 +441,21 @@ def test_a_branch_whose_url_names_no_database_is_not_made_under_another_name(ren
     with pytest.raises(ConfigurationError, match="its URL names none") as caught:
         provider.create("development", Making())
     assert caught.value.hint == "end URL_DEV with /DATABASE"
+
+
+def test_another_project_on_the_server_has_its_own_branches(home):
+    """What one project made, the other neither lists, opens nor deletes; the name stays taken."""
+    if home.provider.__class__.__name__ != "UrlProvider":
+        pytest.skip("an embedded server has one project")
+    shop, library = (
+        provider_for("url", BRANCHES, Path(), home.environment, project=project) for project in ("shop", "library")
+    )
+    shop.create("pr-7", Making(parent="production"))
+    assert [each.name for each in library.found()] == ["production"]
+    for use in (library.address, library.delete):
+        with pytest.raises(UsageError, match="there is no branch pr-7"):
+            use("pr-7")
+    with pytest.raises(PreconditionError):
+        library.create("pr-7", Making(parent="production"))
+    shop.delete("pr-7")
+    assert [each.name for each in shop.found()] == ["production"]

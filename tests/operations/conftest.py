@@ -42,9 +42,8 @@ _with_journal: set[str] = set()
 """The servers, by the URL of their template, on which there is a database to copy with a journal and nothing else."""
 
 
-@pytest.fixture
-def with_journal(postgres: Server) -> str:
-    """The name of a database with a journal, to make others from: to make one anew takes longer than to copy it."""
+def _template(postgres: Server) -> str:
+    """Return the name of a database with a journal: to make one anew takes longer than to copy it."""
     name = "with_journal"
     if (url := postgres.url(name)) not in _with_journal:
         postgres.create_database(name)
@@ -55,7 +54,7 @@ def with_journal(postgres: Server) -> str:
 
 
 @pytest.fixture
-def journeys(databases: Callable[..., Any], tmp_path: Path, with_journal: str) -> Generator[Journeys]:
+def journeys(databases: Callable[..., Any], tmp_path: Path, postgres: Server) -> Generator[Journeys]:
     """Makes journeys: `journeys(start, change, …, role=…, expand={…})`.
 
     Where ecm connects as a role of its own, the database has no journal yet: it belongs to who makes it. Nor has one
@@ -71,7 +70,7 @@ def journeys(databases: Callable[..., Any], tmp_path: Path, with_journal: str) -
             plan: str = "change",
             **settings: Any,
         ) -> Journey:
-            (url,) = databases(1, template=None if role or fresh else with_journal)
+            (url,) = databases(1, template=None if role or fresh else _template(postgres))
             db = stack.enter_context(psycopg.connect(url, autocommit=True))
             run(db, start)
             return Journey(

@@ -178,7 +178,7 @@ def bench(journeys: Journeys):
     """Makes a bench with the given column."""
 
     def make(column: str = "integer", trigger: str = "") -> Bench:
-        journey = journeys("CREATE SCHEMA ecm;" + MODEST, CHANGE)
+        journey = journeys("CREATE SCHEMA ecm;" + MODEST, CHANGE, fresh=True)
         return Bench(journey.db, column, trigger, journey)
 
     return make
