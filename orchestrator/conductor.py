@@ -5,6 +5,7 @@ arguments, every answer is a value of `orchestrator.reports`, everything that is
 `orchestrator.errors`.
 """
 
+import json
 import os
 import time
 from collections.abc import Callable, Generator, Mapping, Sequence
@@ -16,6 +17,7 @@ from typing import Self
 
 from orchestrator import archive, reports
 from orchestrator.choosing import only
+from orchestrator.detection_reports import DetectReport
 from orchestrator.doctor import Doctor
 from orchestrator.engine import journal
 from orchestrator.errors import RefusedError, UsageError
@@ -47,7 +49,7 @@ from orchestrator.reporting import error_report, length, named, readers_report, 
 from orchestrator.stage import Scene, Stage
 from orchestrator.telling import Telling
 from orchestrator.testimony import Testimony, given_reason
-from orchestrator.workspace import Workspace
+from orchestrator.workspace import Workspace, replace_file
 
 Approving = Callable[[reports.ApprovalReport], None]
 
@@ -184,6 +186,44 @@ class Conductor:
         branch = branch or next(iter(self._project.branches))
         with self._stage.scene(name, branch) as scene:
             return self._previews.preview(scene, named(Phase, phase) if phase else None)
+
+    # ------------------------------------------------------------ migrations of other tools
+
+    def detect(
+        self,
+        files: Sequence[str | Path] = (),
+        *,
+        base: str | None = None,
+        everything: bool = False,
+        write: bool = False,
+        renames: bool = False,
+    ) -> DetectReport:
+        """Return what another tool's migrations would break, and which plan does the same safely.
+
+        Args:
+            files: migrations to read; those that the project's first branch does not have where nothing is said.
+            base: read those that changed since this branch or commit of git.
+            everything: read all, each as what ran when those before it had.
+            write: write a plan for each statement that none covers.
+            renames: take a column that goes, and one like it that comes, for a rename; never assumed otherwise.
+
+        Raises:
+            UsageError: no such file or commit.
+            ConfigurationError: no tool was found, or its command fails.
+        """
+        from orchestrator.detecting import Detecting
+
+        return Detecting(self._stage).detect(
+            [Path(file) for file in files], base=base, everything=everything, write=write, renames=renames
+        )
+
+    @staticmethod
+    def write_sarif(report: DetectReport, path: str | Path) -> Path:
+        """Write what was found as SARIF 2.1.0, for code review; a file that is there is replaced."""
+        from orchestrator.records import ecm_version
+        from orchestrator.sarif import log
+
+        return replace_file(Path(path), json.dumps(log(report, version=ecm_version()), indent=2) + "\n")
 
     # ------------------------------------------------------------ forward and back
 

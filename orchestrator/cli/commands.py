@@ -173,7 +173,7 @@ class Sections(TyperGroup):
 
     SECTIONS: Mapping[str, tuple[str, ...]] = {
         "Begin": ("init", "doctor", "demo"),
-        "Write a plan": ("plan",),
+        "Write a plan": ("plan", "inspect", "detect"),
         "Take it through a branch": (
             "advance",
             "rollback",

@@ -5,8 +5,8 @@ from typing import Any, cast
 
 from rich.console import RenderableType
 
-from orchestrator import reports
-from orchestrator.cli.render import moves, plans, readers, records, stalled, status, testimony
+from orchestrator import detection_reports, reports
+from orchestrator.cli.render import detected, moves, plans, readers, records, stalled, status, testimony
 
 
 def screen(report: reports.Report, *, detailed: bool = False) -> RenderableType:
@@ -31,6 +31,7 @@ _SCREENS = cast(
         reports.ApprovalReport: testimony.approval,
         reports.AttestReport: testimony.attested,
         reports.AuditReport: records.audit,
+        detection_reports.DetectReport: detected.detected,
         reports.DoctorReport: records.doctor,
         reports.DraftReport: plans.draft,
         reports.ExportReport: records.export,
