@@ -36,14 +36,11 @@ from orchestrator.detection.finding import Finding, Level, Place
 from orchestrator.detection.known import Known
 from orchestrator.detection.pairs import Pair
 from orchestrator.detection.parsing import read
-from orchestrator.operations import Operation
+from orchestrator.operations import Operation  # noqa: TC001 - not a type alone to whoever reads fields
 from orchestrator.sql.identifiers import TableName
 from orchestrator.words import listed
 
 Column = tuple[TableName, str]
-
-_UNIQUE_LATER = "its plan builds it beside the application, and lets it refuse nothing before contract"
-_HELD = "the table is held while every row is {}"
 
 
 def findings(

@@ -2,7 +2,7 @@
 
 import shlex
 from collections.abc import Iterable
-from typing import Any
+from typing import Any, cast
 
 from orchestrator.detection.finding import Finding
 from orchestrator.operations import Operation
@@ -39,18 +39,17 @@ def command_for(change: Operation) -> str | None:
 
 
 def _option(option: str, value: Any) -> list[str]:
-    match value:
-        case True:
-            return [option]
-        case {"table": table, **rest}:
-            columns = rest.get("columns")
-            return [option, f"{table}({', '.join(columns)})" if columns else str(table)]
-        case dict():
-            return [word for old, new in value.items() for word in (option, f"{old}={new}")]
-        case list():
-            return [word for each in value for word in (option, str(each))]
-        case _:
-            return [option, str(value)]
+    if value is True:
+        return [option]
+    if isinstance(value, dict):
+        said = cast("dict[str, Any]", value)
+        if "table" in said:
+            columns: list[str] = said.get("columns", [])
+            return [option, f"{said['table']}({', '.join(columns)})" if columns else str(said["table"])]
+        return [word for old, new in said.items() for word in (option, f"{old}={new}")]
+    if isinstance(value, list):
+        return [word for each in cast("list[object]", value) for word in (option, str(each))]
+    return [option, str(value)]
 
 
 def name_for(found: Finding, change: Operation, taken: Iterable[str]) -> str:

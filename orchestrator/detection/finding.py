@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 from enum import IntEnum
 from pathlib import PurePath
+from typing import Literal
 
 from orchestrator.detection.deeds import Deed
 from orchestrator.operations import Operation
@@ -19,9 +20,9 @@ class Level(IntEnum):
     """A version of the application that is running fails."""
 
     @property
-    def word(self) -> str:
+    def word(self) -> Literal["breaking", "lock-hungry", "note"]:
         """The level as people and reports have it."""
-        return ("note", "lock-hungry", "breaking")[self]
+        return "breaking" if self is Level.BREAKING else "lock-hungry" if self is Level.LOCKING else "note"
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -40,6 +40,7 @@ _AFTER_TYPE = (
     "collate", "deferrable", "not deferrable", "initially", "storage", "compression",
 )  # fmt: skip
 _TABLE_CONSTRAINT = ("constraint", "check", "unique", "primary key", "foreign key", "exclude")
+_KINDS: tuple[ConstraintKind, ...] = ("check", "unique", "primary key", "foreign key", "exclude")
 _ACTIONS = ("cascade", "restrict", "no action", "set null", "set default")
 _SERIALS = ("serial", "bigserial", "smallserial", "serial2", "serial4", "serial8")
 _THINGS = (
@@ -137,7 +138,7 @@ def _column(phrase: Phrase) -> ColumnText | None:
         return None
     kind = phrase.until(*_AFTER_TYPE).text
     column = ColumnText(name=name, type=kind, drawn=kind.lower() in _SERIALS)
-    while phrase.next is not None:
+    while phrase.rest:
         column = _with(column, phrase)
     return column
 
@@ -183,8 +184,7 @@ def _pointed(phrase: Phrase) -> Pointed | None:
 
 def _constraint(phrase: Phrase) -> Constraint | None:
     name = phrase.name() if phrase.take("constraint") else None
-    kinds: tuple[ConstraintKind, ...] = ("check", "unique", "primary key", "foreign key", "exclude")
-    kind = next((each for each in kinds if phrase.take(each)), None)
+    kind: ConstraintKind | None = next((each for each in _KINDS if phrase.take(each)), None)
     if kind is None:
         return None
     special = kind in ("unique", "primary key") and phrase.take("nulls not distinct") is not None

@@ -81,8 +81,7 @@ class Row:
 
 class Toolchain(Protocol):
     """A migration tool in a project. Every method may raise ConfigurationError where the tool's files are not as it
-    leaves them.
-    """
+    leaves them."""
 
     @property
     def name(self) -> str:
