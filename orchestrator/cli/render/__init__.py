@@ -6,7 +6,7 @@ from typing import Any, cast
 from rich.console import RenderableType
 
 from orchestrator import reports
-from orchestrator.cli.render import moves, plans, readers, records, stalled, status, testimony
+from orchestrator.cli.render import emitting, moves, plans, readers, records, stalled, status, testimony
 
 
 def screen(report: reports.Report, *, detailed: bool = False) -> RenderableType:
@@ -33,6 +33,7 @@ _SCREENS = cast(
         reports.AuditReport: records.audit,
         reports.DoctorReport: records.doctor,
         reports.DraftReport: plans.draft,
+        reports.EmitReport: emitting.emitted,
         reports.ExportReport: records.export,
         reports.GateReport: moves.gate,
         reports.HistoryReport: records.history,
