@@ -19,6 +19,7 @@ from orchestrator import archive, reports
 from orchestrator.choosing import only
 from orchestrator.detection_reports import DetectReport
 from orchestrator.doctor import Doctor
+from orchestrator.emitting import Emitting
 from orchestrator.engine import journal
 from orchestrator.errors import RefusedError, UsageError
 from orchestrator.events import Observer, ignore
@@ -91,6 +92,7 @@ class Conductor:
         self._journey = Journey(self._stage, self._telling)
         self._overview = Overview(self._stage)
         self._doctor = Doctor(self._stage, self._overview)
+        self._emitting = Emitting(self._stage)
         self._previews = Previews(self._stage, self._judgement)
         self._testimony = Testimony(self._stage, self._judgement)
         self._proving = Proving(self._stage, self._testimony)
@@ -186,6 +188,25 @@ class Conductor:
         branch = branch or next(iter(self._project.branches))
         with self._stage.scene(name, branch) as scene:
             return self._previews.preview(scene, named(Phase, phase) if phase else None)
+
+    def emit(
+        self, plan: str | None, tool: str, *, part: str | None = None, branch: str | None = None
+    ) -> reports.EmitReport:
+        """Write a plan's parts as migrations of a tool, in its folder, with its records.
+
+        Args:
+            plan: its name; the only active one where it is None.
+            tool: `drizzle`, `alembic`, `django`, `prisma` or `sql`.
+            part: `expand` or `contract`; both where it is None, those that are there already left out.
+            branch: whose tables tell what types and defaults are; the project's first where it is None.
+
+        Raises:
+            UsageError: the tool's records cannot tell of what the plan does.
+            ConfigurationError: there is no such tool here, or it was emitted for another text of the plan.
+        """
+        name = self._only("emit", plan)
+        with self._stage.scene(name, branch or next(iter(self._project.branches))) as scene:
+            return self._emitting.emit(scene, tool, part)
 
     # ------------------------------------------------------------ migrations of other tools
 

@@ -23,11 +23,11 @@ from orchestrator.plan.schema import Notes, render_plan
 from orchestrator.previews import new_plan
 from orchestrator.repository import changed_since
 from orchestrator.stage import Stage
-from orchestrator.toolchains import reading
+from orchestrator.toolchains import header, reading
 from orchestrator.toolchains.reading import files as of_files
 from orchestrator.toolchains.reading import sql as plain
-from orchestrator.toolchains.reading.origin import emitted_for
 from orchestrator.toolchains.toolchain import Migration
+from orchestrator.workspace import read_text
 
 _LONGEST = 200
 """Characters of a statement that are told."""
@@ -69,7 +69,7 @@ class Detecting:
         settings = reading.find(self._root, self._stage.project.toolchain)
         selected = self._selected(settings, files, base, everything=everything)
         remarks: list[str] = []
-        own = {each.name: emitted_for(self._root / each.path) for each in selected.migrations}
+        own = {each.name: self._emitted_for(each) for each in selected.migrations}
         found = self._found(selected, frozenset(name for name, plan in own.items() if plan), remarks)
         written: tuple[str, ...] = ()
         if write:
@@ -98,6 +98,11 @@ class Detecting:
             remarks=tuple(dict.fromkeys(remarks)),
             next_command=_next(reported, f"{again} --write"),
         )
+
+    def _emitted_for(self, migration: Migration) -> str | None:
+        """Return the plan that ecm wrote a migration for, as its header says; None where somebody else wrote it."""
+        said = header.read(read_text(self._root / migration.path, shown=migration.path.as_posix()))
+        return said.plan if said else None
 
     # ---------------------------------------------------------------- which migrations
 

@@ -7,7 +7,7 @@ from dataclasses import replace
 
 import psycopg
 
-from orchestrator import reports
+from orchestrator import instep, reports
 from orchestrator.around import Around
 from orchestrator.engine import journal, sentry, usage
 from orchestrator.engine.connection import Link
@@ -177,6 +177,7 @@ class Journey:
             keeping=compiler.keeping_old(scene.plan, facts) if move.keeps else (),
             window=scene.plan.contract.undo_window,
             watch=watch,
+            bookkeeping=instep.rows(self._stage.workspace, scene.plan, move),
         )
 
     def _mark(self, scene: Scene, move: Move, around: Around) -> None:

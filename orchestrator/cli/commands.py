@@ -184,6 +184,7 @@ class Sections(TyperGroup):
             "attest",
             "approve",
         ),
+        "At home beside your migration tool": ("emit",),
         "Look": ("status", "verify", "readers", "history", "audit"),
     }
     OTHERS = "Other commands"

@@ -42,6 +42,8 @@ from orchestrator.words import listed
 
 Column = tuple[TableName, str]
 
+_HELD = "the table is held while every row is {}"
+
 
 def findings(
     migrations: Sequence[Sequence[Place]], *, before: Iterable[str] = (), together: bool = True

@@ -10,7 +10,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
-from psycopg import sql
+from orchestrator.sql.bookkeeping import Row
+from orchestrator.sql.edits import Edit
+
+__all__ = ["Emission", "Migration", "Row", "Statement", "Toolchain", "Toolchains"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -52,36 +55,28 @@ class Emission:
         part: `expand` or `contract`.
         checksum: of the plan's text, which stands in the file, so that one of another text is known.
         title: what it does, in a line.
-        statements: SQL, in order; those that may not run in a transaction by themselves.
-        before, after: what the plan's tables have, as the tool's own snapshot would say it; see each tool.
+        statement: SQL, one statement that may run in a transaction; see `orchestrator.sql.guard`.
+        edits: what it comes to, for the tool's own snapshot or state.
     """
 
     plan: str
     part: str
     checksum: str
     title: str
-    statements: tuple[str, ...]
-    not_in_transaction: tuple[str, ...] = ()
+    statement: str
+    edits: tuple[Edit, ...]
 
-
-@dataclass(frozen=True, kw_only=True)
-class Row:
-    """The row by which a tool knows that a migration was applied to a database.
-
-    Attributes:
-        ready: makes the tool's table where it is not there, as the tool would.
-        insert: writes the row, unless it is there.
-        delete: takes it away.
-    """
-
-    ready: tuple[sql.Composed, ...]
-    insert: sql.Composed
-    delete: sql.Composed
+    @property
+    def slug(self) -> str:
+        """A name for the file: letters, digits and underscores."""
+        return f"{self.plan.replace('-', '_')}_{self.part}"
 
 
 class Toolchain(Protocol):
-    """A migration tool in a project. Every method may raise ConfigurationError where the tool's files are not as it
-    leaves them."""
+    """A migration tool in a project.
+
+    Every method may raise ConfigurationError where the tool's files are not as it leaves them.
+    """
 
     @property
     def name(self) -> str:
@@ -95,7 +90,8 @@ class Toolchain(Protocol):
     def emit(self, emission: Emission) -> tuple[Path, ...]:
         """Write a migration as the tool's next one, with the tool's records; return the files written or changed.
 
-        Nothing is written where the last migration is that one already.
+        Raises:
+            UsageError: the tool's records cannot tell of what it does.
         """
         ...
 
@@ -105,6 +101,10 @@ class Toolchain(Protocol):
 
     def row(self, migration: Migration) -> Row:
         """Return the row that the tool keeps of a migration that was applied."""
+        ...
+
+    def traps(self) -> tuple[str, ...]:
+        """Return what in the project would have the tool do harm, or keep silent about it, a line each."""
         ...
 
 

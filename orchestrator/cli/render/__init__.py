@@ -6,7 +6,7 @@ from typing import Any, cast
 from rich.console import RenderableType
 
 from orchestrator import detection_reports, reports
-from orchestrator.cli.render import detected, moves, plans, readers, records, stalled, status, testimony
+from orchestrator.cli.render import detected, emitting, moves, plans, readers, records, stalled, status, testimony
 
 
 def screen(report: reports.Report, *, detailed: bool = False) -> RenderableType:
@@ -34,6 +34,7 @@ _SCREENS = cast(
         detection_reports.DetectReport: detected.detected,
         reports.DoctorReport: records.doctor,
         reports.DraftReport: plans.draft,
+        reports.EmitReport: emitting.emitted,
         reports.ExportReport: records.export,
         reports.GateReport: moves.gate,
         reports.HistoryReport: records.history,

@@ -1,7 +1,6 @@
 """Drizzle: of drizzle-kit 0.31 numbered files and a journal, of 1.0 a folder for each migration."""
 
 import json
-import re
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import replace
 from pathlib import Path
@@ -10,34 +9,20 @@ from typing import Any, cast
 from orchestrator.errors import InvalidFileError
 from orchestrator.plan.project import ToolchainSettings
 from orchestrator.sql.identifiers import TableName
+from orchestrator.toolchains import drizzle_config
 from orchestrator.toolchains.reading.files import shown, sql_file
 from orchestrator.toolchains.toolchain import Migration
 from orchestrator.workspace import read_text
 
-_CONFIGS = tuple(f"drizzle.config.{suffix}" for suffix in ("ts", "js", "mjs", "cjs", "mts", "json"))
 _BREAKPOINT = "--> statement-breakpoint"
-_OUT = re.compile(r"""["']?\bout["']?\s*:\s*["'`]([^"'`]+)["'`]""")
-_MIGRATIONS = re.compile(r"""["']?\bmigrations["']?\s*:\s*\{([^}]*)\}""")
-_SAID = re.compile(r"""["']?\b(table|schema)["']?\s*:\s*["'`]([^"'`]+)["'`]""")
 
 
 def find(root: Path) -> ToolchainSettings | None:
     """Return the settings where there is a drizzle.config, with the folder that it names as `out`."""
-    text = _config(root)
-    if text is None:
+    config = drizzle_config.read(root)
+    if config is None:
         return None
-    out, own = _OUT.search(text), _MIGRATIONS.search(text)
-    said = dict(_SAID.findall(own[1])) if own else {}
-    table = TableName(said.get("schema", "drizzle"), said.get("table", "__drizzle_migrations"))
-    folder = (out[1] if out else "drizzle").removeprefix("./")
-    return ToolchainSettings(kind="drizzle", folder=folder, table=str(table))
-
-
-def _config(root: Path) -> str | None:
-    for name in _CONFIGS:
-        if (root / name).is_file():
-            return read_text(root / name, shown=name)
-    return None
+    return ToolchainSettings(kind="drizzle", folder=config.folder.as_posix(), table=str(config.table))
 
 
 def listed(root: Path, settings: ToolchainSettings) -> tuple[Migration, ...]:

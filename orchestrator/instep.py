@@ -1,0 +1,73 @@
+"""Migration tools kept in step: which of their rows go with a move, and what keeps them from being written."""
+
+from datetime import UTC, datetime
+
+from orchestrator.engine import bookkeeping
+from orchestrator.engine.connection import Connection
+from orchestrator.errors import EcmError, PreconditionError
+from orchestrator.plan.checksum import checksum
+from orchestrator.plan.editing import Part
+from orchestrator.plan.lifecycle import Direction, Move, Phase
+from orchestrator.plan.model import Plan
+from orchestrator.sql.bookkeeping import Row
+from orchestrator.toolchains import header
+from orchestrator.toolchains.finding import found
+from orchestrator.toolchains.toolchain import Toolchain
+from orchestrator.workspace import Workspace
+
+_PARTS = {Phase.EXPAND: Part.EXPAND, Phase.CONTRACT: Part.CONTRACT}
+
+
+def tools(workspace: Workspace) -> tuple[Toolchain, ...]:
+    """Return the migration tools of a project."""
+    return found(workspace.root, lambda: datetime.now(UTC))
+
+
+def rows(workspace: Workspace, plan: Plan, move: Move) -> tuple[Row, ...]:
+    """Return the rows that come with a move forward, or go with a move back.
+
+    Raises:
+        ConfigurationError, InvalidFileError: a tool's files are not as it leaves them.
+    """
+    parts = [_PARTS[phase] for phase in move.phases if phase in _PARTS]
+    if not parts:
+        return ()
+    return tuple(
+        tool.row(migration)
+        for tool in tools(workspace)
+        for part in parts
+        if (migration := tool.emitted(plan.plan, part.value)) is not None
+    )
+
+
+def obstacles(workspace: Workspace, plan: Plan, move: Move, connection: Connection) -> tuple[EcmError, ...]:
+    """Return why the tools cannot be told of a move; what they have applied so far has to be all before it."""
+    written = rows(workspace, plan, move)
+    if move.direction is Direction.BACK:
+        return tuple(
+            PreconditionError(
+                f"{row.tool} cannot be told that {row.migration} was taken back",
+                details=lines,
+                hint=f"{row.catch_up}, then run the same command again",
+            )
+            for row in written
+            if (lines := bookkeeping.held(connection, row))
+        )
+    return tuple(
+        PreconditionError(
+            f"{row.tool} has migrations before {row.migration} that this database does not have",
+            details=[*lines, f"once the row of {row.migration} is there, {row.tool} would not look for them"],
+            hint=f"{row.catch_up}, then run the same command again",
+        )
+        for row in written
+        if (lines := bookkeeping.missing(connection, row))
+    )
+
+
+def stale(tool: Toolchain, plan: Plan, part: Part, workspace: Workspace) -> bool | None:
+    """Whether the migration that was emitted for a part is of another text of the plan; None where there is none."""
+    migration = tool.emitted(plan.plan, part.value)
+    if migration is None:
+        return None
+    said = header.read((workspace.root / migration.path).read_text(encoding="utf-8"))
+    return said is None or said.checksum != checksum(plan)
