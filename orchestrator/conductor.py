@@ -13,11 +13,11 @@ from contextlib import contextmanager
 from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
-from typing import Self
+from typing import Literal, Self
 
 from orchestrator import archive, reports
 from orchestrator.choosing import only
-from orchestrator.detection_reports import DetectReport
+from orchestrator.detection_reports import DetectReport, InspectReport, SchemaEditReport
 from orchestrator.doctor import Doctor
 from orchestrator.emitting import Emitting
 from orchestrator.engine import journal
@@ -237,6 +237,37 @@ class Conductor:
         return Detecting(self._stage).detect(
             [Path(file) for file in files], base=base, everything=everything, write=write, renames=renames
         )
+
+    def inspect(self, tables: Sequence[str] = (), branch: str | None = None) -> InspectReport:
+        """Return tables as PostgreSQL has them on a branch, the project's first where it is None.
+
+        Args:
+            tables: table or schema.table; all where none is named.
+            branch: where.
+
+        Raises:
+            PreconditionError: there is no such table.
+        """
+        from orchestrator.inspecting import Inspecting
+
+        return Inspecting(self._stage).inspect(tables, branch or next(iter(self._project.branches)))
+
+    def schema_edit(
+        self, plan: str, orm: Literal["drizzle", "sqlalchemy"], branch: str | None = None
+    ) -> SchemaEditReport:
+        """Return which lines of an ORM's schema come and go in each phase of a plan; no file is written.
+
+        Args:
+            plan: its name.
+            orm: `drizzle` or `sqlalchemy`.
+            branch: whose tables tell what the columns are; the project's first where it is None.
+
+        Raises:
+            UsageError: there is no such plan, or what it comes to is not for a schema to say.
+        """
+        from orchestrator.inspecting import Inspecting
+
+        return Inspecting(self._stage).schema_edit(plan, branch or next(iter(self._project.branches)), orm)
 
     @staticmethod
     def write_sarif(report: DetectReport, path: str | Path) -> Path:

@@ -226,7 +226,7 @@ class Detecting:
                 text = _plan_text(plan, each, self._stage.workspace.schema_reference)
                 path = self._stage.workspace.write_plan(text, name)
             except EcmError as error:
-                remarks.append(f"{each.place.path.as_posix()}: no plan was written: {error.message}")
+                remarks.append(f"{each.place.path}: no plan was written: {error.message}")
                 continue
             written.append(of_files.shown(self._root, path))
         return tuple(written)
@@ -250,7 +250,7 @@ def _next(found: Sequence[DetectedReport], write: str) -> str | None:
 
 def _places(migration: Migration) -> list[Place]:
     return [
-        Place(migration=migration.name, path=migration.path, line=each.line, number=number, text=each.text)
+        Place(migration=migration.name, path=migration.path.as_posix(), line=each.line, number=number, text=each.text)
         for number, each in enumerate(migration.statements)
     ]
 
@@ -259,7 +259,7 @@ def _plan_text(plan: Plan, found: Finding, schema: str) -> str:
     """Return the text of a plan with a word at its head: where it comes from, and what is left to say."""
     text = render_plan(plan, schema=schema, notes=Notes.of(changes(plan)[0]))
     line = f", line {found.place.line}" if found.place.line else ""
-    head = [f"From {found.place.path.as_posix()}{line}, where it would be done at once.", *map(_sentence, found.left)]
+    head = [f"From {found.place.path}{line}, where it would be done at once.", *map(_sentence, found.left)]
     first, _, rest = text.partition("\n")
     return "\n".join([first, *(f"# {each}" for each in head), rest])
 
@@ -274,7 +274,7 @@ def _report(found: Finding, plan: str | None) -> DetectedReport:
         level=found.level.word,
         lock_hungry=found.locks,
         migration=found.place.migration,
-        path=found.place.path.as_posix(),
+        path=found.place.path,
         line=found.place.line,
         statement=_in_short(found.place.text),
         subject=found.subject,

@@ -66,3 +66,98 @@ class DetectReport(Report):
     sarif: str | None = None
     """The file that was written for code review."""
     next_command: str | None
+
+
+class ColumnReport(Report):
+    """A column as PostgreSQL has it."""
+
+    name: str
+    type: str
+    not_null: bool
+    default: str | None
+    identity: bool
+    generated: bool
+
+
+class ConstraintReport(Report):
+    """A constraint, as PostgreSQL prints it."""
+
+    name: str
+    definition: str
+    validated: bool
+
+
+class IndexReport(Report):
+    """An index, from USING on."""
+
+    name: str
+    definition: str
+    unique: bool
+    primary: bool
+    valid: bool
+    bytes: int
+
+
+class TriggerReport(Report):
+    """A trigger, and what it runs."""
+
+    name: str
+    fires: str
+    function: str
+    enabled: bool
+
+
+class TableReport(Report):
+    """A table as PostgreSQL has it."""
+
+    table: str
+    rows: int
+    """As PostgreSQL estimates them."""
+    bytes: int
+    """With its indexes, and of all its partitions."""
+    columns: tuple[ColumnReport, ...]
+    key: tuple[str, ...]
+    constraints: tuple[ConstraintReport, ...]
+    indexes: tuple[IndexReport, ...]
+    triggers: tuple[TriggerReport, ...]
+    views: tuple[str, ...]
+    """Those that read it."""
+    pointed_to: tuple[str, ...]
+    """Tables with a foreign key to it."""
+    partitions: tuple[str, ...]
+
+
+class InspectReport(Report):
+    """Tables of a branch."""
+
+    branch: str
+    tables: tuple[TableReport, ...]
+    next_command: str
+
+
+class LineReport(Report):
+    """What becomes of a table's description in an ORM's schema."""
+
+    table: str
+    add: tuple[str, ...]
+    remove: tuple[str, ...]
+    notes: tuple[str, ...]
+
+
+class PhaseLines(Report):
+    """The edits of a phase."""
+
+    phase: str
+    tables: tuple[LineReport, ...]
+    application: str
+    """What the application does once the phase is through."""
+
+
+class SchemaEditReport(Report):
+    """A plan as edits of an ORM's schema; no file is written."""
+
+    plan: str
+    branch: str
+    orm: Literal["drizzle", "sqlalchemy"]
+    phases: tuple[PhaseLines, ...]
+    next_command: str

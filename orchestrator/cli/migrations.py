@@ -1,11 +1,11 @@
-"""Commands beside another migration tool: detect."""
+"""Commands beside another migration tool: inspect, detect."""
 
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from orchestrator.cli.commands import command
+from orchestrator.cli.commands import LookAt, command
 from orchestrator.cli.desk import Desk
 from orchestrator.errors import RefusedError, UsageError
 
@@ -14,9 +14,48 @@ def register(app: typer.Typer) -> None:
     """Add the commands."""
     command(
         app,
+        "inspect",
+        examples=["ecm inspect --branch production", "ecm inspect --drizzle rename-published-year"],
+    )(inspect)
+    command(
+        app,
         "detect",
         examples=["ecm detect --base main --sarif ecm.sarif", "ecm detect --write", "ecm detect migrations/0007.sql"],
     )(detect)
+
+
+def inspect(
+    desk: Desk,
+    tables: Annotated[
+        list[str] | None,
+        typer.Argument(metavar="TABLE...", show_default=False, help="Those to show in full; a list of all otherwise."),
+    ] = None,
+    *,
+    branch: LookAt = None,
+    drizzle: Annotated[
+        str | None,
+        typer.Option("--drizzle", metavar="PLAN", show_default=False, help="Which lines of schema.ts a plan edits."),
+    ] = None,
+    sqlalchemy: Annotated[
+        str | None,
+        typer.Option("--sqlalchemy", metavar="PLAN", show_default=False, help="The same of SQLAlchemy models."),
+    ] = None,
+) -> None:
+    """Show tables as PostgreSQL has them, or which lines of an ORM's schema a plan edits.
+
+    With --drizzle or --sqlalchemy: phase by phase, the lines to add and those to remove. No file is written.
+    """
+    plan = drizzle or sqlalchemy
+    if plan is None:
+        with desk.watched() as conductor:
+            desk.show(conductor.inspect(tables or (), branch))
+        return
+    if (drizzle and sqlalchemy) or tables:
+        raise UsageError(
+            "a plan's lines are those of its own tables, for one ORM", hint=f"ecm inspect --drizzle {plan}"
+        )
+    with desk.watched() as conductor:
+        desk.show(conductor.schema_edit(plan, "drizzle" if drizzle else "sqlalchemy", branch))
 
 
 def detect(

@@ -2,7 +2,6 @@
 
 from dataclasses import dataclass
 from enum import IntEnum
-from pathlib import PurePath
 from typing import Literal
 
 from orchestrator.detection.deeds import Deed
@@ -31,14 +30,14 @@ class Place:
 
     Attributes:
         migration: the migration's name.
-        path: its file.
+        path: its file, from the project's folder.
         line: the statement's first, from 1; None where the tool makes the statement when it is asked.
         number: of the statement in its migration, from 0.
         text: the statement.
     """
 
     migration: str
-    path: PurePath
+    path: str
     line: int | None
     number: int
     text: str

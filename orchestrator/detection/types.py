@@ -3,7 +3,7 @@
 import re
 from dataclasses import dataclass
 
-_ALIASES = {
+ALIASES = {
     "int": "integer", "int2": "smallint", "int4": "integer", "int8": "bigint", "float4": "real",
     "float8": "double precision", "float": "double precision", "decimal": "numeric", "bool": "boolean",
     "varchar": "character varying", "char": "character", "bpchar": "character", "varbit": "bit varying",
@@ -56,7 +56,7 @@ def parse(text: str) -> Type:
     sizes = re.search(r"\(([\d\s,]+)\)", words)
     base = " ".join(re.sub(r"\s*\([\d\s,]+\)", "", words).split()).removeprefix("public.").removeprefix("pg_catalog.")
     return Type(
-        base=_ALIASES.get(base, base),
+        base=ALIASES.get(base, base),
         sizes=tuple(int(size) for size in sizes[1].split(",")) if sizes else (),
         array=array,
     )

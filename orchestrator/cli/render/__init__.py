@@ -6,7 +6,18 @@ from typing import Any, cast
 from rich.console import RenderableType
 
 from orchestrator import detection_reports, reports
-from orchestrator.cli.render import detected, emitting, moves, plans, readers, records, stalled, status, testimony
+from orchestrator.cli.render import (
+    detected,
+    emitting,
+    inspected,
+    moves,
+    plans,
+    readers,
+    records,
+    stalled,
+    status,
+    testimony,
+)
 
 
 def screen(report: reports.Report, *, detailed: bool = False) -> RenderableType:
@@ -38,10 +49,12 @@ _SCREENS = cast(
         reports.ExportReport: records.export,
         reports.GateReport: moves.gate,
         reports.HistoryReport: records.history,
+        detection_reports.InspectReport: inspected.inspected,
         reports.PauseReport: moves.paused,
         reports.PlanListReport: plans.plan_list,
         reports.PreviewReport: plans.preview,
         reports.ReadersReport: readers.readers,
+        detection_reports.SchemaEditReport: inspected.schema_edit,
         reports.StatusReport: status.status,
         reports.TextReport: testimony.text,
         reports.VerifyReport: records.verification,
