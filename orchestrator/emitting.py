@@ -27,7 +27,7 @@ class Emitting:
     def emit(self, scene: Scene, tool: str, part: str | None) -> reports.EmitReport:
         """Write the parts of a plan, or one of them; as `Conductor.emit`."""
         workspace, plan = self._stage.workspace, scene.plan
-        chain = finding.named(tool, workspace.root, lambda: datetime.now(UTC))
+        chain = self._tool(tool)
         facts = self._facts(scene)
         parts = (named(Part, part),) if part else tuple(Part)
         emissions = [found for each in parts if (found := self._emission(scene, each, facts)) is not None]
@@ -39,7 +39,7 @@ class Emitting:
             )
         wanted = [each for each in emissions if self._is_to_be_written(chain, scene, Part(each.part))]
         written = tuple(self._written(tool, workspace.root, each) for each in wanted)
-        chain = finding.named(tool, workspace.root, lambda: datetime.now(UTC))
+        chain = self._tool(tool)
         return reports.EmitReport(
             plan=plan.plan,
             branch=scene.branch,
@@ -89,12 +89,15 @@ class Emitting:
             )
         return migration is None
 
-    @staticmethod
-    def _written(tool: str, root: Path, emission: Emission) -> reports.EmittedMigration:
+    def _tool(self, kind: str) -> Toolchain:
+        workspace = self._stage.workspace
+        return finding.named(kind, workspace.root, workspace.project.toolchain, lambda: datetime.now(UTC))
+
+    def _written(self, tool: str, root: Path, emission: Emission) -> reports.EmittedMigration:
         # Each time from the files: the second part follows the first.
-        chain = finding.named(tool, root, lambda: datetime.now(UTC))
+        chain = self._tool(tool)
         files = chain.emit(emission)
-        name = finding.named(tool, root, lambda: datetime.now(UTC)).emitted(emission.plan, emission.part)
+        name = self._tool(tool).emitted(emission.plan, emission.part)
         return reports.EmittedMigration(
             part=emission.part,
             name=name.name if name else "",

@@ -20,7 +20,7 @@ _PARTS = {Phase.EXPAND: Part.EXPAND, Phase.CONTRACT: Part.CONTRACT}
 
 def tools(workspace: Workspace) -> tuple[Toolchain, ...]:
     """Return the migration tools of a project."""
-    return found(workspace.root, lambda: datetime.now(UTC))
+    return found(workspace.root, workspace.project.toolchain, lambda: datetime.now(UTC))
 
 
 def rows(workspace: Workspace, plan: Plan, move: Move) -> tuple[Row, ...]:

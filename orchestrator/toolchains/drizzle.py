@@ -8,10 +8,7 @@ the schema with the last snapshot, and never looks at a database.
 import hashlib
 import json
 import re
-from collections.abc import Callable
-from dataclasses import dataclass
 from datetime import UTC, datetime
-from functools import cached_property
 from pathlib import Path
 from typing import Any, cast
 from uuid import uuid4
@@ -20,68 +17,25 @@ from psycopg import sql
 
 from orchestrator.errors import ConfigurationError
 from orchestrator.sql.bookkeeping import Row
-from orchestrator.sql.identifiers import TableName
-from orchestrator.toolchains import header
+from orchestrator.toolchains import header, traps
 from orchestrator.toolchains.drizzle_snapshot import edited
-from orchestrator.toolchains.toolchain import Emission, Migration, Statement
+from orchestrator.toolchains.toolchain import Emission, Migration
+from orchestrator.toolchains.writing import Written
 from orchestrator.workspace import read_text, replace_file
 
-BREAKPOINT = "--> statement-breakpoint"
-UNFILTERED = (
-    'drizzle: drizzle.config has no schemaFilter: ["public"], so drizzle-kit push would drop schema ecm, with all that'
-    " ecm knows of a database"
-)
 _JOURNAL = "meta/_journal.json"
 _PREFIXES = ((re.compile(r"\d{14}_"), "timestamp"), (re.compile(r"\d{10}_"), "unix"), (re.compile(r"\d{4}_"), "index"))
 
 
-@dataclass(frozen=True, kw_only=True)
-class Drizzle:
-    """Drizzle's migrations in a project.
+class Drizzle(Written):
+    """The migrations of drizzle-kit 0.31."""
 
-    Attributes:
-        root: the project's folder.
-        folder: where migrations are, from there.
-        table: where Drizzle keeps what was applied.
-        now: tells the time.
-        filtered: whether drizzle.config says which schemas are its own.
-    """
-
-    root: Path
-    folder: Path
-    now: Callable[[], datetime]
-    table: TableName
-    filtered: bool = True
-    name: str = "drizzle"
-
-    # ---------------------------------------------------------------- reading
-
-    def migrations(self) -> tuple[Migration, ...]:
-        """Return the journal's migrations, in its order."""
-        return tuple(self._migration(entry) for entry in self._entries)
-
-    def emitted(self, plan: str, part: str) -> Migration | None:
-        """Return the last migration whose header says that it is this part of this plan."""
-        for entry in reversed(self._entries):
-            said = header.read(self._text(entry))
-            if said is not None and (said.plan, said.part) == (plan, part):
-                return self._migration(entry)
-        return None
-
-    def _migration(self, entry: dict[str, Any]) -> Migration:
-        texts = self._text(entry).split(BREAKPOINT)
-        return Migration(
-            name=entry["tag"],
-            path=self._file(entry).relative_to(self.root),
-            statements=tuple(Statement(text=text.strip().removesuffix(";")) for text in texts),
-        )
-
-    @cached_property
+    @property
     def _journal(self) -> dict[str, Any]:
-        found = _json(self.root / self.folder / _JOURNAL)
+        found = _json(self.folder / _JOURNAL)
         if found.get("version") != "7":
             raise ConfigurationError(
-                f"{self.folder / _JOURNAL} is of version {found.get('version')}, and ecm knows version 7",
+                f"{self.settings.folder}/{_JOURNAL} is of version {found.get('version')}, and ecm knows version 7",
                 hint="drizzle-kit up, which brings it to the version of drizzle-kit 0.31",
             )
         return found
@@ -91,11 +45,7 @@ class Drizzle:
         return self._journal["entries"]
 
     def _file(self, entry: dict[str, Any]) -> Path:
-        return self.root / self.folder / f"{entry['tag']}.sql"
-
-    def _text(self, entry: dict[str, Any]) -> str:
-        path = self._file(entry)
-        return read_text(path, shown=path.relative_to(self.root).as_posix())
+        return self.folder / f"{entry['tag']}.sql"
 
     # ---------------------------------------------------------------- writing
 
@@ -104,7 +54,7 @@ class Drizzle:
         last = self._entries[-1] if self._entries else None
         if last is None:
             raise ConfigurationError(
-                f"there is no migration in {self.folder} that a snapshot could follow",
+                f"there is no migration in {self.settings.folder} that a snapshot could follow",
                 hint="drizzle-kit generate",
             )
         before = _json(self._snapshot_of(last["tag"]))
@@ -119,13 +69,13 @@ class Drizzle:
             replace_file(self._file(entry), header.sql_text(emission)),
             replace_file(self._snapshot_of(tag), _written(snapshot)),
             replace_file(
-                self.root / self.folder / _JOURNAL,
+                self.folder / _JOURNAL,
                 _written({**self._journal, "entries": [*self._entries, entry]}),
             ),
         )
 
     def _snapshot_of(self, tag: str) -> Path:
-        return self.root / self.folder / "meta" / f"{tag.partition('_')[0]}_snapshot.json"
+        return self.folder / "meta" / f"{tag.partition('_')[0]}_snapshot.json"
 
     @staticmethod
     def _prefix(last: str, index: int, when: int) -> str:
@@ -171,7 +121,7 @@ class Drizzle:
 
     def traps(self) -> tuple[str, ...]:
         """Tell of entries that Drizzle passes over, and of schemas that it takes for its own."""
-        found: list[str] = [] if self.filtered else [UNFILTERED]
+        found = list(traps.of_drizzle(self.root, self.migrations()))
         greatest, tag = 0, ""
         for entry in self._entries:
             if entry["when"] <= greatest:

@@ -1,19 +1,21 @@
-"""Which migration tools a project has."""
+"""Which migration tools a project has, for whoever writes their migrations and rows."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Mapping
 from datetime import datetime
 from pathlib import Path
 
 from orchestrator.errors import ConfigurationError, UsageError
-from orchestrator.toolchains import drizzle_config
+from orchestrator.plan.project import ToolchainKind, ToolchainSettings
 from orchestrator.toolchains.drizzle import Drizzle
+from orchestrator.toolchains.drizzle_folders import DrizzleFolders
+from orchestrator.toolchains.reading import READINGS, find
 from orchestrator.toolchains.toolchain import Toolchain
 from orchestrator.words import did_you_mean
 
-KINDS = ("drizzle", "alembic", "django", "prisma", "sql")
+Clock = Callable[[], datetime]
 
 _FOUND_BY = {
-    "drizzle": "drizzle.config.ts, .js, .mjs or .json",
+    "drizzle": "drizzle.config, and a migration that drizzle-kit generate has written",
     "alembic": "alembic.ini",
     "django": "manage.py",
     "prisma": "prisma/migrations",
@@ -21,48 +23,58 @@ _FOUND_BY = {
 }
 
 
-def named(kind: str, root: Path, now: Callable[[], datetime]) -> Toolchain:
+def named(kind: str, root: Path, configured: ToolchainSettings | None, now: Clock) -> Toolchain:
     """Return a project's tool of a kind.
 
     Args:
-        kind: one of `KINDS`.
+        kind: `drizzle`, `alembic`, `django`, `prisma` or `sql`.
         root: the project's folder.
+        configured: what ecm.yaml says of the project's tool.
         now: tells the time, for names of files.
 
     Raises:
         UsageError: there is no such kind.
         ConfigurationError: the project has no such tool.
     """
-    if kind not in KINDS:
-        raise UsageError(f"there is no tool {kind}", details=[did_you_mean(kind, KINDS)])
-    found = _MAKERS[kind](root, now)
-    if found is None:
-        raise ConfigurationError(f"there is no {kind} in {root}", details=[f"it is found by {_FOUND_BY[kind]}"])
-    return found
+    known = _KINDS.get(kind)
+    if known is None:
+        raise UsageError(f"there is no tool {kind}", details=[did_you_mean(kind, READINGS)])
+    own = configured if configured is not None and configured.kind == kind else None
+    settings = find(root, own) if own else READINGS[known].find(root)
+    made = _MAKERS[known](root, settings, now) if settings else None
+    if made is None:
+        raise ConfigurationError(
+            f"there is no {kind} in {root}",
+            details=[f"it is found by {_FOUND_BY[kind]}"],
+            hint=f"or say in ecm.yaml where it is: toolchain: {{kind: {kind}, folder: …}}",
+        )
+    return made
 
 
-def found(root: Path, now: Callable[[], datetime]) -> tuple[Toolchain, ...]:
-    """Return every tool that a project has; the same arguments."""
-    return tuple(_all(root, now))
+def found(root: Path, configured: ToolchainSettings | None, now: Clock) -> tuple[Toolchain, ...]:
+    """Return the tools that a project has: that which ecm.yaml names, or all whose files are there."""
+    if configured is not None:
+        several = [find(root, configured)]
+    else:
+        several = [reading.find(root) for reading in READINGS.values()]
+    made = (_MAKERS[each.kind](root, each, now) for each in several if each is not None)
+    return tuple(each for each in made if each is not None)
 
 
-def _all(root: Path, now: Callable[[], datetime]) -> Iterator[Toolchain]:
-    for kind in KINDS:
-        if (tool := _MAKERS[kind](root, now)) is not None:
-            yield tool
+def _drizzle(root: Path, settings: ToolchainSettings, now: Clock) -> Toolchain | None:
+    folder = root / (settings.folder or "drizzle")
+    if (folder / "meta" / "_journal.json").is_file():
+        return Drizzle(root=root, settings=settings, now=now)
+    if any(folder.glob("*/snapshot.json")):
+        return DrizzleFolders(root=root, settings=settings, now=now)
+    return None
 
 
-def _drizzle(root: Path, now: Callable[[], datetime]) -> Toolchain | None:
-    config = drizzle_config.read(root)
-    if config is None:
-        return None
-    return Drizzle(root=root, folder=config.folder, table=config.table, now=now, filtered=config.filtered)
-
-
-_MAKERS: dict[str, Callable[[Path, Callable[[], datetime]], Toolchain | None]] = {
+_MAKERS: Mapping[ToolchainKind, Callable[[Path, ToolchainSettings, Clock], Toolchain | None]] = {
     "drizzle": _drizzle,
-    "alembic": lambda _root, _now: None,
-    "django": lambda _root, _now: None,
-    "prisma": lambda _root, _now: None,
-    "sql": lambda _root, _now: None,
+    "alembic": lambda _root, _settings, _now: None,
+    "django": lambda _root, _settings, _now: None,
+    "prisma": lambda _root, _settings, _now: None,
+    "sql": lambda _root, _settings, _now: None,
 }
+_KINDS: Mapping[str, ToolchainKind] = {each: each for each in READINGS}

@@ -9,7 +9,7 @@ from typing import Any
 import psycopg
 import pytest
 from cli.conftest import MakeProject
-from cli.runs import Project
+from cli.runs import Project, said
 
 PLAN = "rename-published-year"
 
@@ -91,7 +91,7 @@ class Kit:
 
 
 def applied(project: Project, branch: str) -> list[tuple[Any, ...]]:
-    return project.sql(branch, "SELECT hash, created_at::bigint FROM drizzle.__drizzle_migrations ORDER BY id")
+    return project.sql(branch, "SELECT hash, created_at FROM drizzle.__drizzle_migrations ORDER BY id")
 
 
 @pytest.fixture
@@ -132,7 +132,7 @@ def test_from_one_schema_to_the_other(kit: Kit) -> None:
     project = kit.project
     emitted = json.loads(ecm(project, "emit", PLAN, "--as", "drizzle", "--part", "expand", "--json"))
     assert [each["part"] for each in emitted["migrations"]] == ["expand"]
-    assert "is there already" in ecm(project, "emit", PLAN, "--as", "drizzle", "--part", "expand")
+    assert "is there already" in said(ecm(project, "emit", PLAN, "--as", "drizzle", "--part", "expand"))
     _nothing_to_generate(kit, EXPANDED)
 
     stopped = kit.run("migrate", url=project.urls["production"])
@@ -171,7 +171,48 @@ def test_from_one_schema_to_the_other(kit: Kit) -> None:
 
 
 def _pulled(kit: Kit, branch: str) -> str:
-    """Return the schema that `pull` reads from a branch, with what it lists in sorted order."""
+    """Return the schema that `pull` reads from a branch, its lines in alphabetical order."""
     out = kit.project.root / f"pulled-{branch}"
     kit("pull", url=kit.project.urls[branch], OUT=f"./{out.name}")
-    return "\n".join(sorted(line.strip() for line in (out / "schema.ts").read_text().splitlines()))
+    lines = (line.strip() for line in (out / "schema.ts").read_text().splitlines())
+    return "\n".join(sorted(line for line in lines if not line.startswith("import")))
+
+
+def test_what_is_pending_and_what_goes_back(kit: Kit) -> None:
+    """A migration that a branch lacks holds ecm up; a rollback takes the row away; unsayable kinds are refused."""
+    project = kit.project
+    (project.root / "schema.ts").write_text(BEFORE.replace('text("name").notNull()', 'text("name")'))
+    kit("generate")
+    kit.migrate("development")
+    ecm(project, "emit", PLAN, "--as", "drizzle")
+    ecm(project, "advance", PLAN, "--branch", "development")
+    assert len(applied(project, "development")) == 3
+    refused = project.ecm("advance", PLAN, "--branch", "production", "--json")
+    assert refused.code == 4
+    assert "drizzle-kit migrate" in refused.json["error"]["hint"]
+    assert "is not applied" in refused.json["error"]["details"][0]
+    ecm(project, "rollback", PLAN, "--branch", "development")
+    assert len(applied(project, "development")) == 2
+
+    for name, change in {
+        "unique-title": "{kind: add_unique, table: books, name: books_title_key, columns: [title]}",
+        "wide-title": "{kind: change_type, table: books, column: title, type: text, to: name}",
+        "no-author": "{kind: drop_column, table: books, column: author_id}",
+        "volumes": "{kind: rename_table, table: books, to: volumes}",
+    }.items():
+        (project.root / "plans" / f"{name}.yaml").write_text(f"plan: {name}\nchanges:\n  - {change}\n")
+    refused = project.ecm("emit", "unique-title", "--as", "drizzle", "--json")
+    assert "ecm emit --as sql" in refused.json["error"]["hint"]
+    before = kit.files
+    assert not any("unique_title" in name for name in before)
+    for name in ("wide-title", "no-author", "volumes"):
+        ecm(project, "emit", name, "--as", "drizzle")
+    _nothing_to_generate(
+        kit,
+        AFTER.replace('"books",', '"volumes",')
+        .replace('name: text("name").notNull()', 'name: text("name")')
+        .replace('title: varchar("title", { length: 200 })', 'name: text("name")')
+        .replace('    authorId: integer("author_id").references(() => authors.id),\n', ""),
+    )
+    kit.migrate("fresh")
+    assert project.sql("fresh", "SELECT id, name, publication_year FROM volumes") == []
