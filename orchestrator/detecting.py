@@ -3,7 +3,9 @@
 import os
 import shlex
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from pathlib import Path
 
 from orchestrator import linter
@@ -23,7 +25,7 @@ from orchestrator.plan.schema import Notes, render_plan
 from orchestrator.previews import new_plan
 from orchestrator.repository import changed_since
 from orchestrator.stage import Stage
-from orchestrator.toolchains import header, reading
+from orchestrator.toolchains import finding, header, reading
 from orchestrator.toolchains.reading import files as of_files
 from orchestrator.toolchains.reading import sql as plain
 from orchestrator.toolchains.toolchain import Migration
@@ -71,6 +73,7 @@ class Detecting:
         remarks: list[str] = []
         own = {each.name: self._emitted_for(each) for each in selected.migrations}
         found = self._found(selected, frozenset(name for name, plan in own.items() if plan), remarks)
+        remarks += self._traps(settings)
         written: tuple[str, ...] = ()
         if write:
             written = self._write(found, renames=renames, remarks=remarks)
@@ -103,6 +106,14 @@ class Detecting:
         """Return the plan that ecm wrote a migration for, as its header says; None where somebody else wrote it."""
         said = header.read(read_text(self._root / migration.path, shown=migration.path.as_posix()))
         return said.plan if said else None
+
+    def _traps(self, settings: ToolchainSettings | None) -> list[str]:
+        """Return what would have the tool pass over a migration, or do harm, in silence."""
+        found: list[str] = []
+        with suppress(EcmError):  # who only reads migrations is not stopped by what would keep ecm from writing one
+            for tool in finding.found(self._root, lambda: datetime.now(UTC)):
+                found += tool.traps() if settings is not None and tool.name == settings.kind else ()
+        return found
 
     # ---------------------------------------------------------------- which migrations
 

@@ -275,20 +275,23 @@ def _alter_type(phrase: Phrase) -> Iterator[Deed]:
         yield Withdraw(what="type", name=name, how=f"moves to schema {phrase.name()}")
 
 
-def _alter_view(phrase: Phrase) -> Iterator[Deed]:
-    phrase.take("if exists")
-    name = phrase.table()
-    if name is not None and phrase.take("rename to"):
-        yield Withdraw(what="view", name=name, how=f"becomes {phrase.name()}")
-    elif name is not None and phrase.take("rename column", "rename"):
-        yield Withdraw(what="view", name=name, how="has a column under another name")
-    elif name is not None and phrase.take("set schema"):
-        yield Withdraw(what="view", name=name, how=f"moves to schema {phrase.name()}")
+def _alter_named(what: str) -> Callable[[Phrase], Iterator[Deed]]:
+    """Return what reads how a thing gets another name, or goes to another schema."""
 
+    def how(phrase: Phrase) -> Iterator[Deed]:
+        phrase.take("if exists")
+        name = phrase.table()
+        phrase.within()  # the arguments of a function
+        if name is None or phrase.take("rename constraint"):
+            return
+        if phrase.take("rename to"):
+            yield Withdraw(what=what, name=name, how=f"becomes {phrase.name()}")
+        elif phrase.take("rename column", "rename"):
+            yield Withdraw(what=what, name=name, how="has a column under another name")
+        elif phrase.take("set schema"):
+            yield Withdraw(what=what, name=name, how=f"moves to schema {phrase.name()}")
 
-def _alter_schema(phrase: Phrase) -> Iterator[Deed]:
-    if (name := phrase.table()) is not None and phrase.take("rename to"):
-        yield Withdraw(what="schema", name=name, how=f"becomes {phrase.name()}")
+    return how
 
 
 def _create(phrase: Phrase) -> Iterator[Deed]:
@@ -398,9 +401,10 @@ _HEADS: tuple[tuple[str, Callable[[Phrase], Iterator[Deed]]], ...] = (
     ("alter table", _alter_table),
     ("alter foreign table", _alter_table),
     ("alter type", _alter_type),
-    ("alter view", _alter_view),
-    ("alter materialized view", _alter_view),
-    ("alter schema", _alter_schema),
+    *(
+        (f"alter {what}", _alter_named(what))
+        for what in ("view", "materialized view", "schema", "sequence", "domain", "function", "procedure")
+    ),
     ("create", _create),
     ("drop", _drop),
     ("truncate", _truncate),

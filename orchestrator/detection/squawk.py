@@ -23,14 +23,17 @@ TOLD = frozenset(
         "constraint-missing-not-valid", "disallowed-unique-constraint", "renaming-column", "renaming-table",
         "require-concurrent-index-creation", "require-concurrent-reindex",
         "require-concurrent-refresh-materialized-view",
-        "require-concurrent-partition-detach-in-progress",
+        # A thing that goes or has another name, which is no finding where it is made anew.
+        "ban-drop-type", "ban-drop-view", "ban-drop-materialized-view", "ban-drop-function", "ban-drop-procedure",
+        "ban-drop-aggregate", "ban-drop-routine", "ban-drop-schema", "ban-drop-sequence", "ban-drop-domain",
+        "ban-drop-default", "ban-set-schema", "renaming-object",
     }
 )  # fmt: skip
 """Rules for what ecm tells of itself, or knows to be nothing: what it found wins."""
 
 _HARMLESS = "require-concurrent-index-deletion"
 _FAILS = "ban-concurrent-index-creation-in-transaction"
-_BREAKING = frozenset({"ban-drop-database", "ban-drop-schema"})
+_BREAKING = frozenset({"ban-drop-database"})
 
 
 def wanted(rule: str, *, transactional: bool) -> bool:
