@@ -91,7 +91,7 @@ class Emitting:
 
     def _tool(self, kind: str) -> Toolchain:
         workspace = self._stage.workspace
-        return finding.named(kind, workspace.root, workspace.project.toolchain, lambda: datetime.now(UTC))
+        return finding.named(kind, workspace.root, lambda: datetime.now(UTC), workspace.project.toolchain)
 
     def _written(self, tool: str, root: Path, emission: Emission) -> reports.EmittedMigration:
         # Each time from the files: the second part follows the first.

@@ -1,5 +1,6 @@
 """Migration tools kept in step: which of their rows go with a move, and what keeps them from being written."""
 
+from collections.abc import Iterable
 from datetime import UTC, datetime
 
 from orchestrator.engine import bookkeeping
@@ -20,7 +21,7 @@ _PARTS = {Phase.EXPAND: Part.EXPAND, Phase.CONTRACT: Part.CONTRACT}
 
 def tools(workspace: Workspace) -> tuple[Toolchain, ...]:
     """Return the migration tools of a project."""
-    return found(workspace.root, workspace.project.toolchain, lambda: datetime.now(UTC))
+    return found(workspace.root, lambda: datetime.now(UTC), workspace.project.toolchain)
 
 
 def rows(workspace: Workspace, plan: Plan, move: Move) -> tuple[Row, ...]:
@@ -33,34 +34,37 @@ def rows(workspace: Workspace, plan: Plan, move: Move) -> tuple[Row, ...]:
     if not parts:
         return ()
     return tuple(
-        tool.row(migration)
+        row
         for tool in tools(workspace)
         for part in parts
         if (migration := tool.emitted(plan.plan, part.value)) is not None
+        if (row := tool.row(migration)) is not None
     )
 
 
 def obstacles(workspace: Workspace, plan: Plan, move: Move, connection: Connection) -> tuple[EcmError, ...]:
     """Return why the tools cannot be told of a move; what they have applied so far has to be all before it."""
-    written = rows(workspace, plan, move)
     if move.direction is Direction.BACK:
-        return tuple(
-            PreconditionError(
-                f"{row.tool} cannot be told that {row.migration} was taken back",
-                details=lines,
-                hint=f"{row.catch_up}, then run the same command again",
-            )
-            for row in written
-            if (lines := bookkeeping.held(connection, row))
-        )
+        return ()
     return tuple(
         PreconditionError(
             f"{row.tool} has migrations before {row.migration} that this database does not have",
             details=[*lines, f"once the row of {row.migration} is there, {row.tool} would not look for them"],
             hint=f"{row.catch_up}, then run the same command again",
         )
-        for row in written
+        for row in rows(workspace, plan, move)
         if (lines := bookkeeping.missing(connection, row))
+    )
+
+
+def left(workspace: Workspace, plan: Plan, moves: Iterable[Move], connection: Connection) -> tuple[str, ...]:
+    """Return which rows a rollback cannot take away, because later migrations stand on them, a line each."""
+    return tuple(
+        f"{row.tool} goes on counting {row.migration} as applied: {line}"
+        for move in moves
+        if move.direction is Direction.BACK
+        for row in rows(workspace, plan, move)
+        for line in bookkeeping.held(connection, row)
     )
 
 

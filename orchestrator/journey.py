@@ -155,7 +155,11 @@ class Journey:
             state=scene.position.state,
             undo_until=scene.record.undo_until if scene.record else None,
             next_command=None,
-            warnings=(*self._stage.notes(scene), *(_at_contract(scene, facts) if contracts(moves) else ())),
+            warnings=(
+                *self._stage.notes(scene),
+                *_out_of_step(self._stage, scene, moves),
+                *(_at_contract(scene, facts) if contracts(moves) else ()),
+            ),
         )
 
     def _task(self, scene: Scene, move: Move, link: Link) -> Task:
@@ -241,6 +245,10 @@ def _at_contract(scene: Scene, facts: scope.Facts) -> tuple[str, ...]:
         *uncarried(scene, facts),
         *unseen(scene),
     )
+
+
+def _out_of_step(stage: Stage, scene: Scene, moves: tuple[Move, ...]) -> tuple[str, ...]:
+    return instep.left(stage.workspace, scene.plan, moves, scene.connection)
 
 
 def contracts(moves: tuple[Move, ...]) -> bool:

@@ -6,9 +6,13 @@ from pathlib import Path
 
 from orchestrator.errors import ConfigurationError, UsageError
 from orchestrator.plan.project import ToolchainKind, ToolchainSettings
+from orchestrator.toolchains.alembic import Alembic
+from orchestrator.toolchains.django import Django
 from orchestrator.toolchains.drizzle import Drizzle
 from orchestrator.toolchains.drizzle_folders import DrizzleFolders
+from orchestrator.toolchains.prisma import Prisma
 from orchestrator.toolchains.reading import READINGS, find
+from orchestrator.toolchains.sql import Sql
 from orchestrator.toolchains.toolchain import Toolchain
 from orchestrator.words import did_you_mean
 
@@ -23,14 +27,14 @@ _FOUND_BY = {
 }
 
 
-def named(kind: str, root: Path, configured: ToolchainSettings | None, now: Clock) -> Toolchain:
+def named(kind: str, root: Path, now: Clock, configured: ToolchainSettings | None = None) -> Toolchain:
     """Return a project's tool of a kind.
 
     Args:
         kind: `drizzle`, `alembic`, `django`, `prisma` or `sql`.
         root: the project's folder.
-        configured: what ecm.yaml says of the project's tool.
         now: tells the time, for names of files.
+        configured: what ecm.yaml says of the project's tool.
 
     Raises:
         UsageError: there is no such kind.
@@ -51,7 +55,7 @@ def named(kind: str, root: Path, configured: ToolchainSettings | None, now: Cloc
     return made
 
 
-def found(root: Path, configured: ToolchainSettings | None, now: Clock) -> tuple[Toolchain, ...]:
+def found(root: Path, now: Clock, configured: ToolchainSettings | None = None) -> tuple[Toolchain, ...]:
     """Return the tools that a project has: that which ecm.yaml names, or all whose files are there."""
     if configured is not None:
         several = [find(root, configured)]
@@ -72,9 +76,9 @@ def _drizzle(root: Path, settings: ToolchainSettings, now: Clock) -> Toolchain |
 
 _MAKERS: Mapping[ToolchainKind, Callable[[Path, ToolchainSettings, Clock], Toolchain | None]] = {
     "drizzle": _drizzle,
-    "alembic": lambda _root, _settings, _now: None,
-    "django": lambda _root, _settings, _now: None,
-    "prisma": lambda _root, _settings, _now: None,
-    "sql": lambda _root, _settings, _now: None,
+    "alembic": lambda root, settings, now: Alembic(root=root, settings=settings, now=now),
+    "django": lambda root, settings, now: Django(root=root, settings=settings, now=now),
+    "prisma": lambda root, settings, now: Prisma(root=root, settings=settings, now=now),
+    "sql": lambda root, settings, now: Sql(root=root, settings=settings, now=now),
 }
 _KINDS: Mapping[str, ToolchainKind] = {each: each for each in READINGS}

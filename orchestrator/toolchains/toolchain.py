@@ -99,8 +99,8 @@ class Toolchain(Protocol):
         """Return the migration that was emitted for a part of a plan, if there is one."""
         ...
 
-    def row(self, migration: Migration) -> Row:
-        """Return the row that the tool keeps of a migration that was applied."""
+    def row(self, migration: Migration) -> Row | None:
+        """Return the row that the tool keeps of a migration that was applied; None where it keeps none."""
         ...
 
     def traps(self) -> tuple[str, ...]:

@@ -64,3 +64,8 @@ class Written:
     def traps(self) -> tuple[str, ...]:
         """Return what would have the tool do harm, a line each."""
         return ()
+
+
+def literal(text: str) -> str:
+    """Return text as a string of Python's that can be read line by line."""
+    return '"""' + text.replace("\\", "\\\\").replace('"""', '\\"\\"\\"') + '"""'

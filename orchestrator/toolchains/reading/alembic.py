@@ -66,6 +66,11 @@ def read(
     return tuple(_with_statements(_migration(root, each), texts.get(each.name, "")) for each in wanted)
 
 
+def followed(root: Path, settings: ToolchainSettings) -> dict[str, tuple[str, ...]]:
+    """Return which revisions each revision follows."""
+    return {each.name: each.down for each in _revisions(root, settings)}
+
+
 def table(_root: Path, settings: ToolchainSettings) -> TableName | None:
     """Return where Alembic keeps the revision that a database is at."""
     return TableName.parse(settings.table or "alembic_version")
@@ -152,13 +157,13 @@ def _written(root: Path, settings: ToolchainSettings, run: Sequence[_Revision]) 
     """Return what Alembic writes for a chain, by revision."""
     first, last = run[0], run[-1]
     span = f"{first.down[0]}:{last.name}" if first.down else last.name
-    text = output(root, settings, _command(root), ["upgrade", span, "--sql"])
+    text = output(root, settings, command(root), ["upgrade", span, "--sql"])
     heads = list(_RUNNING.finditer(text))
     ends = [*(head.start() for head in heads[1:]), len(text)]
     return {head[2]: text[head.end() : end] for head, end in zip(heads, ends, strict=True)}
 
 
-def _command(root: Path) -> tuple[str, ...]:
+def command(root: Path) -> tuple[str, ...]:
     """Return the project's own alembic where it has one in .venv, then that on the PATH, then ecm's."""
     own = root / ".venv" / "bin" / "alembic"
     if own.is_file():

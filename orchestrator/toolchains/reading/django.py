@@ -137,12 +137,12 @@ def _ordered(files: list[_File]) -> list[_File]:
 
 def _with_statements(root: Path, settings: ToolchainSettings, migration: Migration) -> Migration:
     app, _, name = migration.name.partition(".")
-    text = output(root, settings, _command(root), ["sqlmigrate", app, name])
+    text = output(root, settings, command(root), ["sqlmigrate", app, name])
     kept, in_one = without_transaction(statements_of(text, where=f"the SQL of {migration.path.as_posix()}"))
     return replace(migration, statements=tuple(Statement(text=each.text) for each in kept), transactional=in_one)
 
 
-def _command(root: Path) -> tuple[str, ...]:
+def command(root: Path) -> tuple[str, ...]:
     """Return the project's own Python where it has one in .venv, then that on the PATH, then ecm's."""
     own = root / ".venv" / "bin" / "python"
     if own.is_file():

@@ -1,8 +1,9 @@
 """What the readings of all tools share: SQL files as statements, and the tool's own command."""
 
+import os
 import re
 import subprocess
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from orchestrator.errors import ConfigurationError, InvalidFileError
@@ -61,7 +62,14 @@ def natural(path: str) -> tuple[tuple[int, int | str], ...]:
     return tuple((0, int(part)) if part.isdigit() else (1, part) for part in parts)
 
 
-def output(root: Path, settings: ToolchainSettings, command: Sequence[str], arguments: Sequence[str]) -> str:
+def output(
+    root: Path,
+    settings: ToolchainSettings,
+    command: Sequence[str],
+    arguments: Sequence[str],
+    *,
+    variables: Mapping[str, str] | None = None,
+) -> str:
     """Return what a tool's command writes, run in the project's folder and without a shell.
 
     Args:
@@ -69,6 +77,7 @@ def output(root: Path, settings: ToolchainSettings, command: Sequence[str], argu
         settings: they may say how it is run, and how long it may take.
         command: how it is run otherwise.
         arguments: what it is to do.
+        variables: of the environment, besides those of ecm's own.
 
     Raises:
         ConfigurationError: it cannot be run, fails, or takes too long.
@@ -80,6 +89,7 @@ def output(root: Path, settings: ToolchainSettings, command: Sequence[str], argu
         done = subprocess.run(
             words,
             cwd=root,
+            env={**os.environ, **(variables or {})},
             capture_output=True,
             encoding="utf-8",
             errors="replace",
