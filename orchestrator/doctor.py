@@ -2,7 +2,7 @@
 
 from functools import partial
 
-from orchestrator import reports
+from orchestrator import instep, reports
 from orchestrator.abreast import abreast, begun
 from orchestrator.engine import checkup, journal
 from orchestrator.engine.connection import Connection
@@ -14,7 +14,7 @@ from orchestrator.plan.lifecycle import Phase, State
 from orchestrator.plan.model import Plan
 from orchestrator.sql.identifiers import TableName
 from orchestrator.stage import Stage
-from orchestrator.words import counted
+from orchestrator.words import counted, listed
 from orchestrator.workspace import Plans
 
 
@@ -44,6 +44,7 @@ class Doctor:
                 *self._examine_files(names, found),
                 ledger.result(),
                 *self._examine_notices(),
+                *self._examine_tools(),
             )
         )
 
@@ -142,6 +143,22 @@ class Doctor:
             message = f"{settings.webhook_env} is not set here, so nobody is told of anything"
         remedy = f"give {settings.webhook_env} a URL such as https://host/path" if wrong else ""
         return (reports.Finding(branch=None, subject="notices", ok=not wrong, message=message, remedy=remedy),)
+
+    def _examine_tools(self) -> tuple[reports.Finding, ...]:
+        """Tell what the project's migration tools would do in silence, or to what is ecm's."""
+        workspace = self._stage.workspace
+        try:
+            there = [tool.name for tool in instep.tools(workspace)]
+        except EcmError as error:
+            return (_finding(None, "migrations", error),)
+        found = [
+            reports.Finding(branch=None, subject="migrations", ok=False, message=line, remedy="")
+            for line in instep.beware(workspace, ())
+        ]
+        if found or not there:
+            return tuple(found)
+        message = f"nothing in the files of {listed(there)} is in ecm's way"
+        return (reports.Finding(branch=None, subject="migrations", ok=True, message=message),)
 
 
 def _finding(branch: str | None, subject: str, error: EcmError, *, about: str = "") -> reports.Finding:

@@ -1,6 +1,7 @@
 """Migration tools kept in step: which of their rows go with a move, and what keeps them from being written."""
 
 from collections.abc import Iterable
+from contextlib import suppress
 from datetime import UTC, datetime
 
 from orchestrator.engine import bookkeeping
@@ -11,7 +12,7 @@ from orchestrator.plan.editing import Part
 from orchestrator.plan.lifecycle import Direction, Move, Phase
 from orchestrator.plan.model import Plan
 from orchestrator.sql.bookkeeping import Row
-from orchestrator.toolchains import header
+from orchestrator.toolchains import header, traps
 from orchestrator.toolchains.finding import found
 from orchestrator.toolchains.toolchain import Toolchain
 from orchestrator.workspace import Workspace
@@ -66,6 +67,21 @@ def left(workspace: Workspace, plan: Plan, moves: Iterable[Move], connection: Co
         for row in rows(workspace, plan, move)
         for line in bookkeeping.held(connection, row)
     )
+
+
+def beware(workspace: Workspace, statements: Iterable[str]) -> tuple[str, ...]:
+    """Return what the project's tools would do in silence, or to what is ecm's, a line each.
+
+    Args:
+        workspace: the project.
+        statements: those of the plan that somebody looks at.
+    """
+    with suppress(EcmError):  # files of a tool that cannot be read are told of by whoever needs them
+        there = tools(workspace)
+        pulled = any(tool.name == "drizzle" for tool in there) and any("NOT VALID" in each for each in statements)
+        lines = tuple(line for tool in there for line in tool.traps())
+        return (*lines, *((traps.PULL,) if pulled else ()))
+    return ()
 
 
 def stale(tool: Toolchain, plan: Plan, part: Part, workspace: Workspace) -> bool | None:

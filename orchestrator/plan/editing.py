@@ -89,5 +89,7 @@ def _to_be_empty(plan: Plan, part: Part) -> tuple[TableName, ...]:
     found = list(scope.tables(plan))
     for change in plan.changes:
         if (written := change.outright()) is not None:
-            found += (written.expand_locks if part is Part.EXPAND else written.contract_locks).tables
+            begins = part is Part.EXPAND
+            found += (written.expand_locks if begins else written.contract_locks).tables
+            found += [index.table for index in (written.after_expand if begins else written.before_contract)]
     return tuple(dict.fromkeys(found))

@@ -4,9 +4,9 @@ import shutil
 
 import packages
 import pytest
-from cli.conftest import make_project
+from cli.conftest import make_project, project
 
-__all__ = ["make_project"]
+__all__ = ["make_project", "project"]
 
 
 @pytest.fixture(params=list(packages.DRIZZLE))
