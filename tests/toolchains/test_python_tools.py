@@ -15,7 +15,7 @@ plan: rename-published-year
 description: "12:30 and 100% of it"
 changes:
   - {kind: rename_column, table: books, column: published_year, to: publication_year}
-  - {kind: change_type, table: books, column: pages, type: bigint, using: "pages::bigint"}
+  - {kind: change_type, table: books, column: pages, type: bigint, using: "pages::bigint + 0 * length(':a 100%s::b')"}
   - {kind: set_not_null, table: books, column: title, using: "'a: 100%'"}
 """
 BRANCHES = ("development", "production")
