@@ -17,6 +17,9 @@ from orchestrator.toolchains import finding
 from orchestrator.toolchains.toolchain import Emission, Toolchain
 from orchestrator.words import listed
 
+_NAMING = {"drizzle": "drizzle", "alembic": "SQLAlchemy"}
+"""Who makes up names of indexes and constraints, where a tool then looks for them."""
+
 
 class Emitting:
     """Writes migrations on a stage."""
@@ -118,10 +121,10 @@ def _between(emissions: Sequence[Emission], plan: str, tool: str) -> tuple[str, 
 def _renamed(emissions: Sequence[Emission], tool: str) -> tuple[str, ...]:
     """Tell that an ORM makes up names from those of columns, and a rename keeps the names that things have."""
     names = [edit.to for each in emissions for edit in each.edits if isinstance(edit, RenameColumn)]
-    if not names or tool != "drizzle":
+    if not names or tool not in _NAMING:
         return ()
     said = (
-        f"constraints and indexes keep their names: one that {tool} makes up from the name of a column has to be"
-        f" written out in the schema once the column is {listed(names)}"
+        f"constraints and indexes keep their names: one that {_NAMING[tool]} makes up from the name of a column has to"
+        f" be written out in the schema once the column is {listed(names)}"
     )
     return (said,)

@@ -1,11 +1,13 @@
 """Types of PostgreSQL as an ORM's schema has them."""
 
+from typing import Any
+
 import pytest
 
 from orchestrator.toolchains.declaring import drizzle, sqlalchemy
 from orchestrator.toolchains.declaring.described import Described
 
-LINES = [
+LINES: list[tuple[str, dict[str, Any], str, str]] = [
     ("integer", {}, 'someColumn: integer("some_column"),', "Mapped[int | None] = mapped_column(Integer)"),
     ("bigint", {}, 'someColumn: bigint("some_column", { mode: "number" }),', "Mapped[int | None] = mapped_column(BigInteger)"),
     ("character varying(20)", {"not_null": True}, 'someColumn: varchar("some_column", { length: 20 }).notNull(),', "Mapped[str] = mapped_column(String(20))"),
@@ -25,7 +27,7 @@ LINES = [
 
 
 @pytest.mark.parametrize(("type_name", "more", "in_drizzle", "in_sqlalchemy"), LINES, ids=[each[0] for each in LINES])
-def test_a_column_as_a_line(type_name: str, more: dict, in_drizzle: str, in_sqlalchemy: str) -> None:
+def test_a_column_as_a_line(type_name: str, more: dict[str, Any], in_drizzle: str, in_sqlalchemy: str) -> None:
     """Each type has its like, or it is said that there is none."""
     column = Described(name="some_column", type=type_name, **more)
 

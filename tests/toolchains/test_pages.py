@@ -55,6 +55,8 @@ class Reader:
                     for part in re.split(r"^\$ ", block, flags=re.MULTILINE)[1:]:
                         command, _, shown = part.partition("\n")
                         self.do(command, shown)
+                case _:
+                    raise AssertionError(f"{page}: what is {language} for?")
 
     def _edit(self, diff: str) -> None:
         path = self.project.root / self.schema
@@ -85,7 +87,7 @@ class Reader:
             name, _, value = words.pop(0).partition("=")
             names[name] = value
         if words[0] == "ecm":
-            done = self.project.ecm(*words[1:], **names)
+            done = self.project.ecm(*words[1:], stdin="", attempts=None, **names)
             return done.code, done.out + done.err
         if words[0] == "npx":  # npm's own way to what lies here, which takes a second each time
             words[:2] = [f"{self.project.root}/node_modules/.bin/{words[1]}"]
