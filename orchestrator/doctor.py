@@ -5,7 +5,7 @@ from functools import partial
 
 from psycopg.conninfo import conninfo_to_dict
 
-from orchestrator import reports
+from orchestrator import instep, reports
 from orchestrator.abreast import abreast, begun
 from orchestrator.actor import holder, host_of
 from orchestrator.engine import checkup, journal, remains, transport
@@ -50,6 +50,7 @@ class Doctor:
                 ledger.result(),
                 *shared.result(),
                 *self._examine_notices(),
+                *self._examine_tools(),
             )
         )
 
@@ -191,6 +192,22 @@ class Doctor:
             message = f"{settings.webhook_env} is not set here, so nobody is told of anything"
         remedy = f"give {settings.webhook_env} a URL such as https://host/path" if wrong else ""
         return (reports.Finding(branch=None, subject="notices", ok=not wrong, message=message, remedy=remedy),)
+
+    def _examine_tools(self) -> tuple[reports.Finding, ...]:
+        """Tell what the project's migration tools would do in silence, or to what is ecm's."""
+        workspace = self._stage.workspace
+        try:
+            there = [tool.name for tool in instep.tools(workspace)]
+        except EcmError as error:
+            return (_finding(None, "migrations", error),)
+        found = [
+            reports.Finding(branch=None, subject="migrations", ok=False, message=line, remedy="")
+            for line in instep.beware(workspace, ())
+        ]
+        if found or not there:
+            return tuple(found)
+        message = f"nothing in the files of {listed(there)} is in ecm's way"
+        return (reports.Finding(branch=None, subject="migrations", ok=True, message=message),)
 
 
 def _psql(url: str) -> str:

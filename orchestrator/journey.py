@@ -7,7 +7,7 @@ from dataclasses import replace
 
 import psycopg
 
-from orchestrator import reports
+from orchestrator import instep, reports
 from orchestrator.around import Around
 from orchestrator.engine import journal, sentry, usage
 from orchestrator.engine.connection import Link
@@ -155,7 +155,11 @@ class Journey:
             state=scene.position.state,
             undo_until=scene.record.undo_until if scene.record else None,
             next_command=None,
-            warnings=(*self._stage.notes(scene), *(_at_contract(scene, facts) if contracts(moves) else ())),
+            warnings=(
+                *self._stage.notes(scene),
+                *_out_of_step(self._stage, scene, moves),
+                *(_at_contract(scene, facts) if contracts(moves) else ()),
+            ),
         )
 
     def _task(self, scene: Scene, move: Move, link: Link) -> Task:
@@ -177,6 +181,7 @@ class Journey:
             keeping=compiler.keeping_old(scene.plan, facts) if move.keeps else (),
             window=scene.plan.contract.undo_window,
             watch=watch,
+            bookkeeping=instep.rows(self._stage.workspace, scene.plan, move),
         )
 
     def _mark(self, scene: Scene, move: Move, around: Around) -> None:
@@ -240,6 +245,10 @@ def _at_contract(scene: Scene, facts: scope.Facts) -> tuple[str, ...]:
         *uncarried(scene, facts),
         *unseen(scene),
     )
+
+
+def _out_of_step(stage: Stage, scene: Scene, moves: tuple[Move, ...]) -> tuple[str, ...]:
+    return instep.left(stage.workspace, scene.plan, moves, scene.connection)
 
 
 def contracts(moves: tuple[Move, ...]) -> bool:

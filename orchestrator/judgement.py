@@ -9,7 +9,7 @@ from typing import Any
 
 import psycopg
 
-from orchestrator import likeness, reports, trials
+from orchestrator import instep, likeness, reports, trials
 from orchestrator.engine import catalog, journal, sentry
 from orchestrator.engine.connection import Connection, clock, explained, one_statement
 from orchestrator.engine.journal import CompletedMove, Record
@@ -264,7 +264,10 @@ class Judgement:
             facts = self._stage.facts_of(scene)
         except (PreconditionError, PrivilegeError) as error:
             return (error,)  # there is no such table, or it may not be looked at
-        problems = obstacles.problems(scene.plan, move.phases[0], facts)
+        problems = (
+            *obstacles.problems(scene.plan, move.phases[0], facts),
+            *instep.obstacles(self._stage.workspace, scene.plan, move, scene.connection),
+        )
         if problems or move.origin is State.PLANNED:
             return problems or (() if scene.looked else self.broken(scene, facts)[0])
         if move.phases == (Phase.FINALIZE,):

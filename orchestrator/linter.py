@@ -8,10 +8,12 @@ import json
 import shutil
 import subprocess
 import sys
-from collections.abc import Iterator, Mapping
+from bisect import bisect_right
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from orchestrator.errors import EcmError
 from orchestrator.plan.model import Plan
 
 ABSENT = "squawk is not installed, so the plan's own SQL was not linted: pip install expand-contract[lint]"
@@ -76,3 +78,33 @@ def _found(squawk: str, key: str, text: str, server_version: int | None) -> Iter
             # Its lines begin at 0.
             advice = f" {finding['help']}" if finding.get("help") else ""
             yield f"{key}, line {finding['line'] + 1}: {finding['message']}{advice} (squawk: {rule})"
+
+
+def spoken(
+    statements: Sequence[str], *, transactional: bool, server_version: int | None = None
+) -> tuple[tuple[int, str, str], ...] | None:
+    """Return (number of the statement, rule, message) of what squawk finds in a migration; None where there is none.
+
+    Args:
+        statements: without their semicolons.
+        transactional: whether they run in one transaction.
+        server_version: PostgreSQL's, as 160004, where it is known.
+
+    Raises:
+        EcmError: it could not say anything.
+    """
+    squawk = _squawk()
+    if squawk is None:
+        return None
+    starts, text = [0], ""
+    for statement in statements:
+        text += f"{statement}\n;\n"
+        starts.append(text.count("\n"))
+    version = [f"--pg-version={server_version // 10000}"] if server_version else []
+    command = [squawk, "--reporter=json", *(["--assume-in-transaction"] if transactional else []), *version]
+    try:
+        answer = subprocess.run(command, input=text, capture_output=True, text=True, check=False, timeout=_TIMEOUT)
+        found: list[Mapping[str, Any]] = json.loads(answer.stdout or "[]")
+    except (OSError, subprocess.TimeoutExpired, ValueError) as error:
+        raise EcmError(f"squawk could not be asked ({type(error).__name__})") from None
+    return tuple((max(bisect_right(starts, each["line"]) - 1, 0), each["rule_name"], each["message"]) for each in found)

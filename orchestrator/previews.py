@@ -5,7 +5,7 @@ from collections.abc import Iterable
 from contextlib import suppress
 from pathlib import Path
 
-from orchestrator import reports
+from orchestrator import instep, reports
 from orchestrator.engine import survey
 from orchestrator.engine.connection import Connection
 from orchestrator.engine.locks import Blocker
@@ -145,6 +145,7 @@ class Previews:
                 *(uncarried(scene, facts) if there and not problems else ()),
                 *lint(plan, server_version=scene.connection.info.server_version),
                 *_of_extensions(tables),
+                *instep.beware(self._stage.workspace, _written(steps)),
             ),
             obstacles=(*map(error_report, problems), *self._judgement.neighbours(scene)),
             next_command=self._stage.next_command(plan.plan, scene.branch, scene.position),
@@ -217,6 +218,12 @@ class Previews:
                 if entry.kind == MOVE and isinstance(measured := entry.data.get("measured"), dict)
             )
         return ()
+
+
+def _written(steps: Steps) -> Iterable[str]:
+    """Give what is sent for every step, as text."""
+    previews = (step_preview(step, Direction.FORWARD) for several in steps.values() for step in several)
+    return (preview.sql for preview in previews if preview.sql)
 
 
 def _finalized(plan: Plan, position: Position) -> tuple[Phase, ...]:

@@ -11,6 +11,7 @@ from orchestrator.errors import EcmError, PreconditionError, UsageError
 from orchestrator.ledger import Entry
 from orchestrator.plan import scope
 from orchestrator.plan.durations import parse_duration
+from orchestrator.plan.editing import Part
 from orchestrator.plan.gates import Reason
 from orchestrator.plan.lifecycle import Direction, Move, Phase, State
 from orchestrator.plan.model import Plan
@@ -20,11 +21,11 @@ from orchestrator.redaction import redact
 from orchestrator.sql.steps import ConcurrentIndex, Step, sent, told
 from orchestrator.words import counted, did_you_mean
 
-Named = TypeVar("Named", State, Phase)
+Named = TypeVar("Named", State, Phase, Part)
 
 
 def named(kind: type[Named], word: str) -> Named:
-    """Return the state or phase of a name as a person types it.
+    """Return the state, phase or part of a name as a person types it.
 
     Raises:
         UsageError: there is none.

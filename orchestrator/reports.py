@@ -605,6 +605,31 @@ class PlanListReport(Report):
     plans: tuple[PlanSummary, ...]
 
 
+class EmittedMigration(Report):
+    """A migration that was written for a tool."""
+
+    part: str
+    name: str
+    """As the tool tells it."""
+    files: tuple[str, ...]
+    """Written or changed, from the project's folder."""
+
+
+class EmitReport(Report):
+    """A plan's parts as migrations of a tool."""
+
+    plan: str
+    branch: str
+    """Whose tables were looked at."""
+    tool: str
+    checksum: str
+    migrations: tuple[EmittedMigration, ...]
+    existing: tuple[str, ...] = ()
+    """Those that had been emitted before, and are left as they are."""
+    beware: tuple[str, ...] = ()
+    next_command: str | None = None
+
+
 class DraftReport(Report):
     """A plan that was written."""
 

@@ -177,7 +177,7 @@ class Sections(TyperGroup):
     SECTIONS: Mapping[str, tuple[str, ...]] = {
         "Begin": ("init", "doctor", "demo"),
         "Make and compare branches": ("branch",),
-        "Write a plan, and try it": ("plan", "rehearse", "ci"),
+        "Write a plan, and try it": ("plan", "inspect", "rehearse", "ci"),
         "Take it through a branch": (
             "advance",
             "rollback",
@@ -188,6 +188,7 @@ class Sections(TyperGroup):
             "attest",
             "approve",
         ),
+        "At home beside your migration tool": ("detect", "emit"),
         "Look": ("status", "verify", "readers", "history", "audit"),
     }
     OTHERS = "Other commands"

@@ -14,7 +14,7 @@ from typing import Annotated, Any
 
 import typer
 
-from orchestrator.cli import branch, looks, moves, plans, project, records, rehearsal, testimony
+from orchestrator.cli import branch, emitting, looks, migrations, moves, plans, project, records, rehearsal, testimony
 from orchestrator.cli.commands import Config, Json, Sections, command, example_of
 from orchestrator.cli.desk import Desk, hush
 from orchestrator.errors import EcmError, UsageError
@@ -58,7 +58,7 @@ def options(
     ctx.obj.config = config
 
 
-for part in (project, plans, moves, testimony, looks, records, branch, rehearsal):
+for part in (project, plans, migrations, emitting, moves, testimony, looks, records, branch, rehearsal):
     part.register(app)
 
 

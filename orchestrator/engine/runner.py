@@ -18,7 +18,7 @@ import psycopg
 from psycopg import errors
 from tenacity import RetryCallState
 
-from orchestrator.engine import indexing, journal, leases, locks, sentry, snapshot
+from orchestrator.engine import bookkeeping, indexing, journal, leases, locks, sentry, snapshot
 from orchestrator.engine.connection import Connection, Link, explained
 from orchestrator.engine.journal import Writer
 from orchestrator.engine.leases import Lease
@@ -34,6 +34,7 @@ from orchestrator.events import Observer, PhaseStarted, Progress, StateReached, 
 from orchestrator.plan.drift import Subjects
 from orchestrator.plan.lifecycle import Direction, Move, Phase, Position
 from orchestrator.plan.phases import Backfill
+from orchestrator.sql.bookkeeping import Row
 from orchestrator.sql.lexer import Written
 from orchestrator.sql.steps import (
     RESTORE,
@@ -75,6 +76,8 @@ class Task:
     """How long the old structure is kept then."""
     watch: sentry.Watch | None = None
     """The versions of what kept it true, where nothing came between that and any write, so that none is proven."""
+    bookkeeping: tuple[Row, ...] = ()
+    """What migration tools keep of it: written with a move forward, and taken away with one back."""
 
 
 class Runner:
@@ -200,6 +203,8 @@ class Runner:
                 window=task.window,
                 watch=watch,
             )
+            told = bookkeeping.leave if task.move.direction is Direction.BACK else bookkeeping.enter
+            told(connection, task.bookkeeping)
 
         return complete
 

@@ -8,6 +8,7 @@ from typing_extensions import override
 
 from orchestrator.operations import constraints, rehearsing
 from orchestrator.operations.repairing import Constraining, Expression
+from orchestrator.sql.edits import Edits, Facts, Other, named
 from orchestrator.sql.facts import Table
 from orchestrator.sql.identifiers import verbatim, words
 from orchestrator.sql.repair import Repair
@@ -81,3 +82,10 @@ class AddCheck(Constraining):
     @override
     def before_contract(self, facts: Table) -> tuple[Step, ...]:
         return (*super().before_contract(facts), *self._constraint(facts)[1:])
+
+    @override
+    def edits(self, facts: Facts) -> Edits:
+        definition = sql.SQL("CHECK ({})").format(verbatim(self.check))
+        return Edits(
+            contract=(Other(statement=named(self.target, self.name, definition), says=f"constraint {self.name}"),)
+        )

@@ -15,6 +15,8 @@ from typing_extensions import override
 from orchestrator.errors import EcmError, PreconditionError
 from orchestrator.operations import constraints, foreseeing, rehearsing, trying
 from orchestrator.operations.base import ColumnField, Guide, NewColumnField, OnTable, TableField, taken
+from orchestrator.sql.edits import AddColumn as Added
+from orchestrator.sql.edits import Edit, Edits, Facts, Other, SetNullable
 from orchestrator.sql.facts import Dependent, Table
 from orchestrator.sql.filling import Filling
 from orchestrator.sql.identifiers import NAME_BYTES, TableName, bounded, verbatim, words
@@ -304,3 +306,33 @@ class AddColumn(OnTable):
             *(constraints.not_null(facts, self.column) if self.not_null else ()),
             *((unique,) if self.unique else ()),
         )
+
+    @override
+    def edits(self, facts: Facts) -> Edits:
+        table, column = self.target, sql.Identifier(self.column)
+
+        def constrained(name: str, definition: sql.Composable, says: str) -> Other:
+            named = sql.SQL("ALTER TABLE {} ADD CONSTRAINT {} ").format(
+                table.identifier, sql.Identifier(self._name(name))
+            )
+            return Other(statement=named + definition, says=f"{says} of {table}.{self.column}")
+
+        begun: list[Edit] = [Added(table=table, column=self.column, type=self.type, default=self.default)]
+        if self.comment is not None:
+            comment = sql.SQL("COMMENT ON COLUMN {}.{} IS {}").format(
+                table.identifier, column, sql.Literal(self.comment)
+            )
+            begun.append(Other(statement=comment, says="the comment", silent=True))
+        ended: list[Edit] = []
+        if self.not_null:
+            ended.append(SetNullable(table=table, column=self.column, nullable=False))
+        if self.check is not None:
+            ended.append(constrained("check", sql.SQL("CHECK ({})").format(verbatim(self.check)), "the check"))
+        if self.unique:
+            ended.append(constrained("key", sql.SQL("UNIQUE ({})").format(column), "the UNIQUE constraint"))
+        if (other := self.references) is not None:
+            pointing = sql.SQL("FOREIGN KEY ({}) REFERENCES {}{}").format(
+                column, other.target.identifier, other.columns_of_it
+            )
+            ended.append(constrained("fkey", pointing, "the foreign key"))
+        return Edits(expand=tuple(begun), contract=tuple(ended))

@@ -17,6 +17,7 @@ from orchestrator.operations import constraints, rehearsing
 from orchestrator.operations.add_column import Reference
 from orchestrator.operations.base import ColumnField
 from orchestrator.operations.repairing import Constraining
+from orchestrator.sql.edits import Edits, Facts, Other, named
 from orchestrator.sql.facts import Table
 from orchestrator.sql.identifiers import TableName, verbatim
 from orchestrator.sql.repair import Repair, is_repaired
@@ -218,6 +219,19 @@ class AddForeignKey(Constraining):
             self.target.identifier, sql.Identifier(self.name), self._definition
         )
         return (*super().contract(facts), *((whole,) if facts.partitions else ()))
+
+    @override
+    def edits(self, facts: Facts) -> Edits:
+        actions = ((" ON DELETE ", self.on_delete), (" ON UPDATE ", self.on_update))
+        definition = sql.SQL("FOREIGN KEY ({}) REFERENCES {}{}{}").format(
+            sql.SQL(", ").join(map(sql.Identifier, self.columns)),
+            self.references.target.identifier,
+            self.references.columns_of_it,
+            verbatim("".join(words + action.upper() for words, action in actions if action)),
+        )
+        return Edits(
+            contract=(Other(statement=named(self.target, self.name, definition), says=f"constraint {self.name}"),)
+        )
 
 
 def _action(event: str, action: str | None) -> sql.Composable:

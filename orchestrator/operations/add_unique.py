@@ -16,6 +16,7 @@ from typing_extensions import override
 from orchestrator.errors import EcmError, PreconditionError
 from orchestrator.operations.base import ColumnField
 from orchestrator.operations.repairing import Constraining
+from orchestrator.sql.edits import Edits, Facts, Other, named
 from orchestrator.sql.facts import Index, Table
 from orchestrator.sql.identifiers import NAME_BYTES, TableName, bounded
 from orchestrator.sql.repair import Repair, Replacement, is_repaired, kept
@@ -218,6 +219,13 @@ class AddUnique(Constraining):
             ),
             # Takes the constraints of the partitions for its parts, and builds nothing.
             *((whole,) if facts.partitions else ()),
+        )
+
+    @override
+    def edits(self, facts: Facts) -> Edits:
+        definition = sql.SQL("UNIQUE ({})").format(sql.SQL(", ").join(map(sql.Identifier, self.columns)))
+        return Edits(
+            contract=(Other(statement=named(self.target, self.name, definition), says=f"constraint {self.name}"),)
         )
 
 

@@ -15,6 +15,7 @@ from typing_extensions import override
 
 from orchestrator.errors import EcmError, PreconditionError
 from orchestrator.operations.sides import Sides
+from orchestrator.sql.edits import Edits, Facts
 from orchestrator.sql.facts import Column, Dependent, Table
 from orchestrator.sql.heritage import Heir
 from orchestrator.sql.identifiers import NAME_BYTES, SYSTEM_COLUMNS, SYSTEM_SCHEMAS, TableName
@@ -416,6 +417,14 @@ class Operation(BaseModel, ABC):
         """What has to be out of the way before any change contracts; in contract's transaction, at its beginning."""
         return ()
 
+    def edits(self, facts: Facts) -> Edits | None:
+        """What expand and contract come to on empty tables, as a migration tool records it; None where none could.
+
+        Args:
+            facts: of its tables, as far as they are there, as before readers are moved.
+        """
+        return None
+
     @abstractmethod
     def contract(self, facts: Table) -> tuple[Statement, ...]:
         """The end: catalog-only statements, after the sync trigger is gone, in the same transaction.
@@ -479,6 +488,12 @@ class OnTable(Operation):
 def moves_readers(change: Operation) -> bool:
     """Whether a change has names mean something else from migrate reads on."""
     return type(change).switch is not Operation.switch
+
+
+def described(facts: Facts, table: TableName, *names: str) -> Column | None:
+    """Return the first of these columns that is there, where the table is."""
+    there = facts.get(table)
+    return next((column for name in names if there and (column := there.column(name))), None)
 
 
 def begun_with(facts: Table, name: str) -> Column:

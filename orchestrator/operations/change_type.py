@@ -17,9 +17,12 @@ from psycopg import sql
 from typing_extensions import override
 
 from orchestrator.operations import at_once, casts, feeding, succession, trying
+from orchestrator.operations.base import described
 from orchestrator.operations.retyping import Expression, Retyping
 from orchestrator.sql import identifiers, moving, sync
 from orchestrator.sql.conversion import Conversion
+from orchestrator.sql.edits import AddColumn, DropColumn, Edit, Edits, Facts, SetNullable
+from orchestrator.sql.edits import ChangeType as Retyped
 from orchestrator.sql.facts import Column, Table
 from orchestrator.sql.identifiers import TableName, bounded, verbatim
 from orchestrator.sql.mapping import Truth
@@ -311,3 +314,22 @@ class ChangeType(Retyping):
         if self.column not in facts.heritage.former:
             return ()
         return (at_once.proof(self.target, self.column, self._former(facts), self.type),)
+
+    # ---------------------------------------------------------------- the end of it, on an empty table
+
+    @override
+    def edits(self, facts: Facts) -> Edits:
+        table, column = self.target, described(facts, self.target, self.column)
+        default = column.constant_default if column else None
+        if self.to is None:
+            changed = Retyped(table=table, column=self.column, type=self.type, using=self.using, default=default)
+            at_once = column is not None and self._at_once(facts[table])
+            return Edits(expand=(changed,)) if at_once else Edits(contract=(changed,))
+        given = default and f"CAST({default} AS {self.type})"
+        required: tuple[Edit, ...] = ()
+        if column is not None and column.not_null:
+            required = (SetNullable(table=table, column=self.to, nullable=False),)
+        return Edits(
+            expand=(AddColumn(table=table, column=self.to, type=self.type, default=given),),
+            contract=(DropColumn(table=table, column=self.column), *required) if column else None,
+        )

@@ -22,6 +22,7 @@ from orchestrator.operations.base import (
     unusable,
 )
 from orchestrator.sql.conversion import Conversion
+from orchestrator.sql.edits import AddColumn, DropColumn, Edits, Facts, SetNullable
 from orchestrator.sql.facts import Column, Dependent, Table
 from orchestrator.sql.identifiers import TableName, verbatim, words
 from orchestrator.sql.steps import Proof, Statement, Step
@@ -301,6 +302,16 @@ class Converting(OnTable):
             *(statement for value in mapping.attempts for statement in value.abandoned),
             *(statement for name in self._required for statement in constraints.not_null(facts, name)),
             *dropping.statements(facts, self.sources),
+        )
+
+    @override
+    def edits(self, facts: Facts) -> Edits:
+        return Edits(
+            expand=tuple(AddColumn(table=self.target, column=each.column, type=each.type) for each in self.results),
+            contract=(
+                *(DropColumn(table=self.target, column=each) for each in self.sources),
+                *(SetNullable(table=self.target, column=each, nullable=False) for each in self._required),
+            ),
         )
 
     @property

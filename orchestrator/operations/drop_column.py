@@ -9,9 +9,11 @@ from typing_extensions import override
 
 from orchestrator.errors import EcmError, PreconditionError
 from orchestrator.operations import constraints, dropping, keepsake, trying
-from orchestrator.operations.base import ColumnField, Guide, OnTable, missing, never_null, nothing_to_fill
+from orchestrator.operations.base import ColumnField, Guide, OnTable, described, missing, never_null, nothing_to_fill
 from orchestrator.operations.converting import Expression
 from orchestrator.sql import plpgsql
+from orchestrator.sql.edits import DropColumn as Dropped
+from orchestrator.sql.edits import Edit, Edits, Facts, SetNullable
 from orchestrator.sql.facts import Column, Dependent, Table
 from orchestrator.sql.filling import Standin
 from orchestrator.sql.identifiers import TableName, verbatim
@@ -242,3 +244,11 @@ class DropColumn(OnTable):
     @override
     def contract(self, facts: Table) -> tuple[Statement, ...]:
         return dropping.statements(facts, (self.column,))
+
+    @override
+    def edits(self, facts: Facts) -> Edits:
+        column = described(facts, self.target, self.column)
+        begun: tuple[Edit, ...] | None = () if column or self.reverse is None else None
+        if column and "not_null" in self._had(facts[self.target]):
+            begun = (SetNullable(table=self.target, column=self.column, nullable=True),) if self.reverse else ()
+        return Edits(expand=begun, contract=(Dropped(table=self.target, column=self.column),))

@@ -11,6 +11,7 @@ from orchestrator.errors import EcmError, PreconditionError
 from orchestrator.operations import constraints, dropping, keepsake, trying
 from orchestrator.operations.base import ColumnField, Guide, OnTable, missing, nothing_to_fill
 from orchestrator.operations.converting import Expression
+from orchestrator.sql.edits import Edits, Facts, SetNullable
 from orchestrator.sql.facts import Dependent, Table
 from orchestrator.sql.identifiers import TableName
 from orchestrator.sql.mapping import Mapping
@@ -173,3 +174,7 @@ class DropNotNull(OnTable):
     @override
     def contract(self, facts: Table) -> tuple[Statement, ...]:
         return keepsake.forgotten(facts, self.column)
+
+    @override
+    def edits(self, facts: Facts) -> Edits:
+        return Edits(expand=(SetNullable(table=self.target, column=self.column, nullable=True),))

@@ -17,6 +17,7 @@ from orchestrator.operations.base import (
     OnTable,
     TableField,
     begun_with,
+    described,
     guide_to,
     taken,
     unusable,
@@ -24,6 +25,7 @@ from orchestrator.operations.base import (
 from orchestrator.operations.converting import Expression
 from orchestrator.operations.sides import Sides
 from orchestrator.sql.across import Side
+from orchestrator.sql.edits import AddColumn, DropColumn, Edits, Facts, SetNullable
 from orchestrator.sql.facts import Dependent, Index, Table
 from orchestrator.sql.identifiers import TableName, verbatim, words
 from orchestrator.sql.moved import MovedAway, MovedHere
@@ -321,6 +323,20 @@ class MoveColumn(OnTable):
         if facts.name != self.target:
             return constraints.not_null(facts, self.to.column) if self.not_null else ()
         return (self.mappings(facts)[0].debts.drop, *dropping.statements(facts, (self.column,)))
+
+    @override
+    def edits(self, facts: Facts) -> Edits:
+        there, column = self.to, described(facts, self.target, self.column)
+        required = SetNullable(table=there.target, column=there.column, nullable=False)
+        return Edits(
+            expand=(AddColumn(table=there.target, column=there.column, type=column.type, collation=column.collation),)
+            if column
+            else None,
+            contract=(
+                DropColumn(table=self.target, column=self.column),
+                *((required,) if self.not_null else ()),
+            ),
+        )
 
 
 def _tells_apart(facts: Table, keys: tuple[str, ...]) -> bool:

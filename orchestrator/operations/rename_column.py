@@ -22,11 +22,14 @@ from orchestrator.operations.base import (
     NewColumnField,
     OnTable,
     begun_with,
+    described,
     guide_to,
     taken,
     unusable,
 )
 from orchestrator.sql import identifiers
+from orchestrator.sql.edits import AddColumn, DropColumn, Edits, Facts
+from orchestrator.sql.edits import RenameColumn as Renamed
 from orchestrator.sql.facts import Dependent, Table
 from orchestrator.sql.identifiers import TableName, verbatim
 from orchestrator.sql.mapping import Copy
@@ -176,4 +179,27 @@ class RenameColumn(OnTable):
         return (
             sql.SQL("ALTER TABLE {} DROP COLUMN {}").format(table, new),
             sql.SQL("ALTER TABLE {} RENAME COLUMN {} TO {}").format(table, sql.Identifier(self.column), new),
+        )
+
+    @override
+    def edits(self, facts: Facts) -> Edits:
+        table = self.target
+        column = described(facts, table, self.column, self.to)
+        return Edits(
+            expand=(
+                AddColumn(
+                    table=table,
+                    column=self.to,
+                    type=column.plain_type,
+                    collation=column.collation,
+                    default=column.constant_default,
+                    like=self.column,
+                ),
+            )
+            if column
+            else None,
+            contract=(
+                DropColumn(table=table, column=self.to),
+                Renamed(table=table, column=self.column, to=self.to),
+            ),
         )

@@ -25,6 +25,8 @@ from orchestrator.operations.base import (
     moves_readers,
     nothing_to_fill,
 )
+from orchestrator.sql.edits import Edits, Facts
+from orchestrator.sql.edits import RenameTable as Renamed
 from orchestrator.sql.facts import Dependent, Table
 from orchestrator.sql.identifiers import TableName
 from orchestrator.sql.mapping import Mapping
@@ -195,3 +197,7 @@ class RenameTable(OnTable):
         if facts.kept:
             return ()
         return (sql.SQL("ALTER TABLE {} RENAME TO {}").format(self.target.identifier, sql.Identifier(self.new.name)),)
+
+    @override
+    def edits(self, facts: Facts) -> Edits:
+        return Edits(contract=(Renamed(table=self.target, to=self.new),))

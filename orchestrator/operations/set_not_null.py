@@ -15,6 +15,7 @@ from orchestrator.operations import constraints
 from orchestrator.operations.base import ColumnField
 from orchestrator.operations.repairing import Expression, Repairing
 from orchestrator.sql import plpgsql
+from orchestrator.sql.edits import Edits, Facts, SetNullable
 from orchestrator.sql.facts import Table
 from orchestrator.sql.repair import Repair
 from orchestrator.sql.steps import Statement, Step
@@ -97,3 +98,7 @@ class SetNotNull(Repairing):
     @override
     def contract(self, facts: Table) -> tuple[Statement, ...]:
         return (*super().contract(facts), *constraints.not_null(facts, self.column))
+
+    @override
+    def edits(self, facts: Facts) -> Edits:
+        return Edits(contract=(SetNullable(table=self.target, column=self.column, nullable=False),))

@@ -17,10 +17,11 @@ from orchestrator.operations.base import ColumnField, Guide, Operation, TableFie
 from orchestrator.operations.converting import Expression
 from orchestrator.operations.sides import Sides
 from orchestrator.sql.adjustment import Adjustment, Assigned
+from orchestrator.sql.edits import Edits, Facts, Other
 from orchestrator.sql.facts import Dependent, Table
 from orchestrator.sql.identifiers import TableName
 from orchestrator.sql.lexer import Written, statements
-from orchestrator.sql.script import Outright, concurrent_index, dropped_indexes, locks, refusal
+from orchestrator.sql.script import Outright, concurrent_index, dropped_indexes, locks, refusal, without_concurrently
 from orchestrator.sql.steps import ConcurrentIndex, Statement
 from orchestrator.sql.sync import Ddl
 from orchestrator.words import kebab, listed
@@ -382,6 +383,16 @@ class Sql(Operation):
     @override
     def contract(self, facts: Table) -> tuple[Statement, ...]:
         return ()
+
+    @override
+    def edits(self, facts: Facts) -> Edits:
+        def each(written: tuple[Written, ...], key: str) -> tuple[Other, ...]:
+            return tuple(
+                Other(statement=without_concurrently(statement), says=f"{key}, statement {number}")
+                for number, statement in enumerate(written, 1)
+            )
+
+        return Edits(expand=each(self._expand, "expand"), contract=each(self._contract, "contract"))
 
 
 _LINE = 70

@@ -102,6 +102,24 @@ class Notices(Settings):
     """How long the delivery of one may take."""
 
 
+ToolchainKind = Literal["drizzle", "alembic", "django", "prisma", "sql"]
+
+
+class ToolchainSettings(Settings):
+    """The migration tool that the project has beside ecm; found by its files where nothing is said of it."""
+
+    kind: ToolchainKind
+    """`drizzle`, `alembic`, `django`, `prisma`, or `sql` for a folder of .sql files."""
+    folder: Annotated[str, Field(min_length=1)] | None = None
+    """Where its migrations are, from the project's folder; its own place otherwise."""
+    command: Annotated[tuple[Annotated[str, Field(min_length=1)], ...], Field(min_length=1)] | None = None
+    """How its command is run, word by word and without a shell: `[uv, run, alembic]`, `[python, manage.py]`."""
+    timeout: Annotated[Duration, between(timedelta(seconds=1), timedelta(minutes=30))] = timedelta(minutes=1)
+    """How long one run of its command may take."""
+    table: Annotated[str, Field(min_length=1)] | None = None
+    """The table in which it keeps what was applied, as table or schema.table; its usual one otherwise."""
+
+
 class Project(Settings):
     """What `ecm.yaml` says. After validation every branch has its `url_env` and its `requires`."""
 
@@ -119,6 +137,8 @@ class Project(Settings):
     """The branches by name."""
     notices: Notices | None = None
     """Whom to tell of transitions, refusals and stalled plans."""
+    toolchain: ToolchainSettings | None = None
+    """The migration tool beside ecm."""
     defaults: Annotated[Defaults, EmptyAsNothingSaid] = Defaults()
     """Settings for every phase of every plan that has the key and does not say otherwise."""
 

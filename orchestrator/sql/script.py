@@ -6,9 +6,9 @@ for the strongest lock, and a person is told that it was assumed.
 
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
-from itertools import takewhile
+from itertools import pairwise, takewhile
 
-from orchestrator.sql.identifiers import TableName
+from orchestrator.sql.identifiers import TableName, verbatim
 from orchestrator.sql.lexer import Token, Written
 from orchestrator.sql.steps import ConcurrentIndex, LockMode, Statement
 
@@ -138,6 +138,20 @@ def concurrent_index(statement: Written) -> WrittenIndex | None:
     return WrittenIndex(
         name=name.name, table=table, unique=unique, tail=f" {statement.text[following.start - first :]}"
     )
+
+
+def without_concurrently(statement: Written) -> Statement:
+    """Return a CREATE or DROP INDEX CONCURRENTLY as one that runs in a transaction, and any other statement as it is.
+
+    The word comes right after INDEX, and nowhere else in a statement that a plan may have in these phases.
+    """
+    words = [token for token in statement.tokens[:4] if token.kind == "word"]
+    for before, word in pairwise(words):
+        if (before.text, word.text) == ("index", "concurrently"):
+            first = statement.tokens[0].start
+            text = statement.text
+            return verbatim(text[: word.start - first] + text[word.end - first :].lstrip())
+    return statement
 
 
 def dropped_indexes(statement: Written) -> tuple[TableName, ...]:

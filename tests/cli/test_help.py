@@ -10,7 +10,7 @@ from orchestrator.operations import KINDS
 
 COMMANDS = (
     "init", "doctor", "advance", "rollback", "gate", "status", "verify", "readers", "history", "audit verify", "demo",
-    "plan list", "plan show", "plan validate", "plan schema", "plan rename-column",
+    "detect", "inspect", "emit", "plan list", "plan show", "plan validate", "plan schema", "plan rename-column",
 )  # fmt: skip
 
 _HEAVY = ("rich", "pydantic", "psycopg", "sqlalchemy", "transitions", "ruamel", "orchestrator.operations")

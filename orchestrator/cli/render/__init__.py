@@ -5,9 +5,12 @@ from typing import Any, cast
 
 from rich.console import RenderableType
 
-from orchestrator import branch_reports, rehearsal_reports, reports
+from orchestrator import branch_reports, detection_reports, rehearsal_reports, reports
 from orchestrator.cli.render import (
     branches,
+    detected,
+    emitting,
+    inspected,
     moves,
     plans,
     pull_requests,
@@ -45,17 +48,21 @@ _SCREENS = cast(
         branch_reports.BranchChangeReport: branches.change,
         branch_reports.BranchDiffReport: branches.difference,
         branch_reports.BranchListReport: branches.branch_list,
+        detection_reports.DetectReport: detected.detected,
         reports.DoctorReport: records.doctor,
         reports.DraftReport: plans.draft,
+        reports.EmitReport: emitting.emitted,
         reports.ExportReport: records.export,
         reports.GateReport: moves.gate,
         reports.HistoryReport: records.history,
+        detection_reports.InspectReport: inspected.inspected,
         reports.PauseReport: moves.paused,
         reports.PlanListReport: plans.plan_list,
         reports.PreviewReport: plans.preview,
         reports.ReadersReport: readers.readers,
         rehearsal_reports.PullRequestReport: pull_requests.pull_request,
         rehearsal_reports.RehearsalReport: rehearsal.rehearsal,
+        detection_reports.SchemaEditReport: inspected.schema_edit,
         reports.StatusReport: status.status,
         reports.TextReport: testimony.text,
         reports.VerifyReport: records.verification,

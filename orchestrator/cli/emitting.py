@@ -1,0 +1,42 @@
+"""The command that writes a plan as migrations of the project's own tool."""
+
+from typing import Annotated
+
+import typer
+
+from orchestrator.cli.commands import LookAt, Plan, command
+from orchestrator.cli.desk import Desk
+
+
+def register(app: typer.Typer) -> None:
+    """Add the command."""
+    command(
+        app,
+        "emit",
+        examples=[
+            "ecm emit rename-published-year --as drizzle",
+            "ecm emit rename-published-year --as drizzle --part expand",
+        ],
+    )(emit)
+
+
+def emit(
+    desk: Desk,
+    plan: Plan = None,
+    *,
+    tool: Annotated[
+        str,
+        typer.Option("--as", metavar="TOOL", show_default=False, help="drizzle, alembic, django, prisma or sql."),
+    ],
+    part: Annotated[
+        str | None,
+        typer.Option("--part", metavar="expand|contract", show_default=False, help="Only this one; both otherwise."),
+    ] = None,
+    branch: LookAt = None,
+) -> None:
+    """Write a plan as migrations of your tool, one for expand and one for contract.
+
+    Each does nothing where ecm has done that part, all of it on empty tables, and stops with an error else. Where ecm
+    runs the part, it writes the tool's own row with it, so that the tool finds its migration applied.
+    """
+    desk.show(desk.conductor().emit(plan, tool, part=part, branch=branch))

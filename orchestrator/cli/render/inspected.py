@@ -1,0 +1,97 @@
+"""Tables as PostgreSQL has them, and edits of an ORM's schema, on screen."""
+
+from collections.abc import Iterable, Iterator
+
+from rich.console import RenderableType
+from rich.table import Table
+from rich.text import Text
+
+from orchestrator.cli.render import look, words
+from orchestrator.detection_reports import ColumnReport, InspectReport, PhaseLines, SchemaEditReport, TableReport
+from orchestrator.words import counted
+
+_LABEL = 13
+
+
+def inspected(report: InspectReport) -> RenderableType:
+    """Return a table with all that is on it; of several, each in a line."""
+    if len(report.tables) == 1:
+        return look.stacked(*_whole(report.tables[0], report.branch), *look.onward([report.next_command]))
+    grid = Table.grid(padding=(0, 2, 0, 0))
+    for table in report.tables:
+        grid.add_row(
+            Text(table.table, style="bold"),
+            counted(table.rows, "row"),
+            words.size(table.bytes),
+            counted(len(table.columns), "column"),
+            counted(len(table.indexes), "index", "indexes"),
+        )
+    shown = grid if report.tables else Text("there are no tables")
+    return look.stacked(
+        look.heading(report.branch, counted(len(report.tables), "table")),
+        Text(),
+        look.indented(shown),
+        *look.onward([report.next_command]),
+    )
+
+
+def _whole(table: TableReport, branch: str) -> Iterator[RenderableType]:
+    size = f"{counted(table.rows, 'row')}, {words.size(table.bytes)}"
+    yield look.heading(f"{table.table} on {branch}", size)
+    yield Text()
+    grid = Table.grid(padding=(0, 2, 0, 0))
+    for column in table.columns:
+        grid.add_row(Text(column.name, style="bold"), Text(column.type), Text(_more(column), style="dim"))
+    yield look.indented(grid)
+    rows = [
+        *(("constraint", f"{each.name} {each.definition}") for each in table.constraints),
+        *(
+            ("index", f"{each.name} {each.definition}{'' if each.valid else ', INVALID'}, {words.size(each.bytes)}")
+            for each in table.indexes
+        ),
+        *(("trigger", f"{each.name} {each.fires}: {each.function}") for each in table.triggers),
+        *_listed("read by", table.views),
+        *_listed("pointed to by", table.pointed_to),
+        *_listed("partitions", table.partitions),
+    ]
+    if rows:
+        yield Text()
+        yield look.indented(look.labelled(rows, width=_LABEL + 1))
+
+
+def _listed(label: str, names: Iterable[str]) -> list[tuple[str, str]]:
+    said = ", ".join(names)
+    return [(label, said)] if said else []
+
+
+def _more(column: ColumnReport) -> str:
+    default = f"default {column.default}" if column.default is not None and not column.generated else ""
+    computed = f"generated {column.default or ''}".rstrip() if column.generated else ""
+    parts = ["not null" if column.not_null else "", default, "identity" if column.identity else "", computed]
+    return ", ".join(filter(None, parts))
+
+
+def schema_edit(report: SchemaEditReport) -> RenderableType:
+    """Return, phase by phase, the lines to add to a schema and to remove from it."""
+    parts: list[RenderableType] = [look.heading(f"{report.plan} in {report.orm}", f"as on {report.branch}")]
+    for phase in report.phases:
+        parts += [Text(), *_phase(phase)]
+    end = Text("no file was written: these lines are yours to edit", style="dim")
+    return look.stacked(*parts, Text(), end, *look.onward([report.next_command]))
+
+
+def _phase(phase: PhaseLines) -> Iterator[RenderableType]:
+    yield Text(words.phase(phase.phase), style="bold")
+    for table in phase.tables:
+        yield look.indented(Text(f"table {table.table}", style="dim"))
+        yield from (look.indented(_signed("-", line)) for line in table.remove)
+        yield from (look.indented(_signed("+", line)) for line in table.add)
+        yield from (look.indented(look.labelled([("note", line)])) for line in table.notes)
+    if not phase.tables:
+        yield look.indented(Text("no line changes", style="dim"))
+    if phase.application:
+        yield look.indented(look.labelled([("deploy", phase.application)]))
+
+
+def _signed(sign: str, line: str) -> Text:
+    return Text(f"{sign} {line}", style="green" if sign == "+" else "red", overflow="fold")

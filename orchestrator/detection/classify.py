@@ -1,0 +1,534 @@
+"""What the statements of migrations do to versions of the application that run meanwhile, and what does it safely.
+
+Two questions of each statement. Does a version that is running fail when it has run (breaking)? Is a table held while
+it is read or written as a whole, so that writers, or readers too, wait (lock-hungry)? What is done to a table that
+the same migrations make is no finding: nobody uses it, and it is empty.
+"""
+
+from collections.abc import Iterable, Iterator, Sequence
+from copy import deepcopy
+from dataclasses import dataclass, field, replace
+
+from orchestrator.detection import changes, pairs, types
+from orchestrator.detection.deeds import (
+    AddColumn,
+    AddConstraint,
+    AlterColumn,
+    ChangeType,
+    ColumnText,
+    Create,
+    CreateEnum,
+    CreateIndex,
+    CreateTable,
+    Deed,
+    Drop,
+    DropColumn,
+    Hidden,
+    Hold,
+    RemakeEnum,
+    RenameColumn,
+    RenameTable,
+    RenameType,
+    RenameValue,
+    Withdraw,
+)
+from orchestrator.detection.finding import Finding, Level, Place
+from orchestrator.detection.known import Known
+from orchestrator.detection.pairs import Pair
+from orchestrator.detection.parsing import read
+from orchestrator.operations import Operation  # noqa: TC001 - not a type alone to whoever reads fields
+from orchestrator.sql.identifiers import TableName
+from orchestrator.words import listed
+
+Column = tuple[TableName, str]
+
+_HELD = "the table is held while every row is {}"
+
+
+def findings(
+    migrations: Sequence[Sequence[Place]], *, before: Iterable[str] = (), together: bool = True
+) -> tuple[Finding, ...]:
+    """Return what should be known of migrations before they run, in their order.
+
+    Args:
+        migrations: the statements of each, in order.
+        before: statements that ran already, as far as they are known: they tell types and what is there.
+        together: whether all of them reach a database in one go, so that a table which one makes is empty for the
+            next; each by itself otherwise.
+    """
+    known = Known()
+    for text in before:
+        for deed in read(text):
+            known.take(deed)
+    look = _Look(known=known)
+    found: list[Finding] = []
+    for places in migrations:
+        if not together:
+            look = _Look(known=look.known)
+        found += look.migration([(place, deed) for place in places for deed in read(place.text)])
+    return tuple(look.completed(each) for each in found) if together else tuple(found)
+
+
+@dataclass
+class _Added:
+    """A column that the migrations add, as it is so far."""
+
+    column: ColumnText
+    was: str | None = None
+    """The default that it had and lost."""
+
+
+@dataclass
+class _Look:
+    """What is known while migrations are gone through."""
+
+    known: Known
+    made: set[TableName] = field(default_factory=set[TableName])
+    """Tables, types and views that the migrations make."""
+    added: dict[Column, _Added] = field(default_factory=dict[Column, _Added])
+    alike: dict[Column, Pair] = field(default_factory=dict[Column, Pair])
+    """Of the migration at hand, by the column that goes and by the one that comes."""
+    tables: dict[TableName, TableName] = field(default_factory=dict[TableName, TableName])
+    created: set[TableName] = field(default_factory=set[TableName])
+    """What the migration at hand makes, or makes anew."""
+
+    def migration(self, statements: Sequence[tuple[Place, Deed]]) -> list[Finding]:
+        """Return what is found in one migration."""
+        deeds = [deed for _, deed in statements]
+        after = deepcopy(self.known)
+        for deed in deeds:
+            after.take(deed)
+        remade = pairs.enums(deeds, self.known, after)
+        matched = pairs.columns(deeds, self.known)
+        self.alike = {(pair.table, name): pair for pair in matched for name in (pair.old, pair.new)}
+        self.tables = pairs.tables(deeds, self.known)
+        self.created = {name for each in deeds if isinstance(each, Create) for name in each.names}
+        part_of = {id(deed): each for each in remade for deed in each.deeds}
+        said: set[int] = set()
+        found: list[Finding] = []
+        for place, deed in statements:
+            of = part_of.get(id(deed))
+            if of is None:
+                found += self._of(place, deed)
+            elif id(of) not in said:
+                said.add(id(of))
+                found.append(_remade(place, of.deed))
+            self._note(deed)
+            self.known.take(deed)
+        return [self.completed(each) for each in found]
+
+    def completed(self, finding: Finding) -> Finding:
+        """Return a finding about a column that is added with all that later statements give the column."""
+        deed = finding.deed
+        if isinstance(deed, AddColumn | AlterColumn) or (
+            isinstance(deed, AddConstraint) and len(deed.constraint.columns) == 1
+        ):
+            match deed:
+                case AddColumn(table=table, column=column):
+                    key = (table, column.name)
+                case AlterColumn(table=table, column=name):
+                    key = (table, name)
+                case AddConstraint(table=table, constraint=constraint):
+                    key = (table, constraint.columns[0])
+            if (added := self.added.get(key)) is not None:
+                change = changes.add_column(key[0], added.column, was=added.was)
+                return replace(finding, change=change, left=_left(added.column, added.was) if change else ())
+        return finding
+
+    def _note(self, deed: Deed) -> None:
+        """Take down what later statements are judged by."""
+        match deed:
+            case CreateTable(table=name) | CreateEnum(type=name):
+                self.made.add(name)
+            case Create(names=names):
+                self.made.update(names)
+            case RenameTable(table=old, to=new) | RenameType(type=old, to=new) if old in self.made:
+                self.made.add(new)
+            case AddColumn(table=table, column=column) if table not in self.made:
+                self.added.setdefault((table, column.name), _Added(column))
+            case RenameColumn(table=table, column=old, to=new) if (table, old) in self.added:
+                self.added[(table, new)] = self.added.pop((table, old))
+            case AlterColumn(table=table, column=name) if (added := self.added.get((table, name))) is not None:
+                if deed.how.endswith("default"):
+                    added.was = added.column.default or added.was if deed.how == "drop default" else added.was
+                    added.column = replace(added.column, default=deed.default)
+                else:
+                    added.column = replace(added.column, not_null=deed.how == "set not null")
+            case AddConstraint(table=table, constraint=constraint) if len(constraint.columns) == 1:
+                if (added := self.added.get((table, constraint.columns[0]))) is not None:
+                    added.column = replace(
+                        added.column,
+                        unique=added.column.unique or constraint.kind == "unique",
+                        references=constraint.references or added.column.references,
+                    )
+            case _:
+                pass
+
+    # ---------------------------------------------------------------- one deed
+
+    def _of(self, place: Place, deed: Deed) -> Iterator[Finding]:  # noqa: C901, PLR0912 - one line for each kind
+        match deed:
+            case RenameTable(table=table) if table not in self.made:
+                yield _rename_table(place, deed)
+            case RenameColumn(table=table, column=column) if self._used(table, column):
+                yield _rename_column(place, deed)
+            case DropColumn(table=table, column=column) if self._used(table, column):
+                yield self._drop_column(place, deed)
+            case AddColumn(table=table) if table not in self.made:
+                yield from self._add_column(place, deed)
+            case ChangeType(table=table, column=column) if self._used(table, column):
+                yield self._change_type(place, deed)
+            case AlterColumn(table=table) if table not in self.made:
+                yield from self._alter_column(place, deed)
+            case AddConstraint(table=table) if table not in self.made:
+                yield from self._add_constraint(place, deed)
+            case CreateIndex(table=table, concurrently=False) if table not in self.made:
+                yield _create_index(place, deed)
+            case CreateIndex(table=table, unique=True) if table not in self.made:
+                yield _unique_index(place, deed)
+            case RenameValue(type=name) if name not in self.made:
+                yield _rename_value(place, deed)
+            case RenameType(type=name) if name not in self.made:
+                yield _outright(place, deed, "rename-type", f"type {name}", f"casts to {name} fail from here on")
+            case Withdraw(name=name) if name not in self.made:
+                said = f"a version that uses it as {name} fails from here on: it {deed.how}"
+                yield _outright(place, deed, f"alter-{deed.what.replace(' ', '-')}", f"{deed.what} {name}", said)
+            case Drop():
+                yield from self._drop(place, deed)
+            case Hold(tables=tables) if not tables or not self.made.issuperset(tables):
+                yield _hold(place, deed)
+            case Hidden():
+                yield _hidden(place)
+            case _:
+                pass
+
+    def _used(self, table: TableName, column: str) -> bool:
+        """Whether a column was there before the migrations."""
+        return table not in self.made and (table, column) not in self.added
+
+    def _drop_column(self, place: Place, deed: DropColumn) -> Finding:
+        subject = f"{deed.table}.{deed.column}"
+        pair = self.alike.get((deed.table, deed.column))
+        likely = pair.likely if pair else None
+        message = f"a version that reads or writes {deed.column} fails from here on, and its values are gone"
+        if pair and likely:
+            message += f"; {pair.new}, which comes with it, is like it: a rename, perhaps"
+        return Finding(
+            rule="drop-column",
+            level=Level.BREAKING,
+            place=place,
+            deed=deed,
+            subject=subject,
+            message=message,
+            change=changes.change("drop_column", table=str(deed.table), column=deed.column),
+            likely=likely,
+        )
+
+    def _add_column(self, place: Place, deed: AddColumn) -> Iterator[Finding]:
+        column, pair = deed.column, self.alike.get((deed.table, deed.column.name))
+        locks = [
+            said
+            for said, so in (
+                ("written: its value is another in each row", changes.writes_rows(column)),
+                ("read: a unique index is built", column.unique or column.primary),
+                ("read: its check is tried", column.check is not None),
+                ("read: its foreign key is tried, and the other table is held too", column.references is not None),
+            )
+            if so
+        ]
+        missing = changes.needs_value(column, None)
+        if not missing and not locks:
+            return
+        said = [
+            f"INSERTs of a version that does not know {column.name} fail, and so does this statement where there is"
+            " a row"
+            if missing
+            else "",
+            _HELD.format(listed(locks)) if locks else "",
+        ]
+        yield Finding(
+            rule="add-column-not-null" if missing else "add-column",
+            level=Level.BREAKING if missing else Level.LOCKING,
+            locks=bool(locks),
+            place=place,
+            deed=deed,
+            subject=f"{deed.table}.{column.name}",
+            message="; ".join(filter(None, said)),
+            change=changes.add_column(deed.table, column),
+            likely=pair.likely if pair else None,
+            left=_left(column, None),
+        )
+
+    def _change_type(self, place: Place, deed: ChangeType) -> Finding:
+        before = self.known.column(deed.table, deed.column)
+        subject = f"{deed.table}.{deed.column}"
+        if before is not None and types.costs_nothing(before.type, deed.type) and deed.using is None:
+            message = f"{before.type} becomes {deed.type} in the catalog alone: no row is read, and old versions go on"
+            return Finding(
+                rule="change-type", level=Level.NOTE, place=place, deed=deed, subject=subject, message=message
+            )
+        was = f"{before.type} becomes {deed.type}" if before else f"it becomes {deed.type}"
+        using = deed.using if deed.using and not _plain_cast(deed) else None
+        change = changes.change("change_type", table=str(deed.table), column=deed.column, type=deed.type, using=using)
+        return Finding(
+            rule="change-type",
+            level=Level.BREAKING,
+            locks=True,
+            place=place,
+            deed=deed,
+            subject=subject,
+            message=f"{was}: readers and writers wait while every row is written anew, and a version that knows the"
+            " old type may fail",
+            change=change,
+            left=("give `reverse`: the old value, over the new one",) if using and change else (),
+        )
+
+    def _alter_column(self, place: Place, deed: AlterColumn) -> Iterator[Finding]:
+        subject = f"{deed.table}.{deed.column}"
+        added = self.added.get((deed.table, deed.column))
+        column = added.column if added else self.known.column(deed.table, deed.column)
+        table = str(deed.table)
+        if deed.how == "set not null":
+            pair = self.alike.get((deed.table, deed.column)) if added else None
+            unknown = f" a version that does not know {deed.column}" if added else " a version that writes NULL"
+            default = added is not None and added.column.default is not None
+            yield Finding(
+                rule="set-not-null",
+                level=Level.LOCKING if default else Level.BREAKING,
+                locks=True,
+                place=place,
+                deed=deed,
+                subject=subject,
+                message=("" if default else f"writes of{unknown} fail from here on, and ") + _HELD.format("read"),
+                change=changes.change("set_not_null", table=table, column=deed.column),
+                likely=pair.likely if pair else None,
+                left=() if added else ("give `using`: the value for a NULL; without it rows with NULL stop the plan",),
+            )
+        elif deed.how == "drop not null" and added is None:
+            yield Finding(
+                rule="drop-not-null",
+                level=Level.NOTE,
+                place=place,
+                deed=deed,
+                subject=subject,
+                message=f"a version that counts on {deed.column} may meet NULL once a newer one writes it",
+                change=changes.change("drop_not_null", table=table, column=deed.column),
+            )
+        elif deed.how == "drop default" and (column is None or (column.not_null and column.default is not None)):
+            pair = self.alike.get((deed.table, deed.column)) if added else None
+            yield Finding(
+                rule="drop-default",
+                level=Level.BREAKING if column else Level.NOTE,
+                place=place,
+                deed=deed,
+                subject=subject,
+                message=f"INSERTs that leave {deed.column} out fail from here on"
+                + ("" if column else ", where it is NOT NULL"),
+                change=changes.at_the_end(place.text) if column and not added else None,
+                likely=pair.likely if pair else None,
+            )
+
+    def _add_constraint(self, place: Place, deed: AddConstraint) -> Iterator[Finding]:
+        constraint = deed.constraint
+        kind, subject = (
+            constraint.kind,
+            f"{deed.table} {constraint.name or listed(constraint.columns or ('',))}".strip(),
+        )
+        if constraint.not_valid or constraint.using_index:
+            waits = "no row is read under the lock"
+            message = f"what breaks it is refused from here on, also from a version that is running; {waits}"
+            yield Finding(
+                rule=f"add-{kind.replace(' ', '-')}", level=Level.NOTE, place=place, deed=deed, subject=subject,
+                message=message,
+            )  # fmt: skip
+            return
+        new = bool(constraint.columns) and all((deed.table, each) in self.added for each in constraint.columns)
+        held = "both tables are held while every row is read" if kind == "foreign key" else _HELD.format("read")
+        refused = "writes that break it, of a version that is running, fail from here on, and "
+        yield Finding(
+            rule=f"add-{kind.replace(' ', '-')}",
+            level=Level.LOCKING if new or kind == "primary key" else Level.BREAKING,
+            locks=True,
+            place=place,
+            deed=deed,
+            subject=subject,
+            message=("" if new or kind == "primary key" else refused) + held,
+            change=changes.add_constraint(deed.table, constraint),
+            left=_repair(kind) if not new else (),
+        )
+
+    def _drop(self, place: Place, deed: Drop) -> Iterator[Finding]:
+        for name in deed.names:
+            if name in self.made or (name in self.created and deed.what != "table"):
+                continue
+            likely = None
+            message = f"a version that uses {deed.what} {name} fails from here on"
+            if deed.what == "table":
+                message += ", and its rows are gone"
+            if (like := self.tables.get(name)) is not None:
+                likely = changes.change("rename_table", table=str(name), to=str(like))
+                message += f"; {like}, which comes with it, has its columns: a rename, perhaps"
+            yield Finding(
+                rule=f"drop-{deed.what.replace(' ', '-')}",
+                level=Level.BREAKING,
+                place=place,
+                deed=replace(deed, names=(name,)),
+                subject=f"{deed.what} {name}",
+                message=message,
+                change=changes.at_the_end(place.text),
+                likely=likely,
+            )
+
+
+# ---------------------------------------------------------------- those that need nothing but themselves
+
+
+def _rename_table(place: Place, deed: RenameTable) -> Finding:
+    return Finding(
+        rule="rename-table",
+        level=Level.BREAKING,
+        place=place,
+        deed=deed,
+        subject=str(deed.table),
+        message=f"a version that knows it as {deed.table} fails from here on, one that knows {deed.to} until here",
+        change=changes.change("rename_table", table=str(deed.table), to=deed.to.name)
+        if deed.to.schema == "public"
+        else changes.change("rename_table", table=str(deed.table), to=str(deed.to)),
+    )
+
+
+def _rename_column(place: Place, deed: RenameColumn) -> Finding:
+    return Finding(
+        rule="rename-column",
+        level=Level.BREAKING,
+        place=place,
+        deed=deed,
+        subject=f"{deed.table}.{deed.column}",
+        message=f"a version that reads or writes {deed.column} fails from here on, one that knows {deed.to} until here",
+        change=changes.change("rename_column", table=str(deed.table), column=deed.column, to=deed.to),
+    )
+
+
+def _rename_value(place: Place, deed: RenameValue) -> Finding:
+    return Finding(
+        rule="rename-value",
+        level=Level.BREAKING,
+        place=place,
+        deed=deed,
+        subject=f"type {deed.type}",
+        message=f"a version that reads or writes {deed.old!r} fails from here on, one that knows {deed.new!r} until"
+        " here",
+        change=changes.change("change_enum", type=str(deed.type), rename={deed.old: deed.new}),
+    )
+
+
+def _remade(place: Place, deed: RemakeEnum) -> Finding:
+    subject, likely, left = f"type {deed.type}", None, ()
+    removed, added = deed.removed, deed.added
+    change: Operation | None = None
+    if not removed:
+        change = changes.change("change_enum", type=str(deed.type), add=added) if added else None
+    elif len(removed) == len(added) == 1:
+        likely = changes.change("change_enum", type=str(deed.type), rename={removed[0]: added[0]})
+    if removed:
+        taken = " ".join(f"--remove {label}=INSTEAD" for label in removed)
+        left = (f"say what takes the place of {listed(map(repr, removed))}: ecm plan change-enum {deed.type} {taken}",)
+    gone = f"a version that uses {listed(map(repr, removed))} fails from here on, and " if removed else ""
+    return Finding(
+        rule="change-enum",
+        level=Level.BREAKING if removed else Level.LOCKING,
+        locks=True,
+        place=place,
+        deed=deed,
+        subject=subject,
+        message=f"{gone}readers and writers wait while every row of each column of the type is written anew",
+        change=change,
+        likely=likely,
+        left=left,
+    )
+
+
+def _create_index(place: Place, deed: CreateIndex) -> Finding:
+    refused = "a version that writes duplicates fails from here on, and " if deed.unique else ""
+    return Finding(
+        rule="create-unique-index" if deed.unique else "create-index",
+        level=Level.BREAKING if deed.unique else Level.LOCKING,
+        locks=True,
+        place=place,
+        deed=deed,
+        subject=f"{deed.table} {deed.name or ''}".strip(),
+        message=f"{refused}writers wait while every row is read",
+        change=changes.index(deed),
+    )
+
+
+def _unique_index(place: Place, deed: CreateIndex) -> Finding:
+    return Finding(
+        rule="create-unique-index",
+        level=Level.NOTE,
+        place=place,
+        deed=deed,
+        subject=f"{deed.table} {deed.name or ''}".strip(),
+        message="duplicates are refused from here on, also from a version that is running; nobody waits",
+    )
+
+
+def _outright(place: Place, deed: Deed, rule: str, subject: str, message: str) -> Finding:
+    return Finding(
+        rule=rule,
+        level=Level.BREAKING,
+        place=place,
+        deed=deed,
+        subject=subject,
+        message=message,
+        change=changes.at_the_end(place.text),
+    )
+
+
+def _hold(place: Place, deed: Hold) -> Finding:
+    tables = listed(map(str, deed.tables)) if deed.tables else "a table"
+    instead = f"; instead: {deed.instead}" if deed.instead else ""
+    return Finding(
+        rule="lose-rows" if deed.loses else "hold-table",
+        level=Level.BREAKING if deed.loses else Level.LOCKING,
+        locks=True,
+        place=place,
+        deed=deed,
+        subject=tables,
+        message=f"{deed.how}, and others wait for it to the end of the transaction{instead}",
+        change=changes.at_the_end(place.text) if deed.loses else None,
+    )
+
+
+def _hidden(place: Place) -> Finding:
+    return Finding(
+        rule="not-read",
+        level=Level.NOTE,
+        place=place,
+        deed=Hidden(),
+        subject="",
+        message="ecm cannot tell what it does: it is put together as it runs, or cannot be read",
+    )
+
+
+def _left(column: ColumnText, was: str | None) -> tuple[str, ...]:
+    if not changes.needs_value(column, was):
+        return ()
+    return ("give `using` or `default`: what a row gets that does not give it; without it such rows stop the plan",)
+
+
+def _repair(kind: str) -> tuple[str, ...]:
+    if kind not in ("check", "unique", "foreign key"):
+        return ()
+    return ("give `using`: the values of rows that break it; without it such rows stop the plan",)
+
+
+def _plain_cast(deed: ChangeType) -> bool:
+    """Whether USING is the cast that a plan makes anyhow: `"amount"::bigint`."""
+    using = "".join((deed.using or "").replace('"', "").lower().split())
+    kind = "".join(deed.type.replace('"', "").lower().split())
+    return using in (
+        f"{deed.column.lower()}::{kind}",
+        f"({deed.column.lower()})::{kind}",
+        f"cast({deed.column.lower()}as{kind})",
+    )

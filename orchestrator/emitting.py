@@ -1,0 +1,130 @@
+"""Writing a plan's parts as migrations of a tool that the project has."""
+
+from collections.abc import Sequence
+from datetime import UTC, datetime
+from pathlib import Path
+
+from orchestrator import instep, reports
+from orchestrator.errors import ConfigurationError, PreconditionError, UsageError
+from orchestrator.plan import editing, scope
+from orchestrator.plan.checksum import checksum
+from orchestrator.plan.editing import Part
+from orchestrator.plan.lifecycle import State
+from orchestrator.reporting import named
+from orchestrator.sql.edits import RenameColumn
+from orchestrator.stage import Scene, Stage
+from orchestrator.toolchains import finding
+from orchestrator.toolchains.toolchain import Emission, Toolchain
+from orchestrator.words import listed
+
+_NAMING = {"drizzle": "drizzle", "alembic": "SQLAlchemy"}
+"""Who makes up names of indexes and constraints, where a tool then looks for them."""
+
+
+class Emitting:
+    """Writes migrations on a stage."""
+
+    def __init__(self, stage: Stage) -> None:
+        self._stage = stage
+
+    def emit(self, scene: Scene, tool: str, part: str | None) -> reports.EmitReport:
+        """Write the parts of a plan, or one of them; as `Conductor.emit`."""
+        workspace, plan = self._stage.workspace, scene.plan
+        chain = self._tool(tool)
+        facts = self._facts(scene)
+        parts = (named(Part, part),) if part else tuple(Part)
+        emissions = [found for each in parts if (found := self._emission(scene, each, facts)) is not None]
+        if not emissions:
+            raise UsageError(
+                f"{plan.plan} has nothing to emit" + (f" for {part}" if part else ""),
+                details=["what it does in that part is no change of the schema that a migration tool would make"],
+                hint=f"ecm emit {plan.plan} --as {tool}" if part else "",
+            )
+        wanted = [each for each in emissions if self._is_to_be_written(chain, scene, Part(each.part))]
+        written = tuple(self._written(tool, workspace.root, each) for each in wanted)
+        chain = self._tool(tool)
+        return reports.EmitReport(
+            plan=plan.plan,
+            branch=scene.branch,
+            tool=tool,
+            checksum=checksum(plan),
+            migrations=written,
+            existing=tuple(
+                found.path.as_posix()
+                for each in emissions
+                if each not in wanted and (found := chain.emitted(plan.plan, each.part)) is not None
+            ),
+            beware=(*_between(emissions, plan.plan, tool), *_renamed(emissions, tool), *chain.traps()),
+            next_command=self._stage.next_command(plan.plan, scene.branch, scene.position),
+        )
+
+    def _facts(self, scene: Scene) -> scope.Facts:
+        """Return the facts of the plan's tables; none where contract gave them names that the plan does not know."""
+        try:
+            return self._stage.facts_of(scene)
+        except PreconditionError:
+            if scene.position.state is not State.CONTRACTED:
+                raise
+            return {}
+
+    def _emission(self, scene: Scene, part: Part, facts: scope.Facts) -> Emission | None:
+        plan = scene.plan
+        edits = editing.edits(plan, part, facts)
+        if not edits:
+            return None
+        return Emission(
+            plan=plan.plan,
+            part=part.value,
+            checksum=checksum(plan),
+            title=f"{part.value}: {listed([change.summary for change in plan.changes])}".replace("\n", " "),
+            statement=editing.statement(plan, part, edits),
+            edits=edits,
+        )
+
+    def _is_to_be_written(self, chain: Toolchain, scene: Scene, part: Part) -> bool:
+        stale = instep.stale(chain, scene.plan, part, self._stage.workspace)
+        migration = chain.emitted(scene.plan.plan, part.value)
+        if stale and migration is not None:
+            raise ConfigurationError(
+                f"{migration.path} was emitted for another text of {scene.plan.plan}",
+                details=["what it writes is not what the plan says now"],
+                hint="remove that migration as the tool would, then emit it again",
+            )
+        return migration is None
+
+    def _tool(self, kind: str) -> Toolchain:
+        workspace = self._stage.workspace
+        return finding.named(kind, workspace.root, lambda: datetime.now(UTC), workspace.project.toolchain)
+
+    def _written(self, tool: str, root: Path, emission: Emission) -> reports.EmittedMigration:
+        # Each time from the files: the second part follows the first.
+        chain = self._tool(tool)
+        files = chain.emit(emission)
+        name = self._tool(tool).emitted(emission.plan, emission.part)
+        return reports.EmittedMigration(
+            part=emission.part,
+            name=name.name if name else "",
+            files=tuple(path.relative_to(root).as_posix() for path in files),
+        )
+
+
+def _between(emissions: Sequence[Emission], plan: str, tool: str) -> tuple[str, ...]:
+    if not any(each.part == Part.CONTRACT for each in emissions):
+        return ()
+    said = (
+        f"until ecm has contracted {plan} in a database, {tool} stops there at its contract migration, and at all that"
+        " come after it; --part expand writes the first one alone"
+    )
+    return (said,)
+
+
+def _renamed(emissions: Sequence[Emission], tool: str) -> tuple[str, ...]:
+    """Tell that an ORM makes up names from those of columns, and a rename keeps the names that things have."""
+    names = [edit.to for each in emissions for edit in each.edits if isinstance(edit, RenameColumn)]
+    if not names or tool not in _NAMING:
+        return ()
+    said = (
+        f"constraints and indexes keep their names: one that {_NAMING[tool]} makes up from the name of a column has to"
+        f" be written out in the schema once the column is {listed(names)}"
+    )
+    return (said,)

@@ -1,0 +1,124 @@
+"""`ecm inspect`: tables as PostgreSQL has them, and a plan as edits of an ORM's schema."""
+
+from collections.abc import Sequence
+from typing import Literal
+
+from orchestrator.detection_reports import (
+    ColumnReport,
+    ConstraintReport,
+    IndexReport,
+    InspectReport,
+    LineReport,
+    PhaseLines,
+    SchemaEditReport,
+    TableReport,
+    TriggerReport,
+)
+from orchestrator.engine import catalog, inspection
+from orchestrator.engine.connection import Connection
+from orchestrator.errors import UsageError
+from orchestrator.plan import editing
+from orchestrator.plan.editing import Part
+from orchestrator.plan.lifecycle import PHASES, Phase
+from orchestrator.sql.facts import Trigger
+from orchestrator.sql.identifiers import TableName
+from orchestrator.stage import Stage
+from orchestrator.toolchains.declaring import LineEdit, lines
+
+
+class Inspecting:
+    """Looks at tables, on a stage."""
+
+    def __init__(self, stage: Stage) -> None:
+        self._stage = stage
+
+    def inspect(self, names: Sequence[str], branch: str) -> InspectReport:
+        """Return tables as PostgreSQL has them; as `Conductor.inspect`."""
+        with self._stage.open(branch) as connection:
+            wanted = [_parsed(name) for name in names or catalog.tables(connection)]
+            tables = tuple(_table(connection, name) for name in dict.fromkeys(wanted))
+        one = tables[0].table if len(tables) == 1 else None
+        onward = f"ecm plan rename-column {one} COLUMN NEW_NAME --branch {branch}"
+        overview = f"ecm inspect {tables[0].table if tables else 'TABLE'} --branch {branch}"
+        return InspectReport(branch=branch, tables=tables, next_command=onward if one else overview)
+
+    def schema_edit(self, plan: str, branch: str, orm: Literal["drizzle", "sqlalchemy"]) -> SchemaEditReport:
+        """Return a plan as edits of an ORM's schema; as `Conductor.schema_edit`."""
+        with self._stage.scene(plan, branch) as scene:
+            facts = self._stage.facts_of(scene)
+            edits = {part: editing.edits(scene.plan, part, facts) for part in Part}
+            expand, contract = lines(orm, facts, edits[Part.EXPAND], edits[Part.CONTRACT])
+            by_phase = {Phase.EXPAND: expand, Phase.CONTRACT: contract}
+            return SchemaEditReport(
+                plan=plan,
+                branch=branch,
+                orm=orm,
+                phases=tuple(
+                    PhaseLines(
+                        phase=phase,
+                        tables=tuple(map(_line, by_phase.get(phase, ()))),
+                        application=scene.plan.phase(phase).deploy.strip(),
+                    )
+                    for phase in PHASES
+                ),
+                next_command=self._stage.next_command(plan, branch, scene.position) or f"ecm plan show {plan}",
+            )
+
+
+def _parsed(name: str) -> TableName:
+    try:
+        return TableName.parse(name)
+    except ValueError as error:
+        raise UsageError(str(error), hint="ecm inspect, which lists all tables") from None
+
+
+def _table(connection: Connection, name: TableName) -> TableReport:
+    facts = catalog.read_table(connection, name)
+    hanging = inspection.hanging(connection, facts.behind or name)
+    return TableReport(
+        table=str(name),
+        rows=facts.rows,
+        bytes=facts.bytes,
+        columns=tuple(
+            ColumnReport(
+                name=each.name,
+                type=each.type,
+                not_null=each.not_null,
+                default=each.default,
+                identity=each.identity,
+                generated=each.generated,
+            )
+            for each in facts.columns
+        ),
+        key=facts.key,
+        constraints=tuple(ConstraintReport(**each) for each in hanging.constraints),
+        indexes=tuple(
+            IndexReport(
+                name=each.name,
+                definition=each.tail.strip(),
+                unique=each.unique,
+                primary=each.primary,
+                valid=each.valid,
+                bytes=each.size,
+            )
+            for each in facts.indexes
+        ),
+        triggers=tuple(map(_trigger, facts.triggers)),
+        views=tuple(str(TableName(each["schema"], each["name"])) for each in hanging.views),
+        pointed_to=tuple(dict.fromkeys(str(TableName(each["schema"], each["table"])) for each in hanging.pointed_to)),
+        partitions=tuple(map(str, facts.partitions)),
+    )
+
+
+def _trigger(found: Trigger) -> TriggerReport:
+    per = "for each row" if found.per_row else "for each statement"
+    return TriggerReport(
+        name=found.name,
+        fires=f"{found.timing} {' OR '.join(found.events)} {per}",
+        function=found.function,
+        enabled=found.enabled != "D",
+    )
+
+
+def _line(edit: LineEdit) -> LineReport:
+    return LineReport(table=str(edit.table), add=edit.add, remove=edit.remove, notes=edit.notes)

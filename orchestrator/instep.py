@@ -1,0 +1,93 @@
+"""Migration tools kept in step: which of their rows go with a move, and what keeps them from being written."""
+
+from collections.abc import Iterable
+from contextlib import suppress
+from datetime import UTC, datetime
+
+from orchestrator.engine import bookkeeping
+from orchestrator.engine.connection import Connection
+from orchestrator.errors import EcmError, PreconditionError
+from orchestrator.plan.checksum import checksum
+from orchestrator.plan.editing import Part
+from orchestrator.plan.lifecycle import Direction, Move, Phase
+from orchestrator.plan.model import Plan
+from orchestrator.sql.bookkeeping import Row
+from orchestrator.toolchains import header, traps
+from orchestrator.toolchains.finding import found
+from orchestrator.toolchains.toolchain import Toolchain
+from orchestrator.workspace import Workspace
+
+_PARTS = {Phase.EXPAND: Part.EXPAND, Phase.CONTRACT: Part.CONTRACT}
+
+
+def tools(workspace: Workspace) -> tuple[Toolchain, ...]:
+    """Return the migration tools of a project."""
+    return found(workspace.root, lambda: datetime.now(UTC), workspace.project.toolchain)
+
+
+def rows(workspace: Workspace, plan: Plan, move: Move) -> tuple[Row, ...]:
+    """Return the rows that come with a move forward, or go with a move back.
+
+    Raises:
+        ConfigurationError, InvalidFileError: a tool's files are not as it leaves them.
+    """
+    parts = [_PARTS[phase] for phase in move.phases if phase in _PARTS]
+    if not parts:
+        return ()
+    return tuple(
+        row
+        for tool in tools(workspace)
+        for part in parts
+        if (migration := tool.emitted(plan.plan, part.value)) is not None
+        if (row := tool.row(migration)) is not None
+    )
+
+
+def obstacles(workspace: Workspace, plan: Plan, move: Move, connection: Connection) -> tuple[EcmError, ...]:
+    """Return why the tools cannot be told of a move; what they have applied so far has to be all before it."""
+    if move.direction is Direction.BACK:
+        return ()
+    return tuple(
+        PreconditionError(
+            f"{row.tool} has migrations before {row.migration} that this database does not have",
+            details=[*lines, f"once the row of {row.migration} is there, {row.tool} would not look for them"],
+            hint=f"{row.catch_up}, then run the same command again",
+        )
+        for row in rows(workspace, plan, move)
+        if (lines := bookkeeping.missing(connection, row))
+    )
+
+
+def left(workspace: Workspace, plan: Plan, moves: Iterable[Move], connection: Connection) -> tuple[str, ...]:
+    """Return which rows a rollback cannot take away, because later migrations stand on them, a line each."""
+    return tuple(
+        f"{row.tool} goes on counting {row.migration} as applied: {line}"
+        for move in moves
+        if move.direction is Direction.BACK
+        for row in rows(workspace, plan, move)
+        for line in bookkeeping.held(connection, row)
+    )
+
+
+def beware(workspace: Workspace, statements: Iterable[str]) -> tuple[str, ...]:
+    """Return what the project's tools would do in silence, or to what is ecm's, a line each.
+
+    Args:
+        workspace: the project.
+        statements: those of the plan that somebody looks at.
+    """
+    with suppress(EcmError):  # files of a tool that cannot be read are told of by whoever needs them
+        there = tools(workspace)
+        pulled = any(tool.name == "drizzle" for tool in there) and any("NOT VALID" in each for each in statements)
+        lines = tuple(line for tool in there for line in tool.traps())
+        return (*lines, *((traps.PULL,) if pulled else ()))
+    return ()
+
+
+def stale(tool: Toolchain, plan: Plan, part: Part, workspace: Workspace) -> bool | None:
+    """Whether the migration that was emitted for a part is of another text of the plan; None where there is none."""
+    migration = tool.emitted(plan.plan, part.value)
+    if migration is None:
+        return None
+    said = header.read((workspace.root / migration.path).read_text(encoding="utf-8"))
+    return said is None or said.checksum != checksum(plan)

@@ -1,0 +1,55 @@
+"""What git knows of a project's files: which of them are other than at a commit."""
+
+import shutil
+import subprocess
+from pathlib import Path
+
+from orchestrator.errors import UsageError
+
+_TIMEOUT = 30.0
+"""Seconds; it takes hundredths of one."""
+
+
+def changed_since(root: Path, ref: str) -> frozenset[Path]:
+    """Return the files below a folder that came or changed since a ref, those that git does not have yet among them.
+
+    What counts is where the work at hand left the ref, so that what came to the ref since is not taken for its own.
+
+    Args:
+        root: a folder in a working tree.
+        ref: a branch, a tag or a commit.
+
+    Raises:
+        UsageError: there is no git, no working tree or no such ref.
+    """
+    commit = _git(root, "rev-parse", "--verify", "--quiet", "--end-of-options", f"{ref}^{{commit}}")
+    if commit is None:
+        raise UsageError(
+            f"git knows no {ref} in {root}",
+            details=["a clone of the last commit alone does not have it"],
+            hint=f"git fetch origin {ref}, or name another with --base",
+        )
+    start = _git(root, "merge-base", commit.strip(), "HEAD") or commit
+    named = ("--name-only", "-z", "--relative", "--no-renames", "--diff-filter=ACMRT")
+    changed = _git(root, "diff", *named, start.strip(), "--", ".") or ""
+    new = _git(root, "ls-files", "--others", "--exclude-standard", "-z", "--", ".") or ""
+    return frozenset(Path(name) for name in (changed + "\0" + new).split("\0") if name)
+
+
+def _program() -> str:
+    if (found := shutil.which("git")) is None:
+        raise UsageError("git was not found, and it tells which files changed", hint="install git, or name files")
+    return found
+
+
+def _git(root: Path, *arguments: str) -> str | None:
+    """Return what git answers; None where it says no."""
+    try:
+        done = subprocess.run(
+            [_program(), *arguments], cwd=root, capture_output=True, encoding="utf-8", check=False, timeout=_TIMEOUT
+        )
+    except (OSError, subprocess.TimeoutExpired) as error:
+        raise UsageError(
+            f"git could not be asked ({type(error).__name__})", hint="install git, or name files"
+        ) from None
+    return done.stdout if done.returncode == 0 else None

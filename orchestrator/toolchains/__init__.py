@@ -1,0 +1,1 @@
+"""Migration tools that a project may have beside ecm: one file each."""

@@ -1,0 +1,76 @@
+"""A column as a line of Drizzle's schema ("PostgreSQL column types", drizzle-orm/pg-core)."""
+
+import json
+
+from orchestrator.toolchains.declaring.described import Described, apart, camel, own_type
+
+_PLAIN = {
+    "smallint": "smallint", "integer": "integer", "text": "text", "boolean": "boolean", "real": "real",
+    "double precision": "doublePrecision", "json": "json", "jsonb": "jsonb", "uuid": "uuid", "date": "date",
+    "interval": "interval", "inet": "inet", "cidr": "cidr", "macaddr": "macaddr", "macaddr8": "macaddr8",
+    "point": "point", "line": "line",
+}  # fmt: skip
+_SERIAL = {"smallint": "smallserial", "integer": "serial"}
+_NONE = frozenset({"bytea", "money", "xml", "tsvector", "tsquery", "bit varying", "box", "path", "polygon", "circle",
+                   "int4range", "int8range", "numrange", "tsrange", "tstzrange", "daterange", "oid", "citext", "hstore",
+                   "ltree", "name"})  # fmt: skip
+
+
+def line(column: Described) -> str:
+    """Return the line of a column; where pg-core has no like of its type, it says so."""
+    name, sizes, dimensions = apart(column.type)
+    called, remark = _called(column, name, sizes)
+    parts = [called, ".array()" * dimensions, ".primaryKey()" if column.primary else ""]
+    parts.append(".notNull()" if column.not_null and not column.primary else "")
+    parts.append(_default(column, name))
+    return f"{camel(column.name)}: {''.join(parts)},{remark}"
+
+
+def _called(column: Described, name: str, sizes: tuple[str, ...]) -> tuple[str, str]:  # noqa: PLR0911 - a table
+    """Return the call that makes a column, and a remark to stand after it."""
+    quoted = json.dumps(column.name, ensure_ascii=False)
+    if column.counts and name in _SERIAL:
+        return f"{_SERIAL[name]}({quoted})", ""
+    if name == "bigint":
+        return f'{"bigserial" if column.counts else "bigint"}({quoted}, {{ mode: "number" }})', ""
+    if name in _PLAIN:
+        return f"{_PLAIN[name]}({quoted})", ""
+    if name in ("character varying", "character"):
+        short = "varchar" if name == "character varying" else "char"
+        return f"{short}({quoted}{f', {{ length: {sizes[0]} }}' if sizes else ''})", ""
+    if name == "numeric":
+        said = ", ".join(f"{key}: {size}" for key, size in zip(("precision", "scale"), sizes, strict=False))
+        return f"numeric({quoted}{f', {{ {said} }}' if said else ''})", ""
+    if name.startswith(("timestamp", "time")):
+        short = "timestamp" if name.startswith("timestamp") else "time"
+        said = [f"precision: {sizes[0]}"] if sizes else []
+        said += ["withTimezone: true"] if name.endswith("with time zone") else []
+        options = ", ".join(said)
+        return f"{short}({quoted}{f', {{ {options} }}' if said else ''})", ""
+    if name in ("bit", "vector"):
+        return f"{name}({quoted}{f', {{ dimensions: {sizes[0]} }}' if sizes else ''})", ""
+    own = camel(own_type(name))
+    if name in _NONE:
+        return f"{own}({quoted})", f" // pg-core has no {name}: declare {own} with customType"
+    return f"{own}({quoted})", f" // {own}: your pgEnum or customType for {name}"
+
+
+def _default(column: Described, name: str) -> str:  # noqa: PLR0911 - a table
+    if column.generated:
+        return f".generatedAlwaysAs(sql`{column.default}`)" if column.default else ""
+    if column.identity:
+        return ".generatedByDefaultAsIdentity()"
+    if column.default is None or column.counts:
+        return ""
+    if column.default == "now()" and name.startswith("timestamp"):
+        return ".defaultNow()"
+    if column.default == "gen_random_uuid()" and name == "uuid":
+        return ".defaultRandom()"
+    if column.default in ("true", "false"):
+        return f".default({column.default})"
+    if column.number is not None and name in ("smallint", "integer", "bigint", "real", "double precision"):
+        return f".default({column.number})"
+    if column.literal is not None and name not in ("json", "jsonb") and not column.type.endswith("]"):
+        return f".default({json.dumps(column.literal, ensure_ascii=False)})"
+    written = column.default.replace("\\", "\\\\").replace("`", "\\`").replace("${", "\\${")
+    return f".default(sql`{written}`)"

@@ -1,0 +1,86 @@
+"""`ecm inspect`: tables as PostgreSQL has them, and the lines of an ORM's schema that a plan edits."""
+
+from cli.runs import PLAN, Project
+
+_MORE = """
+CREATE TABLE authors (id bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY, name varchar(50) NOT NULL);
+ALTER TABLE books ADD COLUMN author_id bigint REFERENCES authors, ADD CONSTRAINT positive CHECK (published_year > 0);
+CREATE INDEX books_title ON books (title);
+CREATE VIEW titles AS SELECT id, title FROM books;
+CREATE FUNCTION touch() RETURNS trigger LANGUAGE plpgsql AS 'BEGIN RETURN NEW; END';
+CREATE TRIGGER books_touch BEFORE UPDATE ON books FOR EACH ROW EXECUTE FUNCTION touch();
+"""
+
+
+def test_a_table_is_shown_with_all_that_is_on_it(project: Project) -> None:
+    """Columns, constraints, indexes, triggers, views and who points to it, within 80 columns, with the next command."""
+    project.sql("development", _MORE)
+    shown = project.ecm("inspect", "books", "--branch", "development")
+
+    assert shown.code == 0, shown.err
+    for word in (
+        "published_year  integer  default 2000", "positive CHECK", "books_title USING btree (title)",
+        "books_touch BEFORE UPDATE for each row: touch", "read by       titles", "FOREIGN KEY (author_id)", "100 rows",
+    ):  # fmt: skip
+        assert word in shown.out, shown.out
+    assert max(map(len, shown.out.splitlines())) <= 80
+    assert "next      ecm plan rename-column books COLUMN NEW_NAME --branch development" in shown.out
+
+
+def test_all_tables_are_listed_and_told_in_full_as_json(project: Project) -> None:
+    """Without a name a line each; JSON has everything of all of them; ecm's own schema is not the application's."""
+    project.sql("development", _MORE)
+    listed, told = project.ecm("inspect"), project.ecm("inspect", "--json").json
+
+    assert "authors" in listed.out
+    assert "next      ecm inspect authors --branch development" in listed.out
+    assert [table["table"] for table in told["tables"]] == ["authors", "books"]
+    authors, books = told["tables"]
+    assert authors["columns"][0] == {
+        "name": "id", "type": "bigint", "not_null": True, "default": None, "identity": True, "generated": False,
+    }  # fmt: skip
+    assert authors["pointed_to"] == ["books"]
+    assert books["key"] == ["id"]
+    assert books["views"] == ["titles"]
+
+
+def test_a_table_that_is_not_there_is_named(project: Project) -> None:
+    """With what it may have been meant for."""
+    answer = project.ecm("inspect", "boks")
+
+    assert answer.code == 1
+    assert "did you mean books?" in answer.err
+
+
+def test_the_lines_of_a_drizzle_schema(project: Project) -> None:
+    """Expand adds the new line; contract takes the old one, and the new one has what the old one had."""
+    project.sql("development", "ALTER TABLE books ALTER published_year SET NOT NULL")
+    before = sorted(project.root.rglob("*"))
+    shown = project.ecm("inspect", "--drizzle", PLAN)
+    told = project.ecm("inspect", "--drizzle", PLAN, "--json").json
+
+    assert shown.code == 0, shown.err
+    assert "no file was written" in shown.out
+    assert [path for path in sorted(project.root.rglob("*")) if ".ecm" not in path.parts] == before
+    phases = {phase["phase"]: phase["tables"] for phase in told["phases"]}
+    (expand,), (contract,) = phases["expand"], phases["contract"]
+    assert expand["add"] == ['publicationYear: integer("publication_year").default(2000),']
+    assert expand["remove"] == []
+    assert contract["add"] == ['publicationYear: integer("publication_year").notNull().default(2000),']
+    assert contract["remove"] == [
+        'publishedYear: integer("published_year").notNull().default(2000),',
+        'publicationYear: integer("publication_year").default(2000),',
+    ]
+    assert phases["backfill"] == []
+
+
+def test_the_lines_of_sqlalchemy_models(project: Project) -> None:
+    """The same in the declarative form; also once the plan is under way."""
+    first = project.ecm("inspect", "--sqlalchemy", PLAN, "--json").json
+    project.ecm("advance", PLAN, "--branch", "development")
+    again = project.ecm("inspect", "--sqlalchemy", PLAN, "--json").json
+
+    assert first["phases"][0]["tables"][0]["add"] == [
+        "publication_year: Mapped[int | None] = mapped_column(Integer, server_default=text('2000'))"
+    ]
+    assert again["phases"] == first["phases"]

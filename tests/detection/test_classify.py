@@ -1,0 +1,335 @@
+"""What a statement does to whom, and which plan does it safely: as a table."""
+
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from orchestrator.detection.classify import findings
+from orchestrator.detection.covering import covering
+from orchestrator.detection.finding import Finding, Level, Place
+from orchestrator.detection.parsing import read
+from orchestrator.plan.model import Plan
+from orchestrator.sql.identifiers import spelled
+
+THERE = """\
+CREATE TYPE status AS ENUM ('draft', 'live');
+CREATE TABLE books (id serial PRIMARY KEY, title varchar(50), year integer NOT NULL DEFAULT 0, price numeric(10, 2),
+                    status status, legacy_code text);
+CREATE TABLE shelves (a integer, b integer, c integer)"""
+
+
+def look(*statements: str, there: str = THERE, together: bool = True) -> list[Finding]:
+    places = [
+        Place(migration="m", path="m.sql", line=number + 1, number=number, text=text)
+        for number, text in enumerate(statements)
+    ]
+    return list(findings([places], before=[there], together=together))
+
+
+def said(*statements: str, **options: Any) -> list[tuple[str, str]]:
+    return [(each.rule, each.level.word) for each in look(*statements, **options)]
+
+
+def change(*statements: str) -> dict[str, Any]:
+    """Return the change of the only finding."""
+    (found,) = look(*statements)
+    assert found.change is not None
+    return found.change.model_dump(mode="json", exclude_defaults=True)
+
+
+BREAKING = [
+    ("ALTER TABLE books RENAME COLUMN year TO published", "rename_column", {"table": "books", "column": "year", "to": "published"}),
+    ('ALTER TABLE ONLY "public"."books" RENAME year TO "Year"', "rename_column", {"table": "books", "column": "year", "to": "Year"}),
+    ("ALTER TABLE IF EXISTS books RENAME TO volumes", "rename_table", {"table": "books", "to": "volumes"}),
+    ("ALTER TABLE app.books RENAME TO volumes", "rename_table", {"table": "app.books", "to": "app.volumes"}),
+    ("ALTER TABLE books DROP COLUMN IF EXISTS legacy_code CASCADE", "drop_column", {"table": "books", "column": "legacy_code"}),
+    ("ALTER TABLE books ALTER year SET NOT NULL", "set_not_null", {"table": "books", "column": "year"}),
+    ("ALTER TABLE books ALTER COLUMN year TYPE bigint", "change_type", {"table": "books", "column": "year", "type": "bigint"}),
+    ('ALTER TABLE books ALTER "year" SET DATA TYPE bigint USING "year"::bigint', "change_type", {"table": "books", "column": "year", "type": "bigint"}),
+    ("ALTER TABLE books ALTER year TYPE text USING 'y' || year", "change_type", {"table": "books", "column": "year", "type": "text", "using": "'y' || year"}),
+    ("ALTER TABLE books ADD COLUMN isbn text NOT NULL", "add_column", {"table": "books", "column": "isbn", "type": "text", "not_null": True}),
+    ("ALTER TABLE books ADD isbn text NOT NULL, ADD note text", "add_column", {"table": "books", "column": "isbn", "type": "text", "not_null": True}),
+    ("ALTER TABLE books ADD CONSTRAINT positive CHECK (year > 0)", "add_check", {"table": "books", "name": "positive", "check": "year > 0"}),
+    ("ALTER TABLE books ADD UNIQUE (title, year)", "add_unique", {"table": "books", "name": "books_title_year_key", "columns": ["title", "year"]}),
+    ("ALTER TABLE books ADD CONSTRAINT f FOREIGN KEY (year) REFERENCES years (id) ON DELETE SET NULL ON UPDATE NO ACTION", "add_foreign_key",
+     {"table": "books", "name": "f", "columns": ["year"], "references": {"table": "years", "columns": ["id"]}, "on_delete": "set null"}),
+    ("DO $$ BEGIN ALTER TABLE books RENAME COLUMN year TO y; EXCEPTION WHEN undefined_column THEN null; END $$", "rename_column", {"table": "books", "column": "year", "to": "y"}),
+    ("ALTER TYPE status RENAME VALUE 'live' TO 'it''s live'", "change_enum", {"type": "status", "rename": {"live": "it's live"}}),
+    ("DROP TABLE shelves", "sql", {"contract": "DROP TABLE shelves"}),
+    ("DROP VIEW IF EXISTS titles", "sql", {"contract": "DROP VIEW IF EXISTS titles"}),
+    ("ALTER VIEW titles RENAME TO names", "sql", {"contract": "ALTER VIEW titles RENAME TO names"}),
+    ("ALTER FUNCTION touch(int) SET SCHEMA library", "sql", {"contract": "ALTER FUNCTION touch(int) SET SCHEMA library"}),
+    ("ALTER TABLE books SET SCHEMA library", "sql", {"contract": "ALTER TABLE books SET SCHEMA library"}),
+    ("CREATE UNIQUE INDEX books_title ON books (title)", "sql", {"contract": "CREATE UNIQUE INDEX CONCURRENTLY books_title ON books (title)"}),
+    ("ALTER TABLE books ALTER year DROP DEFAULT", "sql", {"contract": "ALTER TABLE books ALTER year DROP DEFAULT"}),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("statement", "kind", "fields"), BREAKING, ids=[each[0][:60] for each in BREAKING])
+def test_what_breaks_a_version_that_runs(statement: str, kind: str, fields: dict[str, Any]) -> None:
+    """Each has the change that does it safely, which is a plan, and that plan covers it."""
+    (found,) = look(statement)
+
+    assert found.level is Level.BREAKING
+    assert found.change is not None
+    assert found.change.kind == kind
+    assert found.change.model_dump(mode="json", exclude_defaults=True) == fields
+    plan = Plan.model_validate({"plan": "safely", "changes": [{**fields, "kind": kind}]})
+    assert covering(found, [plan]) == "safely"
+    other = Plan.model_validate({"plan": "other", "changes": [{"kind": "drop_column", "table": "x", "column": "y"}]})
+    assert covering(found, [other]) is None
+
+
+HUNGRY = [
+    "CREATE INDEX books_title ON books (title)",
+    "ALTER TABLE books ADD COLUMN token uuid DEFAULT gen_random_uuid()",
+    "ALTER TABLE books ADD COLUMN n serial",
+    "ALTER TABLE books ADD COLUMN isbn text UNIQUE",
+    "ALTER TABLE books ADD COLUMN author_id integer REFERENCES authors (id)",
+    "ALTER TABLE books ADD PRIMARY KEY (id)",
+    "ALTER TABLE books SET UNLOGGED",
+    "CLUSTER books USING books_title",
+    "VACUUM (FULL) books",
+    "REFRESH MATERIALIZED VIEW totals",
+    "LOCK TABLE books",
+    "UPDATE books SET year = 0",
+]
+
+
+@pytest.mark.parametrize("statement", HUNGRY)
+def test_what_has_others_wait(statement: str) -> None:
+    """A table is held while all of it is read or written, and no version fails."""
+    (found,) = look(statement)
+
+    assert (found.level, found.locks) == (Level.LOCKING, True)
+
+
+NOTHING = [
+    "ALTER TABLE books ADD COLUMN note text",
+    "ALTER TABLE books ADD COLUMN pages integer NOT NULL DEFAULT 0",
+    "ALTER TABLE books ADD COLUMN at timestamptz DEFAULT now() NOT NULL",
+    "CREATE INDEX CONCURRENTLY books_title ON books (title)",
+    "CREATE TABLE authors (id serial PRIMARY KEY, email text UNIQUE NOT NULL)",
+    "ALTER TABLE books VALIDATE CONSTRAINT positive",
+    "ALTER TABLE books RENAME CONSTRAINT a TO b",
+    "ALTER TABLE books DROP CONSTRAINT positive",
+    "ALTER TYPE status ADD VALUE 'gone'",
+    "UPDATE books SET year = 0 WHERE id = 1",
+    "CREATE VIEW titles AS SELECT title FROM books",
+    "INSERT INTO books (title) VALUES ('ALTER TABLE books DROP COLUMN title')",
+    "COMMENT ON TABLE books IS 'DROP TABLE books; -- no'",
+    "SELECT 1",
+]
+
+
+@pytest.mark.parametrize("statement", NOTHING)
+def test_what_does_no_harm(statement: str) -> None:
+    """Nobody fails and nobody waits; what stands in a string is no statement."""
+    assert said(statement) == []
+
+
+@pytest.mark.parametrize(
+    "statement",
+    [
+        "ALTER TABLE books ADD CONSTRAINT positive CHECK (year > 0) NOT VALID",
+        "ALTER TABLE books ADD CONSTRAINT one UNIQUE USING INDEX books_title",
+        "ALTER TABLE books ALTER title DROP NOT NULL",
+        "ALTER TABLE books ALTER title TYPE varchar(80)",
+        "ALTER TABLE books ALTER title TYPE text",
+        "ALTER TABLE books ALTER price TYPE numeric(12, 2)",
+        "DO $$ BEGIN EXECUTE 'DROP TABLE ' || 'books'; END $$",
+    ],
+)
+def test_what_is_for_the_record(statement: str) -> None:
+    """It costs nothing at that moment, or nobody can tell."""
+    assert [level for _, level in said(statement)] == ["note"]
+
+
+@pytest.mark.parametrize("type_name", ["varchar(20)", "numeric(12, 4)", "timestamptz", "varchar(80)[]"])
+def test_a_narrower_or_another_type_writes_every_row(type_name: str) -> None:
+    """Only what holds for every row as it is costs nothing."""
+    assert said(f"ALTER TABLE books ALTER price TYPE {type_name}") == [("change-type", "breaking")]
+
+
+def test_what_is_done_to_a_table_of_the_same_migrations_is_nothing() -> None:
+    """It is empty, and nobody knows it; under a new name as well."""
+    assert said(
+        "CREATE TABLE loans (id int, who text)",
+        "ALTER TABLE loans RENAME COLUMN who TO reader",
+        "ALTER TABLE loans RENAME TO lendings",
+        "CREATE INDEX lendings_reader ON lendings (reader)",
+        "ALTER TABLE lendings ADD CONSTRAINT f FOREIGN KEY (id) REFERENCES books (id)",
+        "DROP TABLE lendings",
+    ) == []  # fmt: skip
+
+
+def test_each_by_itself_when_they_ran_one_after_the_other() -> None:
+    """A table that an earlier migration made has rows by then."""
+    made = [Place(migration="1", path="1", line=1, number=0, text="CREATE TABLE t (a int, b int)")]
+    altered = [Place(migration="2", path="2", line=1, number=0, text="ALTER TABLE t DROP COLUMN a")]
+
+    assert findings([made, altered]) == ()
+    assert [each.rule for each in findings([made, altered], together=False)] == ["drop-column"]
+
+
+@pytest.mark.parametrize(
+    ("statements", "likely"),
+    [
+        (["ALTER TABLE books ADD published integer, DROP COLUMN year"], "books.year becomes published"),
+        (["ALTER TABLE books DROP year", "ALTER TABLE books ADD publication_year bigint"],
+         "books.year becomes bigint, as publication_year"),
+        (["ALTER TABLE books DROP year, DROP legacy_code, ADD code text, ADD publication_year int"], "books.year becomes publication_year"),
+    ],
+)  # fmt: skip
+def test_a_column_that_goes_and_one_like_it_that_comes(statements: list[str], likely: str) -> None:
+    """They are offered as a rename; what is found stays the drop, and either plan covers it."""
+    (found, *_) = [each for each in look(*statements) if each.subject == "books.year"]
+
+    assert found.change is not None
+    assert found.change.kind == "drop_column"
+    assert found.likely is not None
+    assert found.likely.summary == likely
+    for op in (found.change, found.likely):
+        plan = Plan.model_validate({"plan": "p", "changes": [op.model_dump()]})
+        assert covering(found, [plan]) == "p"
+
+
+@pytest.mark.parametrize(
+    "statements",
+    [
+        ["ALTER TABLE books DROP year, ADD tags jsonb"],  # no cast between them
+        ["ALTER TABLE books DROP year", "ALTER TABLE shelves ADD year integer"],  # another table
+        ["ALTER TABLE books DROP year, DROP price, ADD shelf_mark integer"],  # two go, and neither name is near
+    ],
+)
+def test_what_is_not_alike_is_no_rename(statements: list[str]) -> None:
+    """Nothing is offered."""
+    assert [each.likely for each in look(*statements)] == [None] * len(look(*statements))
+
+
+def test_a_default_that_only_the_migration_had() -> None:
+    """The way of Django: old versions leave the column out, and fail once its default is gone."""
+    found = change(
+        'ALTER TABLE books ADD COLUMN "pages" integer DEFAULT 7 NOT NULL',
+        'ALTER TABLE books ALTER "pages" DROP DEFAULT',
+    )
+
+    assert found == {"table": "books", "column": "pages", "type": "integer", "using": "7", "not_null": True}
+
+
+def test_what_later_statements_give_a_column_that_comes() -> None:
+    """One plan adds it with all of it."""
+    several = look(
+        "ALTER TABLE books ADD author_id integer",
+        "ALTER TABLE books ADD CONSTRAINT f FOREIGN KEY (author_id) REFERENCES authors (id)",
+        "ALTER TABLE books ALTER author_id SET NOT NULL",
+    )
+
+    assert [each.rule for each in several] == ["add-foreign-key", "set-not-null"]
+    assert {each.change.kind for each in several if each.change} == {"add_column"}
+    (once, again) = (each.change for each in several)
+    assert once == again
+    assert once is not None
+    assert once.model_dump()["references"]["table"] == "authors"
+
+
+@pytest.mark.parametrize(
+    "statements",
+    [
+        # drizzle-kit's way, and Prisma's.
+        ["ALTER TABLE books ALTER COLUMN status SET DATA TYPE text", "DROP TYPE public.status",
+         "CREATE TYPE public.status AS ENUM ('draft', 'published')",
+         'ALTER TABLE books ALTER COLUMN status SET DATA TYPE "public"."status" USING status::"public"."status"'],
+        ["CREATE TYPE \"status_new\" AS ENUM ('draft', 'published')",
+         'ALTER TABLE "books" ALTER COLUMN "status" TYPE "status_new" USING ("status"::text::"status_new")',
+         'ALTER TYPE "status" RENAME TO "status_old"', 'ALTER TYPE "status_new" RENAME TO "status"', 'DROP TYPE "status_old"'],
+    ],
+)  # fmt: skip
+def test_an_enum_type_that_is_made_anew(statements: list[str]) -> None:
+    """It is one finding; one label that goes and one that comes may be a rename."""
+    (found,) = look(*statements)
+
+    assert (found.rule, found.level) == ("change-enum", Level.BREAKING)
+    assert found.change is None
+    assert found.likely is not None
+    assert found.likely.model_dump(exclude_defaults=True) == {"type": "status", "rename": {"live": "published"}}
+    assert "ecm plan change-enum status --remove live=INSTEAD" in found.left[0]
+    plan = Plan.model_validate({"plan": "p", "changes": [found.likely.model_dump()]})
+    assert covering(found, [plan]) == "p"
+
+
+def test_a_table_that_goes_and_one_like_it_that_comes() -> None:
+    """Most of its columns are there again: a rename, perhaps."""
+    (found,) = look("CREATE TABLE racks (a integer, b integer, c integer, d integer)", "DROP TABLE shelves")
+
+    assert found.likely is not None
+    assert found.likely.summary == "table shelves becomes racks"
+
+
+def test_a_view_that_is_made_anew_goes_nowhere() -> None:
+    """Tools drop a view and create it again."""
+    assert said("DROP VIEW titles", "CREATE VIEW titles AS SELECT 1") == []
+
+
+# ---------------------------------------------------------------- any names, spacing and company
+
+_NAMES = st.text(st.characters(min_codepoint=33, max_codepoint=0x24F), min_size=1, max_size=12).filter(
+    lambda name: not (name.startswith('"') and name.endswith('"'))
+)  # fmt: skip
+_SPACES = st.sampled_from([" ", "\n", "\t ", " /* ; -- ' */ ", " -- it's; \"\n"])
+_SHAPES = {
+    "rename_column": "ALTER TABLE {t} RENAME COLUMN {c} TO {d}",
+    "drop_column": "ALTER TABLE {t} DROP COLUMN {c}",
+    "set_not_null": "ALTER TABLE {t} ALTER COLUMN {c} SET NOT NULL",
+    "change_type": "ALTER TABLE {t} ALTER COLUMN {c} TYPE bigint",
+    "add_column": "ALTER TABLE {t} ADD COLUMN {c} text NOT NULL",
+    "add_unique": "ALTER TABLE {t} ADD CONSTRAINT {d} UNIQUE ( {c} )",
+}
+_OTHERS = st.sampled_from(
+    ["SELECT ';'", "INSERT INTO log VALUES ('x;')", "CREATE TABLE brand_new (a int)", "COMMENT ON TABLE a IS $x$;$x$"]
+)
+
+
+@given(
+    kind=st.sampled_from(sorted(_SHAPES)), table=_NAMES, one=_NAMES, other=_NAMES, space=_SPACES,
+    quote=st.booleans(), before=st.lists(_OTHERS, max_size=2), after=st.lists(_OTHERS, max_size=2),
+)  # fmt: skip
+def test_any_shape_is_one_finding_with_its_exact_names(  # noqa: PLR0917 - what hypothesis draws
+    kind: str, table: str, one: str, other: str, space: str, quote: bool, before: list[str], after: list[str]
+) -> None:
+    """Whatever names are called and whatever stands around it, the one statement is found, its names to the letter."""
+    if one == other:
+        other += "x"
+    named = dict(
+        zip(
+            "tcd",
+            ('"' + each.replace('"', '""') + '"' if quote else spelled(each) for each in (table, one, other)),
+            strict=True,
+        )
+    )
+    text = space.join(word.format(**named) for word in _SHAPES[kind].split(" "))
+    found = look(*before, text, *after, there="")
+
+    assert len(found) == 1
+    assert found[0].level is Level.BREAKING
+    assert found[0].place.number == len(before)
+    deed = found[0].deed
+    assert deed is not None
+    assert deed.table.name == table  # pyright: ignore[reportAttributeAccessIssue]
+    if found[0].change is not None:
+        fields = found[0].change.model_dump()
+        assert found[0].change.kind == kind
+        assert found[0].change.target.name == table
+        assert (fields.get("column") or fields["columns"][0]) == one
+
+
+@given(st.text(max_size=80))
+def test_any_text_is_read_without_an_error(text: str) -> None:
+    """What is no SQL is no finding of weight, and never an exception."""
+    read(text)
+    look(text)
+    look(f"ALTER TABLE {text}")
+    look(f"ALTER TABLE a ADD COLUMN {text}")
+    look(f"CREATE INDEX {text}")

@@ -1,0 +1,174 @@
+"""Prisma's and plain SQL's migrations: their names, their rows, and what PostgreSQL makes of them."""
+
+import hashlib
+from pathlib import Path
+from typing import Any
+
+import psycopg
+import pytest
+from cli.conftest import MakeProject
+from cli.runs import Project
+
+PLAN = "rename-published-year"
+_PLAN = """\
+plan: rename-published-year
+changes:
+  - {kind: rename_column, table: books, column: published_year, to: publication_year}
+"""
+_TABLE = "CREATE TABLE books (id int PRIMARY KEY, title text, published_year int DEFAULT 2000)"
+
+
+@pytest.fixture
+def project(make_project: MakeProject, databases: Any) -> Project:
+    made = make_project(databases("development", "fresh"), plan=False)
+    (made.root / "ecm.yaml").write_text("project: bookstore\nbranches:\n  development: {}\n")
+    (made.root / "plans" / f"{PLAN}.yaml").write_text(_PLAN)
+    for branch in made.urls:
+        made.sql(branch, _TABLE)
+    made.sql("development", "INSERT INTO books SELECT n, 'b', n FROM generate_series(1, 9) n")
+    return made
+
+
+def ecm(project: Project, *arguments: str) -> str:
+    done = project.ecm(*arguments)
+    assert done.code == 0, done.err + done.out
+    return done.out
+
+
+def test_prisma(project: Project) -> None:
+    """A folder and a checksum as Prisma has them; on empty tables the SQL does all of it, on others nothing undone."""
+    folder = project.root / "prisma" / "migrations"
+    (folder / "29990101000000_books").mkdir(parents=True)
+    (folder / "29990101000000_books" / "migration.sql").write_text(_TABLE)
+    ecm(project, "emit", PLAN, "--as", "prisma")
+    names = sorted(path.name for path in folder.iterdir())
+    assert names == [
+        "29990101000000_books",
+        "29990101000001_rename_published_year_expand",
+        "29990101000002_rename_published_year_contract",
+    ], "each after the last one, whatever the clock says"
+    refused = project.ecm("advance", PLAN, "--branch", "development", "--json")
+    assert refused.code == 4, "Prisma has not run the first one"
+    assert "prisma migrate deploy" in refused.json["error"]["hint"]
+    project.sql(
+        "development",
+        "CREATE TABLE _prisma_migrations (id varchar(36) PRIMARY KEY, checksum varchar(64) NOT NULL,"
+        " finished_at timestamptz, migration_name varchar(255) NOT NULL, logs text, rolled_back_at timestamptz,"
+        " started_at timestamptz NOT NULL DEFAULT now(), applied_steps_count integer NOT NULL DEFAULT 0);"
+        " INSERT INTO _prisma_migrations (id, checksum, finished_at, migration_name)"
+        " VALUES ('1', '', now(), '29990101000000_books')",
+    )
+    _hold(project, "development")
+    assert project.ecm("advance", PLAN, "--branch", "development").code == 1
+    assert "publication_year" not in _columns(project), "what is done and the row that tells of it go together"
+    project.sql("development", "DROP FUNCTION hold CASCADE")
+
+    with (project.root / "plans" / f"{PLAN}.yaml").open("a") as file:
+        file.write("contract: {undo_window: 1h}\n")
+    stale = project.ecm("emit", PLAN, "--as", "prisma", "--json")
+    assert "another text" in stale.json["error"]["message"]
+    ecm(project, "rollback", PLAN, "--branch", "development")
+    ecm(project, "advance", PLAN, "--branch", "development", "--to", "contracted")
+    applied = "SELECT migration_name FROM _prisma_migrations ORDER BY 1"
+    assert [name for (name,) in project.sql("development", applied)] == names
+    ecm(project, "rollback", PLAN, "--branch", "development")
+    assert [name for (name,) in project.sql("development", applied)] == names[:2]
+    ecm(project, "advance", PLAN, "--branch", "development")
+    ecm(project, "finalize", PLAN, "--branch", "development", "--now")
+    rows = project.sql("development", "SELECT migration_name, checksum FROM _prisma_migrations ORDER BY 1")
+    digests = [hashlib.sha256((folder / name / "migration.sql").read_bytes()).hexdigest() for name in names[1:]]
+    assert rows[1:] == list(zip(names[1:], digests, strict=True))
+    for name in names[1:]:
+        text = (folder / name / "migration.sql").read_text()
+        for branch in project.urls:
+            project.sql(branch, text)
+    assert _columns(project, "fresh") == _columns(project)
+
+
+def _columns(project: Project, branch: str = "development") -> list[str]:
+    query = "SELECT attname FROM pg_attribute WHERE attrelid = 'books'::regclass AND attnum > 0 AND NOT attisdropped"
+    return [name for (name,) in project.sql(branch, query)]
+
+
+def _hold(project: Project, branch: str) -> None:
+    """Have a branch refuse every row of Prisma's."""
+    project.sql(
+        branch,
+        "CREATE FUNCTION hold() RETURNS trigger LANGUAGE plpgsql AS 'BEGIN RAISE ''no rows today''; END';"
+        "CREATE TRIGGER hold BEFORE INSERT ON _prisma_migrations FOR EACH ROW EXECUTE FUNCTION hold()",
+    )
+
+
+@pytest.mark.parametrize(
+    ("last", "text", "following"),
+    [
+        ("0007_books.sql", "", "0008_rename_published_year_expand.sql"),
+        ("V9__books.sql", "", "V10__rename_published_year_expand.sql"),
+        ("000012_books.up.sql", "", "000013_rename_published_year_expand.up.sql"),
+        ("29990101000000_books.sql", "-- migrate:up\n", "29990101000001_rename_published_year_expand.sql"),
+    ],
+)
+def test_sql(project: Project, last: str, text: str, following: str) -> None:
+    """The next file has the name that follows the last one's, with the marks of what runs them."""
+    folder = project.root / "migrations"
+    folder.mkdir()
+    (folder / last).write_text(text + _TABLE)
+    ecm(project, "emit", PLAN, "--as", "sql", "--part", "expand")
+    (made,) = set(folder.iterdir()) - {folder / last}
+    assert made.name == following
+    assert ("-- migrate:up" in made.read_text()) == bool(text)
+    refusal = _refusal(project, made)
+    assert refusal.message_primary == f"{PLAN}: the tables have rows, and ecm has not done expand in this database"
+    project.sql("fresh", made.read_text())
+    project.sql("fresh", "INSERT INTO books (id) VALUES (1)")
+    assert project.sql("fresh", "SELECT publication_year FROM books") == [(2000,)]
+
+
+def _refusal(project: Project, file: Path) -> Any:
+    with pytest.raises(psycopg.errors.RaiseException) as refused:
+        project.sql("development", file.read_text())
+    return refused.value.diag
+
+
+def test_every_kind_comes_to_something_on_empty_tables(project: Project) -> None:
+    """Constraints, moved columns and statements of one's own: what ecm's own cycle ends with, the file makes too."""
+    (project.root / "migrations").mkdir()
+    (project.root / "migrations" / "1_books.sql").write_text("-- +goose Up\n" + _TABLE)
+    for branch in project.urls:
+        project.sql(branch, "CREATE TABLE authors (id int PRIMARY KEY); CREATE TABLE covers (book int PRIMARY KEY)")
+        project.sql(branch, "ALTER TABLE books ADD author_id int, ADD image text")
+    (project.root / "plans" / "all.yaml").write_text("""\
+plan: all
+changes:
+  - {kind: add_check, table: books, name: books_check, check: "published_year > 0"}
+  - {kind: add_unique, table: books, name: books_title_key, columns: [title]}
+  - {kind: move_column, table: books, column: image, to: {table: covers, column: image}, on: {id: book}}
+  - {kind: add_foreign_key, table: books, name: books_fkey, columns: [author_id], references: {table: authors, columns: [id]}, on_delete: set null}
+""")
+    (project.root / "plans" / "own.yaml").write_text("""\
+plan: own
+changes:
+  - kind: sql
+    expand: |
+      CREATE INDEX CONCURRENTLY books_by_title ON books (title);
+    contract: |
+      SELECT 1;
+      DROP INDEX books_by_title
+    rollback: {expand: DROP INDEX books_by_title}
+""")
+    project.sql("development", "UPDATE books SET title = id")
+    for name in ("all", "own"):
+        ecm(project, "emit", name, "--as", "sql")
+        for file in sorted((project.root / "migrations").glob(f"*_{name}_*.sql")):
+            text = file.read_text()
+            assert "INDEX CONCURRENTLY" not in text.partition("DO $ecm$")[2]
+            assert text.startswith("-- +goose Up\n-- +goose StatementBegin\n")
+            project.sql("fresh", text)
+    ecm(project, "advance", "all", "--branch", "development", "--to", "contracted")
+    described = (
+        "SELECT conname, pg_get_constraintdef(oid) FROM pg_constraint WHERE conrelid = 'books'::regclass"
+        " AND contype IN ('c', 'u', 'f') ORDER BY 1"
+    )
+    assert project.sql("fresh", described) == project.sql("development", described)
+    assert project.sql("fresh", "SELECT image FROM covers") == []
+    assert project.sql("fresh", "SELECT FROM pg_class WHERE relname = 'books_by_title'") == []

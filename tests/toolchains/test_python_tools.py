@@ -1,0 +1,243 @@
+"""Beside the real Alembic and Django: what ecm emitted is applied to them once ecm has done it."""
+
+import os
+import subprocess
+import sys
+from typing import Any
+
+import pytest
+from cli.conftest import MakeProject
+from cli.runs import Project, said
+
+PLAN = "rename-published-year"
+_PLAN = """\
+plan: rename-published-year
+description: "12:30 and 100% of it"
+changes:
+  - {kind: rename_column, table: books, column: published_year, to: publication_year}
+  - {kind: change_type, table: books, column: pages, type: bigint, using: "pages::bigint + 0 * length(':a 100%s::b')"}
+  - {kind: set_not_null, table: books, column: title, using: "'a: 100%'"}
+"""
+BRANCHES = ("development", "production")
+DESCRIBED = (
+    "SELECT column_name, data_type, column_default, is_nullable FROM information_schema.columns"
+    " WHERE table_name = 'books' ORDER BY 1"
+)
+ROWS = (
+    "INSERT INTO books (id, title, published_year, pages)"
+    " SELECT n, 'book ' || n, 1900 + n, n FROM generate_series(1, 20) n"
+)
+
+
+@pytest.fixture
+def project(make_project: MakeProject, databases: Any) -> Project:
+    made = make_project(databases(*BRANCHES, "fresh"), plan=False)
+    (made.root / "ecm.yaml").write_text(
+        "project: bookstore\nbranches:\n  development: {}\n  production: {requires: [development]}\n"
+    )
+    (made.root / "plans" / f"{PLAN}.yaml").write_text(_PLAN)
+    return made
+
+
+def run(project: Project, *words: str, url: str = "", fails: bool = False) -> str:
+    """Run a tool of Python's; return all that it said."""
+    done = subprocess.run(
+        [sys.executable, *words],
+        cwd=project.root,
+        env={
+            "PATH": os.environ["PATH"],
+            "HOME": str(project.root),
+            "DATABASE_URL": url,
+            "PYTHONDONTWRITEBYTECODE": "1",
+        },
+        capture_output=True,
+        text=True,
+        timeout=120,
+    )
+    assert (done.returncode != 0) == fails, done.stdout + done.stderr
+    return done.stdout + done.stderr
+
+
+def ecm(project: Project, *arguments: str) -> str:
+    done = project.ecm(*arguments, DATABASE_URL=project.urls["development"])
+    assert done.code == 0, done.err + done.out
+    return done.out
+
+
+_ENV = """\
+import os
+from alembic import context
+from sqlalchemy import create_engine, pool
+
+url = os.environ["DATABASE_URL"].replace("postgresql://", "postgresql+psycopg://")
+with create_engine(url, poolclass=pool.NullPool).connect() as connection:
+    context.configure(connection=connection)
+    with context.begin_transaction():
+        context.run_migrations()
+"""
+_FIRST = """\
+\"\"\"books\"\"\"
+from alembic import op
+
+revision = "a1"
+down_revision = None
+
+
+def upgrade():
+    op.execute("CREATE TABLE books (id int PRIMARY KEY, title text, published_year int DEFAULT 2000, pages int)")
+
+
+def downgrade():
+    op.execute("DROP TABLE books")
+"""
+
+
+def test_alembic(project: Project) -> None:
+    """Its version moves with ecm's phases, forward and back; upgrade finds nothing to do, and builds a fresh database."""
+
+    def alembic(*words: str, branch: str, fails: bool = False) -> str:
+        return run(project, "-m", "alembic", *words, url=project.urls[branch], fails=fails)
+
+    def version(branch: str) -> str:
+        return project.sql(branch, "SELECT version_num FROM alembic_version")[0][0]
+
+    run(project, "-m", "alembic", "init", "migrations")
+    (project.root / "migrations" / "env.py").write_text(_ENV)
+    (project.root / "migrations" / "versions" / "a1_books.py").write_text(_FIRST)
+    for branch in BRANCHES:
+        alembic("upgrade", "head", branch=branch)
+        project.sql(branch, ROWS)
+    assert "one that SQLAlchemy makes up" in said(ecm(project, "emit", PLAN, "--as", "alembic"))
+    (expand,) = (project.root / "migrations" / "versions").glob("*_expand.py")
+    (contract,) = (project.root / "migrations" / "versions").glob("*_contract.py")
+    expanded, contracted = expand.name.partition("_")[0], contract.name.partition("_")[0]
+    assert "ecm has not done expand" in alembic("upgrade", expanded, branch="development", fails=True)
+
+    ecm(project, "advance", PLAN, "--branch", "development")
+    assert version("development") == expanded
+    ecm(project, "rollback", PLAN, "--branch", "development")
+    assert version("development") == "a1"
+    for branch in BRANCHES:
+        ecm(project, "advance", PLAN, "--branch", branch, "--to", "reads_migrated")
+        assert version(branch) == expanded
+        assert "ecm has not done contract" in alembic("upgrade", "head", branch=branch, fails=True)
+    for branch in BRANCHES:
+        ecm(project, "advance", PLAN, "--branch", branch, "--to", "contracted")
+        assert version(branch) == contracted
+        assert "Running upgrade" not in alembic("upgrade", "head", branch=branch)
+
+    alembic("upgrade", "head", branch="fresh")
+    assert project.sql("fresh", DESCRIBED) == project.sql("production", DESCRIBED)
+    assert "Running upgrade" not in alembic("upgrade", "head", branch="fresh")
+
+    (project.root / "plans" / "other.yaml").write_text(
+        "plan: other\nchanges: [{kind: drop_column, table: books, column: pages}]\n"
+    )
+    ecm(project, "emit", "other", "--as", "alembic")
+    alembic("upgrade", expanded, branch="fresh")
+    project.sql("development", f"UPDATE alembic_version SET version_num = '{expanded}'")
+    refused = project.ecm("advance", "other", "--branch", "development", "--to", "contracted", "--json")
+    assert (refused.code, refused.json["error"]["hint"]) == (
+        4,
+        f"alembic upgrade {contracted}, then run the same command again",
+    )
+    alembic("revision", "-m", "beside it", "--head", "a1", "--splice", branch="production")
+    (project.root / "plans" / "another.yaml").write_text(
+        "plan: another\nchanges: [{kind: drop_column, table: books, column: title}]\n"
+    )
+    refused = project.ecm("emit", "another", "--as", "alembic", "--json")
+    assert "several heads" in refused.json["error"]["message"]
+
+
+_SETTINGS = """\
+import os
+from urllib.parse import urlsplit
+
+found = urlsplit(os.environ["DATABASE_URL"])
+SECRET_KEY = "for a test"
+INSTALLED_APPS = ["shop"]
+DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
+USE_TZ = True
+DATABASES = {
+    "default": {
+        "ENGINE": "django.db.backends.postgresql",
+        "NAME": found.path[1:],
+        "USER": found.username,
+        "PASSWORD": found.password,
+        "HOST": found.hostname,
+        "PORT": found.port,
+    }
+}
+"""
+_MANAGE = """\
+import os, sys
+os.environ.setdefault("DJANGO_SETTINGS_MODULE", "settings")
+from django.core.management import execute_from_command_line
+execute_from_command_line(sys.argv)
+"""
+_MODELS = """\
+from django.db import models
+
+
+class Book(models.Model):
+    title = models.TextField({title})
+{year}
+    pages = models.{pages}(null=True)
+
+    class Meta:
+        db_table = "books"
+"""
+_OLD = "    published_year = models.IntegerField(null=True, db_index=True)"
+_NEW = "    publication_year = models.IntegerField(null=True{})"
+BEFORE = _MODELS.format(title="null=True", year=_OLD, pages="IntegerField")
+EXPANDED = _MODELS.format(title="null=True", year=f"{_OLD}\n{_NEW.format('')}", pages="IntegerField")
+AFTER = _MODELS.format(title="", year=_NEW.format(", db_index=True"), pages="BigIntegerField")
+
+
+def test_django(project: Project) -> None:
+    """Its rows come and go with ecm's phases; makemigrations --check is clean, and migrate builds a fresh database."""
+
+    def manage(*words: str, branch: str = "development", fails: bool = False) -> str:
+        return run(project, "manage.py", *words, url=project.urls[branch], fails=fails)
+
+    def applied(branch: str) -> list[str]:
+        return [
+            row[0] for row in project.sql(branch, "SELECT name FROM django_migrations WHERE app = 'shop' ORDER BY id")
+        ]
+
+    with (project.root / "ecm.yaml").open("a") as file:
+        file.write(f"toolchain: {{kind: django, command: [{sys.executable}, manage.py]}}\n")
+    shop = project.root / "shop"
+    (shop / "migrations").mkdir(parents=True)
+    (shop / "__init__.py").touch()
+    (shop / "migrations" / "__init__.py").touch()
+    (project.root / "settings.py").write_text(_SETTINGS)
+    (project.root / "manage.py").write_text(_MANAGE)
+    (shop / "models.py").write_text(BEFORE)
+    manage("makemigrations", "shop")
+    for branch in BRANCHES:
+        manage("migrate", branch=branch)
+        project.sql(branch, ROWS)
+    ecm(project, "emit", PLAN, "--as", "django", "--part", "expand")
+    (shop / "models.py").write_text(EXPANDED)
+    assert "No changes detected" in manage("makemigrations", "--check")
+    assert "ecm has not done expand" in manage("migrate", branch="production", fails=True)
+    for branch in BRANCHES:
+        ecm(project, "advance", PLAN, "--branch", branch, "--to", "reads_migrated")
+        assert applied(branch) == ["0001_initial", "0002_rename_published_year_expand"]
+        assert "No migrations to apply" in manage("migrate", branch=branch)
+    ecm(project, "emit", PLAN, "--as", "django", "--part", "contract")
+    (shop / "models.py").write_text(AFTER)
+    assert "No changes detected" in manage("makemigrations", "--check")
+    for branch in BRANCHES:
+        ecm(project, "advance", PLAN, "--branch", branch, "--to", "contracted")
+        assert len(applied(branch)) == 3
+        assert "No migrations to apply" in manage("migrate", branch=branch)
+    manage("migrate", branch="fresh")
+    assert project.sql("fresh", DESCRIBED) == project.sql("production", DESCRIBED)
+
+    (project.root / "plans" / "unique-title.yaml").write_text(
+        "plan: unique-title\nchanges: [{kind: add_unique, table: books, name: books_title_key, columns: [title]}]\n"
+    )
+    refused = project.ecm("emit", "unique-title", "--as", "django", "--json", DATABASE_URL=project.urls["development"])
+    assert "ecm emit --as sql" in refused.json["error"]["hint"]
