@@ -40,9 +40,8 @@ from orchestrator.records import (
     BRANCH_RESET,
     BRANCH_RESTORED,
     MOVE,
+    copy_moves,
     ecm_version,
-    tell,
-    untold,
 )
 from orchestrator.sql.identifiers import TableName
 from orchestrator.stage import Stage
@@ -318,9 +317,7 @@ class Branching:
                     f"the ledger is in the database of {branch}, and what was proven would be lost with it",
                     hint="keep the ledger in a database of its own: ledger_env in ecm.yaml",
                 )
-            moves = untold(connection, ledger)
-            # A rehearsal's copy writes its journal in the name of the branch that it is a copy of, where nothing moved.
-            tell((move for move in moves if branch in self._project.branches or move.branch == branch), ledger)
+            copy_moves(connection, ledger)
             return clock(connection)
 
     def _done(

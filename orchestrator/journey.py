@@ -174,6 +174,7 @@ class Journey:
             checksum=checksum(scene.plan),
             recorded=recorded,
             looks_at=drift.subjects(scene.plan),
+            rehearsed=self._stage.workspace.rehearsal,
             actor=self._stage.actor,
             steps=self._steps(scene, move, facts, watch),
             lock_timeout=scene.plan.phase(move.phases[0]).lock_timeout,

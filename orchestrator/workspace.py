@@ -74,11 +74,13 @@ class Workspace:
         root: the folder of ecm.yaml; relative paths in it are taken from here.
         project: what ecm.yaml says.
         environment: the process's variables, over those of `.env` beside ecm.yaml.
+        rehearsal: whether it was made for a rehearsal, on a copy of a branch: what is moved there proves nothing.
     """
 
     root: Path
     project: Project
     environment: Environment
+    rehearsal: bool = False
 
     @classmethod
     def find(cls, start: Path, config: Path | None, environment: Mapping[str, str]) -> Self:

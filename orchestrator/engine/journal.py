@@ -35,6 +35,8 @@ SQL = "sql"
 HOLDER = "holder"
 """Under this name stands the process that made the move, and on which machine."""
 NOT_MEASURED = frozenset({LOOKED_LIKE, SQL, HOLDER})
+REHEARSED = "rehearsed"
+"""Among a move's data: it was made on a copy, in the name of the branch that this is a copy of, and proves nothing."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -388,10 +390,14 @@ def verified(connection: Connection, plan: str, position: Position, *, sound: bo
 
 
 def known(connection: Connection) -> tuple[UUID, ...]:
-    """Return the ids of every move completed in this database (or in the one it was copied from), oldest first."""
+    """Return the ids of the moves completed in this database (or in the one it was copied from), oldest first.
+
+    Those that were rehearsed are left out, here and in `moves`: on the branch whose name they bear, nothing was moved.
+    """
     if not _has(connection, "ecm.moves"):
         return ()
-    return tuple(row[0] for row in connection.execute("SELECT id FROM ecm.moves ORDER BY seq").fetchall())
+    query = "SELECT id FROM ecm.moves WHERE NOT data ? %s ORDER BY seq"
+    return tuple(row[0] for row in connection.execute(query, [REHEARSED]).fetchall())
 
 
 def moves(connection: Connection, ids: Iterable[UUID] | None = None) -> tuple[CompletedMove, ...]:
@@ -406,8 +412,9 @@ def moves(connection: Connection, ids: Iterable[UUID] | None = None) -> tuple[Co
     rows = select(
         connection,
         "SELECT id, plan, branch, checksum, direction, phases, origin, target, actor, happened_at, data"
-        " FROM ecm.moves WHERE %(ids)s::uuid[] IS NULL OR id = ANY (%(ids)s) ORDER BY seq",
-        {"ids": None if ids is None else list(ids)},
+        " FROM ecm.moves WHERE (%(ids)s::uuid[] IS NULL OR id = ANY (%(ids)s)) AND NOT data ? %(rehearsed)s"
+        " ORDER BY seq",
+        {"ids": None if ids is None else list(ids), "rehearsed": REHEARSED},
     )
     return tuple(_move(row) for row in rows)
 

@@ -74,6 +74,8 @@ class Task:
     """What keeps the old structure true from then on, where the move keeps it."""
     window: timedelta = timedelta(0)
     """How long the old structure is kept then."""
+    rehearsed: bool = False
+    """Whether it is made on a copy, in the name of the branch that this is a copy of."""
     watch: sentry.Watch | None = None
     """The versions of what kept it true, where nothing came between that and any write, so that none is proven."""
     bookkeeping: tuple[Row, ...] = ()
@@ -199,7 +201,11 @@ class Runner:
                 position,
                 checksum=task.checksum,
                 actor=task.actor,
-                data={**data, journal.HOLDER: self._lease.holder},
+                data={
+                    **data,
+                    journal.HOLDER: self._lease.holder,
+                    **({journal.REHEARSED: True} if task.rehearsed else {}),
+                },
                 window=task.window,
                 watch=watch,
             )

@@ -34,6 +34,7 @@ def apart(workspace: Workspace, plan: Plan, branch: str, url: SecretStr, folder:
         root=folder,
         project=project,
         environment=Environment({**workspace.environment, _URL: url.get_secret_value(), "ECM_ACTOR": actor}),
+        rehearsal=True,
     )
     # JSON is YAML.
     text = json.dumps(as_rehearsed(plan).model_dump(mode="json"), ensure_ascii=False, indent=1)
