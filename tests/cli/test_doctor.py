@@ -166,6 +166,26 @@ def test_a_plan_under_way_without_a_file(project: Project) -> None:
     assert all(finding["ok"] for finding in found(project, "journal"))
 
 
+def test_a_sync_trigger_off_its_post(project: Project) -> None:
+    """What is written then reaches one side only; the remedy is that of status, and planned and done are left out."""
+    here = ("--branch", "development")
+    assert found(project, "sync", *here) == []
+    assert project.ecm("advance", PLAN, *here).code == 0
+    (fine,) = found(project, "sync", *here)
+    assert fine["ok"]
+
+    project.sql("development", "ALTER TABLE books DISABLE TRIGGER ALL")
+    (astray,) = found(project, "sync", *here)
+
+    assert not astray["ok"]
+    assert astray["message"].endswith("on books is disabled")
+    (plan,) = project.ecm("status", "--json").json["plans"]
+    (reason,) = (each for each in plan["branches"][0]["blocked_by"] if each["code"] == "sync_trigger")
+    assert (astray["message"], astray["remedy"]) == (f"{PLAN}: {reason['message']}", reason["remedy"])
+    assert project.ecm(*astray["remedy"].split()[1:]).code == 6
+    assert project.ecm("doctor", *here).code == 1
+
+
 def test_transactions_that_hold_others_up(server_folder: Callable[[], Path], monkeypatch: pytest.MonkeyPatch) -> None:
     """Prepared transactions hold locks and dead rows back as open ones do; the remedies end both."""
     monkeypatch.setattr(checkup, "LONG", 0)
