@@ -275,6 +275,10 @@ def test_a_role_that_owns_no_table_is_told_with_the_grant(project: Project) -> N
         assert not owner["ok"]
         assert f"role {role} owns none of the 1 table here, which belong to postgres" in owner["message"]
         assert owner["remedy"] == f'use the URL of role postgres, or GRANT "postgres" TO "{role}"'
+        project.sql("development", f"GRANT CREATE ON SCHEMA public TO {role}; CREATE TABLE theirs ()")
+        project.sql("development", f"ALTER TABLE theirs OWNER TO {role}")
+        (owner,) = found(project, "owner", "--branch", "development")
+        assert (owner["ok"], owner["message"]) == (True, "this role may act as owner of 2 of 2 tables")
     finally:
         project.sql("development", f"DROP OWNED BY {role}; DROP ROLE {role}")
 
