@@ -240,11 +240,15 @@ class Branching:
 
         Raises:
             UsageError: `to` is no moment.
-            PreconditionError: no moment was recorded before a contract there.
+            PreconditionError: the provider can restore none, or no moment was recorded before a contract there.
         """
+        given = None if to == BEFORE_CONTRACT else parsed(to)
+        self._known(branch)
+        # Before anything is shown or asked: there is nothing to consent to where it cannot be done.
+        self._stage.provider.check_restorable(branch)
         found = self._found(branch)
         entries = [entry for entry in self._stage.entries(None) if entry.branch == branch]
-        moment = before_contract(branch, entries) if to == BEFORE_CONTRACT else parsed(to)
+        moment = given or before_contract(branch, entries)
         here = self._look(branch)
         proposal = BranchChangeReport(
             action="restore",

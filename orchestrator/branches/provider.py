@@ -145,6 +145,14 @@ class Provider(Protocol):
         """Return the branch's present moment, to come back to with `restore`; None where that cannot be done."""
         ...
 
+    def check_restorable(self, branch: str) -> None:
+        """Return where branches can be brought back to a moment at all; asked before anybody is to consent to it.
+
+        Raises:
+            PreconditionError: the provider cannot; with what is to be done instead.
+        """
+        ...
+
     def restore(self, branch: str, to: Moment, *, keep_as: str | None = None) -> None:
         """Make a branch what it was at a moment.
 

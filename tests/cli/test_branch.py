@@ -3,6 +3,7 @@
 import re
 from collections.abc import Generator
 from datetime import UTC, datetime
+from io import StringIO
 from typing import Any
 from uuid import uuid4
 
@@ -13,8 +14,14 @@ from cli.runs import PLAN, Project, said
 from psycopg import sql
 from servers import FAST
 
+from orchestrator.branch_reports import BranchChangeReport
 from orchestrator.branches import EMBEDDED_FOLDER
 from orchestrator.branches.server import EmbeddedServer
+from orchestrator.branches.urls import UrlProvider
+from orchestrator.cli.render.branches import change
+from orchestrator.cli.render.look import console, rendered
+from orchestrator.conductor import Conductor
+from orchestrator.errors import PreconditionError
 from orchestrator.ledger import Event, Ledger
 
 _YAML = """
@@ -149,33 +156,58 @@ def test_two_schemas_are_compared_as_postgresql_sees_them(family: Project) -> No
     )
 
 
-def test_a_restore_goes_back_to_the_moment_before_contract_where_one_was_recorded(family: Project) -> None:
-    """Without one it says so; with one it asks for that moment, and what the provider cannot do it refuses."""
-    none = family.ecm("branch", "restore", "development", "--to", "before-contract", "--yes")
-    assert (none.code, "nothing was contracted on development" in none.err) == (1, True)
-    _contracted(family)
-    unknown = family.ecm("branch", "restore", "development", "--to", "before-contract", "--yes")
-    assert (unknown.code, "no moment was recorded before" in said(unknown.err)) == (1, True)
+@pytest.mark.parametrize("moment", ["before-contract", "2026-03-01T12:00:00Z"])
+def test_who_cannot_restore_says_so_before_anybody_is_asked(family: Project, moment: str) -> None:
+    """Nothing is proposed, and no moment is asked for that would not help."""
+    terminal = family.terminal("branch", "restore", "development", "--to", moment)
 
-    _contracted(family, noted={"time": "2026-03-01T12:00:00+00:00", "lsn": "0/16B3740"})
-    terminal = family.terminal("branch", "restore", "development", "--to", "before-contract", "--keep-as", "broken")
-    terminal.wait_for("Restore development? [y/N]")
-    terminal.type("y\n")
     assert terminal.end() == 1
     told = said(terminal.shown)
+    assert "cannot be restored to a moment by ecm" in told
+    assert "restore a backup with the means of whoever runs the server" in told
+    assert "Restore development?" not in told
+    assert "--to" not in told
+
+
+def test_a_restore_goes_back_to_the_moment_before_contract_where_one_was_recorded(
+    family: Project, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Without one it says so; with one it asks for that moment, of a provider that keeps a history."""
+    monkeypatch.setattr(UrlProvider, "check_restorable", lambda *_: None)
+    monkeypatch.setattr(UrlProvider, "restore", lambda *_, **__: None)
+    with pytest.raises(PreconditionError, match="nothing was contracted on development"):
+        _restore(family)
+    _contracted(family)
+    with pytest.raises(PreconditionError, match="no moment was recorded before"):
+        _restore(family)
+
+    _contracted(family, noted={"time": "2026-03-01T12:00:00+00:00", "lsn": "0/16B3740"})
+    proposed, done = _restore(family)
+    assert done.done
+    screen = StringIO()
+    told = said(rendered(console(screen, {}), change(proposed)))
     assert "restore development to 2026-03-01 12:00:00+00:00, LSN 0/16B3740" in told
     assert "it is kept as broken" in told
-    assert "cannot be restored to a moment by ecm" in told
 
 
-def test_no_restore_goes_back_to_a_moment_before_the_branch_was_reset(family: Project) -> None:
+def test_no_restore_goes_back_to_a_moment_before_the_branch_was_reset(
+    family: Project, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """What was noted then was of another history: on this one, the same place in the WAL is another moment."""
+    monkeypatch.setattr(UrlProvider, "check_restorable", lambda *_: None)
     _contracted(family, noted={"time": "2026-03-01T12:00:00+00:00", "lsn": "0/16B3740"})
     assert family.ecm("branch", "reset", "development", "--yes").code == 0
 
-    refused = family.ecm("branch", "restore", "development", "--to", "before-contract", "--yes")
+    with pytest.raises(PreconditionError, match="nothing was contracted on development"):
+        _restore(family)
 
-    assert "nothing was contracted on development" in said(refused.err), refused
+
+def _restore(project: Project) -> tuple[BranchChangeReport, BranchChangeReport]:
+    """Restore development to before its contract; return what was proposed, and what was done."""
+    proposals = list[BranchChangeReport]()
+    conductor = Conductor.open(project.root, environment=project.environment())
+    done = conductor.branch_restore("development", "before-contract", keep_as="broken", consent=proposals.append)
+    return proposals[0], done
 
 
 @pytest.mark.parametrize("action", ["reset", "delete"])
