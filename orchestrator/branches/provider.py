@@ -14,6 +14,10 @@ from pydantic import SecretStr
 from orchestrator.errors import PreconditionError, UsageError
 
 
+class InUseError(PreconditionError):
+    """A branch cannot be copied while others are connected to it."""
+
+
 class BranchSettings(Protocol):
     """The part of a branch's entry in ecm.yaml that a provider reads."""
 
