@@ -43,6 +43,13 @@ def test_a_plan_file_that_cannot_be_read(project: Project) -> None:
     assert "\nproject\n" in screen.out
 
 
+@pytest.mark.parametrize("arguments", [("doctor", "--branch", "nope"), ("rehearse", PLAN, "--from", "nope")])
+def test_a_branch_that_is_not_there_is_answered_with_the_list(offline: Project, arguments: tuple[str, ...]) -> None:
+    """Next is the command that says which there are."""
+    refused = offline.ecm(*arguments)
+    assert (refused.code, refused.err.rstrip().endswith("ecm branch list")) == (2, True), refused
+
+
 def test_a_table_of_another_role(project: Project) -> None:
     """Who does not own a plan's table may not alter it, and is told the statement that changes that."""
     owner, tenant = (f"{name}_{uuid4().hex[:8]}" for name in ("owner", "tenant"))
