@@ -76,8 +76,8 @@ class Branching:
         entries = abreast(partial(self._entry, found), names)
         there = {each.branch for each in entries if each.exists}
         missing = [each for each in entries if not each.exists]
-        # Without a parent that is there, none can be made; the doctor says what each lacks.
-        made_from = next((each.branch for each in missing if each.parent in there), None)
+        # Without a parent that is there, none can be made; what has no URL may be there. The doctor says what lacks.
+        made_from = next((each.branch for each in missing if each.parent in there and not each.note), None)
         onward = f"ecm branch create {made_from}" if made_from else "ecm doctor" if missing else "ecm status"
         return BranchListReport(
             project=self._project.project,
@@ -111,9 +111,14 @@ class Branching:
                 for record in records
                 if record.position.state is not State.PLANNED or record.position.phase is not None
             ),
-            note=there.note if there and not error else None,
+            note=None if error else there.note if there else self._unset(branch),
             error=error,
         )
+
+    def _unset(self, branch: str) -> str | None:
+        """Return what is to be said of a branch whose URL is not set: whether it is there, nobody can tell."""
+        variable = self._project.branches[branch].url_env if self._project.provider.kind == "url" else None
+        return None if variable is None or self._stage.workspace.environment.get(variable, "").strip() else "no URL set"
 
     def diff(self, one: str, other: str) -> BranchDiffReport:
         """Return how the whole schemas of two branches differ; what is ecm's own is left out.

@@ -14,11 +14,11 @@ from cli.runs import PLAN, Project, said
 from psycopg import sql
 from servers import FAST
 
-from orchestrator.branch_reports import BranchChangeReport
+from orchestrator.branch_reports import BranchChangeReport, BranchEntry, BranchListReport
 from orchestrator.branches import EMBEDDED_FOLDER
 from orchestrator.branches.server import EmbeddedServer
 from orchestrator.branches.urls import UrlProvider
-from orchestrator.cli.render.branches import change
+from orchestrator.cli.render.branches import branch_list, change
 from orchestrator.cli.render.look import console, rendered
 from orchestrator.conductor import Conductor
 from orchestrator.errors import PreconditionError
@@ -119,6 +119,42 @@ def test_a_branch_beside_those_of_the_project_is_made_listed_compared_and_delete
     missing = family.ecm("branch", "delete", "pr-7", "--yes")
     assert (missing.code, "there is no branch pr-7" in missing.err) == (2, True)
     assert family.ecm("branch", "delete", "pr-7", "--yes", "--if-exists").code == 0
+
+
+@pytest.mark.parametrize("columns", [60, 80])
+def test_no_name_is_broken_in_the_list(columns: int) -> None:
+    """One that is long has a line of its own; all else stays in its columns."""
+    long = "pr-7-bookstore-rename-published-year"
+    shown = _list(_entry("production"), _entry(long, parent="production", size=7_000_000), columns=columns)
+
+    assert f"  {long}" in [line.rstrip() for line in shown]
+    assert all(len(line) <= columns for line in shown)
+    (titles,) = (line for line in shown if "parent" in line)
+    (details,) = (line for line in shown if " MB" in line)
+    assert details.index("production") == titles.index("parent")
+
+
+def test_a_branch_without_a_url_may_be_there(family: Project) -> None:
+    """Nobody can tell whether it is made, and none is made in its place: the doctor names the variable."""
+    del family.urls["development"]
+    listed = family.ecm("branch", "list")
+    assert "no URL set" in said(listed.out)
+    assert "not made yet" not in said(listed.out)
+    assert said(listed.out).endswith("next ecm doctor")
+    assert "DATABASE_URL_DEVELOPMENT is not set" in said(family.ecm("doctor").out)
+
+
+def _entry(name: str, **known: Any) -> BranchEntry:
+    nothing = dict.fromkeys(("parent", "created_at", "expires_at", "size", "note", "error"))
+    rest = {"of_project": True, "exists": True, "requires": (), "protected": False, "plans": ()}
+    return BranchEntry.model_validate({"branch": name, **nothing, **rest, **known})
+
+
+def _list(*entries: BranchEntry, columns: int) -> list[str]:
+    report = BranchListReport(
+        project="bookstore", provider="url", branches=entries, now=datetime.now(UTC), next_command=None
+    )
+    return rendered(console(StringIO(), {"COLUMNS": str(columns)}), branch_list(report)).splitlines()
 
 
 def test_two_schemas_are_compared_as_postgresql_sees_them(family: Project) -> None:
