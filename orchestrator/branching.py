@@ -208,11 +208,11 @@ class Branching:
         here, unseen = self._look_if_it_answers(branch)
         if unseen and settings:
             raise unseen
-        anew = (
-            "ecm.yaml names it: it is made again when it is next used"
-            if settings and self._project.provider.kind == "embedded"
-            else "ecm.yaml names it, and status will say that it does not answer"
-        )
+        if settings and self._project.provider.kind == "embedded":
+            of_what = f"as a copy of {settings.parent}" if settings.parent in names else "as an empty database"
+            anew = f"ecm.yaml names it: it is made again when it is next used, {of_what}"
+        else:
+            anew = "ecm.yaml names it, and status will say that it does not answer"
         proposal = BranchChangeReport(
             action="delete",
             branch=branch,

@@ -336,6 +336,16 @@ def test_the_embedded_server_makes_what_is_asked_for_and_is_stopped_by_hand(embe
     assert server.running
 
 
+def test_what_comes_in_the_place_of_a_deleted_branch(embedded: Project) -> None:
+    """One of ecm.yaml comes again: as a copy of its parent, or, where that is not there, empty."""
+    assert embedded.ecm("status").code == 0
+    copied = embedded.ecm("branch", "delete", "development", "--yes", "--json").json["warnings"]
+    emptied = embedded.ecm("branch", "delete", "production", "--confirm", "production", "--json").json["warnings"]
+
+    again = "ecm.yaml names it: it is made again when it is next used, as"
+    assert (copied, emptied) == ([f"{again} a copy of production"], [f"{again} an empty database"])
+
+
 def test_where_ecm_runs_no_server_there_is_none_to_stop(family: Project) -> None:
     """The refusal names the provider."""
     refused = family.ecm("branch", "stop")
