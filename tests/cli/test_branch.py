@@ -71,10 +71,12 @@ def test_a_reset_loses_what_is_told_and_nothing_that_was_proven(family: Project)
 
 
 def test_a_reset_asks_and_says_what_is_lost(family: Project) -> None:
-    """On a terminal it asks, also on a branch that is not protected; without one it wants --yes."""
+    """On a terminal it asks, also on a branch that is not protected; without one it wants --yes, and says no less."""
     family.sql("development", "CREATE TABLE only_here ()")
-    refused = family.ecm("branch", "reset", "development")
-    assert (refused.code, "ecm branch reset development --yes" in refused.err) == (2, True)
+    for action, lost in (("reset", "only_here is only on development: 0 rows"), ("delete", "only_here: 0 rows")):
+        refused = family.ecm("branch", action, "development")
+        assert (refused.code, f"ecm branch {action} development --yes" in refused.err) == (2, True)
+        assert lost in said(refused.err)
 
     with psycopg.connect(family.urls["development"], application_name="shop"):
         terminal = family.terminal("branch", "reset", "development", COLUMNS="80")
