@@ -75,8 +75,8 @@ class Branching:
         entries = abreast(partial(self._entry, found), names)
         there = {each.branch for each in entries if each.exists}
         missing = [each for each in entries if not each.exists]
-        # Without a parent that is there, none can be made; the doctor says what each lacks.
-        made_from = next((each.branch for each in missing if each.parent in there), None)
+        # Without a parent that is there, none can be made; what has no URL may be there. The doctor says what lacks.
+        made_from = next((each.branch for each in missing if each.parent in there and not each.note), None)
         onward = f"ecm branch create {made_from}" if made_from else "ecm doctor" if missing else "ecm status"
         return BranchListReport(
             project=self._project.project,
@@ -110,9 +110,14 @@ class Branching:
                 for record in records
                 if record.position.state is not State.PLANNED or record.position.phase is not None
             ),
-            note=there.note if there and not error else None,
+            note=None if error else there.note if there else self._unset(branch),
             error=error,
         )
+
+    def _unset(self, branch: str) -> str | None:
+        """Return what is to be said of a branch whose URL is not set: whether it is there, nobody can tell."""
+        variable = self._project.branches[branch].url_env if self._project.provider.kind == "url" else None
+        return None if variable is None or self._stage.workspace.environment.get(variable, "").strip() else "no URL set"
 
     def diff(self, one: str, other: str) -> BranchDiffReport:
         """Return how the whole schemas of two branches differ; what is ecm's own is left out.
@@ -202,11 +207,11 @@ class Branching:
         here, unseen = self._look_if_it_answers(branch)
         if unseen and settings:
             raise unseen
-        anew = (
-            "ecm.yaml names it: it is made again when it is next used"
-            if settings and self._project.provider.kind == "embedded"
-            else "ecm.yaml names it, and status will say that it does not answer"
-        )
+        if settings and self._project.provider.kind == "embedded":
+            of_what = f"as a copy of {settings.parent}" if settings.parent in names else "as an empty database"
+            anew = f"ecm.yaml names it: it is made again when it is next used, {of_what}"
+        else:
+            anew = "ecm.yaml names it, and status will say that it does not answer"
         proposal = BranchChangeReport(
             action="delete",
             branch=branch,
@@ -239,11 +244,15 @@ class Branching:
 
         Raises:
             UsageError: `to` is no moment.
-            PreconditionError: no moment was recorded before a contract there.
+            PreconditionError: the provider can restore none, or no moment was recorded before a contract there.
         """
+        given = None if to == BEFORE_CONTRACT else parsed(to)
+        self._known(branch)
+        # Before anything is shown or asked: there is nothing to consent to where it cannot be done.
+        self._stage.provider.check_restorable(branch)
         found = self._found(branch)
         entries = [entry for entry in self._stage.entries(None) if entry.branch == branch]
-        moment = before_contract(branch, entries) if to == BEFORE_CONTRACT else parsed(to)
+        moment = given or before_contract(branch, entries)
         here = self._look(branch)
         proposal = BranchChangeReport(
             action="restore",

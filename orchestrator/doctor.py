@@ -8,11 +8,11 @@ from psycopg.conninfo import conninfo_to_dict
 from orchestrator import instep, reports
 from orchestrator.abreast import abreast, begun
 from orchestrator.actor import holder, host_of
-from orchestrator.engine import checkup, journal, remains, transport
+from orchestrator.engine import checkup, journal, remains, sentry, transport
 from orchestrator.engine.connection import Connection
 from orchestrator.errors import EcmError, LockTimeoutError, PreconditionError, PrivilegeError
 from orchestrator.notices import fault
-from orchestrator.overview import Overview
+from orchestrator.overview import Overview, sync_triggers, to_verify
 from orchestrator.plan import obstacles, scope
 from orchestrator.plan.lifecycle import Phase, State
 from orchestrator.plan.model import Plan
@@ -60,7 +60,7 @@ class Doctor:
             with self._stage.open(branch) as connection:
                 seen = checkup.examine(connection, branch=branch, known_plans=names)
                 seen = (*seen, remains.examine(connection))
-                tables = self._examine_tables(branch, connection, plans)
+                tables = (*_examine_sync(branch, connection), *self._examine_tables(branch, connection, plans))
                 url = self._stage.own_url(branch)
         except EcmError as error:
             return (*tls, _finding(branch, "connection", error))
@@ -208,6 +208,28 @@ class Doctor:
             return tuple(found)
         message = f"nothing in the files of {listed(there)} is in ecm's way"
         return (reports.Finding(branch=None, subject="migrations", ok=True, message=message),)
+
+
+def _examine_sync(branch: str, connection: Connection) -> tuple[reports.Finding, ...]:
+    """Tell of each plan under way whether its sync triggers are on their post, as `ecm status` does."""
+    found = list[reports.Finding]()
+    for record in journal.read_all(connection):
+        if record.position.state is State.PLANNED or record.at_rest:
+            continue
+        triggers = sync_triggers(connection, record)
+        astray = sentry.absent(connection, triggers)
+        if triggers:
+            says = "; ".join(astray) or "every sync trigger is on its post"
+            found.append(
+                reports.Finding(
+                    branch=branch,
+                    subject="sync",
+                    ok=not astray,
+                    message=f"{record.plan}: {says}",
+                    remedy=to_verify(record.plan, branch) if astray else "",
+                )
+            )
+    return tuple(found)
 
 
 def _psql(url: str) -> str:

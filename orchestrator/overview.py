@@ -216,7 +216,7 @@ class Overview:
                     },
                     steps={record.plan: journal.steps(connection, record.plan) for record in records},
                     absent={
-                        record.plan: sentry.absent(connection, _sync_triggers(connection, record))
+                        record.plan: sentry.absent(connection, sync_triggers(connection, record))
                         for record in records
                         if record.position.state is not State.PLANNED and not record.at_rest
                     },
@@ -252,9 +252,8 @@ class Overview:
         reasons = self._status_reasons(plan, branch, record, recorded, others) if plan else ()
         if record and not record.at_rest and not has_file:
             reasons = (self._without_file(record, branch),)
-        remedy = f"ecm verify {name} --branch {branch}"
         reasons += tuple(
-            reports.ReasonReport(code="sync_trigger", message=line, remedy=remedy)
+            reports.ReasonReport(code="sync_trigger", message=line, remedy=to_verify(name, branch))
             for line in answer.absent.get(name, ())
         )
         progress = sweep_progress(answer.sweeps.get(name, ()))
@@ -370,7 +369,12 @@ def _way_back(record: Record | None, branch: str) -> str | None:
     return f"ecm rollback {record.plan} --branch {branch}"
 
 
-def _sync_triggers(connection: Connection, record: Record) -> tuple[tuple[TableName, str], ...]:
+def to_verify(plan: str, branch: str) -> str:
+    """Return the command that names what a sync trigger off its post let pass, and how to set it right."""
+    return f"ecm verify {plan} --branch {branch}"
+
+
+def sync_triggers(connection: Connection, record: Record) -> tuple[tuple[TableName, str], ...]:
     """Return the trigger of each of a plan's tables that is always there; none where its text cannot be read.
 
     Where a type changes at once, expand made no trigger, and the plan's text alone does not tell.

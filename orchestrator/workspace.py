@@ -402,6 +402,10 @@ _PROJECT_ID = "  project_id: my-project-12345678   # in Neon's console: Settings
 _NEON_PARENT = "{parent: production}   # names of branches are names of Neon branches"
 
 
+_PARENTS = {"neon": _NEON_PARENT, "embedded": "{parent: production}   # is made and reset from it"}
+"""What development begins as, where ecm makes it; databases that are there have no parent until somebody says so."""
+
+
 def _project_text(folder: str, provider: str) -> str:
     name = re.sub(r"[^a-z0-9]+", "-", folder.lower()).strip("-") or "project"
     return f"""\
@@ -409,7 +413,7 @@ project: {name}
 provider:
   kind: {provider}
 {_PROJECT_ID if provider == "neon" else ""}branches:
-  development: {_NEON_PARENT if provider == "neon" else "{}"}
+  development: {_PARENTS.get(provider, "{}")}
   production:
     requires: [development]   # is never ahead of development
     protected: true           # asks before acting

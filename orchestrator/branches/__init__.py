@@ -5,14 +5,33 @@ from datetime import timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from orchestrator.branches.provider import Address, BranchSettings, Found, Making, Moment, Provider, no_parent
+from orchestrator.branches.provider import (
+    Address,
+    BranchSettings,
+    Found,
+    InUseError,
+    Making,
+    Moment,
+    Provider,
+    no_parent,
+)
 from orchestrator.branches.urls import UrlProvider
 from orchestrator.errors import ConfigurationError
 
 if TYPE_CHECKING:
     from orchestrator.branches.neon import NeonSettings
 
-__all__ = ["Address", "BranchSettings", "Found", "Making", "Moment", "Provider", "no_parent", "provider_for"]
+__all__ = [
+    "Address",
+    "BranchSettings",
+    "Found",
+    "InUseError",
+    "Making",
+    "Moment",
+    "Provider",
+    "no_parent",
+    "provider_for",
+]
 
 EMBEDDED_FOLDER = Path(".ecm") / "embedded"
 

@@ -20,7 +20,7 @@ import psycopg
 from psycopg import errors, sql
 
 from orchestrator.branches.belongings import furnish
-from orchestrator.branches.provider import Making
+from orchestrator.branches.provider import InUseError, Making
 from orchestrator.errors import PreconditionError, PrivilegeError, StatementFailedError, UsageError
 
 Session = psycopg.Connection[Any]
@@ -170,7 +170,8 @@ def make(connect: Connect, database: str, source: Source | None) -> Kept:
     """Make a database: a copy with the source's owner, grants and settings, or an empty one.
 
     Raises:
-        PreconditionError: there is one of that name, or sessions on the source keep it from being copied.
+        InUseError: sessions on the source keep it from being copied.
+        PreconditionError: there is one of that name.
         PrivilegeError: the role may not.
         StatementFailedError: PostgreSQL could not (a full disk, say).
     """
@@ -196,7 +197,8 @@ def replace(connect: Connect, database: str, source: Source) -> None:
     The two change names in one transaction: whoever looks sees the one or the other.
 
     Raises:
-        PreconditionError: sessions on the source keep it from being copied, or replication hangs on the database.
+        InUseError: sessions on the source keep it from being copied.
+        PreconditionError: replication hangs on the database.
         PrivilegeError: the role may not.
         StatementFailedError: PostgreSQL could not.
     """
@@ -260,8 +262,8 @@ def _refuse_in_use(session: Session, source: Source, database: str) -> None:
         time.sleep(_KNOCK)
 
 
-def _in_use(source: Source, database: str, details: tuple[str, ...]) -> PreconditionError:
-    return PreconditionError(
+def _in_use(source: Source, database: str, details: tuple[str, ...]) -> InUseError:
+    return InUseError(
         f"{source.branch} cannot be copied to {database} while it is in use",
         details=details,
         hint=f"close the connections to {source.branch}, then run the same command again",

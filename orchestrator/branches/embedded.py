@@ -131,6 +131,10 @@ class EmbeddedProvider:
         return None
 
     def restore(self, branch: str, to: Moment, *, keep_as: str | None = None) -> NoReturn:
+        """Refuse, as `check_restorable`."""
+        self.check_restorable(branch)
+
+    def check_restorable(self, branch: str) -> NoReturn:
         """Refuse: the server keeps no history to come back to.
 
         Raises:

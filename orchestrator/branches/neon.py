@@ -326,6 +326,9 @@ class NeonProvider:
         time, lsn = row or (None, None)
         return Moment(time=time, lsn=lsn)
 
+    def check_restorable(self, branch: str) -> None:
+        """Return: Neon keeps a history of every branch."""
+
     def restore(self, branch: str, to: Moment, *, keep_as: str | None = None) -> None:
         """Make a branch what it was at a moment, by its LSN where that is known.
 

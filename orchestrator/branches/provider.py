@@ -14,6 +14,10 @@ from pydantic import SecretStr
 from orchestrator.errors import PreconditionError, UsageError
 
 
+class InUseError(PreconditionError):
+    """A branch cannot be copied while others are connected to it."""
+
+
 class BranchSettings(Protocol):
     """The part of a branch's entry in ecm.yaml that a provider reads."""
 
@@ -143,6 +147,14 @@ class Provider(Protocol):
 
     def moment(self, branch: str) -> Moment | None:
         """Return the branch's present moment, to come back to with `restore`; None where that cannot be done."""
+        ...
+
+    def check_restorable(self, branch: str) -> None:
+        """Return where branches can be brought back to a moment at all; asked before anybody is to consent to it.
+
+        Raises:
+            PreconditionError: the provider cannot; with what is to be done instead.
+        """
         ...
 
     def restore(self, branch: str, to: Moment, *, keep_as: str | None = None) -> None:

@@ -198,6 +198,10 @@ class UrlProvider:
         return None
 
     def restore(self, branch: str, to: Moment, *, keep_as: str | None = None) -> NoReturn:
+        """Refuse, as `check_restorable`."""
+        self.check_restorable(branch)
+
+    def check_restorable(self, branch: str) -> NoReturn:
         """Refuse: going back to a moment is for whoever runs the server.
 
         Raises:

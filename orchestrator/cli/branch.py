@@ -215,7 +215,7 @@ class _Consent:
     confirm: str | None
 
     def give(self, desk: Desk, proposal: "BranchChangeReport") -> None:
-        """Return if what the report says may be done.
+        """Return if what the report says may be done; it is shown wherever nobody has said so yet.
 
         Raises:
             UsageError: there is nobody to ask, or `confirm` names another branch.
@@ -226,14 +226,15 @@ class _Consent:
             raise UsageError(f"--confirm says {self.confirm}, and the branch is {branch}", hint=f"--confirm {branch}")
         if self.confirm is not None or (self.yes and not proposal.protected):
             return
+        desk.put(desk.screen(proposal), to=sys.stderr)
         if not desk.interactive:
+            desk.tell("")
             why = "it is protected; it wants the branch's name" if proposal.protected else ""
             raise UsageError(
                 f"{proposal.action} takes away what is on {branch}, and there is no terminal to ask on",
                 details=[why],
                 hint=f"{proposal.next_command} {f'--confirm {branch}' if proposal.protected else '--yes'}",
             )
-        desk.put(desk.screen(proposal), to=sys.stderr)
         wanted = branch if proposal.protected else "y"
         question = (
             f"{branch} is protected. Type its name to {proposal.action} it: "

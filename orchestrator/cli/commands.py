@@ -22,6 +22,7 @@ P = ParamSpec("P")
 EXAMPLE = "Example:"
 _LINE = 68
 """What fits on a line of help after the word for an example."""
+_KEPT = "interrupted; state kept, the same command goes on from here"
 
 
 def _names(kind: str) -> Callable[[typer.Context, str], list[str]]:
@@ -79,7 +80,13 @@ def group(name: str, summary: str) -> typer.Typer:
 
 
 def command(
-    app: typer.Typer, name: str, *, examples: Iterable[str], reports: bool = True, configured: bool = True
+    app: typer.Typer,
+    name: str,
+    *,
+    examples: Iterable[str],
+    reports: bool = True,
+    configured: bool = True,
+    interruption: str = _KEPT,
 ) -> Callable[[Callable[Concatenate[Desk, P], None]], Callable[Concatenate[Desk, P], None]]:
     """Declare a function as a command.
 
@@ -89,6 +96,7 @@ def command(
         examples: command lines for the end of its help.
         reports: whether it knows --json.
         configured: whether it is about a project, and knows --config.
+        interruption: what is said when Ctrl-C ends it.
     """
 
     def declare(function: Callable[Concatenate[Desk, P], None]) -> Callable[Concatenate[Desk, P], None]:
@@ -102,6 +110,7 @@ def command(
             examples=examples,
             reports=reports,
             configured=configured,
+            interruption=interruption,
         )
         return function
 
@@ -118,11 +127,13 @@ def register(
     examples: Iterable[str],
     reports: bool = True,
     configured: bool = True,
+    interruption: str = _KEPT,
 ) -> None:
     """Make a function a command with these parameters, and those that all commands share."""
 
     def run(**given: Any) -> None:
         desk: Desk = given.pop("ctx").obj
+        desk.interruption = interruption
         desk.config = given.pop("config", None) or desk.config
         given.pop("as_json", None)
         function(desk, **given)

@@ -75,8 +75,8 @@ class Desk:
         self.json = "--json" in before_operands
         self._events, self._watching = "--events" in before_operands, "--watch" in before_operands
         self.config: Path | None = None
-        self.interruption = "interrupted; state kept, the same command goes on from here"
-        """What is said when Ctrl-C or a signal ended the run."""
+        self.interruption = "interrupted before anything was done"
+        """What is said when Ctrl-C or a signal ended the run; a command says its own once it is under way."""
         self.environment = environment
         self._secrets: list[Iterable[str]] = [secrets_in(environment)]
         for stream in (sys.stdout, sys.stderr):

@@ -60,8 +60,12 @@ def init(
         else:
             steps[1] = "ecm doctor, which starts the server and says how to connect to it"
     if github:
-        added, left = Conductor.open(here, environment=desk.environment).write_workflows()
+        conductor = Conductor.open(here, environment=desk.environment)
+        added, left = conductor.write_workflows()
         written = (*written, *added)
+        project = conductor.workspace.project
+        steps += [*_ELSEWHERE] if project.provider.kind == "embedded" else []
+        steps += [] if project.ledger_env else [*_SHARED]
         steps += ["give the repository the secrets that .github/workflows/ecm-*.yml name", *_REVIEWED]
     names, kept = ([Path(os.path.relpath(path, here)).as_posix() for path in paths] for paths in (written, left))
     if desk.json:
@@ -73,6 +77,11 @@ def init(
     desk.write("\n".join(f"{'next' if row == 1 else '':6}{row}. {step}" for row, step in enumerate(steps, 1)))
 
 
+_SHARED = (
+    "all machines need one ledger: ledger_env: ECM_LEDGER_URL in ecm.yaml",
+    "name ECM_LEDGER_URL under env in the workflows, for a secret so called",
+)
+_ELSEWHERE = ("use provider url or neon: a runner has a server of its own, empty",)
 _REVIEWED = ("give its environment production required reviewers, in the settings",)
 
 

@@ -33,11 +33,13 @@ def register(app: typer.Typer) -> None:
             "ecm rehearse rename-published-year --from production",
             "ecm rehearse rename-published-year --from production --output rehearsal.md",
         ],
+        interruption=_INTERRUPTED,
     )(rehearse)
     command(
         app,
         "ci",
         examples=["ecm ci", "ecm ci --base origin/main --pr 42 --from production", "ecm ci --cleanup --pr 42"],
+        interruption=_INTERRUPTED,
     )(ci)
 
 
@@ -49,7 +51,6 @@ def rehearse(desk: Desk, plan: Plan = None, *, branch: From, keep: Keep = False,
     ask for it (contract.require.rehearsal). The copy is deleted at the end, and after a crash by the next rehearsal.
     Exit code 4 or 6 where the plan did not get through, as the phase itself would give.
     """
-    desk.interruption = _INTERRUPTED
     with desk.watched(stops=_STOPS) as conductor:
         report = conductor.rehearse(plan, branch, keep=keep)
     _written(desk, report, output)
@@ -93,7 +94,6 @@ def ci(
     added to that file too. Exit code 0 when all passed, or nothing was changed; 4 or 6 as ecm rehearse; 1 when a plan
     cannot be read.
     """
-    desk.interruption = _INTERRUPTED
     if cleanup:
         desk.show(desk.conductor().clear_pull_request(number))
         return

@@ -95,7 +95,9 @@ def _owner(connection: Connection) -> Observation:
     rows = connection.execute(sql.SQL(_OWNERS)).fetchall()
     total, owned = sum(number for _, number, _, _ in rows), sum(number for _, number, mine, _ in rows if mine)
     if owned or not total:
-        says = f"this role owns {owned} of {counted(total, 'table')}" if total else "no tables yet"
+        # Who is a superuser, or a member of the owner, has the owner's rights.
+        owns = "owns" if all(owner == user for owner, _, mine, user in rows if mine) else "may act as owner of"
+        says = f"this role {owns} {owned} of {counted(total, 'table')}" if total else "no tables yet"
         return Observation(subject="owner", ok=True, message=says)
     owner, _, _, user = rows[0]
     grant = sql.SQL("GRANT {} TO {}").format(sql.Identifier(owner), sql.Identifier(user))

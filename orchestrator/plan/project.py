@@ -178,7 +178,9 @@ class Project(Settings):
             UsageError: there is no such branch.
         """
         if name not in self.branches:
-            raise UsageError(f"there is no branch {name}", details=[did_you_mean(name, self.branches)])
+            raise UsageError(
+                f"there is no branch {name}", details=[did_you_mean(name, self.branches)], hint="ecm branch list"
+            )
         return self.branches[name]
 
     def required_by(self, name: str) -> tuple[str, ...]:

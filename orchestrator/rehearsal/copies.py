@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import Any
 from uuid import uuid4
 
-from orchestrator.branches import Making, Provider
+from orchestrator.branches import InUseError, Making, Provider
 from orchestrator.errors import EcmError, PreconditionError
 from orchestrator.plan.durations import humanize
 
@@ -98,7 +98,7 @@ class Copies:
                 if anew:
                     self._provider.delete(name)
                 made = True  # from here on there may be one, however far that comes
-                self._provider.create(name, Making(parent=parent, expires_in=lasts))
+                self._create(name, Making(parent=parent, expires_in=lasts))
                 yield Copy(name=name, folder=folder)
                 kept = keep
             except EcmError:
@@ -132,6 +132,17 @@ class Copies:
             file.flush()
             unnamed.replace(folder / _RECORD)
             yield
+
+    def _create(self, name: str, making: Making) -> None:
+        try:
+            self._provider.create(name, making)
+        except InUseError as error:
+            # Nobody closes an application's connections to production for a rehearsal.
+            raise InUseError(
+                error.message,
+                details=error.details,
+                hint="rehearse --from a branch that has its data and is idle, or use provider neon",
+            ) from error
 
     def _delete(self, name: str, folder: Path) -> None:
         self._provider.delete(name)

@@ -3,6 +3,7 @@
 import re
 from collections.abc import Generator
 from datetime import UTC, datetime
+from io import StringIO
 from typing import Any
 from uuid import uuid4
 
@@ -13,8 +14,14 @@ from cli.runs import PLAN, Project, said
 from psycopg import sql
 from servers import FAST
 
+from orchestrator.branch_reports import BranchChangeReport, BranchEntry, BranchListReport
 from orchestrator.branches import EMBEDDED_FOLDER
 from orchestrator.branches.server import EmbeddedServer
+from orchestrator.branches.urls import UrlProvider
+from orchestrator.cli.render.branches import branch_list, change
+from orchestrator.cli.render.look import console, rendered
+from orchestrator.conductor import Conductor
+from orchestrator.errors import PreconditionError
 from orchestrator.ledger import Event, Ledger
 
 _YAML = """
@@ -64,10 +71,12 @@ def test_a_reset_loses_what_is_told_and_nothing_that_was_proven(family: Project)
 
 
 def test_a_reset_asks_and_says_what_is_lost(family: Project) -> None:
-    """On a terminal it asks, also on a branch that is not protected; without one it wants --yes."""
+    """On a terminal it asks, also on a branch that is not protected; without one it wants --yes, and says no less."""
     family.sql("development", "CREATE TABLE only_here ()")
-    refused = family.ecm("branch", "reset", "development")
-    assert (refused.code, "ecm branch reset development --yes" in refused.err) == (2, True)
+    for action, lost in (("reset", "only_here is only on development: 0 rows"), ("delete", "only_here: 0 rows")):
+        refused = family.ecm("branch", action, "development")
+        assert (refused.code, f"ecm branch {action} development --yes" in refused.err) == (2, True)
+        assert lost in said(refused.err)
 
     with psycopg.connect(family.urls["development"], application_name="shop"):
         terminal = family.terminal("branch", "reset", "development", COLUMNS="80")
@@ -114,6 +123,42 @@ def test_a_branch_beside_those_of_the_project_is_made_listed_compared_and_delete
     assert family.ecm("branch", "delete", "pr-7", "--yes", "--if-exists").code == 0
 
 
+@pytest.mark.parametrize("columns", [60, 80])
+def test_no_name_is_broken_in_the_list(columns: int) -> None:
+    """One that is long has a line of its own; all else stays in its columns."""
+    long = "pr-7-bookstore-rename-published-year"
+    shown = _list(_entry("production"), _entry(long, parent="production", size=7_000_000), columns=columns)
+
+    assert f"  {long}" in [line.rstrip() for line in shown]
+    assert all(len(line) <= columns for line in shown)
+    (titles,) = (line for line in shown if "parent" in line)
+    (details,) = (line for line in shown if " MB" in line)
+    assert details.index("production") == titles.index("parent")
+
+
+def test_a_branch_without_a_url_may_be_there(family: Project) -> None:
+    """Nobody can tell whether it is made, and none is made in its place: the doctor names the variable."""
+    del family.urls["development"]
+    listed = family.ecm("branch", "list")
+    assert "no URL set" in said(listed.out)
+    assert "not made yet" not in said(listed.out)
+    assert said(listed.out).endswith("next ecm doctor")
+    assert "DATABASE_URL_DEVELOPMENT is not set" in said(family.ecm("doctor").out)
+
+
+def _entry(name: str, **known: Any) -> BranchEntry:
+    nothing = dict.fromkeys(("parent", "created_at", "expires_at", "size", "note", "error"))
+    rest = {"of_project": True, "exists": True, "requires": (), "protected": False, "plans": ()}
+    return BranchEntry.model_validate({"branch": name, **nothing, **rest, **known})
+
+
+def _list(*entries: BranchEntry, columns: int) -> list[str]:
+    report = BranchListReport(
+        project="bookstore", provider="url", branches=entries, now=datetime.now(UTC), next_command=None
+    )
+    return rendered(console(StringIO(), {"COLUMNS": str(columns)}), branch_list(report)).splitlines()
+
+
 def test_two_schemas_are_compared_as_postgresql_sees_them(family: Project) -> None:
     """Whatever the application has is compared, by what it is; what ecm keeps is left out."""
     assert family.ecm("branch", "diff", "development", "production").out.startswith("✓ development and production have")
@@ -149,33 +194,58 @@ def test_two_schemas_are_compared_as_postgresql_sees_them(family: Project) -> No
     )
 
 
-def test_a_restore_goes_back_to_the_moment_before_contract_where_one_was_recorded(family: Project) -> None:
-    """Without one it says so; with one it asks for that moment, and what the provider cannot do it refuses."""
-    none = family.ecm("branch", "restore", "development", "--to", "before-contract", "--yes")
-    assert (none.code, "nothing was contracted on development" in none.err) == (1, True)
-    _contracted(family)
-    unknown = family.ecm("branch", "restore", "development", "--to", "before-contract", "--yes")
-    assert (unknown.code, "no moment was recorded before" in said(unknown.err)) == (1, True)
+@pytest.mark.parametrize("moment", ["before-contract", "2026-03-01T12:00:00Z"])
+def test_who_cannot_restore_says_so_before_anybody_is_asked(family: Project, moment: str) -> None:
+    """Nothing is proposed, and no moment is asked for that would not help."""
+    terminal = family.terminal("branch", "restore", "development", "--to", moment)
 
-    _contracted(family, noted={"time": "2026-03-01T12:00:00+00:00", "lsn": "0/16B3740"})
-    terminal = family.terminal("branch", "restore", "development", "--to", "before-contract", "--keep-as", "broken")
-    terminal.wait_for("Restore development? [y/N]")
-    terminal.type("y\n")
     assert terminal.end() == 1
     told = said(terminal.shown)
+    assert "cannot be restored to a moment by ecm" in told
+    assert "restore a backup with the means of whoever runs the server" in told
+    assert "Restore development?" not in told
+    assert "--to" not in told
+
+
+def test_a_restore_goes_back_to_the_moment_before_contract_where_one_was_recorded(
+    family: Project, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Without one it says so; with one it asks for that moment, of a provider that keeps a history."""
+    monkeypatch.setattr(UrlProvider, "check_restorable", lambda *_: None)
+    monkeypatch.setattr(UrlProvider, "restore", lambda *_, **__: None)
+    with pytest.raises(PreconditionError, match="nothing was contracted on development"):
+        _restore(family)
+    _contracted(family)
+    with pytest.raises(PreconditionError, match="no moment was recorded before"):
+        _restore(family)
+
+    _contracted(family, noted={"time": "2026-03-01T12:00:00+00:00", "lsn": "0/16B3740"})
+    proposed, done = _restore(family)
+    assert done.done
+    screen = StringIO()
+    told = said(rendered(console(screen, {}), change(proposed)))
     assert "restore development to 2026-03-01 12:00:00+00:00, LSN 0/16B3740" in told
     assert "it is kept as broken" in told
-    assert "cannot be restored to a moment by ecm" in told
 
 
-def test_no_restore_goes_back_to_a_moment_before_the_branch_was_reset(family: Project) -> None:
+def test_no_restore_goes_back_to_a_moment_before_the_branch_was_reset(
+    family: Project, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """What was noted then was of another history: on this one, the same place in the WAL is another moment."""
+    monkeypatch.setattr(UrlProvider, "check_restorable", lambda *_: None)
     _contracted(family, noted={"time": "2026-03-01T12:00:00+00:00", "lsn": "0/16B3740"})
     assert family.ecm("branch", "reset", "development", "--yes").code == 0
 
-    refused = family.ecm("branch", "restore", "development", "--to", "before-contract", "--yes")
+    with pytest.raises(PreconditionError, match="nothing was contracted on development"):
+        _restore(family)
 
-    assert "nothing was contracted on development" in said(refused.err), refused
+
+def _restore(project: Project) -> tuple[BranchChangeReport, BranchChangeReport]:
+    """Restore development to before its contract; return what was proposed, and what was done."""
+    proposals = list[BranchChangeReport]()
+    conductor = Conductor.open(project.root, environment=project.environment())
+    done = conductor.branch_restore("development", "before-contract", keep_as="broken", consent=proposals.append)
+    return proposals[0], done
 
 
 @pytest.mark.parametrize("action", ["reset", "delete"])
@@ -266,6 +336,16 @@ def test_the_embedded_server_makes_what_is_asked_for_and_is_stopped_by_hand(embe
     assert embedded.ecm("branch", "stop").out.startswith("✓ the embedded server is stopped already")
     assert embedded.ecm("status").code == 0
     assert server.running
+
+
+def test_what_comes_in_the_place_of_a_deleted_branch(embedded: Project) -> None:
+    """One of ecm.yaml comes again: as a copy of its parent, or, where that is not there, empty."""
+    assert embedded.ecm("status").code == 0
+    copied = embedded.ecm("branch", "delete", "development", "--yes", "--json").json["warnings"]
+    emptied = embedded.ecm("branch", "delete", "production", "--confirm", "production", "--json").json["warnings"]
+
+    again = "ecm.yaml names it: it is made again when it is next used, as"
+    assert (copied, emptied) == ([f"{again} a copy of production"], [f"{again} an empty database"])
 
 
 def test_where_ecm_runs_no_server_there_is_none_to_stop(family: Project) -> None:

@@ -43,6 +43,13 @@ def test_a_plan_file_that_cannot_be_read(project: Project) -> None:
     assert "\nproject\n" in screen.out
 
 
+@pytest.mark.parametrize("arguments", [("doctor", "--branch", "nope"), ("rehearse", PLAN, "--from", "nope")])
+def test_a_branch_that_is_not_there_is_answered_with_the_list(offline: Project, arguments: tuple[str, ...]) -> None:
+    """Next is the command that says which there are."""
+    refused = offline.ecm(*arguments)
+    assert (refused.code, refused.err.rstrip().endswith("ecm branch list")) == (2, True), refused
+
+
 def test_a_table_of_another_role(project: Project) -> None:
     """Who does not own a plan's table may not alter it, and is told the statement that changes that."""
     owner, tenant = (f"{name}_{uuid4().hex[:8]}" for name in ("owner", "tenant"))
@@ -166,6 +173,26 @@ def test_a_plan_under_way_without_a_file(project: Project) -> None:
     assert all(finding["ok"] for finding in found(project, "journal"))
 
 
+def test_a_sync_trigger_off_its_post(project: Project) -> None:
+    """What is written then reaches one side only; the remedy is that of status, and planned and done are left out."""
+    here = ("--branch", "development")
+    assert found(project, "sync", *here) == []
+    assert project.ecm("advance", PLAN, *here).code == 0
+    (fine,) = found(project, "sync", *here)
+    assert fine["ok"]
+
+    project.sql("development", "ALTER TABLE books DISABLE TRIGGER ALL")
+    (astray,) = found(project, "sync", *here)
+
+    assert not astray["ok"]
+    assert astray["message"].endswith("on books is disabled")
+    (plan,) = project.ecm("status", "--json").json["plans"]
+    (reason,) = (each for each in plan["branches"][0]["blocked_by"] if each["code"] == "sync_trigger")
+    assert (astray["message"], astray["remedy"]) == (f"{PLAN}: {reason['message']}", reason["remedy"])
+    assert project.ecm(*astray["remedy"].split()[1:]).code == 6
+    assert project.ecm("doctor", *here).code == 1
+
+
 def test_transactions_that_hold_others_up(server_folder: Callable[[], Path], monkeypatch: pytest.MonkeyPatch) -> None:
     """Prepared transactions hold locks and dead rows back as open ones do; the remedies end both."""
     monkeypatch.setattr(checkup, "LONG", 0)
@@ -255,6 +282,10 @@ def test_a_role_that_owns_no_table_is_told_with_the_grant(project: Project) -> N
         assert not owner["ok"]
         assert f"role {role} owns none of the 1 table here, which belong to postgres" in owner["message"]
         assert owner["remedy"] == f'use the URL of role postgres, or GRANT "postgres" TO "{role}"'
+        project.sql("development", f"GRANT CREATE ON SCHEMA public TO {role}; CREATE TABLE theirs ()")
+        project.sql("development", f"ALTER TABLE theirs OWNER TO {role}")
+        (owner,) = found(project, "owner", "--branch", "development")
+        assert (owner["ok"], owner["message"]) == (True, "this role may act as owner of 2 of 2 tables")
     finally:
         project.sql("development", f"DROP OWNED BY {role}; DROP ROLE {role}")
 

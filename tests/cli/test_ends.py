@@ -62,6 +62,25 @@ def test_an_interrupted_backfill_goes_on_with_the_same_command(project: Project,
     assert "goes on where it stopped" in again.err
 
 
+def test_what_is_interrupted_before_it_begins_keeps_no_state(offline: Project) -> None:
+    """A rehearsal never goes on from anywhere; at the very start no command has anything to go on from."""
+    program = (
+        "import sys, typer.main; from orchestrator.cli import main\n"
+        "def interrupted(_): raise KeyboardInterrupt\n"
+        "typer.main.get_command = interrupted\n"
+        "sys.exit(main.main(sys.argv[1:]))"
+    )
+    ended = subprocess.run(
+        [sys.executable, "-c", program, "rehearse", PLAN, "--from", "production"],
+        cwd=offline.root,
+        env=offline.environment(),
+        capture_output=True,
+        encoding="utf-8",
+        check=False,
+    )
+    assert (ended.returncode, ended.stderr.strip()) == (130, "interrupted before anything was done")
+
+
 def test_one_signal_is_enough(project: Project) -> None:
     """A closed terminal says so twice, and a supervisor may add its own; the first counts, in peace."""
     with held_up(project) as running:

@@ -7,6 +7,7 @@ import time
 from io import StringIO
 from pathlib import Path
 
+import psycopg
 import pytest
 from cli.conftest import MakeProject
 from cli.runs import PATIENCE, PLAN, Project, said
@@ -202,6 +203,19 @@ def test_a_rehearsal_that_was_killed_is_cleared_by_the_next(bookstore: Project) 
     assert copies(bookstore) == ["rehearse-other"]
     assert list(elsewhere.parent.iterdir()) == [elsewhere]
     bookstore.sql(BRANCH, 'DROP DATABASE "rehearse-other"')
+
+
+def test_a_parent_in_use_is_left_in_peace(bookstore: Project) -> None:
+    """Nobody is told to disconnect an application for a rehearsal: an idle branch with that data is named, or Neon."""
+    with psycopg.connect(bookstore.urls[BRANCH], application_name="shop"):
+        refused = bookstore.ecm(*REHEARSE)
+
+    assert refused.code == 1, refused
+    told = said(refused.err)
+    assert "cannot be copied to rehearse-" in told
+    assert 'application "shop"' in told
+    assert "rehearse --from a branch that has its data and is idle, or use provider neon" in told
+    assert "close the connections" not in told
 
 
 def test_ctrl_c_deletes_the_copy(bookstore: Project) -> None:

@@ -400,6 +400,30 @@ def test_init_says_where_to_connect(nowhere: Project) -> None:
     assert "ecm doctor, which starts the server and says how to connect to it" in answer.out
 
 
+@pytest.mark.parametrize(
+    ("provider", "ledger", "told"),
+    [
+        ("embedded", "", {"all machines need one ledger", "a runner has a server of its own, empty"}),
+        ("url", "", {"all machines need one ledger"}),
+        ("url", "ledger_env: LEDGER\n", set[str]()),
+    ],
+)
+def test_init_says_what_the_machines_of_workflows_do_not_share(
+    nowhere: Project, provider: str, ledger: str, told: set[str]
+) -> None:
+    """A ledger that is a file, and a server in the project's folder, are each machine's own."""
+    assert nowhere.ecm("init", "--provider", provider).code == 0
+    settings = nowhere.root / "ecm.yaml"
+    settings.write_text(settings.read_text() + ledger)
+
+    answer = nowhere.ecm("init", "--github")
+
+    assert answer.code == 0
+    known = ("all machines need one ledger", "a runner has a server of its own, empty")
+    assert {each for each in known if each in answer.out} == told
+    assert all(len(line) <= 80 for line in answer.out.splitlines())
+
+
 # ---------------------------------------------------------------- what was dropped by hand
 
 

@@ -336,6 +336,14 @@ def test_the_example_names_what_the_branches_need(tmp_path):
     assert {branch.url_env for branch in workspace.project.branches.values()} == set(workspace.environment)
 
 
+@pytest.mark.parametrize(("provider", "parent"), [("url", None), ("embedded", "production"), ("neon", "production")])
+def test_development_has_a_parent_where_ecm_makes_branches(tmp_path, provider, parent):
+    """It is made and reset from production; databases that are there are nobody's copy until somebody says so."""
+    Workspace.init(tmp_path, provider)
+    project = Workspace.find(tmp_path, None, {}).project
+    assert (project.branches["development"].parent, project.branches["production"].parent) == (parent, None)
+
+
 def test_init_adds_only_what_is_missing(tmp_path):
     """A .gitignore and a .env.example that are there keep every line, and get no line twice."""
     (tmp_path / ".gitignore").write_text("node_modules\n.env")

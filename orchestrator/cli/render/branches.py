@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 from datetime import datetime
 
-from rich.console import RenderableType
+from rich.console import Console, ConsoleOptions, RenderableType
 from rich.table import Table
 from rich.text import Text
 
@@ -21,7 +21,12 @@ from orchestrator.words import counted
 _SHOWN = 8
 """Lines of one kind that a screen shows."""
 _NAME = 24
-"""What a name takes of a line; a longer one goes on in the next."""
+"""What a name takes of a line at most, beside others."""
+_LEAST = 6
+"""What a name takes at least: its title."""
+_PLANS = 18
+"""What is left for plans at least."""
+_GAP = 2
 
 _DONE = {"create": "made", "reset": "reset", "delete": "deleted", "restore": "restored", "stop": "stopped"}
 
@@ -30,22 +35,58 @@ def branch_list(report: BranchListReport) -> RenderableType:
     """Return every branch in a line or two, with the plans that were begun there."""
     made = sum(branch.exists for branch in report.branches)
     head = look.heading(report.project, f"provider {report.provider}, {counted(made, 'branch', 'branches')}")
-    grid = Table.grid(padding=(0, 2, 0, 0))
-    for _ in range(2):
-        grid.add_column(max_width=_NAME, overflow="fold")
-    grid.add_column(no_wrap=True)
-    grid.add_column(no_wrap=True, justify="right")
-    grid.add_column()
-    grid.add_row(*(Text(title, style="dim") for title in ("branch", "parent", "age", "size", "plans")))
-    for branch in report.branches:
-        grid.add_row(
-            Text(branch.branch, style="bold" if branch.of_project else ""),
-            Text(branch.parent or "\u2013", style="" if branch.parent else "dim"),
-            Text(_age(branch.created_at, report.now)),
-            Text("\u2013" if branch.size is None else words.size(branch.size)),
-            look.stacked(*_plans(branch, report.now)),
+    return look.stacked(head, Text(), look.indented(_Columns(report)), *look.onward([report.next_command]))
+
+
+class _Columns:
+    """The list's columns. A branch's name is never broken: one that is too long has a line to itself."""
+
+    def __init__(self, report: BranchListReport) -> None:
+        self._report = report
+        self._age = _widest("age", *(_age(each.created_at, report.now) for each in report.branches))
+        self._size = _widest("size", *(_size(each) for each in report.branches))
+
+    def __rich_console__(self, console: Console, options: ConsoleOptions) -> Iterator[RenderableType]:
+        branches = self._report.branches
+        for_names = max(2 * _LEAST, options.max_width - self._age - self._size - 4 * _GAP - _PLANS)
+        parent = min(_NAME, for_names - _LEAST, _widest("parent", *(each.parent or "" for each in branches)))
+        most = min(_NAME, for_names - parent)
+        name = _widest("branch", *(each.branch for each in branches if len(each.branch) <= most))
+        yield self._row(
+            (name, parent), *(Text(title, style="dim") for title in ("branch", "parent", "age", "size", "plans"))
         )
-    return look.stacked(head, Text(), look.indented(grid), *look.onward([report.next_command]))
+        for branch in branches:
+            called = Text(branch.branch, style="bold" if branch.of_project else "")
+            if len(called) > name:
+                yield called
+                called = Text()
+            yield self._row(
+                (name, parent),
+                called,
+                Text(branch.parent or "\u2013", style="" if branch.parent else "dim"),
+                Text(_age(branch.created_at, self._report.now)),
+                Text(_size(branch)),
+                look.stacked(*_plans(branch, self._report.now)),
+            )
+
+    def _row(self, names: tuple[int, int], *cells: RenderableType) -> Table:
+        # Each row is a table, so that a line can stand between two; equal widths keep them in columns.
+        grid = Table.grid(padding=(0, _GAP, 0, 0))
+        for width in names:
+            grid.add_column(width=width, overflow="fold")
+        grid.add_column(width=self._age, no_wrap=True)
+        grid.add_column(width=self._size, no_wrap=True, justify="right")
+        grid.add_column(overflow="fold")
+        grid.add_row(*cells)
+        return grid
+
+
+def _widest(*texts: str) -> int:
+    return max(map(len, texts))
+
+
+def _size(branch: BranchEntry) -> str:
+    return "\u2013" if branch.size is None else words.size(branch.size)
 
 
 def _age(since: datetime | None, now: datetime) -> str:
@@ -60,7 +101,7 @@ def _age(since: datetime | None, now: datetime) -> str:
 
 def _plans(branch: BranchEntry, now: datetime) -> Iterator[RenderableType]:
     if not branch.exists:
-        yield Text("not made yet", style="dim")
+        yield Text(branch.note or "not made yet", style="dim")
         return
     if branch.error:
         yield look.item(look.BAD, branch.error)
