@@ -7,6 +7,7 @@ that takes, is for `Project.start`, `Project.terminal` and tests/cli/test_help.p
 import io
 import multiprocessing
 import os
+import runpy
 import sys
 from collections.abc import Mapping, Sequence
 from multiprocessing import forkserver
@@ -14,6 +15,7 @@ from pathlib import Path
 from typing import Literal
 
 _TESTS = Path(__file__).parents[1]
+Program = Literal["ecm", "alembic", "manage.py"]
 _CONTEXT = multiprocessing.get_context("forkserver")
 _CONTEXT.set_forkserver_preload(["cli.imported"])
 
@@ -27,7 +29,7 @@ def run(
     files: Path,
     patience: float,
     attempts: int | None = None,
-    program: Literal["ecm", "alembic"] = "ecm",
+    program: Program = "ecm",
 ) -> tuple[int, bytes, bytes]:
     """Run the command without a terminal; return its exit code and what it wrote to stdout and stderr.
 
@@ -39,7 +41,7 @@ def run(
         files: an empty folder for what goes in and out.
         patience: seconds after which it is given up.
         attempts: how often it asks for a lock before it gives up, where a test is about what it does then.
-        program: Alembic's own command where it is not ecm's.
+        program: another tool's own command where it is not ecm's; `manage.py` is that in the folder.
     """
     (files / "in").write_bytes(stdin)
     _start_server()
@@ -77,7 +79,7 @@ def _perform(
     files: Path,
     *,
     attempts: int | None,
-    program: str,
+    program: Program,
 ) -> None:
     assert "cli.imported" in sys.modules, "a run would import everything anew"
     os.chdir(folder)
@@ -97,8 +99,16 @@ def _perform(
     from orchestrator.engine import locks
 
     locks.ATTEMPTS = attempts or locks.ATTEMPTS
+    code = 0
     try:
-        code = alembic.config.main(list(arguments)) if program == "alembic" else main(list(arguments))
+        match program:
+            case "ecm":
+                code = main(list(arguments))
+            case "alembic":
+                alembic.config.main(list(arguments))
+            case "manage.py":
+                sys.path.insert(0, str(folder))
+                runpy.run_path("manage.py", run_name="__main__")
     finally:
         sys.stdout.flush()
         sys.stderr.flush()

@@ -13,7 +13,7 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from time import monotonic
-from typing import Any, Literal
+from typing import Any
 
 import psycopg
 from cli import forked
@@ -113,13 +113,13 @@ class Project:
         """Run the command without a terminal; with `attempts` at a lock, if those it makes are too many to wait for."""
         return self._forked("ecm", arguments, environment, stdin, attempts)
 
-    def alembic(self, *arguments: str, **environment: str) -> Answer:
-        """Run Alembic's own command."""
-        return self._forked("alembic", arguments, environment)
+    def tool(self, program: forked.Program, *arguments: str, **environment: str) -> Answer:
+        """Run another tool's own command."""
+        return self._forked(program, arguments, environment)
 
     def _forked(
         self,
-        program: Literal["ecm", "alembic"],
+        program: forked.Program,
         arguments: Sequence[str],
         environment: dict[str, str],
         stdin: str = "",
