@@ -7,12 +7,15 @@ that takes, is for `Project.start`, `Project.terminal` and tests/cli/test_help.p
 import io
 import multiprocessing
 import os
+import runpy
 import sys
 from collections.abc import Mapping, Sequence
 from multiprocessing import forkserver
 from pathlib import Path
+from typing import Literal
 
 _TESTS = Path(__file__).parents[1]
+Program = Literal["ecm", "alembic", "manage.py"]
 _CONTEXT = multiprocessing.get_context("forkserver")
 _CONTEXT.set_forkserver_preload(["cli.imported"])
 
@@ -26,6 +29,7 @@ def run(
     files: Path,
     patience: float,
     attempts: int | None = None,
+    program: Program = "ecm",
 ) -> tuple[int, bytes, bytes]:
     """Run the command without a terminal; return its exit code and what it wrote to stdout and stderr.
 
@@ -37,16 +41,21 @@ def run(
         files: an empty folder for what goes in and out.
         patience: seconds after which it is given up.
         attempts: how often it asks for a lock before it gives up, where a test is about what it does then.
+        program: another tool's own command where it is not ecm's; `manage.py` is that in the folder.
     """
     (files / "in").write_bytes(stdin)
     _start_server()
-    process = _CONTEXT.Process(target=_perform, args=(tuple(arguments), folder, dict(environment), files, attempts))
+    process = _CONTEXT.Process(
+        target=_perform,
+        args=(tuple(arguments), folder, dict(environment), files),
+        kwargs={"attempts": attempts, "program": program},
+    )
     process.start()
     process.join(patience)
     if process.exitcode is None:
         process.kill()
         process.join()
-        raise TimeoutError(f"ecm {' '.join(arguments)} did not end within {patience:g} s")
+        raise TimeoutError(f"{program} {' '.join(arguments)} did not end within {patience:g} s")
     return process.exitcode, (files / "out").read_bytes(), (files / "err").read_bytes()
 
 
@@ -64,7 +73,13 @@ def _start_server() -> None:
 
 
 def _perform(
-    arguments: tuple[str, ...], folder: Path, environment: dict[str, str], files: Path, attempts: int | None
+    arguments: tuple[str, ...],
+    folder: Path,
+    environment: dict[str, str],
+    files: Path,
+    *,
+    attempts: int | None,
+    program: Program,
 ) -> None:
     assert "cli.imported" in sys.modules, "a run would import everything anew"
     os.chdir(folder)
@@ -77,13 +92,23 @@ def _perform(
     sys.stdin = io.TextIOWrapper(os.fdopen(0, "rb", closefd=False), encoding="utf-8")
     sys.stdout = io.TextIOWrapper(os.fdopen(1, "wb", closefd=False), encoding="utf-8")
     sys.stderr = io.TextIOWrapper(os.fdopen(2, "wb", closefd=False), encoding="utf-8", line_buffering=True)
-    sys.argv = ["ecm", *arguments]
+    sys.argv = [program, *arguments]
+    import alembic.config
+
     from orchestrator.cli.main import main
     from orchestrator.engine import locks
 
     locks.ATTEMPTS = attempts or locks.ATTEMPTS
+    code = 0
     try:
-        code = main(list(arguments))
+        match program:
+            case "ecm":
+                code = main(list(arguments))
+            case "alembic":
+                alembic.config.main(list(arguments))
+            case "manage.py":
+                sys.path.insert(0, str(folder))
+                runpy.run_path("manage.py", run_name="__main__")
     finally:
         sys.stdout.flush()
         sys.stderr.flush()

@@ -5,6 +5,9 @@ import pkgutil
 
 import alembic.command
 import alembic.config
+import django.core.management.commands.makemigrations
+import django.core.management.commands.migrate
+import django.db.backends.postgresql.base
 import rich.console
 import rich.table
 import ruamel.yaml
@@ -14,7 +17,7 @@ import transitions
 
 import orchestrator
 
-_ = alembic.command, alembic.config, rich.console, rich.table, ruamel.yaml, sqlalchemy, transitions
+_ = alembic.command, alembic.config, django, rich.console, rich.table, ruamel.yaml, sqlalchemy, transitions
 for _module in pkgutil.walk_packages(orchestrator.__path__, "orchestrator."):
     if ".migrations" not in _module.name and not _module.name.endswith("__main__"):
         importlib.import_module(_module.name)

@@ -8,6 +8,7 @@ import signal
 import subprocess
 import sys
 import tempfile
+from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -110,6 +111,20 @@ class Project:
 
     def ecm(self, *arguments: str, stdin: str = "", attempts: int | None = None, **environment: str) -> Answer:
         """Run the command without a terminal; with `attempts` at a lock, if those it makes are too many to wait for."""
+        return self._forked("ecm", arguments, environment, stdin, attempts)
+
+    def tool(self, program: forked.Program, *arguments: str, **environment: str) -> Answer:
+        """Run another tool's own command."""
+        return self._forked(program, arguments, environment)
+
+    def _forked(
+        self,
+        program: forked.Program,
+        arguments: Sequence[str],
+        environment: dict[str, str],
+        stdin: str = "",
+        attempts: int | None = None,
+    ) -> Answer:
         with tempfile.TemporaryDirectory() as files:
             code, out, err = forked.run(
                 arguments,
@@ -119,6 +134,7 @@ class Project:
                 files=Path(files),
                 patience=PATIENCE,
                 attempts=attempts,
+                program=program,
             )
         return Answer(code=code, out=out.decode(), err=err.decode())
 

@@ -2,14 +2,19 @@
 
 import json
 import os
+import shutil
 import subprocess
+from collections.abc import Callable
 from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
 from typing import Any
 
 import psycopg
 import pytest
 from cli.conftest import MakeProject
 from cli.runs import Project, said
+from servers import Server
 
 PLAN = "rename-published-year"
 
@@ -94,23 +99,40 @@ def applied(project: Project, branch: str) -> list[tuple[Any, ...]]:
     return project.sql(branch, "SELECT hash, created_at FROM drizzle.__drizzle_migrations ORDER BY id")
 
 
+@pytest.fixture(scope="session")
+def begun(server: Server, tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], tuple[Path, str]]:
+    """Gives what a line of drizzle-kit has generated, and the database that it has brought there, with rows."""
+
+    @cache
+    def made(modules: str) -> tuple[Path, str]:
+        root = tmp_path_factory.mktemp("begun")
+        (root / "node_modules").symlink_to(modules)
+        (root / "drizzle.config.ts").write_text(CONFIG)
+        (root / "schema.ts").write_text(BEFORE)
+        name = f"begun_with_{Path(modules).parent.name}"
+        server.create_database(name)
+        project = Project(root=root, urls={"begun": server.url(name)})
+        kit = Kit(project, modules)
+        kit("generate")
+        kit.migrate("begun")
+        project.sql("begun", "INSERT INTO books SELECT n, 'book ' || n, NULL, 1900 + n FROM generate_series(1, 20) n")
+        return root, name
+
+    return made
+
+
 @pytest.fixture
-def kit(make_project: MakeProject, databases: Any, drizzle: str) -> Kit:
+def kit(make_project: MakeProject, databases: Any, drizzle: str, begun: Callable[[str], tuple[Path, str]]) -> Kit:
     """A project that drizzle-kit has brought to development and production, with rows, and a plan for it."""
-    project = make_project(databases("development", "production", "fresh", "behind"), plan=False)
+    files, template = begun(drizzle)
+    urls = {**databases("development", "production", template=template), **databases("fresh")}
+    project = make_project(urls, plan=False)
+    shutil.copytree(files, project.root, symlinks=True, dirs_exist_ok=True)
     (project.root / "ecm.yaml").write_text(
         "project: bookstore\nbranches:\n  development: {}\n  production: {requires: [development]}\n"
     )
-    (project.root / "node_modules").symlink_to(drizzle)
-    (project.root / "drizzle.config.ts").write_text(CONFIG)
-    (project.root / "schema.ts").write_text(BEFORE)
     (project.root / "plans" / f"{PLAN}.yaml").write_text(_PLAN)
-    made = Kit(project, drizzle)
-    made("generate")
-    for branch in ("development", "production", "behind"):
-        made.migrate(branch)
-        project.sql(branch, "INSERT INTO books SELECT n, 'book ' || n, NULL, 1900 + n FROM generate_series(1, 20) n")
-    return made
+    return Kit(project, drizzle)
 
 
 def ecm(project: Project, *arguments: str) -> str:

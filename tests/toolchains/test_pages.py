@@ -89,6 +89,10 @@ class Reader:
         if words[0] == "ecm":
             done = self.project.ecm(*words[1:], stdin="", attempts=None, **names)
             return done.code, done.out + done.err
+        words = words[1:] if words[0] == "python" else words
+        if words[0] in ("alembic", "manage.py"):
+            done = self.project.tool("alembic" if words[0] == "alembic" else "manage.py", *words[1:], **names)
+            return done.code, done.out + done.err
         if words[0] == "npx":  # npm's own way to what lies here, which takes a second each time
             words[:2] = [f"{self.project.root}/node_modules/.bin/{words[1]}"]
         done = subprocess.run(

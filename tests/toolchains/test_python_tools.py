@@ -1,7 +1,5 @@
 """Beside the real Alembic and Django: what ecm emitted is applied to them once ecm has done it."""
 
-import os
-import subprocess
 import sys
 from typing import Any
 
@@ -37,25 +35,6 @@ def project(make_project: MakeProject, databases: Any) -> Project:
     )
     (made.root / "plans" / f"{PLAN}.yaml").write_text(_PLAN)
     return made
-
-
-def run(project: Project, *words: str, url: str = "", fails: bool = False) -> str:
-    """Run a tool of Python's; return all that it said."""
-    done = subprocess.run(
-        [sys.executable, *words],
-        cwd=project.root,
-        env={
-            "PATH": os.environ["PATH"],
-            "HOME": str(project.root),
-            "DATABASE_URL": url,
-            "PYTHONDONTWRITEBYTECODE": "1",
-        },
-        capture_output=True,
-        text=True,
-        timeout=120,
-    )
-    assert (done.returncode != 0) == fails, done.stdout + done.stderr
-    return done.stdout + done.stderr
 
 
 def ecm(project: Project, *arguments: str) -> str:
@@ -96,12 +75,14 @@ def test_alembic(project: Project) -> None:
     """Its version moves with ecm's phases, forward and back; upgrade finds nothing to do, and builds a fresh database."""
 
     def alembic(*words: str, branch: str, fails: bool = False) -> str:
-        return run(project, "-m", "alembic", *words, url=project.urls[branch], fails=fails)
+        done = project.tool("alembic", *words, DATABASE_URL=project.urls[branch])
+        assert (done.code != 0) == fails, done.out + done.err
+        return done.out + done.err
 
     def version(branch: str) -> str:
         return project.sql(branch, "SELECT version_num FROM alembic_version")[0][0]
 
-    run(project, "-m", "alembic", "init", "migrations")
+    alembic("init", "migrations", branch="development")
     (project.root / "migrations" / "env.py").write_text(_ENV)
     (project.root / "migrations" / "versions" / "a1_books.py").write_text(_FIRST)
     for branch in BRANCHES:
@@ -198,7 +179,9 @@ def test_django(project: Project) -> None:
     """Its rows come and go with ecm's phases; makemigrations --check is clean, and migrate builds a fresh database."""
 
     def manage(*words: str, branch: str = "development", fails: bool = False) -> str:
-        return run(project, "manage.py", *words, url=project.urls[branch], fails=fails)
+        done = project.tool("manage.py", *words, DATABASE_URL=project.urls[branch])
+        assert (done.code != 0) == fails, done.out + done.err
+        return done.out + done.err
 
     def applied(branch: str) -> list[str]:
         return [

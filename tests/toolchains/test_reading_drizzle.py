@@ -2,7 +2,10 @@
 
 import json
 import os
+import shutil
 import subprocess
+from collections.abc import Callable
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -33,18 +36,31 @@ OTHERS = (
 CONFIG = 'export default { dialect: "postgresql", schema: "./schema.ts", out: "./db/drizzle" };\n'
 
 
+@pytest.fixture(scope="session")
+def generated(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Path]:
+    """Gives what a line of drizzle-kit has generated: a first migration, and one that renames a column."""
+
+    @cache
+    def made(modules: str) -> Path:
+        project = Project(root=tmp_path_factory.mktemp("generated"), urls={})
+        (project.root / "node_modules").symlink_to(modules)
+        (project.root / "drizzle.config.ts").write_text(CONFIG)
+        generate(project, BEFORE, "init")
+        generate(project, AFTER, "year", rename=True)
+        return project.root
+
+    return made
+
+
 @pytest.fixture
-def project(make_project: MakeProject, databases: Any, drizzle: str) -> Project:
+def project(make_project: MakeProject, databases: Any, drizzle: str, generated: Callable[[str], Path]) -> Project:
     made = make_project(databases("development", "production"), plan=False)
-    (made.root / "node_modules").symlink_to(drizzle)
-    (made.root / "drizzle.config.ts").write_text(CONFIG)
-    generate(made, BEFORE, "init")
+    shutil.copytree(generated(drizzle), made.root, symlinks=True, dirs_exist_ok=True)
     return made
 
 
 def test_a_rename_becomes_a_plan(project: Project) -> None:
     """What drizzle-kit does in one statement, ecm offers as a plan; then it is covered."""
-    generate(project, AFTER, "year", rename=True)
     settings = reading.find(project.root)
     assert settings is not None
     assert settings.folder == "db/drizzle"
@@ -66,7 +82,6 @@ def test_a_rename_becomes_a_plan(project: Project) -> None:
 
 def test_what_else_it_generates(project: Project) -> None:
     """A bare SET DATA TYPE, a column that old versions leave out, a unique constraint, an enum type made anew."""
-    generate(project, AFTER, "year", rename=True)
     generate(project, OTHERS, "others")
     found = project.ecm("detect", "--all", "--json").json["findings"]
 
@@ -78,7 +93,6 @@ def test_what_else_it_generates(project: Project) -> None:
 
 def test_what_its_table_says_is_applied(project: Project) -> None:
     """drizzle-kit's rows on the first branch tell which migrations are still to come."""
-    generate(project, AFTER, "year", rename=True)
     settings = reading.find(project.root)
     assert settings is not None
     first, second = reading.listed(project.root, settings)
