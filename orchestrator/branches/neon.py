@@ -5,6 +5,7 @@ Ids, hosts and passwords are asked for in each run, and kept in memory only.
 
 import re
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from datetime import UTC, datetime
 from functools import cached_property
 from threading import Lock
@@ -231,6 +232,11 @@ class NeonProvider:
             compute = self._started(branch, change.branch.id)
         except EcmError as error:
             raise self._taken_back(branch, change.branch.id, error) from error
+        except KeyboardInterrupt:
+            # Half made, it would be in the way of the same command, and cost money.
+            with suppress(EcmError):
+                self._api.settle(self._api.delete_branch(change.branch.id))
+            raise
         branches = self._all()
         return described(named(branch, branches), tuple(branches.values()), compute)
 

@@ -25,6 +25,7 @@ from tenacity import (
 from orchestrator.errors import (
     ConnectionFailedError,
     EcmError,
+    LeaseError,
     LockTimeoutError,
     PrivilegeError,
     StatementFailedError,
@@ -387,6 +388,12 @@ def unforeseen(error: psycopg.Error, branch: str) -> EcmError:
         return LockTimeoutError(f"{branch}: something is locked by another session", hint="run the same command again")
     if is_lost(error):
         return ConnectionFailedError(f"the connection to {branch} was lost", hint="run the same command again")
+    if isinstance(error, errors.UndefinedTable) and ' "ecm.' in (error.diag.message_primary or ""):
+        return LeaseError(
+            f"the journal of {branch} is gone: its database was reset, or made anew, meanwhile",
+            details=["this ecm did nothing in the one that is there now"],
+            hint="ecm status",
+        )
     return StatementFailedError(
         f"{branch}: {error.diag.message_primary or error}", details=_lines(error, None), hint="ecm doctor"
     )

@@ -11,8 +11,8 @@ from operations.harness import as_role
 from psycopg import errors
 from pydantic import SecretStr
 
-from orchestrator.engine.connection import Link, connect, explained, is_lost
-from orchestrator.errors import ConnectionFailedError, PrivilegeError, StatementFailedError
+from orchestrator.engine.connection import Link, connect, explained, is_lost, unforeseen
+from orchestrator.errors import ConnectionFailedError, LeaseError, PrivilegeError, StatementFailedError
 
 SECRET = "s3cr3t-p4ss"
 
@@ -193,3 +193,14 @@ def test_refusals_are_explained(database: str, roles: Roles) -> None:
         assert failed.value.details == ("SQLSTATE 22012", "SELECT 1 / 0")
         with pytest.raises(errors.LockNotAvailable), explained("a lock"):
             connection.execute("DO $$BEGIN RAISE lock_not_available; END$$")
+
+
+def test_a_journal_that_went_under_way_is_told_of(database: str) -> None:
+    """Somebody reset the branch: that is said, and not that some table does not exist; of other tables it is."""
+    with connect(SecretStr(database), branch="development") as connection:
+        with pytest.raises(errors.UndefinedTable) as gone:
+            connection.execute("SELECT FROM ecm.leases")
+        with pytest.raises(errors.UndefinedTable) as other:
+            connection.execute("SELECT FROM public.books")
+    assert isinstance(unforeseen(gone.value, "development"), LeaseError)
+    assert isinstance(unforeseen(other.value, "development"), StatementFailedError)

@@ -71,10 +71,13 @@ OpenNeon = Callable[..., Opened]
 
 @pytest.fixture
 def open_neon(neon: Fake) -> OpenNeon:
-    """Open the fake's project: `open_neon(database=…, deadline=…)`."""
+    """Open the fake's project: `open_neon(database=…, deadline=…)`; `waits` is called wherever it waits."""
 
-    def opened(*, patience: float = 20, deadline: float = 20, **settings: Any) -> Opened:
+    def opened(
+        *, patience: float = 20, deadline: float = 20, waits: Callable[[], object] = lambda: None, **settings: Any
+    ) -> Opened:
         def sleep(seconds: float) -> None:
+            waits()
             time.sleep(min(seconds, 0.05))
 
         api = NeonApi(ID, SecretStr(KEY), host=neon.host, patience=patience, deadline=deadline, sleep=sleep)

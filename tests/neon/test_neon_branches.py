@@ -179,6 +179,21 @@ def test_a_branch_that_neon_does_not_finish_is_not_left_behind(books: Fake, open
     assert [each.name for each in provider.found()] == ["production"]
 
 
+def test_a_branch_that_is_interrupted_while_it_is_made_is_not_left_behind(books: Fake, open_neon: OpenNeon) -> None:
+    """Ctrl-C while Neon is at work on it: the name is free again."""
+    books.project.course = ["running", "running", "finished"]
+    pressed = iter([True])
+
+    def press() -> None:
+        if next(pressed, False):
+            raise KeyboardInterrupt
+
+    provider = open_neon(waits=press).provider
+    with pytest.raises(KeyboardInterrupt):
+        provider.create("development", Making())
+    assert [each.name for each in provider.found()] == ["production"]
+
+
 def test_a_compute_that_never_starts_is_told(books: Fake, open_neon: OpenNeon) -> None:
     """After the deadline, with what Neon still has to do."""
     books.project.suspend("production")
