@@ -156,6 +156,7 @@ class EmbeddedServer:
             if found is not None:
                 found.remove()
             shutil.rmtree(self.folder)
+        watcher.wait(self.folder)
 
     def url(self, database: str) -> str:
         """Return the URL of a database: over TCP with the password if this object started it so, else by socket.

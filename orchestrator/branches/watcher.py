@@ -25,6 +25,8 @@ if TYPE_CHECKING:
 _LOCK = "watcher.lock"
 _LIMIT = "idle-stop"
 """The file that holds the seconds after which an idle server is stopped; 0 for never."""
+_LONGEST_END = 10.0
+"""Seconds to wait for the process to end."""
 _LONGEST_NAP = 30.0
 """Seconds between two looks, at most; a limit that was changed counts after that."""
 
@@ -63,6 +65,17 @@ def ensure(folder: Path, seconds: float) -> None:
                 start_new_session=True,
                 check=False,
             )
+
+
+def wait(folder: Path) -> None:
+    """Wait until nobody watches a folder that is gone: whoever did ends by itself, one that is just starting too."""
+    import psutil
+
+    def watches(process: psutil.Process) -> bool:
+        words = process.info["cmdline"] or [""]
+        return words[-1] == str(folder) and _PROGRAM in words
+
+    psutil.wait_procs([each for each in psutil.process_iter(["cmdline"]) if watches(each)], timeout=_LONGEST_END)
 
 
 def main(folder: str) -> None:
