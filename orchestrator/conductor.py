@@ -16,14 +16,9 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal, Self
 
-from orchestrator import archive, branching, reports
-from orchestrator.branch_reports import BranchChangeReport, BranchDiffReport, BranchListReport
+from orchestrator import archive, reports
 from orchestrator.branches import Making
-from orchestrator.branching import Branching
 from orchestrator.choosing import only
-from orchestrator.detection_reports import DetectReport, InspectReport, SchemaEditReport
-from orchestrator.doctor import Doctor
-from orchestrator.emitting import Emitting
 from orchestrator.engine import journal
 from orchestrator.errors import RefusedError, UsageError
 from orchestrator.events import Observer, ignore
@@ -51,7 +46,6 @@ from orchestrator.plan.lifecycle import (
 from orchestrator.plan.schema import json_schema
 from orchestrator.previews import Previews
 from orchestrator.proving import Proving
-from orchestrator.rehearsal_reports import PullRequestReport, RehearsalReport
 from orchestrator.reporting import error_report, length, named, readers_report, reason_report, sweep_progress
 from orchestrator.stage import Scene, Stage
 from orchestrator.telling import Telling
@@ -59,8 +53,14 @@ from orchestrator.testimony import Testimony, given_reason
 from orchestrator.workspace import Workspace, replace_file
 
 if TYPE_CHECKING:
+    # What most commands do without is imported where it is used: `ecm status` answers at once.
+    from orchestrator import branching
+    from orchestrator.branch_reports import BranchChangeReport, BranchDiffReport, BranchListReport
+    from orchestrator.branching import Branching
+    from orchestrator.detection_reports import DetectReport, InspectReport, SchemaEditReport
     from orchestrator.rehearsal.pull_requests import PullRequests
     from orchestrator.rehearsal.rehearsing import Rehearsing
+    from orchestrator.rehearsal_reports import PullRequestReport, RehearsalReport
 
 Approving = Callable[[reports.ApprovalReport], None]
 
@@ -73,7 +73,7 @@ def _approve(_: reports.ApprovalReport) -> None:
     """Consent to what is shown."""
 
 
-def _agree(_: BranchChangeReport) -> None:
+def _agree(_: "BranchChangeReport") -> None:
     """Consent to what is about to be lost."""
 
 
@@ -105,9 +105,6 @@ class Conductor:
         self._telling = Telling(self._stage)
         self._journey = Journey(self._stage, self._telling)
         self._overview = Overview(self._stage)
-        self._branching = Branching(self._stage)
-        self._doctor = Doctor(self._stage, self._overview)
-        self._emitting = Emitting(self._stage)
         self._previews = Previews(self._stage, self._judgement)
         self._testimony = Testimony(self._stage, self._judgement)
         self._proving = Proving(self._stage, self._testimony)
@@ -229,9 +226,11 @@ class Conductor:
             UsageError: the tool's records cannot tell of what the plan does.
             ConfigurationError: there is no such tool here, or it was emitted for another text of the plan.
         """
+        from orchestrator.emitting import Emitting
+
         name = self._only("emit", plan)
         with self._stage.scene(name, branch or next(iter(self._project.branches))) as scene:
-            return self._emitting.emit(scene, tool, part)
+            return Emitting(self._stage).emit(scene, tool, part)
 
     # ------------------------------------------------------------ migrations of other tools
 
@@ -243,7 +242,7 @@ class Conductor:
         everything: bool = False,
         write: bool = False,
         renames: bool = False,
-    ) -> DetectReport:
+    ) -> "DetectReport":
         """Return what another tool's migrations would break, and which plan does the same safely.
 
         Args:
@@ -263,7 +262,7 @@ class Conductor:
             [Path(file) for file in files], base=base, everything=everything, write=write, renames=renames
         )
 
-    def inspect(self, tables: Sequence[str] = (), branch: str | None = None) -> InspectReport:
+    def inspect(self, tables: Sequence[str] = (), branch: str | None = None) -> "InspectReport":
         """Return tables as PostgreSQL has them on a branch, the project's first where it is None.
 
         Args:
@@ -279,7 +278,7 @@ class Conductor:
 
     def schema_edit(
         self, plan: str, orm: Literal["drizzle", "sqlalchemy"], branch: str | None = None
-    ) -> SchemaEditReport:
+    ) -> "SchemaEditReport":
         """Return which lines of an ORM's schema come and go in each phase of a plan; no file is written.
 
         Args:
@@ -295,7 +294,7 @@ class Conductor:
         return Inspecting(self._stage).schema_edit(plan, branch or next(iter(self._project.branches)), orm)
 
     @staticmethod
-    def write_sarif(report: DetectReport, path: str | Path) -> Path:
+    def write_sarif(report: "DetectReport", path: str | Path) -> Path:
         """Write what was found as SARIF 2.1.0, for code review; a file that is there is replaced."""
         from orchestrator.records import ecm_version
         from orchestrator.sarif import log
@@ -678,7 +677,9 @@ class Conductor:
 
     def doctor(self, branch: str | None = None) -> reports.DoctorReport:
         """Look at connections, privileges, long transactions and leftovers."""
-        return self._doctor.examine(branch)
+        from orchestrator.doctor import Doctor
+
+        return Doctor(self._stage, self._overview).examine(branch)
 
     def status(
         self, plan: str | None = None, branch: str | None = None, *, stalled: str | timedelta | None = None
@@ -704,7 +705,7 @@ class Conductor:
 
     # ------------------------------------------------------------ rehearsing
 
-    def rehearse(self, plan: str | None, branch: str, *, keep: bool = False) -> RehearsalReport:
+    def rehearse(self, plan: str | None, branch: str, *, keep: bool = False) -> "RehearsalReport":
         """Take a plan through its whole cycle on a throwaway copy of a branch, and record how that went.
 
         Args:
@@ -720,7 +721,7 @@ class Conductor:
 
     def check_pull_request(
         self, branch: str | None = None, *, base: str | None = None, pull_request: int | None = None
-    ) -> PullRequestReport:
+    ) -> "PullRequestReport":
         """Rehearse every plan that a pull request changes, each on a branch of its own that is kept for it.
 
         Args:
@@ -734,7 +735,7 @@ class Conductor:
         """
         return self._pull_requests.check(branch, base=base, pull_request=pull_request)
 
-    def clear_pull_request(self, pull_request: int | None = None) -> PullRequestReport:
+    def clear_pull_request(self, pull_request: int | None = None) -> "PullRequestReport":
         """Delete the branches that were made for a pull request; arguments and errors as of `check_pull_request`."""
         return self._pull_requests.clear(pull_request)
 
@@ -746,7 +747,6 @@ class Conductor:
 
     @cached_property
     def _rehearsing(self) -> "Rehearsing":
-        # Most commands rehearse nothing.
         from orchestrator.rehearsal.rehearsing import Rehearsing
 
         return Rehearsing(
@@ -755,7 +755,13 @@ class Conductor:
 
     # ------------------------------------------------------------ branches as a whole
 
-    def branch_list(self) -> BranchListReport:
+    @cached_property
+    def _branching(self) -> "Branching":
+        from orchestrator.branching import Branching
+
+        return Branching(self._stage)
+
+    def branch_list(self) -> "BranchListReport":
         """Return every branch: its parent, age and size, and where the plans are that were begun there; makes none."""
         return self._branching.listed()
 
@@ -768,7 +774,7 @@ class Conductor:
         schema_only: bool = False,
         expires: str | timedelta | None = None,
         compute: tuple[float, float] | None = None,
-    ) -> BranchChangeReport:
+    ) -> "BranchChangeReport":
         """Make a branch from another one.
 
         Args:
@@ -792,7 +798,7 @@ class Conductor:
         )
         return self._branching.create(branch, making)
 
-    def branch_reset(self, branch: str, *, consent: branching.Consent = _agree) -> BranchChangeReport:
+    def branch_reset(self, branch: str, *, consent: "branching.Consent" = _agree) -> "BranchChangeReport":
         """Make a branch what its parent is now; what was proven on it stays proven.
 
         Args:
@@ -806,18 +812,18 @@ class Conductor:
         return self._branching.reset(branch, consent)
 
     def branch_delete(
-        self, branch: str, *, missing_ok: bool = False, consent: branching.Consent = _agree
-    ) -> BranchChangeReport | None:
+        self, branch: str, *, missing_ok: bool = False, consent: "branching.Consent" = _agree
+    ) -> "BranchChangeReport | None":
         """Delete a branch; None where there was none and that is as well; arguments and errors as of `branch_reset`."""
         return self._branching.delete(branch, consent, missing_ok=missing_ok)
 
-    def branch_diff(self, one: str, other: str) -> BranchDiffReport:
+    def branch_diff(self, one: str, other: str) -> "BranchDiffReport":
         """Return how the schemas of two branches differ, as PostgreSQL sees them; schema ecm is left out."""
         return self._branching.diff(one, other)
 
     def branch_restore(
-        self, branch: str, to: str, *, keep_as: str | None = None, consent: branching.Consent = _agree
-    ) -> BranchChangeReport:
+        self, branch: str, to: str, *, keep_as: str | None = None, consent: "branching.Consent" = _agree
+    ) -> "BranchChangeReport":
         """Make a branch what it was at a moment: a time, a place in the WAL, or `before-contract`.
 
         Args:
@@ -832,7 +838,7 @@ class Conductor:
         """
         return self._branching.restore(branch, to, consent, keep_as=keep_as)
 
-    def branch_stop(self) -> BranchChangeReport:
+    def branch_stop(self) -> "BranchChangeReport":
         """Stop the server that ecm runs for the project.
 
         Raises:

@@ -3,6 +3,7 @@
 from collections.abc import Iterable
 from contextlib import suppress
 from datetime import UTC, datetime
+from typing import TYPE_CHECKING
 
 from orchestrator.engine import bookkeeping
 from orchestrator.engine.connection import Connection
@@ -12,16 +13,19 @@ from orchestrator.plan.editing import Part
 from orchestrator.plan.lifecycle import Direction, Move, Phase
 from orchestrator.plan.model import Plan
 from orchestrator.sql.bookkeeping import Row
-from orchestrator.toolchains import header, traps
-from orchestrator.toolchains.finding import found
-from orchestrator.toolchains.toolchain import Toolchain
 from orchestrator.workspace import Workspace
+
+if TYPE_CHECKING:
+    from orchestrator.toolchains.toolchain import Toolchain
 
 _PARTS = {Phase.EXPAND: Part.EXPAND, Phase.CONTRACT: Part.CONTRACT}
 
 
-def tools(workspace: Workspace) -> tuple[Toolchain, ...]:
+def tools(workspace: Workspace) -> "tuple[Toolchain, ...]":
     """Return the migration tools of a project."""
+    # All five adapters; whoever asks where plans are needs none.
+    from orchestrator.toolchains.finding import found
+
     return found(workspace.root, lambda: datetime.now(UTC), workspace.project.toolchain)
 
 
@@ -76,6 +80,8 @@ def beware(workspace: Workspace, statements: Iterable[str]) -> tuple[str, ...]:
         workspace: the project.
         statements: those of the plan that somebody looks at.
     """
+    from orchestrator.toolchains import traps
+
     with suppress(EcmError):  # files of a tool that cannot be read are told of by whoever needs them
         there = tools(workspace)
         pulled = any(tool.name == "drizzle" for tool in there) and any("NOT VALID" in each for each in statements)
@@ -84,8 +90,10 @@ def beware(workspace: Workspace, statements: Iterable[str]) -> tuple[str, ...]:
     return ()
 
 
-def stale(tool: Toolchain, plan: Plan, part: Part, workspace: Workspace) -> bool | None:
+def stale(tool: "Toolchain", plan: Plan, part: Part, workspace: Workspace) -> bool | None:
     """Whether the migration that was emitted for a part is of another text of the plan; None where there is none."""
+    from orchestrator.toolchains import header
+
     migration = tool.emitted(plan.plan, part.value)
     if migration is None:
         return None

@@ -1,5 +1,6 @@
 """Screens: reports are values, so every screen can be looked at without a database."""
 
+import importlib
 import shlex
 from datetime import UTC, datetime, timedelta
 from io import StringIO
@@ -9,6 +10,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from orchestrator import branch_reports, detection_reports, rehearsal_reports, reports
+from orchestrator.cli import render
 from orchestrator.cli.render import screen
 from orchestrator.cli.render.failure import failure
 from orchestrator.cli.render.look import Code, Command, console, indented, onward, rendered, stacked
@@ -667,3 +670,12 @@ def test_words_that_are_next_are_not_broken_as_a_command_is() -> None:
 
     assert text.count("\\") == 1
     assert words in " ".join(text.split())
+
+
+def test_every_screen_is_of_a_report_and_is_there() -> None:
+    """They are imported by name, when they are shown: each name is a report's, and leads to something that lays it out."""
+    modules = (reports, branch_reports, detection_reports, rehearsal_reports)
+    for name, where in (*render._SCREENS.items(), *render._CLOSER.items()):
+        assert any(hasattr(module, name) for module in modules), name
+        module, function = where.split(".")
+        assert callable(getattr(importlib.import_module(f"orchestrator.cli.render.{module}"), function)), where
