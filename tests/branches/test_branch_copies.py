@@ -8,6 +8,7 @@ from pathlib import Path
 
 import psycopg
 import pytest
+from branches.settings import Settings
 from psycopg.conninfo import conninfo_to_dict, make_conninfo
 from servers import FAST
 
@@ -22,14 +23,6 @@ from orchestrator.errors import (
     PrivilegeError,
     UsageError,
 )
-
-
-@dataclass(frozen=True, kw_only=True)
-class Settings:
-    """A branch's entry in ecm.yaml, as far as providers read it."""
-
-    url_env: str = "UNUSED"
-    parent: str | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -443,10 +436,9 @@ def test_a_branch_whose_url_names_no_database_is_not_made_under_another_name(ren
     assert caught.value.hint == "end URL_DEV with /DATABASE"
 
 
+@pytest.mark.parametrize("home", ["url"], indirect=True)  # an embedded server has one project
 def test_another_project_on_the_server_has_its_own_branches(home):
     """What one project made, the other neither lists, opens nor deletes; the name stays taken."""
-    if home.provider.__class__.__name__ != "UrlProvider":
-        pytest.skip("an embedded server has one project")
     shop, library = (
         provider_for("url", BRANCHES, Path(), home.environment, project=project) for project in ("shop", "library")
     )

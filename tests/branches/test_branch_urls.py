@@ -2,24 +2,16 @@
 
 import subprocess
 import sys
-from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
+from branches.settings import Settings
 
 from orchestrator.branches import Address, provider_for
 from orchestrator.errors import ConfigurationError, UsageError
 
 ROOT = Path(__file__).parents[2]
 SECRET = "s3cret-p4ssword"
-
-
-@dataclass(frozen=True, kw_only=True)
-class Settings:
-    """A branch's entry in ecm.yaml, as far as providers read it."""
-
-    url_env: str
-    parent: str | None = None
 
 
 BRANCHES = {"development": Settings(url_env="URL_DEV"), "production": Settings(url_env="URL_PROD")}

@@ -2,26 +2,17 @@
 
 import os
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
 
 import psycopg
 import pytest
 from branches import story
+from branches.settings import Settings
 from servers import FAST
 
 from orchestrator.branches import EMBEDDED_FOLDER, provider_for
 from orchestrator.branches.server import EmbeddedServer
 from orchestrator.conductor import Conductor
 from orchestrator.errors import ConfigurationError, PreconditionError, UsageError
-
-
-@dataclass(frozen=True, kw_only=True)
-class Settings:
-    """A branch's entry in ecm.yaml, as far as providers read it."""
-
-    url_env: str = "UNUSED"
-    parent: str | None = None
-
 
 BRANCHES = {"development": Settings(parent="production"), "production": Settings()}
 

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from branches.settings import Settings
 from cli.runs import Project as CliProject
 from neon import published
 from neon.description import Description
@@ -18,14 +19,6 @@ from servers import Server
 
 from orchestrator.branches.neon import NeonProvider
 from orchestrator.branches.neon_api import NeonApi
-
-
-@dataclass(frozen=True, kw_only=True)
-class Settings:
-    """A branch in ecm.yaml, as a provider sees it."""
-
-    url_env: str = "UNUSED"
-    parent: str | None = None
 
 
 @dataclass(frozen=True, kw_only=True)

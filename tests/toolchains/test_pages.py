@@ -144,6 +144,16 @@ export const books = pgTable("books", {
 """
 
 
+def play(project: Project, reader: Reader, page: str, *, migrate: str) -> None:
+    """Follow a page from where the tool's first migration is applied and there are rows: all databases end alike."""
+    for branch in BRANCHES:
+        reader.do(f"DATABASE_URL={project.urls[branch]} {migrate}")
+        project.sql(branch, ROWS)
+    remember(project)
+    reader.follow(page)
+    assert [columns(project, branch) for branch in project.urls] == [["id", "publication_year", "title"]] * 3
+
+
 @pytest.mark.parametrize("drizzle", ["0.31"], indirect=True)
 def test_drizzle(project: Project, drizzle: str) -> None:
     """From schema.ts to schema.ts, and drizzle-kit has nothing to do on any branch."""
@@ -156,12 +166,7 @@ def test_drizzle(project: Project, drizzle: str) -> None:
         return ""
 
     reader = Reader(project, schema="schema.ts", instead={"npx drizzle-kit generate --name year": answered})
-    for branch in BRANCHES:
-        reader.do(f"DATABASE_URL={project.urls[branch]} npx drizzle-kit migrate")
-        project.sql(branch, ROWS)
-    remember(project)
-    reader.follow("drizzle.md")
-    assert [columns(project, branch) for branch in project.urls] == [["id", "publication_year", "title"]] * 3
+    play(project, reader, "drizzle.md", migrate="npx drizzle-kit migrate")
     applied = "SELECT count(*) FROM drizzle.__drizzle_migrations"
     assert [project.sql(branch, applied) for branch in project.urls] == [[(3,)]] * 3
 
@@ -207,12 +212,7 @@ def test_alembic(project: Project) -> None:
     (project.root / "migrations" / "env.py").write_text(ENV)
     (project.root / "models.py").write_text(MODELS)
     reader.do("alembic revision --autogenerate -m init")
-    for branch in BRANCHES:
-        reader.do(f"DATABASE_URL={project.urls[branch]} alembic upgrade head")
-        project.sql(branch, ROWS)
-    remember(project)
-    reader.follow("alembic.md")
-    assert [columns(project, branch) for branch in project.urls] == [["id", "publication_year", "title"]] * 3
+    play(project, reader, "alembic.md", migrate="alembic upgrade head")
     version = "SELECT version_num FROM alembic_version"
     assert len({project.sql(branch, version)[0] for branch in project.urls}) == 1
 
@@ -269,12 +269,7 @@ def test_django(project: Project) -> None:
     (shop / "models.py").write_text(BOOK)
     reader = Reader(project, schema="shop/models.py")
     reader.do("python manage.py makemigrations")
-    for branch in BRANCHES:
-        reader.do(f"DATABASE_URL={project.urls[branch]} python manage.py migrate")
-        project.sql(branch, ROWS)
-    remember(project)
-    reader.follow("django.md")
-    assert [columns(project, branch) for branch in project.urls] == [["id", "publication_year", "title"]] * 3
+    play(project, reader, "django.md", migrate="python manage.py migrate")
     applied = "SELECT count(*) FROM django_migrations"
     assert [project.sql(branch, applied) for branch in project.urls] == [[(3,)]] * 3
 
