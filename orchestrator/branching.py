@@ -9,7 +9,6 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import partial
 from typing import Any, Protocol, runtime_checkable
-from uuid import uuid4
 
 import psycopg
 
@@ -30,7 +29,7 @@ from orchestrator.engine.connection import Connection, clock, connect, unforesee
 from orchestrator.engine.contents import Rows
 from orchestrator.engine.journal import Record
 from orchestrator.errors import EcmError, LeaseError, PreconditionError, UsageError
-from orchestrator.ledger import THIS_DATABASE, Entry, Event
+from orchestrator.ledger import THIS_DATABASE, Entry
 from orchestrator.moments import BEFORE_CONTRACT, before_contract, parsed, told
 from orchestrator.plan import drift
 from orchestrator.plan.lifecycle import State
@@ -41,7 +40,6 @@ from orchestrator.records import (
     BRANCH_RESTORED,
     MOVE,
     copy_moves,
-    ecm_version,
 )
 from orchestrator.sql.identifiers import TableName
 from orchestrator.stage import Stage
@@ -339,18 +337,8 @@ class Branching:
 
     def _record(self, kind: str, branch: str, data: Mapping[str, Any], *, at: datetime) -> tuple[str, ...]:
         """Append what was done to a branch to the ledger; what cannot be recorded any more is said, and done it is."""
-        event = Event(
-            id=uuid4(),
-            kind=kind,
-            branch=branch,
-            actor=self._stage.actor,
-            happened_at=at,
-            data=dict(data),
-            ecm_version=ecm_version(),
-        )
         try:
-            with closing(self._stage.ledger()) as ledger:
-                ledger.append([event])
+            self._stage.record(kind, branch, data, at=at)
         except EcmError as error:
             return (f"it could not be recorded in the ledger: {error.message}",)
         return ()

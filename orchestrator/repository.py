@@ -1,7 +1,7 @@
 """What git knows of a project's files: which of them are other than at a commit."""
 
-import shutil
 import subprocess
+from collections.abc import Callable
 from pathlib import Path
 
 from orchestrator.errors import UsageError
@@ -30,24 +30,47 @@ def changed_since(root: Path, ref: str) -> frozenset[Path]:
             hint=f"git fetch origin {ref}, or name another with --base",
         )
     start = _git(root, "merge-base", commit.strip(), "HEAD") or commit
+    return changed(lambda *arguments: _git(root, *arguments) or "", start.strip(), ".")
+
+
+def changed(git: Callable[..., str], commit: str, below: str) -> frozenset[Path]:
+    """Return the files that came or changed since a commit, those that git does not have yet among them.
+
+    Args:
+        git: asks git in a folder, and returns what it answers.
+        commit: since when.
+        below: where, from that folder.
+    """
     named = ("--name-only", "-z", "--relative", "--no-renames", "--diff-filter=ACMRT")
-    changed = _git(root, "diff", *named, start.strip(), "--", ".") or ""
-    new = _git(root, "ls-files", "--others", "--exclude-standard", "-z", "--", ".") or ""
-    return frozenset(Path(name) for name in (changed + "\0" + new).split("\0") if name)
+    known = git("diff", *named, commit, "--", below)
+    new = git("ls-files", "--others", "--exclude-standard", "-z", "--", below)
+    return frozenset(Path(name) for name in (known + "\0" + new).split("\0") if name)
 
 
-def _program() -> str:
-    if (found := shutil.which("git")) is None:
-        raise UsageError("git was not found, and it tells which files changed", hint="install git, or name files")
-    return found
+def ask(root: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
+    """Ask git something in a folder, without a shell.
+
+    Raises:
+        OSError, subprocess.TimeoutExpired: it is not there, or does not answer.
+    """
+    return subprocess.run(
+        ["git", *arguments],  # noqa: S607 - git is where the person's PATH says
+        cwd=root,
+        capture_output=True,
+        encoding="utf-8",
+        check=False,
+        timeout=_TIMEOUT,
+    )
 
 
 def _git(root: Path, *arguments: str) -> str | None:
     """Return what git answers; None where it says no."""
     try:
-        done = subprocess.run(
-            [_program(), *arguments], cwd=root, capture_output=True, encoding="utf-8", check=False, timeout=_TIMEOUT
-        )
+        done = ask(root, *arguments)
+    except FileNotFoundError:
+        raise UsageError(
+            "git was not found, and it tells which files changed", hint="install git, or name files"
+        ) from None
     except (OSError, subprocess.TimeoutExpired) as error:
         raise UsageError(
             f"git could not be asked ({type(error).__name__})", hint="install git, or name files"

@@ -116,22 +116,25 @@ class Stage:
         Raises:
             EcmError: as `Ledger.append`.
         """
+        self.record(kind, scene.branch, data, at=self._time_there(scene), plan=scene.plan)
+
+    def record(
+        self, kind: str, branch: str, data: Mapping[str, Any], *, at: datetime, plan: Plan | None = None
+    ) -> None:
+        """Append to the ledger what happened to a branch, or to a plan there; raises as `Ledger.append`."""
+        event = Event(
+            id=uuid4(),
+            kind=kind,
+            plan=plan.plan if plan else None,
+            branch=branch,
+            checksum=checksum(plan) if plan else None,
+            actor=self.actor,
+            happened_at=at,
+            data=dict(data),
+            ecm_version=ecm_version(),
+        )
         with closing(self.ledger()) as ledger:
-            ledger.append(
-                [
-                    Event(
-                        id=uuid4(),
-                        kind=kind,
-                        plan=scene.plan.plan,
-                        branch=scene.branch,
-                        checksum=checksum(scene.plan),
-                        actor=self.actor,
-                        happened_at=self._time_there(scene),
-                        data=dict(data),
-                        ecm_version=ecm_version(),
-                    )
-                ]
-            )
+            ledger.append([event])
 
     def _time_there(self, scene: Scene) -> datetime:
         """Return the time by the branch's clock; a scene whose session is over, or was lost, is asked in another."""

@@ -12,7 +12,7 @@ from orchestrator.branches.provider import (
     BranchSettings,
     Found,
     Making,
-    Moment,
+    WithoutHistory,
     in_order,
     no_parent,
     unknown_branch,
@@ -25,7 +25,7 @@ LONGEST_NAME = 63
 
 
 @final
-class EmbeddedProvider:
+class EmbeddedProvider(WithoutHistory):
     """Keeps each branch in a database of its own name; those of the project are made when they are first asked for.
 
     Args:
@@ -125,14 +125,6 @@ class EmbeddedProvider:
         if there and not there[0].ours and branch not in self._branches:
             raise unknown_branch(branch, self.names())
         copying.drop(self.server.connect, branch)
-
-    def moment(self, branch: str) -> Moment | None:
-        """Return None: the server keeps no history to come back to."""
-        return None
-
-    def restore(self, branch: str, to: Moment, *, keep_as: str | None = None) -> NoReturn:
-        """Refuse, as `check_restorable`."""
-        self.check_restorable(branch)
 
     def check_restorable(self, branch: str) -> NoReturn:
         """Refuse: the server keeps no history to come back to.

@@ -4,6 +4,7 @@ A branch is known by its name only; a provider turns the name into an address. N
 this package knows whether the database behind it is a server of ours or someone else's.
 """
 
+from abc import ABC, abstractmethod
 from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -169,6 +170,26 @@ class Provider(Protocol):
             PreconditionError: the provider cannot, the branch is protected there, or that moment is not kept.
         """
         ...
+
+
+class WithoutHistory(ABC):
+    """The part of a provider that keeps no history of its branches: each is what it is now."""
+
+    @abstractmethod
+    def check_restorable(self, branch: str) -> None:
+        """Refuse to restore a branch, and say what can be done instead.
+
+        Raises:
+            PreconditionError: always.
+        """
+
+    def moment(self, branch: str) -> Moment | None:
+        """Return None: there is nothing to come back to."""
+        return None
+
+    def restore(self, branch: str, to: Moment, *, keep_as: str | None = None) -> None:
+        """Refuse, as `check_restorable`."""
+        self.check_restorable(branch)
 
 
 def unknown_branch(branch: str, names: tuple[str, ...]) -> UsageError:

@@ -19,7 +19,7 @@ from orchestrator.branches.provider import (
     BranchSettings,
     Found,
     Making,
-    Moment,
+    WithoutHistory,
     in_order,
     no_parent,
     unknown_branch,
@@ -54,7 +54,7 @@ class _Look:
 
 
 @final
-class UrlProvider:
+class UrlProvider(WithoutHistory):
     """Reads each branch's URL from the variable its settings name; makes others on the server of their parent.
 
     Args:
@@ -192,14 +192,6 @@ class UrlProvider:
         with _session(branch, beside) as session:
             _must_own(session, place.database, branch)
         copying.drop(_opening(branch, beside), place.database)
-
-    def moment(self, branch: str) -> Moment | None:
-        """Return None: a plain server is not asked to go back in time."""
-        return None
-
-    def restore(self, branch: str, to: Moment, *, keep_as: str | None = None) -> NoReturn:
-        """Refuse, as `check_restorable`."""
-        self.check_restorable(branch)
 
     def check_restorable(self, branch: str) -> NoReturn:
         """Refuse: going back to a moment is for whoever runs the server.

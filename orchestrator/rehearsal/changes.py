@@ -8,9 +8,8 @@ import subprocess
 from collections.abc import Mapping
 from pathlib import Path
 
+from orchestrator import repository
 from orchestrator.errors import ConfigurationError, UsageError
-
-_TIMEOUT = 60.0
 
 
 def pull_request(given: int | None, environment: Mapping[str, str], *, hint: str) -> int:
@@ -51,9 +50,7 @@ def changed(folder: Path, plans: str, since: str) -> tuple[str, ...]:
         ConfigurationError: git is not there, this is no repository, or it does not know the branch.
     """
     began = _git(folder, "merge-base", "--", since, "HEAD", asked=since).strip()
-    names = _git(folder, "diff", "--name-only", "--relative", "--diff-filter=d", "-z", began, "--", plans, asked=since)
-    names += _git(folder, "ls-files", "--others", "--exclude-standard", "-z", "--", plans, asked=since)
-    paths = {Path(name) for name in names.split("\0") if name}
+    paths = repository.changed(lambda *arguments: _git(folder, *arguments, asked=since), began, plans)
     return tuple(
         sorted(
             path.as_posix()
@@ -65,14 +62,7 @@ def changed(folder: Path, plans: str, since: str) -> tuple[str, ...]:
 
 def _git(folder: Path, *arguments: str, asked: str) -> str:
     try:
-        answer = subprocess.run(
-            ["git", *arguments],  # noqa: S607 - git is where the person's PATH says
-            cwd=folder,
-            capture_output=True,
-            text=True,
-            timeout=_TIMEOUT,
-            check=False,
-        )
+        answer = repository.ask(folder, *arguments)
     except (OSError, subprocess.TimeoutExpired) as error:
         raise ConfigurationError(
             f"git could not be asked which plans were changed ({type(error).__name__})", hint="install git"

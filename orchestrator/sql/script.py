@@ -11,6 +11,7 @@ from itertools import pairwise, takewhile
 from orchestrator.sql.identifiers import TableName, verbatim
 from orchestrator.sql.lexer import Token, Written
 from orchestrator.sql.steps import ConcurrentIndex, LockMode, Statement
+from orchestrator.sql.words import Words, as_word
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -127,10 +128,10 @@ def concurrent_index(statement: Written) -> WrittenIndex | None:
     if not (unique or words.take("create")) or not words.take("index concurrently"):
         return None
     words.take("if not exists")
-    name = words.name()
+    name = words.table()
     if name is None or name.schema != "public" or not words.take("on"):
         return None
-    table = words.name()
+    table = words.table()
     following = words.next
     if table is None or following is None or following.text not in ("using", "("):
         return None
@@ -160,7 +161,7 @@ def dropped_indexes(statement: Written) -> tuple[TableName, ...]:
     if not words.take("drop index"):
         return ()
     words.take("if exists")
-    return words.names()
+    return words.tables()
 
 
 _OURS = "ecm begins and ends the transaction that holds these statements and their record: leave it out"
@@ -208,75 +209,20 @@ def _is_concurrent(words: "_Words") -> bool:
     return words.begins("alter table") and words.has("detach") and words.has("concurrently")
 
 
-class _Words:
+class _Words(Words):
     """A statement's tokens, read from the front."""
 
-    def __init__(self, tokens: tuple[Token, ...]) -> None:
-        self._tokens = tokens
-        self._at = 0
-
-    @property
-    def next(self) -> Token | None:
-        """The token that comes."""
-        return self._tokens[self._at] if self._at < len(self._tokens) else None
-
-    @property
-    def rest(self) -> tuple[Token, ...]:
-        """What was not read yet."""
-        return self._tokens[self._at :]
-
-    def begins(self, words: str) -> bool:
-        """Whether certain words come."""
-        wanted = words.split()
-        return [_word(token) for token in self.rest[: len(wanted)]] == wanted
-
-    def take(self, words: str) -> bool:
-        """Go past certain words, where they come."""
-        if not self.begins(words):
-            return False
-        self._at += len(words.split())
-        return True
-
-    def has(self, word: str) -> bool:
+    def has(self, wanted: str) -> bool:
         """Whether a word comes before the first parenthesis."""
-        return any(_word(token) == word for token in takewhile(lambda token: token.text != "(", self.rest))
+        return any(as_word(token) == wanted for token in takewhile(lambda token: token.text != "(", self.rest))
 
-    def seek(self, word: str) -> bool:
+    def seek(self, wanted: str) -> bool:
         """Go past the first of a word, where it comes."""
         for number, token in enumerate(self.rest):
-            if _word(token) == word:
+            if as_word(token) == wanted:
                 self._at += number + 1
                 return True
         return False
-
-    def name(self) -> TableName | None:
-        """Read a name, with or without a schema; without one it is public, as everywhere in a plan."""
-        parts: list[str] = []
-        while (token := self.next) is not None and token.kind in ("word", "name"):
-            parts.append(token.text)
-            self._at += 1
-            if not self._mark("."):
-                break
-        match parts:
-            case [name]:
-                return TableName("public", name)
-            case [schema, name]:
-                return TableName(schema, name)
-            case _:
-                return None
-
-    def names(self) -> tuple[TableName, ...]:
-        """Read names between commas."""
-        found: list[TableName] = []
-        while True:
-            self.take("only")
-            if (name := self.name()) is None:
-                break
-            found.append(name)
-            self._mark("*")
-            if not self._mark(","):
-                break
-        return tuple(found)
 
     def parts(self) -> Iterator["_Words"]:
         """Give what stands between the commas outside of parentheses."""
@@ -290,16 +236,6 @@ class _Words:
                 part.append(token)
         yield _Words(tuple(part))
 
-    def _mark(self, text: str) -> bool:
-        if (token := self.next) is None or token.kind != "mark" or token.text != text:
-            return False
-        self._at += 1
-        return True
-
-
-def _word(token: Token) -> str | None:
-    return token.text if token.kind == "word" else None
-
 
 # ---------------------------------------------------------------- kinds of statement
 
@@ -310,7 +246,7 @@ def _named(lock: LockMode, *heads: str) -> Callable[[_Words], Reading]:
     def how(words: _Words) -> Reading:
         next(filter(words.take, heads), None)
         missing = words.take("if exists")
-        names = words.names()
+        names = words.tables()
         return Reading(lock=lock, tables=() if missing else names)
 
     return how
@@ -321,7 +257,7 @@ def _on(lock: LockMode, before: str = "on") -> Callable[[_Words], Reading]:
 
     def how(words: _Words) -> Reading:
         missing = words.has("exists")
-        found = words.names() if words.seek(before) else ()
+        found = words.tables() if words.seek(before) else ()
         return Reading(lock=lock, tables=() if missing else found)
 
     return how
@@ -341,7 +277,7 @@ _GENTLE = ("validate constraint", "attach partition", "cluster on", "set without
 def _alter_table(words: _Words) -> Reading:
     words.take("alter table")
     missing = words.take("if exists")
-    tables = words.names()
+    tables = words.tables()
     locks: list[LockMode] = []
     for action in words.parts():
         referred = _referred(action)
@@ -369,10 +305,10 @@ def _referred(words: _Words) -> tuple[TableName, ...]:
     found: list[TableName] = []
     again = _Words(words.rest)
     while again.seek("references"):
-        if (name := again.name()) is not None:
+        if (name := again.table()) is not None:
             found.append(name)
     again = _Words(words.rest)
-    if (again.take("attach partition") or again.take("detach partition")) and (name := again.name()) is not None:
+    if (again.take("attach partition") or again.take("detach partition")) and (name := again.table()) is not None:
         found.append(name)
     return tuple(found)
 
@@ -380,10 +316,10 @@ def _referred(words: _Words) -> tuple[TableName, ...]:
 def _create_table(words: _Words) -> Reading:
     words.seek("table")
     words.take("if not exists")
-    made = words.name()
+    made = words.table()
     referred = _referred(words)
     if words.take("partition of"):
-        parent = words.name()
+        parent = words.table()
         return Reading(lock=LockMode.ACCESS_EXCLUSIVE, tables=(parent,) if parent else (), makes=made)
     referred = tuple(table for table in referred if table != made)
     return Reading(lock=LockMode.SHARE_ROW_EXCLUSIVE if referred else None, tables=referred, makes=made)
@@ -398,7 +334,7 @@ def _create_view(words: _Words) -> Reading:
 def _lock(words: _Words) -> Reading:
     words.take("lock")
     words.take("table")
-    names = words.names()
+    names = words.tables()
     said = " ".join(token.text.upper() for token in words.rest if token.kind == "word" and token.text != "nowait")
     lock = next((mode for mode in LockMode if said == f"IN {mode} MODE"), LockMode.ACCESS_EXCLUSIVE)
     return Reading(lock=lock, tables=names)

@@ -13,7 +13,7 @@ from typing import Any
 from orchestrator.errors import InvalidFileError
 from orchestrator.plan.project import ToolchainSettings
 from orchestrator.sql.identifiers import TableName
-from orchestrator.toolchains.reading.files import output, shown, statements_of, without_transaction
+from orchestrator.toolchains.reading.files import in_order, output, python, shown, statements_of, without_transaction
 from orchestrator.toolchains.toolchain import Migration, Statement
 from orchestrator.workspace import read_text
 
@@ -102,13 +102,8 @@ def _revisions(root: Path, settings: ToolchainSettings) -> tuple[_Revision, ...]
 
 def _revision(root: Path, path: Path) -> _Revision | None:
     """Return what a file says of itself, read and not run; None where it is no revision."""
-    where = shown(root, path)
-    try:
-        tree = ast.parse(read_text(path, shown=where))
-    except SyntaxError as error:
-        raise InvalidFileError(f"{where}:{error.lineno} is not Python: {error.msg}") from None
     said: dict[str, Any] = {}
-    for node in tree.body:
+    for node in python(root, path).body:
         targets = (
             node.targets if isinstance(node, ast.Assign) else [node.target] if isinstance(node, ast.AnnAssign) else []
         )
@@ -122,22 +117,9 @@ def _revision(root: Path, path: Path) -> _Revision | None:
     return _Revision(name=said["revision"], down=(down,) if isinstance(down, str) else tuple(down or ()), path=path)
 
 
-def _ordered(revisions: Sequence[_Revision]) -> list[_Revision]:
+def _ordered(revisions: Sequence[_Revision]) -> tuple[_Revision, ...]:
     """Return revisions each after those that it follows."""
-    by_name = {each.name: each for each in revisions}
-    order: dict[str, _Revision] = {}
-    for each in revisions:
-        chain = [each]
-        while chain:
-            last = chain[-1]
-            before = [by_name[name] for name in last.down if name in by_name and name not in order]
-            before = [found for found in before if found not in chain]
-            if before:
-                chain.append(before[0])
-            else:
-                order.setdefault(last.name, last)
-                chain.pop()
-    return list(order.values())
+    return in_order(revisions, lambda each: each.name, lambda each: each.down)
 
 
 def _runs(wanted: Sequence[_Revision]) -> list[list[_Revision]]:

@@ -9,12 +9,10 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from orchestrator.errors import InvalidFileError
 from orchestrator.plan.project import ToolchainSettings
 from orchestrator.sql.identifiers import TableName
-from orchestrator.toolchains.reading.files import output, shown, statements_of, without_transaction
+from orchestrator.toolchains.reading.files import in_order, output, python, shown, statements_of, without_transaction
 from orchestrator.toolchains.toolchain import Migration, Statement
-from orchestrator.workspace import read_text
 
 _NOT_OURS = frozenset({"node_modules", "site-packages", "build", "dist", "__pycache__"})
 
@@ -87,7 +85,7 @@ def _label(root: Path, app: Path) -> str:
     """Return an application's label: as its AppConfig says, its folder's name otherwise."""
     path = app / "apps.py"
     if path.is_file():
-        for node in ast.walk(_tree(root, path)):
+        for node in ast.walk(python(root, path)):
             if isinstance(node, ast.Assign) and isinstance(node.value, ast.Constant):
                 names = [target.id for target in node.targets if isinstance(target, ast.Name)]
                 if "label" in names:
@@ -97,7 +95,7 @@ def _label(root: Path, app: Path) -> str:
 
 def _file(root: Path, label: str, path: Path) -> _File:
     after: list[tuple[str, str]] = []
-    for node in ast.walk(_tree(root, path)):
+    for node in ast.walk(python(root, path)):
         if isinstance(node, ast.Assign) and any(
             isinstance(target, ast.Name) and target.id == "dependencies" for target in node.targets
         ):
@@ -109,30 +107,9 @@ def _file(root: Path, label: str, path: Path) -> _File:
     return _File(app=label, name=path.stem, path=path, after=tuple(after))
 
 
-def _tree(root: Path, path: Path) -> ast.Module:
-    where = shown(root, path)
-    try:
-        return ast.parse(read_text(path, shown=where))
-    except SyntaxError as error:
-        raise InvalidFileError(f"{where}:{error.lineno} is not Python: {error.msg}") from None
-
-
-def _ordered(files: list[_File]) -> list[_File]:
+def _ordered(files: list[_File]) -> tuple[_File, ...]:
     """Return migrations each after those that it names."""
-    by_key = {(each.app, each.name): each for each in files}
-    order: dict[tuple[str, str], _File] = {}
-    for each in files:
-        chain = [each]
-        while chain:
-            last = chain[-1]
-            before = [by_key[key] for key in last.after if key in by_key and key not in order]
-            before = [found for found in before if found not in chain]
-            if before:
-                chain.append(before[0])
-            else:
-                order.setdefault((last.app, last.name), last)
-                chain.pop()
-    return list(order.values())
+    return in_order(files, lambda each: (each.app, each.name), lambda each: each.after)
 
 
 def _with_statements(root: Path, settings: ToolchainSettings, migration: Migration) -> Migration:

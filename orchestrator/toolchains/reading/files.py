@@ -1,10 +1,12 @@
-"""What the readings of all tools share: SQL files as statements, and the tool's own command."""
+"""What the readings of all tools share: files of SQL and of Python, their order, and the tool's own command."""
 
+import ast
 import os
 import re
 import subprocess
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
 from pathlib import Path
+from typing import TypeVar
 
 from orchestrator.errors import ConfigurationError, InvalidFileError
 from orchestrator.plan.project import ToolchainSettings
@@ -12,6 +14,8 @@ from orchestrator.sql import lexer
 from orchestrator.sql.lexer import UnreadableSqlError
 from orchestrator.toolchains.toolchain import Statement
 from orchestrator.workspace import read_text
+
+T = TypeVar("T")
 
 _LAST_LINES = 6
 """Of what a command says before it fails."""
@@ -60,6 +64,45 @@ def natural(path: str) -> tuple[tuple[int, int | str], ...]:
     """Return what paths are ordered by: numbers in them as numbers, V2 before V10."""
     parts = re.findall(r"\d+|\D+", path)
     return tuple((0, int(part)) if part.isdigit() else (1, part) for part in parts)
+
+
+def python(root: Path, path: Path) -> ast.Module:
+    """Return a file of Python as it is written, read and not run.
+
+    Raises:
+        InvalidFileError: it is not Python.
+    """
+    where = shown(root, path)
+    try:
+        return ast.parse(read_text(path, shown=where))
+    except SyntaxError as error:
+        raise InvalidFileError(f"{where}:{error.lineno} is not Python: {error.msg}") from None
+
+
+def in_order(
+    several: Iterable[T], key: Callable[[T], Hashable], after: Callable[[T], Iterable[Hashable]]
+) -> tuple[T, ...]:
+    """Return things each after those that it names, in the order given otherwise; a ring is cut where it is met.
+
+    Args:
+        several: the things.
+        key: by which one is named.
+        after: those that one comes after; what is not among them counts for nothing.
+    """
+    by_key = {key(each): each for each in several}
+    order: dict[Hashable, T] = {}
+    for each in by_key.values():
+        chain = [each]
+        while chain:
+            last = chain[-1]
+            before = [by_key[name] for name in after(last) if name in by_key and name not in order]
+            before = [found for found in before if found not in chain]
+            if before:
+                chain.append(before[0])
+            else:
+                order.setdefault(key(last), last)
+                chain.pop()
+    return tuple(order.values())
 
 
 def output(
