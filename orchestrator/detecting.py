@@ -5,10 +5,9 @@ import shlex
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from pathlib import Path
 
-from orchestrator import linter
+from orchestrator import instep, linter
 from orchestrator.detection import squawk
 from orchestrator.detection.classify import findings
 from orchestrator.detection.commands import command_for, name_for
@@ -25,7 +24,7 @@ from orchestrator.plan.schema import Notes, render_plan
 from orchestrator.previews import new_plan
 from orchestrator.repository import changed_since
 from orchestrator.stage import Stage
-from orchestrator.toolchains import finding, header, reading
+from orchestrator.toolchains import header, reading
 from orchestrator.toolchains.reading import files as of_files
 from orchestrator.toolchains.reading import sql as plain
 from orchestrator.toolchains.toolchain import Migration
@@ -111,7 +110,7 @@ class Detecting:
         """Return what would have the tool pass over a migration, or do harm, in silence."""
         found: list[str] = []
         with suppress(EcmError):  # who only reads migrations is not stopped by what would keep ecm from writing one
-            for tool in finding.found(self._root, lambda: datetime.now(UTC)):
+            for tool in instep.tools(self._stage.workspace):
                 found += tool.traps() if settings is not None and tool.name == settings.kind else ()
         return found
 

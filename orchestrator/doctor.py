@@ -1,6 +1,7 @@
 """Whether every branch can be worked on: what stands in the way, each with its remedy."""
 
 import shlex
+from dataclasses import dataclass
 from functools import partial
 
 from psycopg.conninfo import conninfo_to_dict
@@ -10,6 +11,7 @@ from orchestrator.abreast import abreast, begun
 from orchestrator.actor import holder, host_of
 from orchestrator.engine import checkup, journal, remains, sentry, transport
 from orchestrator.engine.connection import Connection
+from orchestrator.engine.journal import Record
 from orchestrator.errors import EcmError, LockTimeoutError, PreconditionError, PrivilegeError
 from orchestrator.notices import fault
 from orchestrator.overview import Overview, sync_triggers, to_verify
@@ -41,36 +43,40 @@ class Doctor:
         except EcmError as error:
             found = Plans(plans=(), errors=(error,))
         ledger = begun(partial(self._examine_ledger, branches))
-        shared = begun(partial(self._examine_sharing, branches))
-        per_branch = abreast(partial(self._examine, names=names, plans=found.plans), branches)
+        looks = abreast(partial(self._examine, names=names, plans=found.plans), branches)
         return reports.DoctorReport(
             findings=(
-                *(finding for findings in per_branch for finding in findings),
+                *(finding for look in looks for finding in look.findings),
                 *self._examine_files(names, found),
                 ledger.result(),
-                *shared.result(),
+                *self._examine_sharing(frozenset(host for look in looks for host in look.hosts)),
                 *self._examine_notices(),
                 *self._examine_tools(),
             )
         )
 
-    def _examine(self, branch: str, names: tuple[str, ...], plans: tuple[Plan, ...]) -> tuple[reports.Finding, ...]:
+    def _examine(self, branch: str, names: tuple[str, ...], plans: tuple[Plan, ...]) -> "_Look":
         tls = self._examine_transport(branch)
         try:
             with self._stage.open(branch) as connection:
                 seen = checkup.examine(connection, branch=branch, known_plans=names)
                 seen = (*seen, remains.examine(connection))
-                tables = (*_examine_sync(branch, connection), *self._examine_tables(branch, connection, plans))
+                records = journal.read_all(connection)
+                sync = _examine_sync(branch, connection, records)
+                tables = self._examine_tables(branch, connection, plans, records)
+                hosts = _hosts(connection, records)
                 url = self._stage.own_url(branch)
         except EcmError as error:
-            return (*tls, _finding(branch, "connection", error))
-        return (
+            return _Look(findings=(*tls, _finding(branch, "connection", error)))
+        findings = (
             *(_observed(branch, each) for each in seen[:1]),
             *tls,
             *(_observed(branch, each) for each in seen[1:]),
+            *sync,
             *tables,
             *((reports.Finding(branch=branch, subject="psql", ok=True, message=_psql(url)),) if url else ()),
         )
+        return _Look(findings=findings, hosts=hosts)
 
     def _examine_transport(self, branch: str) -> tuple[reports.Finding, ...]:
         """Tell from the URL alone whether sessions with a remote server are encrypted."""
@@ -84,12 +90,11 @@ class Doctor:
         seen = transport.examine(url, self._stage.workspace.environment, variable=settings.url_env)
         return () if seen is None else (_observed(branch, seen),)
 
-    def _examine_sharing(self, branches: tuple[str, ...]) -> tuple[reports.Finding, ...]:
+    def _examine_sharing(self, hosts: frozenset[str]) -> tuple[reports.Finding, ...]:
         """Tell whether a ledger that is a file here is missing what people on other machines prove there."""
         if self._stage.project.ledger_env is not None or not self._stage.workspace.ledger_url.startswith("sqlite"):
             return ()
-        here = host_of(holder())
-        elsewhere = sorted({host for found in abreast(self._hosts, branches) for host in found} - {here})
+        elsewhere = sorted(hosts - {host_of(holder())})
         if not elsewhere:
             return ()
         return (
@@ -104,25 +109,15 @@ class Doctor:
             ),
         )
 
-    def _hosts(self, branch: str) -> frozenset[str]:
-        """Return the machines that a branch's journal names: of whoever moved plans there, or holds a lease."""
-        try:
-            with self._stage.open(branch) as connection:
-                holders = [move.data.get(journal.HOLDER) for move in journal.moves(connection)]
-                holders += [record.holder for record in journal.read_all(connection)]
-        except EcmError:
-            return frozenset()
-        return frozenset(host for host in (host_of(str(each)) for each in holders if each) if host)
-
     def _examine_tables(
-        self, branch: str, connection: Connection, plans: tuple[Plan, ...]
+        self, branch: str, connection: Connection, plans: tuple[Plan, ...], records: tuple[Record, ...]
     ) -> tuple[reports.Finding, ...]:
         """Tell whether the role may alter the tables of plans that are there and not contracted yet."""
-        records = {record.plan: record for record in journal.read_all(connection)}
+        known = {record.plan: record for record in records}
         looked_at, refused = 0, list[reports.Finding]()
         locked = set[TableName]()
         for plan in plans:
-            record = records.get(plan.plan)
+            record = known.get(plan.plan)
             if record and record.position.state is State.CONTRACTED:
                 continue
             if locked.intersection(scope.tables(plan)):
@@ -210,10 +205,27 @@ class Doctor:
         return (reports.Finding(branch=None, subject="migrations", ok=True, message=message),)
 
 
-def _examine_sync(branch: str, connection: Connection) -> tuple[reports.Finding, ...]:
+@dataclass(frozen=True, kw_only=True)
+class _Look:
+    """What was seen of a branch, and the machines that its journal names."""
+
+    findings: tuple[reports.Finding, ...]
+    hosts: frozenset[str] = frozenset()
+
+
+def _hosts(connection: Connection, records: tuple[Record, ...]) -> frozenset[str]:
+    """Return the machines that a branch's journal names: of whoever moved plans there, or holds a lease."""
+    holders = [
+        *(move.data.get(journal.HOLDER) for move in journal.moves(connection)),
+        *(each.holder for each in records),
+    ]
+    return frozenset(host for host in (host_of(str(each)) for each in holders if each) if host)
+
+
+def _examine_sync(branch: str, connection: Connection, records: tuple[Record, ...]) -> tuple[reports.Finding, ...]:
     """Tell of each plan under way whether its sync triggers are on their post, as `ecm status` does."""
     found = list[reports.Finding]()
-    for record in journal.read_all(connection):
+    for record in records:
         if record.position.state is State.PLANNED or record.at_rest:
             continue
         triggers = sync_triggers(connection, record)

@@ -12,7 +12,7 @@ from orchestrator.branches.provider import (
     BranchSettings,
     Found,
     Making,
-    WithoutHistory,
+    OnServers,
     in_order,
     no_parent,
     unknown_branch,
@@ -25,7 +25,7 @@ LONGEST_NAME = 63
 
 
 @final
-class EmbeddedProvider(WithoutHistory):
+class EmbeddedProvider(OnServers):
     """Keeps each branch in a database of its own name; those of the project are made when they are first asked for.
 
     Args:

@@ -9,7 +9,7 @@ from contextlib import suppress
 from datetime import UTC, datetime
 from functools import cached_property
 from threading import Lock
-from typing import Any, Protocol, final
+from typing import Any, ClassVar, Protocol, final
 
 import psycopg
 from pydantic import SecretStr
@@ -85,6 +85,8 @@ class NeonProvider:
         self._urls: dict[str, tuple[object, SecretStr]] = {}
         """By a branch's id: the compute as it was when its URL was asked for, and the URL."""
         self._turn = Lock()
+
+    expires: ClassVar[bool] = True
 
     @cached_property
     def _api(self) -> NeonApi:

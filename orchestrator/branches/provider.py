@@ -8,7 +8,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from typing import Protocol
+from typing import ClassVar, Protocol
 
 from pydantic import SecretStr
 
@@ -107,6 +107,9 @@ class Provider(Protocol):
     - ConnectionFailedError: the provider, or a server of ours, does not answer.
     """
 
+    expires: ClassVar[bool]
+    """Whether it deletes branches by itself, once they have lasted as long as they were made for."""
+
     def names(self) -> tuple[str, ...]:
         """Return the names of the project's branches, in the order of ecm.yaml."""
         ...
@@ -172,8 +175,10 @@ class Provider(Protocol):
         ...
 
 
-class WithoutHistory(ABC):
-    """The part of a provider that keeps no history of its branches: each is what it is now."""
+class OnServers(ABC):
+    """The part of a provider whose branches are databases: each is what it is now, until somebody deletes it."""
+
+    expires: ClassVar[bool] = False
 
     @abstractmethod
     def check_restorable(self, branch: str) -> None:

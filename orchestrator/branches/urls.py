@@ -19,7 +19,7 @@ from orchestrator.branches.provider import (
     BranchSettings,
     Found,
     Making,
-    WithoutHistory,
+    OnServers,
     in_order,
     no_parent,
     unknown_branch,
@@ -54,7 +54,7 @@ class _Look:
 
 
 @final
-class UrlProvider(WithoutHistory):
+class UrlProvider(OnServers):
     """Reads each branch's URL from the variable its settings name; makes others on the server of their parent.
 
     Args:

@@ -294,10 +294,6 @@ class Writer:
     def _values(self, write: Write, way: Way, row: tuple[str, ...]) -> tuple[Any, ...]:
         return row if way is Way.AGAIN else (*row, *self._random.choice(write.keys))
 
-    def close(self) -> None:
-        """End its session."""
-        self._connection.close()
-
 
 def _failure(error: psycopg.Error, statement: sql.Composed, seconds: float) -> Failure:
     return Failure(

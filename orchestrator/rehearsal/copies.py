@@ -22,9 +22,10 @@ from uuid import uuid4
 from orchestrator.branches import InUseError, Making, Provider
 from orchestrator.errors import EcmError, PreconditionError
 from orchestrator.plan.durations import humanize
+from orchestrator.sql.identifiers import NAME_BYTES
 
 FOLDER = Path(".ecm") / "rehearsals"
-LONGEST_NAME = 63
+LONGEST_NAME = NAME_BYTES
 """Bytes of a branch's name: on a server of ours it is a database's."""
 LASTS = timedelta(days=1)
 """How long a throwaway copy lasts at most, where the provider deletes branches by itself."""

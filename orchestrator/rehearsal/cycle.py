@@ -177,7 +177,8 @@ class Cycle:
                 quiet, self.crew = False, self._gather()
                 self.crew.start()
             self.phases.append(self._made(leg))
-            self._looked.setdefault(leg.target, self._look())
+            if leg.target not in self._looked:
+                self._looked[leg.target] = self._look()
             if self.phases[-1].differences:
                 return
             if (

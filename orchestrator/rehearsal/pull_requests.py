@@ -1,16 +1,15 @@
 """`ecm ci`: the plans that a pull request changes, each rehearsed on a branch that is kept for it."""
 
-import hashlib
 from contextlib import suppress
 from pathlib import Path
 
 from orchestrator.errors import EcmError, RefusedError, UsageError, VerificationError
 from orchestrator.linter import lint
 from orchestrator.rehearsal import changes
-from orchestrator.rehearsal.copies import LONGEST_NAME
 from orchestrator.rehearsal.rehearsing import NothingLeftError, Rehearsing
 from orchestrator.rehearsal_reports import CheckedPlan, PullRequestReport
 from orchestrator.reports import ReasonReport
+from orchestrator.sql.identifiers import bounded
 from orchestrator.stage import Stage
 from orchestrator.words import kebab
 
@@ -28,10 +27,7 @@ def _prefix(project: str, number: int) -> str:
 
 def branch_for(project: str, number: int, plan: str) -> str:
     """Return the name of the branch that a pull request has for a plan; no two plans' are the same."""
-    name = f"{_prefix(project, number)}{plan}"
-    if len(name) <= LONGEST_NAME:
-        return name
-    return f"{name[: LONGEST_NAME - 9]}-{hashlib.sha256(name.encode()).hexdigest()[:8]}"
+    return bounded(f"{_prefix(project, number)}{plan}")
 
 
 class PullRequests:

@@ -35,9 +35,6 @@ from orchestrator.rehearsal_reports import FailureReport, ForecastPhase, Rehears
 from orchestrator.stage import Scene, Stage
 from orchestrator.workspace import Workspace
 
-_LASTING = frozenset({"url", "embedded"})
-"""Kinds of providers whose branches are there until somebody deletes them."""
-
 _SEARCH = 60.0
 """Seconds that rows which an expression fails on are looked for."""
 
@@ -105,8 +102,7 @@ class Rehearsing:
             parent=branch,
             keep=keep,
             anew=copy_name is not None,
-            # A server of one's own deletes no database by itself, and is not asked to.
-            lasts=None if self._stage.project.provider.kind in _LASTING else KEPT if keep else LASTS,
+            lasts=(KEPT if keep else LASTS) if self._stage.provider.expires else None,
         )
         with made as copy:
             report = _Rehearsal(self._stage, self._nested, copy, original).run(previewed=previewed)
