@@ -481,14 +481,16 @@ class _HeapSweep:
         try:
             rows, in_place = self._write(wave, turn, filenode, connection)
         except locks.REFUSED as met:
-            seconds = wave.refuse(turn, out_of_time=isinstance(met, errors.QueryCanceled), seconds=monotonic() - began)
+            out_of_time = isinstance(met, errors.QueryCanceled)
+            seconds = wave.refuse(turn, out_of_time=out_of_time, seconds=monotonic() - began)
             # Time in which nobody tried (paused, a frozen process) says nothing about the rows.
             idle = min(wave.clock() - wave.last_success, turn.waited)
             if idle > PATIENCE.total_seconds():
                 raise locks.gave_up(
                     connection, [self.heap], budget=self._row_wait, attempts=turn.refused + 1, seconds=idle
                 ) from met
-            return Waiting(what=str(self.heap), why="rows are locked", attempt=turn.refused + 1, seconds=seconds)
+            why = "a batch took too long" if out_of_time else "rows are locked"
+            return Waiting(what=str(self.heap), why=why, attempt=turn.refused + 1, seconds=seconds)
         except BaseException:
             wave.give_back(turn)
             raise

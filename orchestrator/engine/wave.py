@@ -46,7 +46,8 @@ class Turn:
         number: which pass, from 0.
         passes: how many there are; the last one takes whatever is left.
         unhurried: whether it may take as long as it takes, because it is one row.
-        refused: how often it met a locked row.
+        refused: how often it met a locked row, or took too long.
+        locked: whether it was a locked row that it met last.
         serial: its number in the order of beginning.
     """
 
@@ -56,6 +57,7 @@ class Turn:
     passes: int = 1
     unhurried: bool = False
     refused: int = 0
+    locked: bool = False
     divided: bool = False
     """Whether its passes are there because one page takes too long as a whole, and not to stay in place."""
     waited: float = 0.0
@@ -181,7 +183,7 @@ class Wave:
         """Whether nothing is left but rows that others keep locked."""
         with self._changed:
             left = [*self._waiting, *(turn for turn, _ in self._in_flight.values())]
-            return self._next >= self._end and bool(left) and all(turn.refused for turn in left)
+            return self._next >= self._end and bool(left) and all(turn.locked for turn in left)
 
     @property
     def share_in_place(self) -> float | None:
@@ -239,6 +241,7 @@ class Wave:
                         settled=self._settled,
                         counted=turn.counted + share,
                         refused=0,
+                        locked=False,
                         unhurried=False,
                         waited=0.0,
                         not_before=0.0,
@@ -247,7 +250,7 @@ class Wave:
             self._changed.notify_all()
 
     def refuse(self, turn: Turn, *, out_of_time: bool, seconds: float = 0.0) -> float:
-        """Take back a turn that met a locked row: halved, and after a while; return the seconds until then.
+        """Take back a turn that met a locked row or took too long: halved; return the seconds until it may begin again.
 
         Args:
             turn: nothing of it was written.
@@ -262,6 +265,7 @@ class Wave:
             again = replace(
                 turn,
                 refused=turn.refused + 1,
+                locked=not out_of_time,
                 waited=turn.waited + seconds + wait,
                 not_before=self.clock() + wait,
             )

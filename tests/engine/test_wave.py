@@ -163,3 +163,14 @@ def test_pages_that_take_too_long_are_written_in_parts_until_they_do_not():
     assert {turn.pages for turn in slow[200:]} == {1}
     quick = [step(0.001) for _ in range(600)]
     assert not any(turn.divided for turn in quick[-100:]), "it stayed with parts of pages when there was no need"
+
+
+@pytest.mark.parametrize("out_of_time", [True, False])
+def test_only_rows_that_were_locked_make_it_stuck(out_of_time: bool):
+    """A batch that took too long, on a busy machine or for slow triggers, says nothing of other sessions."""
+    wave = Wave(first=0, end=1, passes=1, batch_time=0.2, window=64, clock=Clock())
+    turn = wave.begin()
+    assert turn
+    assert not wave.stuck
+    wave.refuse(turn, out_of_time=out_of_time)
+    assert wave.stuck is not out_of_time
