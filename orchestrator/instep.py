@@ -5,9 +5,10 @@ from contextlib import suppress
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
-from orchestrator.engine import bookkeeping
+from orchestrator.engine import bookkeeping, catalog
 from orchestrator.engine.connection import Connection
 from orchestrator.errors import EcmError, PreconditionError
+from orchestrator.plan import scope
 from orchestrator.plan.checksum import checksum
 from orchestrator.plan.editing import Part
 from orchestrator.plan.lifecycle import Direction, Move, Phase
@@ -87,6 +88,17 @@ def beware(workspace: Workspace, statements: Iterable[str]) -> tuple[str, ...]:
         pulled = any(tool.name == "drizzle" for tool in there) and any("NOT VALID" in each for each in statements)
         lines = tuple(line for tool in there for line in tool.traps())
         return (*lines, *((traps.PULL,) if pulled else ()))
+    return ()
+
+
+def unpullable(workspace: Workspace, plan: Plan, connection: Connection) -> tuple[str, ...]:
+    """Return what a tool cannot read back of a plan's tables as they are now on a branch, a line each."""
+    with suppress(EcmError):
+        drizzle = any(tool.name == "drizzle" for tool in tools(workspace))
+        if drizzle and catalog.has_check_to_validate(connection, scope.tables(plan)):
+            from orchestrator.toolchains import traps
+
+            return (traps.PULL_NOW,)
     return ()
 
 

@@ -4,6 +4,7 @@ import time
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import replace
+from functools import partial
 
 import psycopg
 
@@ -108,7 +109,8 @@ class Journey:
                 )
                 untold = link.do(self._stage.tell_ledger)
                 around.after(now, move)
-            warnings = (*proposal.warnings, *around.warnings, *untold)
+            tools = link.do(partial(instep.unpullable, self._stage.workspace, scene.plan))
+            warnings = (*proposal.warnings, *around.warnings, *untold, *tools)
             reached = link.do(lambda connection: self._stage.now(scene, connection))
             position = reached.position
         return reports.AdvanceReport(

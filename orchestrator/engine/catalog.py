@@ -5,7 +5,7 @@ PostgreSQL writes here means the same in any session. Reading takes no lock that
 could notice: catalog rows only, except for `twins`, which uses a temporary table of its own.
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -457,6 +457,16 @@ def tables(connection: Connection) -> tuple[str, ...]:
         " AND n.nspname NOT LIKE 'pg\\_toast%' AND n.nspname NOT LIKE 'pg\\_temp%' ORDER BY 1, 2"
     ).fetchall()
     return tuple(str(TableName(schema, name)) for schema, name in rows)
+
+
+def has_check_to_validate(connection: Connection, tables: Sequence[TableName]) -> bool:
+    """Whether one of the tables has a CHECK that is NOT VALID; those that are gone have none."""
+    row = connection.execute(
+        "SELECT FROM pg_catalog.pg_constraint k WHERE k.contype = 'c' AND NOT k.convalidated"
+        " AND k.conrelid IN (SELECT pg_catalog.to_regclass(name) FROM unnest(%s::text[]) name)",
+        [[table.identifier.as_string(None) for table in tables]],
+    ).fetchone()
+    return row is not None
 
 
 def _no_table(connection: Connection, name: TableName) -> PreconditionError:

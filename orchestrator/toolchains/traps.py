@@ -13,6 +13,10 @@ PULL = (
     "drizzle: while a check is NOT VALID, drizzle-kit pull writes a schema that cannot be read; pull before it is"
     " added, or once it is validated"
 )
+PULL_NOW = (
+    "drizzle: a check is NOT VALID here now, and drizzle-kit pull would write a schema that cannot be read; pull from"
+    " another branch, or after contract"
+)
 
 
 def of_drizzle(root: Path, migrations: Iterable[Migration]) -> Iterator[str]:

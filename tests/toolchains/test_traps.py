@@ -39,6 +39,9 @@ def test_drizzle(project: Project) -> None:
     (project.root / "plans" / "require-year.yaml").write_text(
         "plan: require-year\nchanges: [{kind: set_not_null, table: books, column: published_year, using: '0'}]\n"
     )
+    (project.root / "plans" / "allow-no-title.yaml").write_text(
+        "plan: allow-no-title\nchanges: [{kind: drop_not_null, table: books, column: title, reverse: \"'?'\"}]\n"
+    )
     filtered, concurrently, older = (
         "has no schemaFilter",
         "0001_late says CONCURRENTLY",
@@ -58,6 +61,9 @@ def test_drizzle(project: Project) -> None:
     assert filtered in shown
     assert pulled not in shown
     assert pulled in said(project.ecm("plan", "show", "require-year").out)
+    project.sql("development", "ALTER TABLE books ALTER COLUMN title SET NOT NULL")
+    advanced = project.ecm("advance", "allow-no-title", "--branch", "development", "--json")
+    assert "a check is NOT VALID here now" in said(advanced.out), "from expand on, ecm keeps in a check what there was"
     examined = project.ecm("doctor")
     assert examined.code == 1
     assert concurrently in said(examined.out)
@@ -67,4 +73,4 @@ def test_drizzle(project: Project) -> None:
     (folder / "meta" / "_journal.json").write_text("<<<<<<< HEAD")
     refused = project.ecm("advance", PLAN, "--branch", "development", "--json")
     assert "is not a journal of drizzle-kit" in refused.json["error"]["message"]
-    assert "expanded" not in project.ecm("status").out
+    assert "expanded" not in project.ecm("status", PLAN).out
