@@ -21,7 +21,7 @@ Output = Annotated[
 ]
 
 _STOPS = "Ctrl-C stops, and deletes the copy"
-_INTERRUPTED = "interrupted; the copy was deleted, and nothing was recorded"
+_INTERRUPTED = "interrupted; it leaves no copy, and nothing was recorded"
 
 
 def register(app: typer.Typer) -> None:

@@ -226,7 +226,7 @@ def test_ctrl_c_deletes_the_copy(bookstore: Project) -> None:
     terminal.interrupt()
 
     assert terminal.end() == 130
-    assert "interrupted; the copy was deleted, and nothing was recorded" in said(terminal.shown)
+    assert "interrupted; it leaves no copy, and nothing was recorded" in said(terminal.shown)
     assert copies(bookstore) == []
     assert bookstore.ecm("history", "--json").json["entries"] == []
 
