@@ -130,6 +130,80 @@ def _refusal(project: Project, file: Path) -> Any:
     return refused.value.diag
 
 
+def test_what_ecm_has_begun_is_its_own(project: Project) -> None:
+    """Empty or not: where ecm is on its way, the second file would pull the tables out from under its triggers."""
+    (project.root / "migrations").mkdir()
+    (project.root / "migrations" / "1_books.sql").write_text(_TABLE)
+    ecm(project, "emit", PLAN, "--as", "sql")
+    project.sql("development", "DELETE FROM books")
+    ecm(project, "advance", PLAN, "--branch", "development")
+    expand, contract = sorted((project.root / "migrations").glob("*_rename_*.sql"))
+    project.sql("development", expand.read_text())
+    refusal = _refusal(project, contract)
+    assert refusal.message_primary == f"{PLAN}: it is under way in this database, and ecm has not done contract there"
+    assert refusal.message_hint == f"ecm advance {PLAN} --to contracted --branch BRANCH"
+    ecm(project, "advance", PLAN, "--branch", "development", "--to", "contracted")
+    project.sql("development", contract.read_text())
+
+
+def test_rows_that_are_out_of_sight(project: Project) -> None:
+    """Rows that row security hides from their own table's owner, or that were committed after the snapshot, are rows."""
+    (project.root / "migrations").mkdir()
+    (project.root / "migrations" / "1_books.sql").write_text(_TABLE)
+    project.sql("fresh", "CREATE ROLE owner_of_books")
+    for branch in project.urls:
+        project.sql(branch, "GRANT ALL ON SCHEMA public TO owner_of_books; ALTER TABLE books OWNER TO owner_of_books")
+        project.sql(branch, "ALTER TABLE books ENABLE ROW LEVEL SECURITY, FORCE ROW LEVEL SECURITY")
+    try:
+        ecm(project, "emit", PLAN, "--as", "sql")
+        files = sorted((project.root / "migrations").glob("*_rename_*.sql"))
+        texts = [f"SET ROLE owner_of_books; {file.read_text()}" for file in files]
+        for text in texts:
+            with pytest.raises(psycopg.errors.RaiseException, match="the tables have rows"):
+                project.sql("development", text)
+            project.sql("fresh", text)
+        assert project.sql("development", "SELECT count(published_year) FROM books") == [(9,)]
+        with psycopg.connect(project.urls["fresh"]) as early:
+            early.isolation_level = psycopg.IsolationLevel.REPEATABLE_READ
+            early.execute("SELECT")
+            project.sql("fresh", "INSERT INTO books VALUES (1, 'b', 1)")
+            with pytest.raises(psycopg.errors.RaiseException, match="the tables have rows"):
+                early.execute(texts[-1].encode())
+    finally:
+        for branch in project.urls:
+            project.sql(branch, "DROP OWNED BY owner_of_books CASCADE")
+        project.sql("fresh", "DROP ROLE owner_of_books")
+
+
+def test_statements_that_do_not_say_what_they_touch(project: Project) -> None:
+    """What a plan's own statements make is not looked at, and what they do not name is looked for everywhere."""
+    (project.root / "migrations").mkdir()
+    (project.root / "migrations" / "1_books.sql").write_text(_TABLE)
+    (project.root / "plans" / "own.yaml").write_text("""\
+plan: own
+changes:
+  - kind: sql
+    expand: |
+      CREATE TABLE covers (id int);
+      CREATE INDEX CONCURRENTLY covers_id ON covers (id)
+    contract: |
+      INSERT INTO covers VALUES (1);
+      WITH gone AS (DELETE FROM books RETURNING 1) SELECT count(*) FROM gone
+    rollback: {expand: DROP TABLE covers}
+""")
+    ecm(project, "emit", "own", "--as", "sql")
+    expand, contract = sorted((project.root / "migrations").glob("*_own_*.sql"))
+    project.sql("fresh", expand.read_text())
+    project.sql("fresh", contract.read_text())
+    project.sql("development", "INSERT INTO books SELECT n, 'b', n FROM generate_series(10, 9999) n")
+    project.sql("development", "CREATE TABLE covers (id int)")
+    refusal = _refusal(project, contract)
+    assert refusal.message_primary.startswith("own: the tables have rows"), "they were never analyzed"
+    project.sql("development", "DROP TABLE covers; ANALYZE")
+    _refusal(project, expand)
+    assert project.sql("development", "SELECT count(*) FROM books") == [(9999,)]
+
+
 def test_every_kind_comes_to_something_on_empty_tables(project: Project) -> None:
     """Constraints, moved columns and statements of one's own: what ecm's own cycle ends with, the file makes too."""
     (project.root / "migrations").mkdir()
