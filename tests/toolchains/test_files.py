@@ -58,6 +58,10 @@ def test_prisma(project: Project) -> None:
         " INSERT INTO _prisma_migrations (id, checksum, finished_at, migration_name)"
         " VALUES ('1', '', now(), '29990101000000_books')",
     )
+    project.sql(
+        "development",
+        f"INSERT INTO _prisma_migrations (id, checksum, migration_name) VALUES ('2', '', '{names[1]}')",
+    )
     _hold(project, "development")
     assert project.ecm("advance", PLAN, "--branch", "development").code == 1
     assert "publication_year" not in _columns(project), "what is done and the row that tells of it go together"
@@ -69,6 +73,9 @@ def test_prisma(project: Project) -> None:
     assert "another text" in stale.json["error"]["message"]
     ecm(project, "rollback", PLAN, "--branch", "development")
     ecm(project, "advance", PLAN, "--branch", "development", "--to", "contracted")
+    failed = "SELECT FROM _prisma_migrations WHERE finished_at IS NULL AND rolled_back_at IS NULL"
+    assert project.sql("development", failed) == [], "Prisma would go no further"
+    project.sql("development", "DELETE FROM _prisma_migrations WHERE id = '2'")
     applied = "SELECT migration_name FROM _prisma_migrations ORDER BY 1"
     assert [name for (name,) in project.sql("development", applied)] == names
     ecm(project, "rollback", PLAN, "--branch", "development")
@@ -83,6 +90,20 @@ def test_prisma(project: Project) -> None:
         for branch in project.urls:
             project.sql(branch, text)
     assert _columns(project, "fresh") == _columns(project)
+
+
+def test_in_the_order_in_which_they_were_emitted(project: Project) -> None:
+    """What is missing and was emitted by ecm, ecm has to do: the tool would stop at it."""
+    (project.root / "prisma" / "migrations").mkdir(parents=True)
+    (project.root / "plans" / "title.yaml").write_text(
+        _PLAN.replace(PLAN, "title").replace("published_year", "title").replace("publication_year", "name")
+    )
+    for name in (PLAN, "title"):
+        ecm(project, "emit", name, "--as", "prisma", "--part", "expand")
+    refused = project.ecm("advance", "title", "--branch", "development", "--json")
+    assert refused.json["error"]["hint"] == (
+        f"ecm advance {PLAN} --to expanded --branch development, then run the same command again"
+    )
 
 
 def _columns(project: Project, branch: str = "development") -> list[str]:
