@@ -88,6 +88,25 @@ def left(workspace: Workspace, plan: Plan, moves: Iterable[Move], connection: Co
     )
 
 
+def outdated(workspace: Workspace, plan: Plan, moves: Iterable[Move]) -> tuple[str, ...]:
+    """Return which migrations say something else than what is done for them, a line each."""
+    parts = [
+        _PARTS[phase]
+        for move in moves
+        if move.direction is Direction.FORWARD
+        for phase in move.phases
+        if phase in _PARTS
+    ]
+    return tuple(
+        f"{tool.name}: {migration.path} was emitted for another text of {plan.plan}, and a fresh database gets what it"
+        " says: where no database has it yet, remove it as the tool would, then emit it again"
+        for tool in (tools(workspace) if parts else ())
+        for part in parts
+        if (migration := tool.emitted(plan.plan, part.value)) is not None
+        if stale(tool, plan, part, workspace)
+    )
+
+
 def beware(workspace: Workspace, statements: Iterable[str]) -> tuple[str, ...]:
     """Return what the project's tools would do in silence, or to what is ecm's, a line each.
 

@@ -7,7 +7,7 @@ from typing import Any
 import psycopg
 import pytest
 from cli.conftest import MakeProject
-from cli.runs import Project
+from cli.runs import Project, said
 
 PLAN = "rename-published-year"
 _PLAN = """\
@@ -71,8 +71,10 @@ def test_prisma(project: Project) -> None:
         file.write("contract: {undo_window: 1h}\n")
     stale = project.ecm("emit", PLAN, "--as", "prisma", "--json")
     assert "another text" in stale.json["error"]["message"]
-    ecm(project, "rollback", PLAN, "--branch", "development")
-    ecm(project, "advance", PLAN, "--branch", "development", "--to", "contracted")
+    back = ecm(project, "rollback", PLAN, "--branch", "development")
+    told = said(ecm(project, "advance", PLAN, "--branch", "development", "--to", "contracted"))
+    assert told.count(f"was emitted for another text of {PLAN}") == 2
+    assert "another text" not in said(back)
     failed = "SELECT FROM _prisma_migrations WHERE finished_at IS NULL AND rolled_back_at IS NULL"
     assert project.sql("development", failed) == [], "Prisma would go no further"
     project.sql("development", "DELETE FROM _prisma_migrations WHERE id = '2'")
