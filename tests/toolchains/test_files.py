@@ -227,6 +227,33 @@ changes:
     assert project.sql("development", "SELECT count(*) FROM books") == [(9999,)]
 
 
+@pytest.mark.parametrize("to", ["", ", to: year"])
+def test_what_hangs_on_a_column_of_another_type(project: Project, to: str) -> None:
+    """Its default as it is written, the type of its sequence, and what goes over to the column that follows it."""
+    (project.root / "migrations").mkdir()
+    (project.root / "migrations" / "1_books.sql").write_text(_TABLE)
+    for branch in project.urls:
+        project.sql(branch, "CREATE INDEX by_year ON books (published_year) WHERE published_year > 0")
+        project.sql(branch, "ALTER TABLE books ADD CHECK (published_year > 0), ADD volume serial")
+    (project.root / "plans" / f"{PLAN}.yaml").write_text(f"""\
+plan: {PLAN}
+changes:
+  - {{kind: change_type, table: books, column: published_year, type: bigint{to}}}
+  - {{kind: change_type, table: books, column: volume, type: bigint}}
+""")
+    ecm(project, "emit", PLAN, "--as", "sql")
+    for file in sorted((project.root / "migrations").glob("*_rename_*.sql")):
+        project.sql("fresh", file.read_text())
+    ecm(project, "advance", PLAN, "--branch", "development", "--to", "contracted")
+    for described in (
+        "SELECT column_name, data_type, column_default FROM information_schema.columns WHERE table_name = 'books' ORDER BY 1",
+        "SELECT pg_get_indexdef(indexrelid) FROM pg_index WHERE indrelid = 'books'::regclass ORDER BY 1",
+        "SELECT conname, pg_get_constraintdef(oid) FROM pg_constraint WHERE conrelid = 'books'::regclass ORDER BY 1",
+        "SELECT sequencename, data_type::text FROM pg_sequences WHERE schemaname = 'public'",
+    ):
+        assert project.sql("fresh", described) == project.sql("development", described)
+
+
 def test_every_kind_comes_to_something_on_empty_tables(project: Project) -> None:
     """Constraints, moved columns and statements of one's own: what ecm's own cycle ends with, the file makes too."""
     (project.root / "migrations").mkdir()
