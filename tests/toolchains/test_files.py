@@ -1,6 +1,8 @@
 """Prisma's and plain SQL's migrations: their names, their rows, and what PostgreSQL makes of them."""
 
+import ast
 import hashlib
+import json
 from pathlib import Path
 from typing import Any
 
@@ -8,6 +10,8 @@ import psycopg
 import pytest
 from cli.conftest import MakeProject
 from cli.runs import Project, said
+
+from orchestrator.toolchains.writing import literal
 
 PLAN = "rename-published-year"
 _PLAN = """\
@@ -151,6 +155,20 @@ def _refusal(project: Project, file: Path) -> Any:
     with pytest.raises(psycopg.errors.RaiseException) as refused:
         project.sql("development", file.read_text())
     return refused.value.diag
+
+
+def test_names_that_would_end_a_comment(project: Project) -> None:
+    """A carriage return ends a line of SQL, and one of Python: nothing of a name gets out of the header's lines."""
+    (project.root / "migrations").mkdir()
+    (project.root / "migrations" / "1_books.sql").write_text(_TABLE)
+    name, default = "a\rDROP TABLE books; --\u2028 $ecm$", "E'1\r\n2'"
+    added = {"kind": "add_column", "table": "books", "column": name, "type": "text", "default": default}
+    (project.root / "plans" / f"{PLAN}.yaml").write_text(json.dumps({"plan": PLAN, "changes": [added]}))
+    ecm(project, "emit", PLAN, "--as", "sql")
+    (file,) = (project.root / "migrations").glob("*_rename_*.sql")
+    project.sql("fresh", file.read_bytes().decode())
+    assert name in _columns(project, "fresh")
+    assert ast.literal_eval(literal(f'"{name} \\ """" {default};')) == f'"{name} \\ """" {default};'
 
 
 def test_what_ecm_has_begun_is_its_own(project: Project) -> None:
