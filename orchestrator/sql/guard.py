@@ -90,6 +90,16 @@ DECLARE
   named text;
   occupied boolean := false;
 BEGIN
+  IF EXISTS (
+    SELECT FROM pg_catalog.pg_class c JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace
+    WHERE n.nspname = 'ecm' AND c.relname = 'plans' AND NOT (
+      pg_catalog.has_schema_privilege(n.oid, 'USAGE') AND pg_catalog.has_table_privilege(c.oid, 'SELECT'))
+  ) THEN
+    RAISE EXCEPTION USING
+      MESSAGE = {unread},
+      HINT = pg_catalog.format(
+        'GRANT USAGE ON SCHEMA ecm TO %I; GRANT SELECT ON ecm.plans TO %I', current_user, current_user);
+  END IF;
   FOR look IN 1..2 LOOP
     IF pg_catalog.to_regclass('ecm.plans') IS NOT NULL THEN
       IF EXISTS (SELECT FROM ecm.plans WHERE plan = {plan} AND state IN ({states})) THEN
@@ -116,6 +126,7 @@ BEGIN
         + (_LOOK.format(tables=names) if tables else sql.SQL("")),
         lock=_LOCK.format(tables=names) if tables else sql.SQL(""),
         begun=sql.Literal(begun),
+        unread=sql.Literal(f"{plan}: this role may not read ecm.plans, which tells whether ecm has done it here"),
         refusal=sql.Literal(refusal),
         remedy=sql.Literal(remedy),
         statements=sql.SQL("").join(_run(each) for each in statements),

@@ -204,6 +204,10 @@ def test_rows_that_are_out_of_sight(project: Project) -> None:
                 project.sql("development", text)
             project.sql("fresh", text)
         assert project.sql("development", "SELECT count(published_year) FROM books") == [(9,)]
+        project.sql("development", "CREATE SCHEMA ecm; CREATE TABLE ecm.plans (plan text)")
+        with pytest.raises(psycopg.errors.RaiseException, match="this role may not read ecm") as refused:
+            project.sql("development", texts[0])
+        assert "GRANT SELECT ON ecm.plans TO owner_of_books" in str(refused.value.diag.message_hint)
         with psycopg.connect(project.urls["fresh"]) as early:
             early.isolation_level = psycopg.IsolationLevel.REPEATABLE_READ
             early.execute("SELECT")
