@@ -76,7 +76,8 @@ class Emitting:
             plan=plan.plan,
             part=part.value,
             checksum=checksum(plan),
-            title=f"{part.value}: {listed([change.summary for change in plan.changes])}".replace("\n", " "),
+            # One line whatever a name has in it: what came after any other end of a line would be no comment any more.
+            title=" ".join(f"{part.value}: {listed([change.summary for change in plan.changes])}".split()),
             statement=editing.statement(plan, part, edits),
             edits=edits,
         )

@@ -48,7 +48,9 @@ def rows(workspace: Workspace, plan: Plan, move: Move) -> tuple[Row, ...]:
     )
 
 
-def obstacles(workspace: Workspace, plan: Plan, move: Move, connection: Connection) -> tuple[EcmError, ...]:
+def obstacles(
+    workspace: Workspace, plan: Plan, move: Move, connection: Connection, *, branch: str
+) -> tuple[EcmError, ...]:
     """Return why the tools cannot be told of a move; what they have applied so far has to be all before it."""
     if move.direction is Direction.BACK:
         return ()
@@ -56,11 +58,24 @@ def obstacles(workspace: Workspace, plan: Plan, move: Move, connection: Connecti
         PreconditionError(
             f"{row.tool} has migrations before {row.migration} that this database does not have",
             details=[*lines, f"once the row of {row.migration} is there, {row.tool} would not look for them"],
-            hint=f"{row.catch_up}, then run the same command again",
+            hint=f"{_emitted(workspace, row, lines[0], branch) or row.catch_up}, then run the same command again",
         )
         for row in rows(workspace, plan, move)
         if (lines := bookkeeping.missing(connection, row))
     )
+
+
+def _emitted(workspace: Workspace, row: Row, line: str, branch: str) -> str | None:
+    """Return the command of ecm's that does what is missing first, where ecm emitted it: the tool would stop at it."""
+    from orchestrator.toolchains import header
+
+    for tool in tools(workspace):
+        for migration in tool.migrations() if tool.name == row.tool else ():
+            if line.startswith(f"{migration.name} "):
+                said = header.read((workspace.root / migration.path).read_text(encoding="utf-8"))
+                to = Part(said.part).phase.leads_to if said else None
+                return f"ecm advance {said.plan} --to {to} --branch {branch}" if said else None
+    return None
 
 
 def left(workspace: Workspace, plan: Plan, moves: Iterable[Move], connection: Connection) -> tuple[str, ...]:
@@ -71,6 +86,25 @@ def left(workspace: Workspace, plan: Plan, moves: Iterable[Move], connection: Co
         if move.direction is Direction.BACK
         for row in rows(workspace, plan, move)
         for line in bookkeeping.held(connection, row)
+    )
+
+
+def outdated(workspace: Workspace, plan: Plan, moves: Iterable[Move]) -> tuple[str, ...]:
+    """Return which migrations say something else than what is done for them, a line each."""
+    parts = [
+        _PARTS[phase]
+        for move in moves
+        if move.direction is Direction.FORWARD
+        for phase in move.phases
+        if phase in _PARTS
+    ]
+    return tuple(
+        f"{tool.name}: {migration.path} was emitted for another text of {plan.plan}, and a fresh database gets what it"
+        " says: where no database has it yet, remove it as the tool would, then emit it again"
+        for tool in (tools(workspace) if parts else ())
+        for part in parts
+        if (migration := tool.emitted(plan.plan, part.value)) is not None
+        if stale(tool, plan, part, workspace)
     )
 
 

@@ -251,7 +251,10 @@ def _at_contract(scene: Scene, facts: scope.Facts) -> tuple[str, ...]:
 
 
 def _out_of_step(stage: Stage, scene: Scene, moves: tuple[Move, ...]) -> tuple[str, ...]:
-    return instep.left(stage.workspace, scene.plan, moves, scene.connection)
+    return (
+        *instep.left(stage.workspace, scene.plan, moves, scene.connection),
+        *instep.outdated(stage.workspace, scene.plan, moves),
+    )
 
 
 def contracts(moves: tuple[Move, ...]) -> bool:

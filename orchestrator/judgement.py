@@ -266,7 +266,7 @@ class Judgement:
             return (error,)  # there is no such table, or it may not be looked at
         problems = (
             *obstacles.problems(scene.plan, move.phases[0], facts),
-            *instep.obstacles(self._stage.workspace, scene.plan, move, scene.connection),
+            *instep.obstacles(self._stage.workspace, scene.plan, move, scene.connection, branch=scene.branch),
         )
         if problems or move.origin is State.PLANNED:
             return problems or (() if scene.looked else self.broken(scene, facts)[0])

@@ -21,7 +21,7 @@ from orchestrator.operations.base import described
 from orchestrator.operations.retyping import Expression, Retyping
 from orchestrator.sql import identifiers, moving, sync
 from orchestrator.sql.conversion import Conversion
-from orchestrator.sql.edits import AddColumn, DropColumn, Edit, Edits, Facts, SetNullable
+from orchestrator.sql.edits import AddColumn, DropColumn, Edits, Facts, Other, RenameColumn
 from orchestrator.sql.edits import ChangeType as Retyped
 from orchestrator.sql.facts import Column, Table
 from orchestrator.sql.identifiers import TableName, bounded, verbatim
@@ -321,15 +321,24 @@ class ChangeType(Retyping):
     def edits(self, facts: Facts) -> Edits:
         table, column = self.target, described(facts, self.target, self.column)
         default = column.constant_default if column else None
+        changed = (
+            Retyped(table=table, column=self.column, type=self.type, using=self.using, default=default),
+            *(
+                Other(statement=each, says="the type of its sequence", silent=True)
+                for each in (feeding.widened(facts[table], self.column, casts.plain(self.type)) if column else ())
+            ),
+        )
         if self.to is None:
-            changed = Retyped(table=table, column=self.column, type=self.type, using=self.using, default=default)
             at_once = column is not None and self._at_once(facts[table])
-            return Edits(expand=(changed,)) if at_once else Edits(contract=(changed,))
-        given = default and f"CAST({default} AS {self.type})"
-        required: tuple[Edit, ...] = ()
-        if column is not None and column.not_null:
-            required = (SetNullable(table=table, column=self.to, nullable=False),)
+            return Edits(expand=changed) if at_once else Edits(contract=changed)
         return Edits(
-            expand=(AddColumn(table=table, column=self.to, type=self.type, default=given),),
-            contract=(DropColumn(table=table, column=self.column), *required) if column else None,
+            expand=(AddColumn(table=table, column=self.to, type=self.type, default=default),),
+            # What hangs on the column goes over to the other one: so it is the column itself that goes on.
+            contract=(
+                DropColumn(table=table, column=self.to),
+                *changed,
+                RenameColumn(table=table, column=self.column, to=self.to),
+            )
+            if column
+            else None,
         )

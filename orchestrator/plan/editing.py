@@ -1,6 +1,6 @@
 """What a plan comes to in a migration tool's eyes, part by part. Pure."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from enum import StrEnum
 
 from orchestrator.errors import PreconditionError, UsageError
@@ -12,6 +12,8 @@ from orchestrator.sql.edits import Edit, Edits, Facts
 from orchestrator.sql.facts import Table
 from orchestrator.sql.guard import guarded
 from orchestrator.sql.identifiers import TableName
+from orchestrator.sql.lexer import Written, statements
+from orchestrator.sql.script import Reading, dropped_indexes, read
 
 
 class Part(StrEnum):
@@ -79,17 +81,35 @@ def statement(plan: Plan, part: Part, edited: Sequence[Edit]) -> str:
         plan=plan.plan,
         states=part.done,
         tables=_to_be_empty(plan, part),
+        anywhere=_is_open(plan, part),
+        begun=f"{plan.plan}: it is under way in this database, and ecm has not done {part.value} there",
         refusal=f"{plan.plan}: the tables have rows, and ecm has not done {part.value} in this database",
         remedy=f"ecm advance {plan.plan} --to {part.phase.leads_to.value} --branch BRANCH",
     )
 
 
+def _is_open(plan: Plan, part: Part) -> bool:
+    """Whether a statement of the plan's own may touch rows of tables that it does not name."""
+    return any(
+        found.lock is not None and not found.tables and not dropped_indexes(each)
+        for each, found in _written(plan, part)
+    )
+
+
+def _written(plan: Plan, part: Part) -> Iterator[tuple[Written, Reading]]:
+    """Give the statements of a plan's own, with what they do to tables."""
+    for change in plan.changes:
+        for each in statements(change.written().get(part.value, ""), key=part.value):
+            yield each, read(each)
+
+
 def _to_be_empty(plan: Plan, part: Part) -> tuple[TableName, ...]:
-    """Return every table that has to be without a row for the statements to run."""
+    """Return every table that has to be without a row for the statements to run; what they make is not there yet."""
     found = list(scope.tables(plan))
     for change in plan.changes:
         if (written := change.outright()) is not None:
             begins = part is Part.EXPAND
             found += (written.expand_locks if begins else written.contract_locks).tables
             found += [index.table for index in (written.after_expand if begins else written.before_contract)]
-    return tuple(dict.fromkeys(found))
+    made = {reading.makes for _, reading in _written(plan, part)}
+    return tuple(table for table in dict.fromkeys(found) if table not in made)

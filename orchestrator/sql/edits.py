@@ -108,7 +108,7 @@ class ChangeType:
         retyped = change + sql.SQL("TYPE {} USING {}").format(verbatim(self.type), value)
         if self.default is None:
             return (retyped,)
-        again = sql.SQL("SET DEFAULT CAST({} AS {})").format(verbatim(self.default), verbatim(self.type))
+        again = sql.SQL("SET DEFAULT {}").format(verbatim(self.default))
         return (change + sql.SQL("DROP DEFAULT"), retyped, change + again)
 
 

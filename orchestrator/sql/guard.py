@@ -14,14 +14,50 @@ from orchestrator.sql.steps import Statement
 _TAG = "ecm"
 
 _ANYWHERE = sql.SQL(
-    """  occupied := EXISTS (
-    SELECT FROM pg_catalog.pg_class c JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace
-    WHERE c.relkind = 'r' AND c.reltuples > 0
-      AND n.nspname NOT LIKE 'pg\\_%' AND n.nspname <> 'information_schema'
-  );
+    """    occupied := EXISTS (
+      SELECT FROM pg_catalog.pg_class c JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace
+      WHERE c.relkind = 'r' AND n.nspname NOT LIKE 'pg\\_%' AND n.nspname NOT IN ('information_schema', 'ecm')
+        AND (c.reltuples > 0 OR c.reltuples < 0 AND pg_catalog.pg_relation_size(c.oid) > 65536)
+    );
 """
 )
-"""Where the statements name no table: whether the database is known to have rows at all."""
+"""Where a statement names no table: whether the database is known to have rows at all.
+
+A table that was never analyzed tells by its size. What a tool notes of itself, and what migrations write into a fresh
+database, is smaller.
+"""
+
+_LOOK = sql.SQL(
+    """    FOREACH named IN ARRAY ARRAY[{tables}] LOOP
+      CONTINUE WHEN occupied;
+      EXECUTE 'SELECT EXISTS (SELECT FROM ' || named || ')' INTO occupied;
+      -- Rows that row security or an older snapshot hides from this role take room all the same.
+      occupied := occupied OR (
+        pg_catalog.row_security_active(named)
+        OR pg_catalog.current_setting('transaction_isolation') IN ('repeatable read', 'serializable')
+      ) AND EXISTS (
+        WITH RECURSIVE t (id) AS (
+          SELECT pg_catalog.to_regclass(named)::oid
+          UNION SELECT i.inhrelid FROM pg_catalog.pg_inherits i JOIN t ON t.id = i.inhparent
+        )
+        SELECT FROM t WHERE pg_catalog.pg_relation_size(t.id) > 0
+      );
+    END LOOP;
+"""
+)
+
+_LOCK = sql.SQL(
+    """    EXIT WHEN look = 2;
+    -- The second look is under the locks; the first keeps a table in use from being locked at all.
+    FOREACH named IN ARRAY ARRAY[{tables}] LOOP
+      IF EXISTS (
+        SELECT FROM pg_catalog.pg_class WHERE oid = pg_catalog.to_regclass(named) AND relkind IN ('r', 'p', 'v')
+      ) THEN
+        EXECUTE 'LOCK TABLE ' || named || ' IN ACCESS EXCLUSIVE MODE';
+      END IF;
+    END LOOP;
+"""
+)
 
 
 def guarded(
@@ -30,6 +66,8 @@ def guarded(
     plan: str,
     states: Sequence[str],
     tables: Sequence[TableName],
+    anywhere: bool = False,
+    begun: str,
     refusal: str,
     remedy: str,
 ) -> str:
@@ -40,31 +78,55 @@ def guarded(
         plan: its name.
         states: those in which ecm has done it, as the journal has them.
         tables: all that have to be empty, and are locked until it is done.
-        refusal: what it says where they are not.
+        anywhere: whether what the statements touch is more than these, so that no table may be known to have rows.
+        begun: what it says where ecm is under way.
+        refusal: what it says where tables are not empty.
         remedy: what to run instead.
     """
-    rows = sql.SQL(" OR ").join(sql.SQL("EXISTS (SELECT FROM {})").format(each.identifier) for each in tables)
+    names = sql.SQL(", ").join(sql.Literal(each.identifier.as_string(None)) for each in tables)
     body = sql.SQL(
         """
 DECLARE
+  named text;
   occupied boolean := false;
 BEGIN
-  IF to_regclass('ecm.plans') IS NOT NULL THEN
-    IF EXISTS (SELECT FROM ecm.plans WHERE plan = {plan} AND state IN ({states})) THEN
-      RETURN;  -- ecm has done it here
-    END IF;
-  END IF;
-{look}  IF occupied THEN
+  IF EXISTS (
+    SELECT FROM pg_catalog.pg_class c JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace
+    WHERE n.nspname = 'ecm' AND c.relname = 'plans' AND NOT (
+      pg_catalog.has_schema_privilege(n.oid, 'USAGE') AND pg_catalog.has_table_privilege(c.oid, 'SELECT'))
+  ) THEN
     RAISE EXCEPTION USING
-      MESSAGE = {refusal},
-      HINT = {remedy};
+      MESSAGE = {unread},
+      HINT = pg_catalog.format(
+        'GRANT USAGE ON SCHEMA ecm TO %I; GRANT SELECT ON ecm.plans TO %I', current_user, current_user);
   END IF;
+  FOR look IN 1..2 LOOP
+    IF pg_catalog.to_regclass('ecm.plans') IS NOT NULL THEN
+      IF EXISTS (SELECT FROM ecm.plans WHERE plan = {plan} AND state IN ({states})) THEN
+        RETURN;  -- ecm has done it here
+      END IF;
+      IF EXISTS (SELECT FROM ecm.plans WHERE plan = {plan} AND (state <> 'planned' OR phase IS NOT NULL)) THEN
+        RAISE EXCEPTION USING
+          MESSAGE = {begun},
+          HINT = {remedy};
+      END IF;
+    END IF;
+{look}    IF occupied THEN
+      RAISE EXCEPTION USING
+        MESSAGE = {refusal},
+        HINT = {remedy};
+    END IF;
+{lock}  END LOOP;
 {statements}END
 """
     ).format(
         plan=sql.Literal(plan),
         states=sql.SQL(", ").join(map(sql.Literal, states)),
-        look=_look(rows, tables) if tables else _ANYWHERE,
+        look=(_ANYWHERE if anywhere or not tables else sql.SQL(""))
+        + (_LOOK.format(tables=names) if tables else sql.SQL("")),
+        lock=_LOCK.format(tables=names) if tables else sql.SQL(""),
+        begun=sql.Literal(begun),
+        unread=sql.Literal(f"{plan}: this role may not read ecm.plans, which tells whether ecm has done it here"),
         refusal=sql.Literal(refusal),
         remedy=sql.Literal(remedy),
         statements=sql.SQL("").join(_run(each) for each in statements),
@@ -72,19 +134,6 @@ BEGIN
     text = body.as_string(None)
     tag = _tag(text)
     return f"DO ${tag}${text}${tag}$"
-
-
-def _look(rows: sql.Composed, tables: Sequence[TableName]) -> sql.Composed:
-    # The second look is under the lock; the first keeps a table in use from being locked at all.
-    names = sql.SQL(", ").join(each.identifier for each in tables)
-    return sql.SQL(
-        """  occupied := {rows};
-  IF NOT occupied THEN
-    LOCK TABLE {tables} IN ACCESS EXCLUSIVE MODE;
-    occupied := {rows};
-  END IF;
-"""
-    ).format(rows=rows, tables=names)
 
 
 def _run(statement: Statement) -> sql.Composed:

@@ -328,7 +328,10 @@ def _create_table(words: _Words) -> Reading:
 def _create_view(words: _Words) -> Reading:
     """A view that is replaced is locked; one that is new is nobody's yet, and what it reads is only looked at."""
     replaced = words.has("replace")
-    return Reading(lock=LockMode.ACCESS_EXCLUSIVE if replaced else LockMode.ACCESS_SHARE)
+    words.seek("view")
+    words.take("if not exists")
+    made = None if replaced else words.table()
+    return Reading(lock=LockMode.ACCESS_EXCLUSIVE if replaced else LockMode.ACCESS_SHARE, makes=made)
 
 
 def _lock(words: _Words) -> Reading:
@@ -393,6 +396,7 @@ _KINDS: tuple[tuple[str, Callable[[_Words], Reading]], ...] = (
     ("insert into", _named(LockMode.ROW_EXCLUSIVE, "insert into")),
     ("lock", _lock),
     ("merge into", _named(LockMode.ROW_EXCLUSIVE, "merge into")),
+    ("refresh materialized view concurrently", _named(LockMode.EXCLUSIVE, "refresh materialized view concurrently")),
     ("refresh materialized view", _named(LockMode.ACCESS_EXCLUSIVE, "refresh materialized view")),
     ("reset", _none),
     ("select", _some(LockMode.ACCESS_SHARE)),

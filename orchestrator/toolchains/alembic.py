@@ -51,16 +51,27 @@ class Alembic(Written):
         return tuple(name for name in followed if name not in below)
 
     def row(self, migration: Migration) -> Row:
-        """Return the step from the revision before to this one: Alembic has one row, which moves."""
+        """Return the step from the revision before to this one: Alembic has a row for each last one, which moves."""
         followed = reading.followed(self.root, self.settings)
         down = followed[migration.name]
         later = _later(followed, migration.name)
         table, own = self.table.identifier, sql.Literal(migration.name)
-        before = sql.Literal(down[0]) if down else sql.NULL
-        there = sql.Literal([migration.name, *later, *down])
+        # Where the one before is counted within another that follows it too, Alembic has a row for each of the two.
+        beside = [each for each in _later(followed, down[0]) if each not in (migration.name, *later)] if down else []
+        counted = sql.SQL("EXISTS (SELECT FROM {} WHERE version_num = ANY ({}::text[]))")
+        within, past = counted.format(table, sql.Literal(beside)), counted.format(table, sql.Literal(list(later)))
+        there = sql.Literal([migration.name, *later, *down, *beside])
         if down:
-            insert = sql.SQL("UPDATE {} SET version_num = {} WHERE version_num = {}").format(table, own, before)
-            delete = sql.SQL("UPDATE {} SET version_num = {} WHERE version_num = {}").format(table, before, own)
+            names = {"table": table, "own": own, "before": sql.Literal(down[0]), "within": within, "past": past}
+            insert = sql.SQL(
+                "WITH moved AS (UPDATE {table} SET version_num = {own} WHERE version_num = {before} RETURNING 1)"
+                " INSERT INTO {table} SELECT {own} WHERE NOT EXISTS (SELECT FROM moved) AND {within} AND NOT {past}"
+                " AND NOT EXISTS (SELECT FROM {table} WHERE version_num = {own})"
+            ).format(**names)
+            delete = sql.SQL(
+                "WITH gone AS (DELETE FROM {table} WHERE version_num = {own} AND {within} RETURNING 1)"
+                " UPDATE {table} SET version_num = {before} WHERE version_num = {own} AND NOT EXISTS (SELECT FROM gone)"
+            ).format(**names)
         else:
             insert = sql.SQL("INSERT INTO {table} SELECT {own} WHERE NOT EXISTS (SELECT FROM {table})").format(
                 table=table, own=own

@@ -114,7 +114,8 @@ class Drizzle(Written):
                 " WHERE m.at > COALESCE((SELECT max(created_at) FROM {}), 0) ORDER BY m.idx"
             ).format(_rows(earlier), table),
             before=tuple(f"{each['tag']} is not applied" for each in earlier),
-            catch_up="drizzle-kit migrate",
+            catch_up=f"drizzle-kit migrate where {migration.name} is not in the folder yet",
+            held=sql.SQL("SELECT 'it has a later one' FROM {} HAVING max(created_at) > {}").format(table, when),
         )
 
     # ---------------------------------------------------------------- traps

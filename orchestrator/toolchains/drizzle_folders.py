@@ -111,7 +111,7 @@ class DrizzleFolders(Written):
                 " WHERE NOT EXISTS (SELECT FROM {} t WHERE pg_catalog.to_jsonb(t) ->> 'name' = m.name) ORDER BY m.n"
             ).format(sql.Literal(earlier), table),
             before=tuple(f"{each} is not applied" for each in earlier),
-            catch_up="drizzle-kit migrate",
+            catch_up=f"drizzle-kit migrate where {migration.name} is not in the folder yet",
         )
 
     def traps(self) -> tuple[str, ...]:

@@ -51,7 +51,10 @@ class Prisma(Written):
                 ).format(table),
             ),
             insert=sql.SQL(
-                "INSERT INTO {table} (id, checksum, finished_at, migration_name, applied_steps_count)"
+                # One that the guard stopped is on record as failed, and Prisma runs nothing until that is settled.
+                "WITH stopped AS (UPDATE {table} SET rolled_back_at = pg_catalog.now()"
+                " WHERE migration_name = {name} AND finished_at IS NULL AND rolled_back_at IS NULL)"
+                " INSERT INTO {table} (id, checksum, finished_at, migration_name, applied_steps_count)"
                 " SELECT pg_catalog.gen_random_uuid()::text, {digest}, pg_catalog.now(), {name}, 1"
                 " WHERE NOT EXISTS (SELECT FROM {table} WHERE migration_name = {name} AND {applied})"
             ).format(

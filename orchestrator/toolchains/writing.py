@@ -68,4 +68,5 @@ class Written:
 
 def literal(text: str) -> str:
     """Return text as a string of Python's that can be read line by line."""
-    return '"""' + text.replace("\\", "\\\\").replace('"""', '\\"\\"\\"') + '"""'
+    escaped = text.replace("\\", "\\\\").replace('"""', '\\"\\"\\"').replace("\r", "\\r")
+    return f'"""{escaped}"""'

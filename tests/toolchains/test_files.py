@@ -1,13 +1,17 @@
 """Prisma's and plain SQL's migrations: their names, their rows, and what PostgreSQL makes of them."""
 
+import ast
 import hashlib
+import json
 from pathlib import Path
 from typing import Any
 
 import psycopg
 import pytest
 from cli.conftest import MakeProject
-from cli.runs import Project
+from cli.runs import Project, said
+
+from orchestrator.toolchains.writing import literal
 
 PLAN = "rename-published-year"
 _PLAN = """\
@@ -58,6 +62,10 @@ def test_prisma(project: Project) -> None:
         " INSERT INTO _prisma_migrations (id, checksum, finished_at, migration_name)"
         " VALUES ('1', '', now(), '29990101000000_books')",
     )
+    project.sql(
+        "development",
+        f"INSERT INTO _prisma_migrations (id, checksum, migration_name) VALUES ('2', '', '{names[1]}')",
+    )
     _hold(project, "development")
     assert project.ecm("advance", PLAN, "--branch", "development").code == 1
     assert "publication_year" not in _columns(project), "what is done and the row that tells of it go together"
@@ -67,8 +75,13 @@ def test_prisma(project: Project) -> None:
         file.write("contract: {undo_window: 1h}\n")
     stale = project.ecm("emit", PLAN, "--as", "prisma", "--json")
     assert "another text" in stale.json["error"]["message"]
-    ecm(project, "rollback", PLAN, "--branch", "development")
-    ecm(project, "advance", PLAN, "--branch", "development", "--to", "contracted")
+    back = ecm(project, "rollback", PLAN, "--branch", "development")
+    told = said(ecm(project, "advance", PLAN, "--branch", "development", "--to", "contracted"))
+    assert told.count(f"was emitted for another text of {PLAN}") == 2
+    assert "another text" not in said(back)
+    failed = "SELECT FROM _prisma_migrations WHERE finished_at IS NULL AND rolled_back_at IS NULL"
+    assert project.sql("development", failed) == [], "Prisma would go no further"
+    project.sql("development", "DELETE FROM _prisma_migrations WHERE id = '2'")
     applied = "SELECT migration_name FROM _prisma_migrations ORDER BY 1"
     assert [name for (name,) in project.sql("development", applied)] == names
     ecm(project, "rollback", PLAN, "--branch", "development")
@@ -83,6 +96,20 @@ def test_prisma(project: Project) -> None:
         for branch in project.urls:
             project.sql(branch, text)
     assert _columns(project, "fresh") == _columns(project)
+
+
+def test_in_the_order_in_which_they_were_emitted(project: Project) -> None:
+    """What is missing and was emitted by ecm, ecm has to do: the tool would stop at it."""
+    (project.root / "prisma" / "migrations").mkdir(parents=True)
+    (project.root / "plans" / "title.yaml").write_text(
+        _PLAN.replace(PLAN, "title").replace("published_year", "title").replace("publication_year", "name")
+    )
+    for name in (PLAN, "title"):
+        ecm(project, "emit", name, "--as", "prisma", "--part", "expand")
+    refused = project.ecm("advance", "title", "--branch", "development", "--json")
+    assert refused.json["error"]["hint"] == (
+        f"ecm advance {PLAN} --to expanded --branch development, then run the same command again"
+    )
 
 
 def _columns(project: Project, branch: str = "development") -> list[str]:
@@ -128,6 +155,125 @@ def _refusal(project: Project, file: Path) -> Any:
     with pytest.raises(psycopg.errors.RaiseException) as refused:
         project.sql("development", file.read_text())
     return refused.value.diag
+
+
+def test_names_that_would_end_a_comment(project: Project) -> None:
+    """A carriage return ends a line of SQL, and one of Python: nothing of a name gets out of the header's lines."""
+    (project.root / "migrations").mkdir()
+    (project.root / "migrations" / "1_books.sql").write_text(_TABLE)
+    name, default = "a\rDROP TABLE books; --\u2028 $ecm$", "E'1\r\n2'"
+    added = {"kind": "add_column", "table": "books", "column": name, "type": "text", "default": default}
+    (project.root / "plans" / f"{PLAN}.yaml").write_text(json.dumps({"plan": PLAN, "changes": [added]}))
+    ecm(project, "emit", PLAN, "--as", "sql")
+    (file,) = (project.root / "migrations").glob("*_rename_*.sql")
+    project.sql("fresh", file.read_bytes().decode())
+    assert name in _columns(project, "fresh")
+    assert ast.literal_eval(literal(f'"{name} \\ """" {default};')) == f'"{name} \\ """" {default};'
+
+
+def test_what_ecm_has_begun_is_its_own(project: Project) -> None:
+    """Empty or not: where ecm is on its way, the second file would pull the tables out from under its triggers."""
+    (project.root / "migrations").mkdir()
+    (project.root / "migrations" / "1_books.sql").write_text(_TABLE)
+    ecm(project, "emit", PLAN, "--as", "sql")
+    project.sql("development", "DELETE FROM books")
+    ecm(project, "advance", PLAN, "--branch", "development")
+    expand, contract = sorted((project.root / "migrations").glob("*_rename_*.sql"))
+    project.sql("development", expand.read_text())
+    refusal = _refusal(project, contract)
+    assert refusal.message_primary == f"{PLAN}: it is under way in this database, and ecm has not done contract there"
+    assert refusal.message_hint == f"ecm advance {PLAN} --to contracted --branch BRANCH"
+    ecm(project, "advance", PLAN, "--branch", "development", "--to", "contracted")
+    project.sql("development", contract.read_text())
+
+
+def test_rows_that_are_out_of_sight(project: Project) -> None:
+    """Rows that row security hides from their own table's owner, or that were committed after the snapshot, are rows."""
+    (project.root / "migrations").mkdir()
+    (project.root / "migrations" / "1_books.sql").write_text(_TABLE)
+    project.sql("fresh", "CREATE ROLE owner_of_books")
+    for branch in project.urls:
+        project.sql(branch, "GRANT ALL ON SCHEMA public TO owner_of_books; ALTER TABLE books OWNER TO owner_of_books")
+        project.sql(branch, "ALTER TABLE books ENABLE ROW LEVEL SECURITY, FORCE ROW LEVEL SECURITY")
+    try:
+        ecm(project, "emit", PLAN, "--as", "sql")
+        files = sorted((project.root / "migrations").glob("*_rename_*.sql"))
+        texts = [f"SET ROLE owner_of_books; {file.read_text()}" for file in files]
+        for text in texts:
+            with pytest.raises(psycopg.errors.RaiseException, match="the tables have rows"):
+                project.sql("development", text)
+            project.sql("fresh", text)
+        assert project.sql("development", "SELECT count(published_year) FROM books") == [(9,)]
+        project.sql("development", "CREATE SCHEMA ecm; CREATE TABLE ecm.plans (plan text)")
+        with pytest.raises(psycopg.errors.RaiseException, match="this role may not read ecm") as refused:
+            project.sql("development", texts[0])
+        assert "GRANT SELECT ON ecm.plans TO owner_of_books" in str(refused.value.diag.message_hint)
+        with psycopg.connect(project.urls["fresh"]) as early:
+            early.isolation_level = psycopg.IsolationLevel.REPEATABLE_READ
+            early.execute("SELECT")
+            project.sql("fresh", "INSERT INTO books VALUES (1, 'b', 1)")
+            with pytest.raises(psycopg.errors.RaiseException, match="the tables have rows"):
+                early.execute(texts[-1].encode())
+    finally:
+        for branch in project.urls:
+            project.sql(branch, "DROP OWNED BY owner_of_books CASCADE")
+        project.sql("fresh", "DROP ROLE owner_of_books")
+
+
+def test_statements_that_do_not_say_what_they_touch(project: Project) -> None:
+    """What a plan's own statements make is not looked at, and what they do not name is looked for everywhere."""
+    (project.root / "migrations").mkdir()
+    (project.root / "migrations" / "1_books.sql").write_text(_TABLE)
+    (project.root / "plans" / "own.yaml").write_text("""\
+plan: own
+changes:
+  - kind: sql
+    expand: |
+      CREATE TABLE covers (id int);
+      CREATE INDEX CONCURRENTLY covers_id ON covers (id)
+    contract: |
+      INSERT INTO covers VALUES (1);
+      WITH gone AS (DELETE FROM books RETURNING 1) SELECT count(*) FROM gone
+    rollback: {expand: DROP TABLE covers}
+""")
+    ecm(project, "emit", "own", "--as", "sql")
+    expand, contract = sorted((project.root / "migrations").glob("*_own_*.sql"))
+    project.sql("fresh", expand.read_text())
+    project.sql("fresh", contract.read_text())
+    project.sql("development", "INSERT INTO books SELECT n, 'b', n FROM generate_series(10, 9999) n")
+    project.sql("development", "CREATE TABLE covers (id int)")
+    refusal = _refusal(project, contract)
+    assert refusal.message_primary.startswith("own: the tables have rows"), "they were never analyzed"
+    project.sql("development", "DROP TABLE covers; ANALYZE")
+    _refusal(project, expand)
+    assert project.sql("development", "SELECT count(*) FROM books") == [(9999,)]
+
+
+@pytest.mark.parametrize("to", ["", ", to: year"])
+def test_what_hangs_on_a_column_of_another_type(project: Project, to: str) -> None:
+    """Its default as it is written, the type of its sequence, and what goes over to the column that follows it."""
+    (project.root / "migrations").mkdir()
+    (project.root / "migrations" / "1_books.sql").write_text(_TABLE)
+    for branch in project.urls:
+        project.sql(branch, "CREATE INDEX by_year ON books (published_year) WHERE published_year > 0")
+        project.sql(branch, "ALTER TABLE books ADD CHECK (published_year > 0), ADD volume serial")
+    (project.root / "plans" / f"{PLAN}.yaml").write_text(f"""\
+plan: {PLAN}
+changes:
+  - {{kind: change_type, table: books, column: published_year, type: bigint{to}}}
+  - {{kind: change_type, table: books, column: volume, type: bigint}}
+""")
+    ecm(project, "emit", PLAN, "--as", "sql")
+    for file in sorted((project.root / "migrations").glob("*_rename_*.sql")):
+        project.sql("fresh", file.read_text())
+    ecm(project, "advance", PLAN, "--branch", "development", "--to", "contracted")
+    for described in (
+        "SELECT column_name, data_type, column_default FROM information_schema.columns WHERE table_name = 'books' ORDER BY 1",
+        "SELECT pg_get_indexdef(indexrelid) FROM pg_index WHERE indrelid = 'books'::regclass ORDER BY 1",
+        "SELECT conname, pg_get_constraintdef(oid) FROM pg_constraint WHERE conrelid = 'books'::regclass ORDER BY 1",
+        "SELECT sequencename, data_type::text FROM pg_sequences WHERE schemaname = 'public'",
+    ):
+        assert project.sql("fresh", described) == project.sql("development", described)
 
 
 def test_every_kind_comes_to_something_on_empty_tables(project: Project) -> None:
