@@ -56,8 +56,8 @@ def obstacles(
         return ()
     return tuple(
         PreconditionError(
-            f"{row.tool} has migrations before {row.migration} that this database does not have",
-            details=[*lines, f"once the row of {row.migration} is there, {row.tool} would not look for them"],
+            f"the row of {row.migration} cannot be written here yet: {row.tool} has something to do before it",
+            details=[*lines, f"once the row is there, {row.tool} would not look for that any more"],
             hint=f"{_emitted(workspace, row, lines[0], branch) or row.catch_up}, then run the same command again",
         )
         for row in rows(workspace, plan, move)

@@ -80,8 +80,6 @@ class DrizzleFolders(Written):
 
     def row(self, migration: Migration) -> Row:
         """Return the row with the folder's name, which is what Drizzle looks for."""
-        names = [each.name for each in self.migrations()]
-        earlier = names[: names.index(migration.name)]
         table, name = self.table.identifier, sql.Literal(migration.name)
         time = datetime.strptime(migration.name[:_SECONDS], _TIME).replace(tzinfo=UTC)
         return Row(
@@ -105,12 +103,16 @@ class DrizzleFolders(Written):
                 when=sql.Literal(int(time.timestamp()) * 1000),
             ),
             delete=sql.SQL("DELETE FROM {} WHERE name = {}").format(table, name),
-            # As JSON: a table that drizzle-kit 0.31 made has no names yet, and migrate writes them there.
+            # migrate goes by name, so a row hides no other; but it gives names to a table that 0.31 made when it first
+            # meets one, and writes them there for what the table has.
             missing=sql.SQL(
-                "SELECT m.name || ' is not applied' FROM pg_catalog.unnest({}::text[]) WITH ORDINALITY AS m (name, n)"
-                " WHERE NOT EXISTS (SELECT FROM {} t WHERE pg_catalog.to_jsonb(t) ->> 'name' = m.name) ORDER BY m.n"
-            ).format(sql.Literal(earlier), table),
-            before=tuple(f"{each} is not applied" for each in earlier),
+                "SELECT {} WHERE NOT EXISTS (SELECT FROM pg_catalog.pg_attribute"
+                " WHERE attrelid = {}::regclass AND attname = 'name' AND NOT attisdropped)"
+            ).format(
+                sql.Literal(f"{self.table} is as drizzle-kit 0.31 made it, and its rows have no names yet"),
+                sql.Literal(table.as_string(None)),
+            ),
+            before=(),
             catch_up=f"drizzle-kit migrate where {migration.name} is not in the folder yet",
         )
 
