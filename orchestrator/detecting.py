@@ -13,6 +13,7 @@ from orchestrator.detection.classify import findings
 from orchestrator.detection.commands import command_for, name_for
 from orchestrator.detection.covering import covering
 from orchestrator.detection.finding import Finding, Level, Place
+from orchestrator.detection.parsing import read
 from orchestrator.detection_reports import ChangeReport, DetectedReport, DetectReport, MigrationReport
 from orchestrator.engine import applied
 from orchestrator.errors import ConfigurationError, EcmError, UsageError
@@ -215,7 +216,8 @@ class Detecting:
                 return
             for number, rule, message in dict.fromkeys(said):
                 place = several[min(number, len(several) - 1)]
-                if place not in told and squawk.wanted(rule, transactional=migration.transactional):
+                known = bool(read(place.text))
+                if place not in told and squawk.wanted(rule, transactional=migration.transactional, read=known):
                     yield squawk.finding(place, rule, message)
 
     # ---------------------------------------------------------------- plans

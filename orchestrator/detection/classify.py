@@ -113,7 +113,8 @@ class _Look:
             elif id(of) not in said:
                 said.add(id(of))
                 found.append(_remade(place, of.deed))
-            self._note(deed)
+            if not self._stays(deed):
+                self._note(deed)
             self.known.take(deed)
         return [self.completed(each) for each in found]
 
@@ -163,6 +164,16 @@ class _Look:
                     )
             case _:
                 pass
+
+    def _stays(self, deed: Deed) -> bool:
+        """Whether IF NOT EXISTS makes nothing, since it is there."""
+        match deed:
+            case CreateTable(table=table, if_missing=True):
+                return table in self.known.tables
+            case AddColumn(table=table, column=column, if_missing=True):
+                return self.known.column(table, column.name) is not None
+            case _:
+                return False
 
     # ---------------------------------------------------------------- one deed
 
@@ -262,7 +273,8 @@ class _Look:
     def _change_type(self, place: Place, deed: ChangeType) -> Finding:
         before = self.known.column(deed.table, deed.column)
         subject = f"{deed.table}.{deed.column}"
-        if before is not None and types.costs_nothing(before.type, deed.type) and deed.using is None:
+        free = deed.using is None and deed.collation is None
+        if before is not None and free and types.costs_nothing(before.type, deed.type):
             message = f"{before.type} becomes {deed.type} in the catalog alone: no row is read, and old versions go on"
             return Finding(
                 rule="change-type", level=Level.NOTE, place=place, deed=deed, subject=subject, message=message
@@ -270,6 +282,9 @@ class _Look:
         was = f"{before.type} becomes {deed.type}" if before else f"it becomes {deed.type}"
         using = deed.using if deed.using and not _plain_cast(deed) else None
         change = changes.change("change_type", table=str(deed.table), column=deed.column, type=deed.type, using=using)
+        left = ("give `reverse`: the old value, over the new one",) if using and change else ()
+        if deed.collation is not None:
+            change, left = None, ("say it in a plan of kind sql: no other one changes a collation",)
         return Finding(
             rule="change-type",
             level=Level.BREAKING,
@@ -280,7 +295,7 @@ class _Look:
             message=f"{was}: readers and writers wait while every row is written anew, and a version that knows the"
             " old type may fail",
             change=change,
-            left=("give `reverse`: the old value, over the new one",) if using and change else (),
+            left=left,
         )
 
     def _alter_column(self, place: Place, deed: AlterColumn) -> Iterator[Finding]:

@@ -56,6 +56,8 @@ class CreateTable:
 
     table: TableName
     columns: tuple[ColumnText, ...] = ()
+    if_missing: bool = False
+    """Whether it stays as it is where it is there."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -72,6 +74,8 @@ class AddColumn:
 
     table: TableName
     column: ColumnText
+    if_missing: bool = False
+    """Whether it stays as it is where it is there."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -99,6 +103,7 @@ class ChangeType:
     column: str
     type: str
     using: str | None = None
+    collation: str | None = None
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -39,13 +39,16 @@ _AFTER_TYPE = (
     "constraint", "not null", "null", "default", "check", "unique", "primary key", "references", "generated",
     "collate", "deferrable", "not deferrable", "initially", "storage", "compression",
 )  # fmt: skip
-_TABLE_CONSTRAINT = ("constraint", "check", "unique", "primary key", "foreign key", "exclude")
+_TABLE_CONSTRAINT = ("constraint", "not null", "check", "unique", "primary key", "foreign key", "exclude")
 _KINDS: tuple[ConstraintKind, ...] = ("check", "unique", "primary key", "foreign key", "exclude")
 _ACTIONS = ("cascade", "restrict", "no action", "set null", "set default")
 _SERIALS = ("serial", "bigserial", "smallserial", "serial2", "serial4", "serial8")
 _THINGS = (
     "table", "foreign table", "view", "materialized view", "type", "domain", "function", "procedure", "aggregate",
     "routine", "schema", "sequence",
+)  # fmt: skip
+_RENAMED = (
+    "view", "materialized view", "schema", "sequence", "domain", "function", "procedure", "aggregate", "routine",
 )  # fmt: skip
 
 
@@ -58,6 +61,8 @@ def read(text: str) -> tuple[Deed, ...]:
 
 
 def _read(phrase: Phrase) -> Iterator[Deed]:
+    if phrase.mark("\\"):
+        yield Hidden()  # psql's own command, which runs another file or what a query returns
     for head, how in _HEADS:
         if phrase.take(head):
             yield from how(phrase)
@@ -72,9 +77,11 @@ def _alter_table(phrase: Phrase) -> Iterator[Deed]:
     phrase.take("only")
     table = phrase.table()
     phrase.mark("*")
-    if table is not None:
-        for action in phrase.parts():
-            yield from _action(table, action)
+    if table is None:
+        yield Hidden()
+        return
+    for action in phrase.parts():
+        yield from _action(table, action)
 
 
 def _action(table: TableName, action: Phrase) -> Iterator[Deed]:  # noqa: C901 - one line for each form
@@ -106,20 +113,34 @@ def _action(table: TableName, action: Phrase) -> Iterator[Deed]:  # noqa: C901 -
 
 def _added(table: TableName, action: Phrase) -> Iterator[Deed]:
     if action.begins(*_TABLE_CONSTRAINT):
-        if (constraint := _constraint(action)) is not None:
+        name = action.name() if action.take("constraint") else None
+        if action.take("not null"):
+            yield from _never_null(table, name, action)
+        elif (constraint := _constraint(name, action)) is not None:
             yield AddConstraint(table=table, constraint=constraint)
         return
     action.take("column")
-    action.take("if not exists")
+    if_missing = action.take("if not exists") is not None
     if (column := _column(action)) is not None:
-        yield AddColumn(table=table, column=column)
+        yield AddColumn(table=table, column=column, if_missing=if_missing)
+
+
+def _never_null(table: TableName, name: str | None, action: Phrase) -> Iterator[Deed]:
+    """Read the rest of a NOT NULL that is a constraint of the table, as PostgreSQL 18 has it."""
+    column = action.name()
+    if column is not None and action.has("not", "valid"):
+        said = Constraint(kind="check", name=name, columns=(column,), not_valid=True)
+        yield AddConstraint(table=table, constraint=said)
+    elif column is not None:
+        yield AlterColumn(table=table, column=column, how="set not null")
 
 
 def _altered(table: TableName, column: str, action: Phrase) -> Iterator[Deed]:
     if action.take("set data type", "type"):
         kind = action.until("collate", "using")
-        action.seek("using")
-        yield ChangeType(table=table, column=column, type=kind.text, using=action.text or None)
+        collation = action.until("using").text if action.take("collate") else None
+        using = action.text if action.take("using") else None
+        yield ChangeType(table=table, column=column, type=kind.text, using=using, collation=collation)
     elif action.take("set not null"):
         yield AlterColumn(table=table, column=column, how="set not null")
     elif action.take("drop not null"):
@@ -182,8 +203,7 @@ def _pointed(phrase: Phrase) -> Pointed | None:
     return found
 
 
-def _constraint(phrase: Phrase) -> Constraint | None:
-    name = phrase.name() if phrase.take("constraint") else None
+def _constraint(name: str | None, phrase: Phrase) -> Constraint | None:
     kind: ConstraintKind | None = next((each for each in _KINDS if phrase.take(each)), None)
     if kind is None:
         return None
@@ -205,7 +225,7 @@ def _constraint(phrase: Phrase) -> Constraint | None:
 
 
 def _create_table(phrase: Phrase) -> Iterator[Deed]:
-    phrase.take("if not exists")
+    if_missing = phrase.take("if not exists") is not None
     table = phrase.table()
     if table is None:
         return
@@ -213,7 +233,7 @@ def _create_table(phrase: Phrase) -> Iterator[Deed]:
     parts = tuple(inner.parts()) if inner else ()
     elements = [part for part in parts if not part.begins(*_TABLE_CONSTRAINT, "like")]
     columns = tuple(column for part in elements if (column := _column(part)) is not None)
-    yield CreateTable(table=table, columns=columns)
+    yield CreateTable(table=table, columns=columns, if_missing=if_missing)
 
 
 # ---------------------------------------------------------------- indexes, types, the rest
@@ -228,6 +248,7 @@ def _create_index(phrase: Phrase, *, unique: bool) -> Iterator[Deed]:
     phrase.take("only")
     table = phrase.table()
     if table is None:
+        yield Hidden()
         return
     tail = phrase.text
     btree = not phrase.take("using") or phrase.name() == "btree"
@@ -273,6 +294,11 @@ def _alter_type(phrase: Phrase) -> Iterator[Deed]:
         yield from (RenameType(type=name, to=TableName(name.schema, to)) for to in [phrase.name()] if to)
     elif phrase.take("set schema"):
         yield Withdraw(what="type", name=name, how=f"moves to schema {phrase.name()}")
+    else:
+        for action in phrase.parts():
+            if action.take("drop attribute", "rename attribute", "alter attribute") is not None:
+                action.take("if exists")
+                yield Withdraw(what="type", name=name, how=f"no longer has {action.name()} as it was")
 
 
 def _alter_named(what: str) -> Callable[[Phrase], Iterator[Deed]]:
@@ -321,7 +347,7 @@ def _drop(phrase: Phrase) -> Iterator[Deed]:
         phrase.within()  # the arguments of a function
         if not phrase.mark(","):
             break
-    yield Drop(what=what, names=tuple(names))
+    yield Drop(what=what, names=tuple(names)) if names else Hidden()
 
 
 def _truncate(phrase: Phrase) -> Iterator[Deed]:
@@ -383,28 +409,32 @@ def _do(phrase: Phrase) -> Iterator[Deed]:
     else:
         body = unquoted(body) if body else ""
     for part in Phrase.several(body):
-        while part.begins("begin", "declare", "then", "else", "loop") or part.begins(
-            "exception", "if", "when", "elsif"
-        ):
-            if part.begins("exception", "if", "when", "elsif"):
-                if not part.seek("then"):
-                    break
-            else:
-                part.skip()
+        while _enters(part):
+            pass
         if part.begins("execute"):
             yield Hidden()
         else:
             yield from _read(part)
 
 
+def _enters(part: Phrase) -> bool:
+    """Go past what opens a block, a branch or a loop before a statement of PL/pgSQL; whether there was any."""
+    if part.mark("<"):  # a label: <<name>>
+        part.mark("<")
+        part.name()
+        return part.mark(">") and part.mark(">")
+    if part.take("begin", "declare", "then", "else", "loop"):
+        return True
+    if part.begins("exception", "if", "case", "when", "elsif", "elseif"):
+        return part.seek("then")
+    return part.begins("for", "foreach", "while") and part.seek("loop")
+
+
 _HEADS: tuple[tuple[str, Callable[[Phrase], Iterator[Deed]]], ...] = (
     ("alter table", _alter_table),
     ("alter foreign table", _alter_table),
     ("alter type", _alter_type),
-    *(
-        (f"alter {what}", _alter_named(what))
-        for what in ("view", "materialized view", "schema", "sequence", "domain", "function", "procedure")
-    ),
+    *((f"alter {what}", _alter_named(what)) for what in _RENAMED),
     ("create", _create),
     ("drop", _drop),
     ("truncate", _truncate),

@@ -33,11 +33,21 @@ TOLD = frozenset(
 
 _HARMLESS = "require-concurrent-index-deletion"
 _FAILS = "ban-concurrent-index-creation-in-transaction"
-_BREAKING = frozenset({"ban-drop-database"})
+_UNREAD = frozenset({"ban-drop-column", "ban-drop-table", "changing-column-type", "renaming-column", "renaming-table"})
+"""Rules that ecm leaves to squawk where it knows no word of the statement."""
+_BREAKING = frozenset({"ban-drop-database"}) | _UNREAD
 
 
-def wanted(rule: str, *, transactional: bool) -> bool:
-    """Whether a rule of squawk's adds something to what ecm says."""
+def wanted(rule: str, *, transactional: bool, read: bool = True) -> bool:
+    """Whether a rule of squawk's adds something to what ecm says.
+
+    Args:
+        rule: its name.
+        transactional: whether the migration runs in one transaction.
+        read: whether ecm knows what the statement does.
+    """
+    if not read and rule in _UNREAD:
+        return True
     if rule == _FAILS:
         return transactional
     return rule not in TASTE and rule not in TOLD

@@ -333,3 +333,47 @@ def test_any_text_is_read_without_an_error(text: str) -> None:
     look(f"ALTER TABLE {text}")
     look(f"ALTER TABLE a ADD COLUMN {text}")
     look(f"CREATE INDEX {text}")
+
+
+@pytest.mark.parametrize(
+    ("statement", "rules"),
+    [
+        ("DO $$ BEGIN FOR r IN SELECT 1 LOOP EXECUTE 'DROP TABLE ' || r; END LOOP; END $$", ["not-read"]),
+        ("DO $$ BEGIN WHILE true LOOP DROP TABLE books; END LOOP; END $$", ["drop-table"]),
+        ("DO $$ <<outer>> BEGIN DROP TABLE books; END $$", ["drop-table"]),
+        ("DO $$ BEGIN CASE WHEN true THEN DROP TABLE books; ELSE DROP TABLE shelves; END CASE; END $$", ["drop-table", "drop-table"]),
+        ("ALTER TYPE size DROP ATTRIBUTE width, RENAME ATTRIBUTE a TO b", ["alter-type", "alter-type"]),
+        ("ALTER AGGREGATE total (integer) RENAME TO sum", ["alter-aggregate"]),
+        ("ALTER ROUTINE touch SET SCHEMA library", ["alter-routine"]),
+        ("ALTER TABLE books ADD CONSTRAINT present NOT NULL title", ["set-not-null"]),
+        ("ALTER TABLE books ADD NOT NULL title NOT VALID", ["add-check"]),
+        ("ALTER TABLE ${schema}.books DROP COLUMN year", ["not-read"]),
+        ("ALTER TABLE shop.public.books DROP COLUMN year", ["not-read"]),
+        ("DROP TABLE :table", ["not-read"]),
+        ("CREATE INDEX i ON {{ table }} (a)", ["not-read"]),
+    ],
+)  # fmt: skip
+def test_forms_that_are_seldom(statement: str, rules: list[str]) -> None:
+    """Loops, labels and branches of PL/pgSQL, attributes, constraints that PostgreSQL 18 has; a name to come is told."""
+    assert [rule for rule, _ in said(statement)] == rules
+
+
+def test_what_stays_where_it_is_there_already_is_not_made() -> None:
+    """IF NOT EXISTS makes no table that earlier migrations made, and no column."""
+    assert said(
+        "CREATE TABLE IF NOT EXISTS books (id int)",
+        "ALTER TABLE books DROP COLUMN year",
+        "ALTER TABLE books ADD COLUMN IF NOT EXISTS price numeric",
+        "ALTER TABLE books DROP COLUMN price",
+        "CREATE TABLE IF NOT EXISTS loans (id int)",
+        "ALTER TABLE loans DROP COLUMN id",
+    ) == [("drop-column", "breaking"), ("drop-column", "breaking")]  # fmt: skip
+
+
+def test_a_collation_is_no_expression_of_a_plan() -> None:
+    """Another collation is another order of every index, and no kind of change has one."""
+    (found,) = look('ALTER TABLE books ALTER title TYPE text COLLATE "C"')
+    (using,) = look('ALTER TABLE books ALTER title TYPE text COLLATE "C" USING lower(title)')
+
+    assert [each.level for each in (found, using)] == [Level.BREAKING, Level.BREAKING]
+    assert [each.change for each in (found, using)] == [None, None]
