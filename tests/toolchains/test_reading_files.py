@@ -124,3 +124,46 @@ def test_two_tools_are_for_ecm_yaml_to_tell_apart(tmp_path: Path) -> None:
     found = reading.find(tmp_path, ToolchainSettings(kind="drizzle"))
     assert found is not None
     assert found.folder == "out"
+
+
+def test_what_only_psql_reads(tmp_path: Path) -> None:
+    """Its commands and the data of COPY are no SQL; the statements beside them keep their lines."""
+    text = (
+        "\\set ON_ERROR_STOP on\n\\connect shop \\\\ it's\nALTER TABLE t DROP COLUMN a;\n"
+        "COPY t (a) FROM stdin;\n1\tit's (\n;\n\\.\nDROP TABLE u;\n"
+        "\\copy t from stdin\n'\n\\.\nSELECT 1 \\gset\nDROP TABLE v;\nSELECT 'DROP TABLE w'\\gexec\n"
+        "\\i other's.sql\nSELECT E'\\\\n', $$\n\\i not\n$$;\nDROP TABLE x"
+    )
+    write(tmp_path, {"migrations/1.sql": text})
+    found = sql.one(tmp_path, tmp_path / "migrations" / "1.sql").statements
+
+    assert [(each.line, each.text) for each in found if each.text.startswith(("ALTER", "DROP", "\\"))] == [
+        (3, "ALTER TABLE t DROP COLUMN a"), (8, "DROP TABLE u"), (13, "DROP TABLE v"), (14, "\\gexec"), (15, "\\i"),
+        (19, "DROP TABLE x"),
+    ]  # fmt: skip
+
+
+def test_names_of_files_that_only_sound_like_a_way_back(tmp_path: Path) -> None:
+    """A file is a way back where the way there is beside it; what Flyway runs again comes last."""
+    names = [
+        "V1__tear_down.sql",
+        "R__views.sql",
+        "V2__a.sql",
+        "V2__a_rollback.sql",
+        "3_b_up.sql",
+        "3_b_down.sql",
+        "4.down.sql",
+    ]
+    write(tmp_path, {f"migrations/{name}": "SELECT 1;" for name in names})
+
+    found = sql.listed(tmp_path, ToolchainSettings(kind="sql", folder="migrations"))
+    assert [each.path.name for each in found] == ["3_b_up.sql", "V1__tear_down.sql", "V2__a.sql", "R__views.sql"]
+
+
+def test_psql_commands_that_run_something_else_are_told(offline: Project) -> None:
+    """What another file holds, ecm does not read."""
+    write(offline.root, {"migrations/1.sql": "\\ir other.sql\nALTER TABLE t DROP COLUMN a;\n"})
+    found = offline.ecm("detect", "--all", "--json")
+
+    assert found.code == 4
+    assert [(each["rule"], each["line"]) for each in found.json["findings"]] == [("not-read", 1), ("drop-column", 2)]
