@@ -130,6 +130,7 @@ class Detecting:
                 ],
                 hint="say which in ecm.yaml: toolchain: {kind: sql, folder: db/migrations}; or ecm detect FILE.sql",
             )
+        self._expect(settings)
         tool = reading.reading(settings)
         if everything:
             return _Selected(said="all migrations", migrations=tool.read(self._root, settings), together=False)
@@ -139,6 +140,19 @@ class Detecting:
         branch = next(iter(self._stage.project.branches))
         names = self._pending(settings, branch)
         return self._those(settings, lambda each: each.name in names, f"migrations that {branch} does not have")
+
+    def _expect(self, settings: ToolchainSettings) -> None:
+        """Refuse a folder that is not there, in which nothing would ever be found.
+
+        A tool that was found by its other files may not have written a migration yet; Alembic has its folder at once.
+        """
+        said = self._stage.project.toolchain
+        named = settings.kind == "alembic" or (said is not None and said.folder is not None)
+        if named and settings.folder and not (self._root / settings.folder).is_dir():
+            raise ConfigurationError(
+                f"there is no folder {settings.folder} in {self._root}, where migrations of {settings.kind} would be",
+                hint=f"say where they are in ecm.yaml: toolchain: {{kind: {settings.kind}, folder: …}}",
+            )
 
     def _those(self, settings: ToolchainSettings, chosen: Callable[[Migration], bool], said: str) -> _Selected:
         tool = reading.reading(settings)

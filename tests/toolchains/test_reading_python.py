@@ -258,3 +258,40 @@ def test_django_says_what_runs_outside_of_a_transaction(site: Project) -> None:
     _, second, third = django.read(site.root, _settings("django", "manage.py"))
 
     assert (second.transactional, third.transactional) == (False, True)
+
+
+def test_a_revision_that_joins_two_and_does_something(revised: Project) -> None:
+    """What it does is read like any other's; one that does nothing costs no run."""
+    revise(revised.root, "b3", "c2", "    pass")
+    revise(revised.root, "m4", ("a3", "b3"), '    op.drop_table("books")')
+    revise(revised.root, "n5", "m4", '    op.execute("ALTER TABLE shelves DROP COLUMN version_num")')
+    found = revised.ecm("detect", "--all", "--json")
+
+    assert [(each["migration"], each["rule"]) for each in found.json["findings"]] == [
+        ("c2", "rename-column"), ("a3", "drop-column"), ("m4", "drop-table"), ("n5", "drop-column"),
+    ]  # fmt: skip
+    assert found.json["findings"][-1]["subject"] == "shelves.version_num"
+
+
+def test_revisions_in_several_folders(revised: Project) -> None:
+    """Alembic runs those of all its version_locations, and so all are read."""
+    config = revised.root / "alembic.ini"
+    lines = "version_locations = %(here)s/db/versions:%(here)s/shop/versions\npath_separator = :\n"
+    config.write_text(config.read_text() + lines)
+    revise(revised.root, "d4", "a3", '    op.drop_column("books", "title")')
+    (revised.root / "shop" / "versions").mkdir(parents=True)
+    (revised.root / "db" / "versions" / "d4_revision.py").rename(revised.root / "shop" / "versions" / "d4.py")
+    found = revised.ecm("detect", "shop/versions/d4.py", "--json")
+
+    assert [(each["path"], each["rule"]) for each in found.json["findings"]] == [("shop/versions/d4.py", "drop-column")]
+    assert [each["name"] for each in revised.ecm("detect", "--all", "--json").json["migrations"]][-1] == "d4"
+
+
+def test_a_folder_that_is_not_there_is_not_passed_over(revised: Project) -> None:
+    """A check that looks in the wrong place would be green for ever."""
+    (revised.root / "alembic.ini").write_text("[alembic]\nscript_location = shop:migrations\n")
+    assert "no folder shop:migrations/versions" in revised.ecm("detect", "--all").err
+    config = revised.root / "ecm.yaml"
+    config.write_text(config.read_text().partition("toolchain:")[0] + "toolchain: {kind: sql, folder: no/such}\n")
+    assert "no folder no/such" in revised.ecm("detect", "--all").err
+    assert revised.ecm("detect", "--all").code == 1

@@ -1,11 +1,13 @@
 """Alembic: revisions in Python, each naming the one before; their SQL is what `alembic upgrade --sql` writes."""
 
 import ast
+import os
 import re
 import shutil
 import sys
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from configparser import ConfigParser, Error
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -19,6 +21,14 @@ from orchestrator.workspace import read_text
 
 _RUNNING = re.compile(r"^-- Running upgrade (.*) -> (\S+)\s*$", re.MULTILINE)
 """The line before each revision's statements."""
+_OWN = re.compile(
+    r"CREATE TABLE \S+ \(\s*version_num VARCHAR\(32\) NOT NULL(,\s*CONSTRAINT \S+ PRIMARY KEY \(version_num\))?\s*\)"
+    r"|INSERT INTO \S+ \(version_num\) VALUES \(\S+\)( RETURNING \S+)?"
+    r"|UPDATE \S+ SET version_num=\S+ WHERE \S+\.version_num = \S+"
+    r"|DELETE FROM \S+ WHERE \S+\.version_num = \S+"
+)
+"""What Alembic writes for its own table, whatever that is called."""
+_SEPARATORS = {"os": os.pathsep, "space": None, "newline": "\n", ":": ":", ";": ";"}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -28,6 +38,8 @@ class _Revision:
     name: str
     down: tuple[str, ...]
     path: Path
+    empty: bool
+    """Whether its upgrade does nothing."""
 
 
 def find(root: Path) -> ToolchainSettings | None:
@@ -42,7 +54,20 @@ def find(root: Path) -> ToolchainSettings | None:
         raise InvalidFileError(f"alembic.ini cannot be read: {str(error).splitlines()[0]}") from None
     location = parser.get("alembic", "script_location", fallback="alembic")
     folder = Path(location.replace("%(here)s", ".")).joinpath("versions").as_posix()
-    return ToolchainSettings(kind="alembic", folder=folder)
+    return ToolchainSettings(kind="alembic", folder=next(iter(_locations(root)), folder))
+
+
+def _locations(root: Path) -> tuple[str, ...]:
+    """Return the folders that alembic.ini names as `version_locations`; none where it names none."""
+    parser = ConfigParser(interpolation=None)
+    with suppress(Error, OSError, UnicodeDecodeError):
+        parser.read(root / "alembic.ini", encoding="utf-8-sig")
+    said = parser.get("alembic", "version_locations", fallback="")
+    usual = parser.get("alembic", "version_path_separator", fallback="")
+    separator = parser.get("alembic", "path_separator", fallback=usual)
+    parts = said.split(_SEPARATORS.get(separator)) if separator else re.split(r",\s*|\s+", said)
+    named = (part.strip().replace("%(here)s", ".") for part in parts)
+    return tuple(Path(part).as_posix() for part in named if part)
 
 
 def listed(root: Path, settings: ToolchainSettings) -> tuple[Migration, ...]:
@@ -95,15 +120,17 @@ def _migration(root: Path, revision: _Revision) -> Migration:
 
 def _revisions(root: Path, settings: ToolchainSettings) -> tuple[_Revision, ...]:
     there = find(root)
-    folder = root / (settings.folder or (there.folder if there else None) or "alembic/versions")
-    files = sorted(path for path in folder.rglob("*.py") if path.name != "__init__.py")
+    folder = settings.folder or (there.folder if there else None) or "alembic/versions"
+    folders = dict.fromkeys([root / folder, *(root / each for each in _locations(root))])
+    files = sorted({path for each in folders for path in each.rglob("*.py") if path.name != "__init__.py"})
     return tuple(found for path in files if (found := _revision(root, path)) is not None)
 
 
 def _revision(root: Path, path: Path) -> _Revision | None:
     """Return what a file says of itself, read and not run; None where it is no revision."""
     said: dict[str, Any] = {}
-    for node in python(root, path).body:
+    tree = python(root, path)
+    for node in tree.body:
         targets = (
             node.targets if isinstance(node, ast.Assign) else [node.target] if isinstance(node, ast.AnnAssign) else []
         )
@@ -114,7 +141,18 @@ def _revision(root: Path, path: Path) -> _Revision | None:
     if not isinstance(said.get("revision"), str):
         return None
     down = said.get("down_revision")
-    return _Revision(name=said["revision"], down=(down,) if isinstance(down, str) else tuple(down or ()), path=path)
+    follows = (down,) if isinstance(down, str) else tuple(down or ())
+    return _Revision(name=said["revision"], down=follows, path=path, empty=_is_empty(tree))
+
+
+def _is_empty(tree: ast.Module) -> bool:
+    """Whether a revision's upgrade holds nothing but a text and `pass`."""
+    return all(
+        isinstance(each, ast.Pass) or (isinstance(each, ast.Expr) and isinstance(each.value, ast.Constant))
+        for node in tree.body
+        if isinstance(node, ast.FunctionDef) and node.name == "upgrade"
+        for each in node.body
+    )
 
 
 def _ordered(revisions: Sequence[_Revision]) -> tuple[_Revision, ...]:
@@ -123,10 +161,10 @@ def _ordered(revisions: Sequence[_Revision]) -> tuple[_Revision, ...]:
 
 
 def _runs(wanted: Sequence[_Revision]) -> list[list[_Revision]]:
-    """Return revisions as chains of which one command writes all; one that joins several has nothing to write."""
+    """Return revisions as chains of which one command writes all; one that joins several begins another."""
     runs: list[list[_Revision]] = []
     for each in wanted:
-        if len(each.down) > 1:
+        if len(each.down) > 1 and each.empty:
             continue
         if runs and each.down == (runs[-1][-1].name,):
             runs[-1].append(each)
@@ -156,6 +194,6 @@ def command(root: Path) -> tuple[str, ...]:
 def _with_statements(migration: Migration, text: str) -> Migration:
     """Return a revision with its statements, without Alembic's own of its table."""
     kept, _ = without_transaction(statements_of(text, where=f"the SQL of {migration.path.as_posix()}"))
-    own = tuple(Statement(text=each.text) for each in kept if "version_num" not in each.text)
+    own = tuple(Statement(text=each.text) for each in kept if not _OWN.fullmatch(each.text))
     in_one = "COMMIT;" not in text.strip().removesuffix("COMMIT;")
     return replace(migration, statements=own, transactional=in_one)
