@@ -293,13 +293,14 @@ class Conductor:
 
         return Inspecting(self._stage).schema_edit(plan, branch or next(iter(self._project.branches)), orm)
 
-    @staticmethod
-    def write_sarif(report: "DetectReport", path: str | Path) -> Path:
+    def write_sarif(self, report: "DetectReport", path: str | Path) -> Path:
         """Write what was found as SARIF 2.1.0, for code review; a file that is there is replaced."""
         from orchestrator.records import ecm_version
+        from orchestrator.repository import folder_in_tree
         from orchestrator.sarif import log
 
-        return replace_file(Path(path), json.dumps(log(report, version=ecm_version()), indent=2) + "\n")
+        found = log(report, version=ecm_version(), folder=folder_in_tree(self._workspace.root))
+        return replace_file(Path(path), json.dumps(found, indent=2) + "\n")
 
     # ------------------------------------------------------------ forward and back
 

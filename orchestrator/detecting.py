@@ -239,8 +239,8 @@ class Detecting:
     def _write(self, found: Sequence[Finding], *, renames: bool, remarks: list[str]) -> tuple[str, ...]:
         """Write a plan for each finding that none covers; what may be a rename waits for somebody to say so."""
         written: list[str] = []
+        plans = list(self._stage.workspace.plans().plans)
         for each in found:
-            plans = self._stage.workspace.plans().plans
             change = each.likely if renames and each.likely else each.change
             if each.level is Level.NOTE or covering(each, plans) is not None or (each.likely and not renames):
                 continue
@@ -254,6 +254,7 @@ class Detecting:
             except EcmError as error:
                 remarks.append(f"{each.place.path}: no plan was written: {error.message}")
                 continue
+            plans.append(plan)
             written.append(of_files.shown(self._root, path))
         return tuple(written)
 

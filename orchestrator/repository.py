@@ -33,6 +33,15 @@ def changed_since(root: Path, ref: str) -> frozenset[Path]:
     return changed(lambda *arguments: _git(root, *arguments) or "", start.strip(), ".")
 
 
+def folder_in_tree(root: Path) -> str:
+    """Return where a folder is in its working tree, as `services/shop`; nothing where it is the top, or in none."""
+    try:
+        done = ask(root, "rev-parse", "--show-prefix")
+    except (OSError, subprocess.TimeoutExpired):
+        return ""
+    return done.stdout.strip("\n/") if done.returncode == 0 else ""
+
+
 def changed(git: Callable[..., str], commit: str, below: str) -> frozenset[Path]:
     """Return the files that came or changed since a commit, those that git does not have yet among them.
 

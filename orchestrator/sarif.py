@@ -5,6 +5,7 @@ in its driver (3.19.23), a result for each finding (3.27), a location by a relat
 """
 
 import hashlib
+import posixpath
 from collections.abc import Iterable
 from typing import Any
 from urllib.parse import quote
@@ -22,12 +23,13 @@ _ABOUT = {
 }
 
 
-def log(report: DetectReport, *, version: str) -> dict[str, Any]:
+def log(report: DetectReport, *, version: str, folder: str = "") -> dict[str, Any]:
     """Return a report as a SARIF log.
 
     Args:
         report: what was found.
         version: ecm's own.
+        folder: where the project is in its repository; a code host knows files from there.
     """
     rules = {each.rule: each for each in report.findings}
     order = {rule: number for number, rule in enumerate(rules)}
@@ -36,7 +38,7 @@ def log(report: DetectReport, *, version: str) -> dict[str, Any]:
         "semanticVersion": version,
         "rules": [_rule(each) for each in rules.values()],
     }
-    results = [_result(each, order[each.rule]) for each in report.findings]
+    results = [_result(each, order[each.rule], folder) for each in report.findings]
     return {
         "$schema": SCHEMA,
         "version": VERSION,
@@ -59,10 +61,10 @@ def _rule(found: DetectedReport) -> dict[str, Any]:
     }
 
 
-def _result(found: DetectedReport, rule: int) -> dict[str, Any]:
+def _result(found: DetectedReport, rule: int, folder: str) -> dict[str, Any]:
     location = {
         "physicalLocation": {
-            "artifactLocation": {"uri": quote(found.path)},
+            "artifactLocation": {"uri": quote(posixpath.normpath(posixpath.join(folder, found.path)))},
             # What the tool writes only when it is asked has no line; a host shows it at the head of the file.
             "region": {"startLine": found.line or 1},
         }

@@ -6,7 +6,6 @@ the same migrations make is no finding: nobody uses it, and it is empty.
 """
 
 from collections.abc import Iterable, Iterator, Sequence
-from copy import deepcopy
 from dataclasses import dataclass, field, replace
 
 from orchestrator.detection import changes, pairs, types
@@ -95,7 +94,7 @@ class _Look:
     def migration(self, statements: Sequence[tuple[Place, Deed]]) -> list[Finding]:
         """Return what is found in one migration."""
         deeds = [deed for _, deed in statements]
-        after = deepcopy(self.known)
+        after = self.known.copy()
         for deed in deeds:
             after.take(deed)
         remade = pairs.enums(deeds, self.known, after)

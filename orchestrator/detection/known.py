@@ -29,6 +29,10 @@ class Known:
     tables: dict[TableName, dict[str, ColumnText]] = field(default_factory=dict[TableName, dict[str, ColumnText]])
     enums: dict[TableName, tuple[str, ...]] = field(default_factory=dict[TableName, tuple[str, ...]])
 
+    def copy(self) -> "Known":
+        """Return another that changes by itself; what it knows of one column never changes."""
+        return Known(tables={name: dict(columns) for name, columns in self.tables.items()}, enums=dict(self.enums))
+
     def column(self, table: TableName, name: str) -> ColumnText | None:
         """Return a column as it is now; None where its table, or it, was never seen."""
         return self.tables.get(table, {}).get(name)

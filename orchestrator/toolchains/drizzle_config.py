@@ -12,6 +12,7 @@ FILES = ("drizzle.config.ts", "drizzle.config.js", "drizzle.config.mjs", "drizzl
 _OUT = re.compile(r"""["']?\bout\b["']?\s*:\s*["'`]([^"'`]+)["'`]""")
 _TABLE = re.compile(r"""["']?\bmigrations\b["']?\s*:\s*\{[^}]*?["']?\btable\b["']?\s*:\s*["'`]([^"'`]+)["'`]""")
 _SCHEMA = re.compile(r"""["']?\bmigrations\b["']?\s*:\s*\{[^}]*?["']?\bschema\b["']?\s*:\s*["'`]([^"'`]+)["'`]""")
+_COMMENT = re.compile(r"""("(?:\\.|[^"\\\n])*"|'(?:\\.|[^'\\\n])*'|`(?:\\.|[^`\\])*`)|//[^\n]*|/\*.*?\*/""", re.DOTALL)
 _FILTERED = re.compile(r"""["']?\bschemaFilter\b["']?\s*:""")
 
 
@@ -37,7 +38,7 @@ def read(root: Path) -> Config | None:
     file = next((name for name in FILES if (root / name).is_file()), None)
     if file is None:
         return None
-    text = read_text(root / file, shown=file)
+    text = _COMMENT.sub(lambda each: each[1] or " ", read_text(root / file, shown=file))
 
     def said(pattern: re.Pattern[str], otherwise: str) -> str:
         found = pattern.search(text)

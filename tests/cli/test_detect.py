@@ -8,6 +8,9 @@ import pytest
 from cli.conftest import MakeProject
 from cli.runs import Project
 
+from orchestrator.conductor import Conductor
+from orchestrator.workspace import Workspace
+
 CREATE = "CREATE TABLE books (id serial PRIMARY KEY, title text, published_year integer NOT NULL DEFAULT 2000);\n"
 RENAME = 'ALTER TABLE "books"\n  RENAME COLUMN "published_year" TO "publication_year";\n'
 HUNGRY = "CREATE INDEX books_title ON books (title);\n"
@@ -167,6 +170,30 @@ def test_sarif_for_code_review(folder: Project) -> None:
     covered = again["runs"][0]["results"][0]
     assert covered["suppressions"][0]["justification"] == "covered by plan rename-published-year"
     assert covered["partialFingerprints"] == results[0]["partialFingerprints"]
+
+
+def test_sarif_names_files_from_the_top_of_the_repository(folder: Project) -> None:
+    """A project in a folder of a repository: a code host knows its files by their whole path."""
+    top = folder.root.parent
+    subprocess.run(["git", "init", "--quiet"], cwd=top, check=True, capture_output=True)
+    assert folder.ecm("detect", "--all", "--sarif", "ecm.sarif").code == 4
+    results = json.loads((folder.root / "ecm.sarif").read_text())["runs"][0]["results"]
+
+    assert _place(results[0]) == (f"{folder.root.name}/migrations/0002_year.sql", 3)
+
+
+def test_plans_are_read_once_however_many_are_written(folder: Project, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each written plan is taken in as it is; to read all of them again for each took minutes for hundreds."""
+    read: list[Workspace] = []
+    plans = Workspace.plans
+    monkeypatch.setattr(Workspace, "plans", lambda workspace: read.append(workspace) or plans(workspace))
+    for number in range(3, 9):
+        migrate(folder, f"000{number}_drop", f"ALTER TABLE books DROP COLUMN a{number};")
+    conductor = Conductor(Workspace.find(folder.root, None, {}))
+    report = conductor.detect((), base=None, everything=True, write=True, renames=False)
+
+    assert len(report.written) == 7
+    assert len(read) <= 2
 
 
 def _place(result: Any) -> tuple[str, int]:

@@ -143,3 +143,13 @@ def test_a_journal_that_is_none(tmp_path: Path) -> None:
     with pytest.raises(InvalidFileError, match="is not a journal") as caught:
         reading.read(tmp_path, settings)
     assert caught.value.hint == "drizzle-kit check"
+
+
+def test_what_a_comment_of_the_config_says_counts_for_nothing(tmp_path: Path) -> None:
+    """An `out` that was taken out is not where migrations are."""
+    text = "export default {\n  // out: './old', schemaFilter: ['public'],\n  /* out: './older' */ dbCredentials: { url: 'postgres://h/d' },\n"
+    (tmp_path / "drizzle.config.ts").write_text(text + "  out: './new' };\n")
+    found = reading.find(tmp_path)
+
+    assert found is not None
+    assert found.folder == "new"
