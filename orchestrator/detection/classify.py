@@ -112,13 +112,14 @@ class _Look:
         self.tables = pairs.tables(deeds, self.known)
         self.created = {name for each in deeds if isinstance(each, Create) for name in each.names}
         part_of = {id(deed): each for each in remade for deed in each.deeds}
+        passing = _passing(deeds)
         said: set[int] = set()
         found: list[Finding] = []
         for place, deed in statements:
             of = part_of.get(id(deed))
-            if of is None:
+            if of is None and id(deed) not in passing:
                 found += self._of(place, deed)
-            elif id(of) not in said:
+            elif of is not None and id(of) not in said:
                 said.add(id(of))
                 found.append(_remade(place, of.deed))
             self._note(deed)
@@ -442,6 +443,20 @@ def _rename_value(place: Place, deed: RenameValue) -> Finding:
         " here",
         change=changes.change("change_enum", type=str(deed.type), rename={deed.old: deed.new}),
     )
+
+
+def _passing(deeds: Sequence[Deed]) -> frozenset[int]:
+    """Return which deeds take a default away that the same migration gives again, as tools do around a new type."""
+    found: set[int] = set()
+    given: set[Column] = set()
+    for deed in reversed(deeds):
+        if isinstance(deed, AlterColumn) and deed.how == "set default":
+            given.add((deed.table, deed.column))
+        elif isinstance(deed, AlterColumn) and deed.how == "drop default":
+            if (deed.table, deed.column) in given:
+                found.add(id(deed))
+            given.discard((deed.table, deed.column))
+    return frozenset(found)
 
 
 def _remade(place: Place, deed: RemakeEnum) -> Finding:

@@ -264,6 +264,15 @@ def test_a_default_that_only_the_migration_had() -> None:
     assert found == {"table": "books", "column": "pages", "type": "integer", "using": "7", "not_null": True}
 
 
+def test_a_default_that_is_away_for_a_moment() -> None:
+    """The way of Prisma with a type: nobody meets the column without it, and no plan takes it away for good."""
+    away, back = "ALTER TABLE books ALTER year DROP DEFAULT", "ALTER TABLE books ALTER year SET DEFAULT 1"
+
+    assert [rule for rule, _ in said(away, "ALTER TABLE books ALTER year TYPE bigint", back)] == ["change-type"]
+    assert said(back, away) == [("drop-default", "breaking")]
+    assert said(away, back, away) == [("drop-default", "breaking")]
+
+
 def test_what_later_statements_give_a_column_that_comes() -> None:
     """One plan adds it with all of it."""
     several = look(
