@@ -44,6 +44,21 @@ def test_all_tables_are_listed_and_told_in_full_as_json(project: Project) -> Non
     assert books["views"] == ["titles"]
 
 
+def test_rows_that_nobody_has_counted_are_unknown(project: Project) -> None:
+    """Not none; and what is next is a table of the application's, not of its migration tool's."""
+    project.sql(
+        "development",
+        "CREATE SCHEMA apart; CREATE TABLE apart.journal (id integer); CREATE TABLE fresh (id integer);"
+        " CREATE TABLE zero (id integer); INSERT INTO fresh VALUES (1), (2)",
+    )
+    listed, told = project.ecm("inspect"), project.ecm("inspect", "--json").json
+
+    assert "fresh          rows unknown" in listed.out, listed.out
+    rows = {table["table"]: table["rows"] for table in told["tables"]}
+    assert (rows["fresh"], rows["zero"]) == (None, 0)
+    assert "next      ecm inspect books --branch development" in listed.out
+
+
 def test_a_table_that_is_not_there_is_named(project: Project) -> None:
     """With what it may have been meant for."""
     answer = project.ecm("inspect", "boks")
