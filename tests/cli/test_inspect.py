@@ -89,6 +89,22 @@ def test_the_lines_of_a_drizzle_schema(project: Project) -> None:
     assert phases["backfill"] == []
 
 
+def test_an_index_that_an_orm_makes_the_name_of_up(project: Project) -> None:
+    """It keeps its name with its column's new one, and so has to be written out; where the lines are told."""
+    project.sql("development", "CREATE INDEX books_published_year_index ON books (published_year)")
+    shown = project.ecm("inspect", "--drizzle", PLAN)
+    told = project.ecm("inspect", "--drizzle", PLAN, "--json").json
+
+    notes = {phase["phase"]: [note for table in phase["tables"] for note in table["notes"]] for phase in told["phases"]}
+    assert (
+        "index books_published_year_index is over publication_year now and keeps its name: write it out"
+        in notes["contract"]
+    )
+    assert notes["expand"] == []
+    assert "keep what else yours say" in shown.out
+    assert max(map(len, shown.out.splitlines())) <= 80
+
+
 def test_the_lines_of_sqlalchemy_models(project: Project) -> None:
     """The same in the declarative form; also once the plan is under way."""
     first = project.ecm("inspect", "--sqlalchemy", PLAN, "--json").json
