@@ -111,8 +111,8 @@ class TableReport(Report):
     """A table as PostgreSQL has it."""
 
     table: str
-    rows: int
-    """As PostgreSQL estimates them."""
+    rows: int | None
+    """As PostgreSQL estimates them; None where it never analyzed the table."""
     bytes: int
     """With its indexes, and of all its partitions."""
     columns: tuple[ColumnReport, ...]

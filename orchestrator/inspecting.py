@@ -14,7 +14,7 @@ from orchestrator.detection_reports import (
     TableReport,
     TriggerReport,
 )
-from orchestrator.engine import catalog, inspection
+from orchestrator.engine import catalog, inspection, survey
 from orchestrator.engine.connection import Connection
 from orchestrator.errors import UsageError
 from orchestrator.plan import editing
@@ -39,7 +39,8 @@ class Inspecting:
             tables = tuple(_table(connection, name) for name in dict.fromkeys(wanted))
         one = tables[0].table if len(tables) == 1 else None
         onward = f"ecm plan rename-column {one} COLUMN NEW_NAME --branch {branch}"
-        overview = f"ecm inspect {tables[0].table if tables else 'TABLE'} --branch {branch}"
+        own = next((each.table for each in tables if "." not in each.table), tables[0].table if tables else "TABLE")
+        overview = f"ecm inspect {own} --branch {branch}"
         return InspectReport(branch=branch, tables=tables, next_command=onward if one else overview)
 
     def schema_edit(self, plan: str, branch: str, orm: Literal["drizzle", "sqlalchemy"]) -> SchemaEditReport:
@@ -77,7 +78,7 @@ def _table(connection: Connection, name: TableName) -> TableReport:
     hanging = inspection.hanging(connection, facts.behind or name)
     return TableReport(
         table=str(name),
-        rows=facts.rows,
+        rows=survey.extent(connection, facts).rows,
         bytes=facts.bytes,
         columns=tuple(
             ColumnReport(

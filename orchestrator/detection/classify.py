@@ -29,6 +29,7 @@ from orchestrator.detection.deeds import (
     RenameTable,
     RenameType,
     RenameValue,
+    Shed,
     Withdraw,
 )
 from orchestrator.detection.finding import Finding, Level, Place
@@ -42,6 +43,7 @@ from orchestrator.words import listed
 Column = tuple[TableName, str]
 
 _HELD = "the table is held while every row is {}"
+_ALONG = "what hangs on {} comes along when ecm renames it, and keeps its name"
 
 
 def findings(
@@ -87,6 +89,10 @@ class _Look:
     added: dict[Column, _Added] = field(default_factory=dict[Column, _Added])
     alike: dict[Column, Pair] = field(default_factory=dict[Column, Pair])
     """Of the migration at hand, by the column that goes and by the one that comes."""
+    renamed: dict[Column, str] = field(default_factory=dict[Column, str])
+    """Of the migration at hand, by the column with its new name: the old one."""
+    sheds: bool = False
+    """Whether the migration at hand takes indexes or constraints away, as a tool does that makes names up."""
     tables: dict[TableName, TableName] = field(default_factory=dict[TableName, TableName])
     created: set[TableName] = field(default_factory=set[TableName])
     """What the migration at hand makes, or makes anew."""
@@ -100,16 +106,19 @@ class _Look:
         remade = pairs.enums(deeds, self.known, after)
         matched = pairs.columns(deeds, self.known)
         self.alike = {(pair.table, name): pair for pair in matched for name in (pair.old, pair.new)}
+        self.renamed = {(each.table, each.to): each.column for each in deeds if isinstance(each, RenameColumn)}
+        self.sheds = any(isinstance(each, Shed) for each in deeds)
         self.tables = pairs.tables(deeds, self.known)
         self.created = {name for each in deeds if isinstance(each, Create) for name in each.names}
         part_of = {id(deed): each for each in remade for deed in each.deeds}
+        passing = _passing(deeds)
         said: set[int] = set()
         found: list[Finding] = []
         for place, deed in statements:
             of = part_of.get(id(deed))
-            if of is None:
+            if of is None and id(deed) not in passing:
                 found += self._of(place, deed)
-            elif id(of) not in said:
+            elif of is not None and id(of) not in said:
                 said.add(id(of))
                 found.append(_remade(place, of.deed))
             if not self._stays(deed):
@@ -193,7 +202,7 @@ class _Look:
             case AddConstraint(table=table) if table not in self.made:
                 yield from self._add_constraint(place, deed)
             case CreateIndex(table=table, concurrently=False) if table not in self.made:
-                yield _create_index(place, deed)
+                yield self._along(_create_index(place, deed), table, deed.columns or ())
             case CreateIndex(table=table, unique=True) if table not in self.made:
                 yield _unique_index(place, deed)
             case RenameValue(type=name) if name not in self.made:
@@ -359,7 +368,7 @@ class _Look:
         new = bool(constraint.columns) and all((deed.table, each) in self.added for each in constraint.columns)
         held = "both tables are held while every row is read" if kind == "foreign key" else _HELD.format("read")
         refused = "writes that break it, of a version that is running, fail from here on, and "
-        yield Finding(
+        found = Finding(
             rule=f"add-{kind.replace(' ', '-')}",
             level=Level.LOCKING if new or kind == "primary key" else Level.BREAKING,
             locks=True,
@@ -370,6 +379,20 @@ class _Look:
             change=changes.add_constraint(deed.table, constraint),
             left=_repair(kind) if not new else (),
         )
+        yield self._along(found, deed.table, constraint.columns)
+
+    def _along(self, found: Finding, table: TableName, columns: Sequence[str]) -> Finding:
+        """Return a finding about an index or a constraint, with the rename that has it come along where one does."""
+        for column in columns:
+            old, pair = self.renamed.get((table, column)), self.alike.get((table, column))
+            if old is not None and self._used(table, old) and self.sheds:
+                rename = changes.change("rename_column", table=str(table), column=old, to=column)
+                return replace(found, message=f"{found.message}; {_ALONG.format(old)}", change=rename, left=())
+            if old is not None and self._used(table, old):
+                return replace(found, message=f"{found.message}; build it once the rename of {old} has contracted")
+            if pair is not None and pair.new == column and pair.likely is not None:
+                return replace(found, message=f"{found.message}; {_ALONG.format(pair.old)}", likely=pair.likely)
+        return found
 
     def _drop(self, place: Place, deed: Drop) -> Iterator[Finding]:
         for name in deed.names:
@@ -434,6 +457,20 @@ def _rename_value(place: Place, deed: RenameValue) -> Finding:
         " here",
         change=changes.change("change_enum", type=str(deed.type), rename={deed.old: deed.new}),
     )
+
+
+def _passing(deeds: Sequence[Deed]) -> frozenset[int]:
+    """Return which deeds take a default away that the same migration gives again, as tools do around a new type."""
+    found: set[int] = set()
+    given: set[Column] = set()
+    for deed in reversed(deeds):
+        if isinstance(deed, AlterColumn) and deed.how == "set default":
+            given.add((deed.table, deed.column))
+        elif isinstance(deed, AlterColumn) and deed.how == "drop default":
+            if (deed.table, deed.column) in given:
+                found.add(id(deed))
+            given.discard((deed.table, deed.column))
+    return frozenset(found)
 
 
 def _remade(place: Place, deed: RemakeEnum) -> Finding:

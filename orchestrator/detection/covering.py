@@ -39,7 +39,19 @@ def _covers(change: Operation, finding: Finding) -> bool:
     written = change.written()
     if written:
         return _is_written(finding, written.values())
+    if isinstance(finding.deed, CreateIndex) and any(
+        _renames_as(change, own) for own in (finding.change, finding.likely)
+    ):
+        return True
     return finding.deed is not None and _does(change, finding.deed)
+
+
+def _renames_as(change: Operation, own: Operation | None) -> bool:
+    """Whether a plan's change gives the columns their names that a finding's does, with all that hangs on them."""
+    kinds = ("rename_column", "change_type")
+    if own is None or own.kind not in kinds or change.kind not in kinds:
+        return False
+    return (change.target, change.gone, change.made()) == (own.target, own.gone, own.made())
 
 
 def _is_written(finding: Finding, texts: Iterable[str]) -> bool:

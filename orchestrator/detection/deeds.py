@@ -139,6 +139,11 @@ class CreateIndex:
 
 
 @dataclass(frozen=True, kw_only=True)
+class Shed:
+    """An index or a constraint goes."""
+
+
+@dataclass(frozen=True, kw_only=True)
 class CreateEnum:
     """An enum type is made."""
 
@@ -232,6 +237,7 @@ Deed = (
     | AlterColumn
     | AddConstraint
     | CreateIndex
+    | Shed
     | CreateEnum
     | RenameValue
     | AddValue

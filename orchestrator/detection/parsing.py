@@ -29,6 +29,7 @@ from orchestrator.detection.deeds import (
     RenameTable,
     RenameType,
     RenameValue,
+    Shed,
     Withdraw,
 )
 from orchestrator.detection.phrase import Phrase, unquoted
@@ -97,7 +98,7 @@ def _action(table: TableName, action: Phrase) -> Iterator[Deed]:  # noqa: C901 -
     elif action.take("add"):
         yield from _added(table, action)
     elif action.take("drop constraint"):
-        return
+        yield Shed()
     elif action.take("drop column", "drop"):
         action.take("if exists")
         yield from (DropColumn(table=table, column=name) for name in [action.name()] if name)
@@ -338,6 +339,8 @@ def _create(phrase: Phrase) -> Iterator[Deed]:
 
 
 def _drop(phrase: Phrase) -> Iterator[Deed]:
+    if phrase.take("index"):
+        yield Shed()
     if (what := phrase.take(*_THINGS)) is None:
         return
     phrase.take("if exists")

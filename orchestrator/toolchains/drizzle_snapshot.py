@@ -30,7 +30,8 @@ def unsayable(edit: Other, tool: str) -> UsageError:
     return UsageError(
         f"{edit.says} cannot be written into the records of {tool}",
         details=["they would not tell what the database has, and the next migration would take it away again"],
-        hint="ecm emit --as sql, and add it to your schema and a migration of your own",
+        hint=f"change the schema, have {tool} make that migration, and put what `ecm emit --as sql` writes in place of"
+        " its SQL",
     )
 
 

@@ -33,8 +33,9 @@ def type_name(given: str) -> str:
     found = _TYPE.fullmatch(" ".join(given.split()))
     if found is None:
         return given
-    plain = (found["name"] + found["rest"]).lower()
-    name = _NAMES.get(plain, found["name"] + found["rest"])
+    plain = found["name"] + found["rest"]
+    plain = plain if '"' in plain else plain.lower()  # as PostgreSQL reads it
+    name = _NAMES.get(plain, plain)
     length = found["length"] or ""
     if found["rest"] and name.startswith("timestamp") and length:
         return f"timestamp {length}{name.removeprefix('timestamp')}{found['array']}"

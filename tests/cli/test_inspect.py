@@ -44,6 +44,21 @@ def test_all_tables_are_listed_and_told_in_full_as_json(project: Project) -> Non
     assert books["views"] == ["titles"]
 
 
+def test_rows_that_nobody_has_counted_are_unknown(project: Project) -> None:
+    """Not none; and what is next is a table of the application's, not of its migration tool's."""
+    project.sql(
+        "development",
+        "CREATE SCHEMA apart; CREATE TABLE apart.journal (id integer); CREATE TABLE fresh (id integer);"
+        " CREATE TABLE zero (id integer); INSERT INTO fresh VALUES (1), (2)",
+    )
+    listed, told = project.ecm("inspect"), project.ecm("inspect", "--json").json
+
+    assert "fresh          rows unknown" in listed.out, listed.out
+    rows = {table["table"]: table["rows"] for table in told["tables"]}
+    assert (rows["fresh"], rows["zero"]) == (None, 0)
+    assert "next      ecm inspect books --branch development" in listed.out
+
+
 def test_a_table_that_is_not_there_is_named(project: Project) -> None:
     """With what it may have been meant for."""
     answer = project.ecm("inspect", "boks")
@@ -72,6 +87,22 @@ def test_the_lines_of_a_drizzle_schema(project: Project) -> None:
         'publicationYear: integer("publication_year").default(2000),',
     ]
     assert phases["backfill"] == []
+
+
+def test_an_index_that_an_orm_makes_the_name_of_up(project: Project) -> None:
+    """It keeps its name with its column's new one, and so has to be written out; where the lines are told."""
+    project.sql("development", "CREATE INDEX books_published_year_index ON books (published_year)")
+    shown = project.ecm("inspect", "--drizzle", PLAN)
+    told = project.ecm("inspect", "--drizzle", PLAN, "--json").json
+
+    notes = {phase["phase"]: [note for table in phase["tables"] for note in table["notes"]] for phase in told["phases"]}
+    assert (
+        "index books_published_year_index is over publication_year now and keeps its name: write it out"
+        in notes["contract"]
+    )
+    assert notes["expand"] == []
+    assert "keep what else yours say" in shown.out
+    assert max(map(len, shown.out.splitlines())) <= 80
 
 
 def test_the_lines_of_sqlalchemy_models(project: Project) -> None:

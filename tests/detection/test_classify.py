@@ -209,6 +209,51 @@ def test_what_is_not_alike_is_no_rename(statements: list[str]) -> None:
     assert [each.likely for each in look(*statements)] == [None] * len(look(*statements))
 
 
+AGAIN = 'CREATE INDEX books_published_index ON books USING btree ("published")'
+
+
+@pytest.mark.parametrize(
+    "statements",
+    [
+        ["ALTER TABLE books RENAME COLUMN year TO published", "DROP INDEX books_year_index", AGAIN],
+        ["ALTER TABLE books ADD COLUMN published integer", AGAIN, "ALTER TABLE books DROP COLUMN year"],
+    ],
+)
+def test_an_index_that_is_made_anew_for_a_renamed_column_comes_along(statements: list[str]) -> None:
+    """No plan of its own is proposed for it, whose column is not there before; that of the rename covers it."""
+    (found,) = [each for each in look(*statements) if each.rule == "create-index"]
+    rename = found.likely or found.change
+
+    assert rename is not None
+    assert rename.summary == "books.year becomes published"
+    assert "what hangs on year comes along" in found.message
+    assert covering(found, [Plan.model_validate({"plan": "p", "changes": [rename.model_dump()]})]) == "p"
+
+
+def test_a_new_index_on_a_renamed_column_waits_for_it() -> None:
+    """It does not come along with a rename: there was none before."""
+    (_, found) = look("ALTER TABLE books RENAME COLUMN year TO published", AGAIN)
+
+    assert found.change is not None
+    assert found.change.kind == "sql"
+    assert found.message.endswith("build it once the rename of year has contracted")
+    rename = {"kind": "rename_column", "table": "books", "column": "year", "to": "published"}
+    assert covering(found, [Plan.model_validate({"plan": "p", "changes": [rename]})]) is None
+
+
+def test_a_constraint_that_is_made_anew_for_a_renamed_column_comes_along() -> None:
+    """drizzle-kit drops it and adds it again, for a name made up from the column's."""
+    (_, found) = look(
+        "ALTER TABLE books RENAME COLUMN title TO name",
+        "ALTER TABLE books DROP CONSTRAINT books_title_unique",
+        "ALTER TABLE books ADD CONSTRAINT books_name_unique UNIQUE (name)",
+    )
+
+    assert found.change is not None
+    assert found.change.summary == "books.title becomes name"
+    assert found.left == ()
+
+
 def test_a_default_that_only_the_migration_had() -> None:
     """The way of Django: old versions leave the column out, and fail once its default is gone."""
     found = change(
@@ -217,6 +262,15 @@ def test_a_default_that_only_the_migration_had() -> None:
     )
 
     assert found == {"table": "books", "column": "pages", "type": "integer", "using": "7", "not_null": True}
+
+
+def test_a_default_that_is_away_for_a_moment() -> None:
+    """The way of Prisma with a type: nobody meets the column without it, and no plan takes it away for good."""
+    away, back = "ALTER TABLE books ALTER year DROP DEFAULT", "ALTER TABLE books ALTER year SET DEFAULT 1"
+
+    assert [rule for rule, _ in said(away, "ALTER TABLE books ALTER year TYPE bigint", back)] == ["change-type"]
+    assert said(back, away) == [("drop-default", "breaking")]
+    assert said(away, back, away) == [("drop-default", "breaking")]
 
 
 def test_what_later_statements_give_a_column_that_comes() -> None:

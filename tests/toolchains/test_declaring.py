@@ -6,12 +6,15 @@ import pytest
 
 from orchestrator.toolchains.declaring import drizzle, sqlalchemy
 from orchestrator.toolchains.declaring.described import Described
+from orchestrator.toolchains.drizzle_types import type_name
 
 LINES: list[tuple[str, dict[str, Any], str, str]] = [
     ("integer", {}, 'someColumn: integer("some_column"),', "Mapped[int | None] = mapped_column(Integer)"),
     ("bigint", {}, 'someColumn: bigint("some_column", { mode: "number" }),', "Mapped[int | None] = mapped_column(BigInteger)"),
     ("character varying(20)", {"not_null": True}, 'someColumn: varchar("some_column", { length: 20 }).notNull(),', "Mapped[str] = mapped_column(String(20))"),
     ("varchar(20)", {}, 'someColumn: varchar("some_column", { length: 20 }),', "Mapped[str | None] = mapped_column(String(20))"),
+    ("NUMERIC(10, 2)", {}, 'someColumn: numeric("some_column", { precision: 10, scale: 2 }),', "Mapped[Decimal | None] = mapped_column(Numeric(10, 2))"),
+    ('"Mood"', {}, 'someColumn: mood("some_column"), // mood: your pgEnum or customType for "Mood"', 'Mapped[str | None] = mapped_column(Mood)  # Mood: your Enum or UserDefinedType for "Mood"'),
     ("numeric(10,2)", {}, 'someColumn: numeric("some_column", { precision: 10, scale: 2 }),', "Mapped[Decimal | None] = mapped_column(Numeric(10, 2))"),
     ("timestamp with time zone", {"default": "now()"}, 'someColumn: timestamp("some_column", { withTimezone: true }).defaultNow(),', "Mapped[datetime | None] = mapped_column(DateTime(timezone=True), server_default=text('now()'))"),
     ("timestamp(3) without time zone", {}, 'someColumn: timestamp("some_column", { precision: 3 }),', "Mapped[datetime | None] = mapped_column(TIMESTAMP(precision=3))"),
@@ -33,3 +36,12 @@ def test_a_column_as_a_line(type_name: str, more: dict[str, Any], in_drizzle: st
 
     assert drizzle.line(column) == in_drizzle
     assert sqlalchemy.line(column) == f"some_column: {in_sqlalchemy}"
+
+
+@pytest.mark.parametrize(
+    ("given", "in_snapshot"),
+    [("NUMERIC(12, 4)", "numeric(12, 4)"), ("VARCHAR(20)[]", "varchar(20)[]"), ('"Mood"', '"Mood"')],
+)
+def test_a_type_in_a_snapshot(given: str, in_snapshot: str) -> None:
+    """A type that was written in capitals, as Alembic does, is drizzle-kit's own; a quoted one keeps them."""
+    assert type_name(given) == in_snapshot

@@ -248,3 +248,29 @@ def test_what_is_pending_and_what_goes_back(kit: Kit) -> None:
     )
     kit.migrate("fresh")
     assert project.sql("fresh", "SELECT id, name, publication_year FROM volumes") == []
+
+
+def test_what_no_snapshot_can_be_told_goes_into_a_migration_that_drizzle_kit_made(kit: Kit) -> None:
+    """As the page says: its snapshot is right, ecm writes its row, and a fresh database gets it all from drizzle-kit."""
+    project = kit.project
+    change = "{kind: add_unique, table: books, name: books_title_key, columns: [title]}"
+    (project.root / "plans" / "unique-title.yaml").write_text(f"plan: unique-title\nchanges:\n  - {change}\n")
+    (project.root / "migrations").mkdir()
+    (project.root / "migrations" / "0001_first.sql").write_text("SELECT 1;\n")
+    ecm(project, "emit", "unique-title", "--as", "sql")
+    schema = BEFORE.replace("{ length: 200 })", '{ length: 200 }).unique("books_title_key")')
+    (project.root / "schema.ts").write_text(schema)
+    kit("generate", "--name", "unique")
+
+    (made,) = [
+        path for path in (project.root / "drizzle").rglob("*.sql") if "unique" in str(path.relative_to(project.root))
+    ]
+    made.write_text((project.root / "migrations" / "0002_unique_title_contract.sql").read_text())
+    before = len(applied(project, "development"))
+    ecm(project, "advance", "unique-title", "--branch", "development", "--to", "contracted")
+
+    noted = applied(project, "development")
+    assert len(noted) == before + 1
+    assert kit.migrate("development") == noted
+    _nothing_to_generate(kit, schema)
+    kit.migrate("fresh")

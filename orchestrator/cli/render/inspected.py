@@ -21,7 +21,7 @@ def inspected(report: InspectReport) -> RenderableType:
     for table in report.tables:
         grid.add_row(
             Text(table.table, style="bold"),
-            counted(table.rows, "row"),
+            _rows(table),
             words.size(table.bytes),
             counted(len(table.columns), "column"),
             counted(len(table.indexes), "index", "indexes"),
@@ -35,8 +35,12 @@ def inspected(report: InspectReport) -> RenderableType:
     )
 
 
+def _rows(table: TableReport) -> str:
+    return "rows unknown" if table.rows is None else counted(table.rows, "row")
+
+
 def _whole(table: TableReport, branch: str) -> Iterator[RenderableType]:
-    size = f"{counted(table.rows, 'row')}, {words.size(table.bytes)}"
+    size = f"{_rows(table)}, {words.size(table.bytes)}"
     yield look.heading(f"{table.table} on {branch}", size)
     yield Text()
     grid = Table.grid(padding=(0, 2, 0, 0))
@@ -76,7 +80,10 @@ def schema_edit(report: SchemaEditReport) -> RenderableType:
     parts: list[RenderableType] = [look.heading(f"{report.plan} in {report.orm}", f"as on {report.branch}")]
     for phase in report.phases:
         parts += [Text(), *_phase(phase)]
-    end = Text("no file was written: these lines are yours to edit", style="dim")
+    end = Text(
+        "no file was written: these lines are yours to edit; keep what else yours say, such as what a key points to",
+        style="dim",
+    )
     return look.stacked(*parts, Text(), end, *look.onward([report.next_command]))
 
 

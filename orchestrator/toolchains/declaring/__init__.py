@@ -1,6 +1,6 @@
 """A plan as edits of an ORM's schema: which line comes and which goes, in which phase. Pure; no file is written."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 
 from orchestrator.sql.edits import (
@@ -58,7 +58,16 @@ def lines(
         for name, table in facts.items()
     }
     between = _edited(before, expand)
-    return _between(orm, before, between, expand), _between(orm, between, _edited(between, contract), contract)
+    kept = [said for edit in contract for said in _kept(facts, edit)]
+    return _between(orm, before, between, expand), _between(orm, between, _edited(between, contract), contract, kept)
+
+
+def _kept(facts: Mapping[TableName, Table], edit: Edit) -> Iterator[str]:
+    """Give what keeps its name when a column that it is over gets another, and an ORM may have made up from that."""
+    if isinstance(edit, RenameColumn) and (table := facts.get(edit.table)) is not None:
+        for index in table.indexes:
+            if edit.column in index.columns and not index.primary:
+                yield f"index {index.name} is over {edit.to} now and keeps its name: write it out"
 
 
 def _described(table: Table, column: Column) -> Described:
@@ -100,10 +109,12 @@ def _edited(schema: Schema, edits: Iterable[Edit]) -> Schema:
     return made
 
 
-def _between(orm: str, old: Schema, new: Schema, edits: tuple[Edit, ...]) -> tuple[LineEdit, ...]:
+def _between(
+    orm: str, old: Schema, new: Schema, edits: tuple[Edit, ...], kept: Iterable[str] = ()
+) -> tuple[LineEdit, ...]:
     line = ORMS[orm]
     renamed = {each.table: each.to for each in edits if isinstance(each, RenameTable)}
-    notes = [each.says for each in edits if isinstance(each, Other)]
+    notes = [*(each.says for each in edits if isinstance(each, Other)), *kept]
     found: list[LineEdit] = []
     for table, columns in old.items():
         now = renamed.get(table, table)

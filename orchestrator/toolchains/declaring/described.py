@@ -57,7 +57,8 @@ def apart(type_name: str) -> tuple[str, tuple[str, ...], int]:
         return type_name, (), 0
     sizes = tuple(size.strip() for size in found["sizes"].split(",")) if found["sizes"] else ()
     name = found["name"] + found["rest"]
-    return ALIASES.get(name.lower(), name), sizes, found["array"].count("[]")
+    plain = name if '"' in name else name.lower()  # as PostgreSQL reads it, where a person or a tool wrote NUMERIC
+    return ALIASES.get(plain, plain), sizes, found["array"].count("[]")
 
 
 def own_type(name: str) -> str:
