@@ -77,14 +77,13 @@ def _primary_key(table: TableName, name: str, columns: tuple[str, ...]) -> Opera
 
 def index(found: CreateIndex) -> Operation | None:
     """Return the change that builds an index beside the application; a unique one once the old version is gone."""
-    if found.name is None:
-        return None
+    name = found.name or bounded(found.table.name, *(found.columns or ()), "idx")
     unique = "UNIQUE " if found.unique else ""
-    text = f"CREATE {unique}INDEX CONCURRENTLY {spelled(found.name)} ON {found.table.spelled} {found.tail}"
+    text = f"CREATE {unique}INDEX CONCURRENTLY {spelled(name)} ON {found.table.spelled} {found.tail}"
     if found.unique:
         return change("sql", contract=text)
     schema = () if found.table.schema == "public" else (found.table.schema,)
-    return change("sql", expand=text, rollback={"expand": f"DROP INDEX {spelled(*schema, found.name)}"})
+    return change("sql", expand=text, rollback={"expand": f"DROP INDEX {spelled(*schema, name)}"})
 
 
 def at_the_end(*statements: str) -> Operation | None:

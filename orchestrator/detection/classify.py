@@ -15,6 +15,7 @@ from orchestrator.detection.deeds import (
     AlterColumn,
     ChangeType,
     ColumnText,
+    Constraint,
     Create,
     CreateEnum,
     CreateIndex,
@@ -43,6 +44,7 @@ from orchestrator.words import listed
 Column = tuple[TableName, str]
 
 _HELD = "the table is held while every row is {}"
+_BY_ITSELF = ("no kind of plan has it as it is: contract runs the statement itself, and the table is held meanwhile",)
 _ALONG = "what hangs on {} comes along when ecm renames it, and keeps its name"
 
 
@@ -352,7 +354,7 @@ class _Look:
             )
 
     def _add_constraint(self, place: Place, deed: AddConstraint) -> Iterator[Finding]:
-        constraint = deed.constraint
+        constraint = self._pointed(deed.constraint)
         kind, subject = (
             constraint.kind,
             f"{deed.table} {constraint.name or listed(constraint.columns or ('',))}".strip(),
@@ -368,6 +370,7 @@ class _Look:
         new = bool(constraint.columns) and all((deed.table, each) in self.added for each in constraint.columns)
         held = "both tables are held while every row is read" if kind == "foreign key" else _HELD.format("read")
         refused = "writes that break it, of a version that is running, fail from here on, and "
+        change = changes.add_constraint(deed.table, constraint)
         found = Finding(
             rule=f"add-{kind.replace(' ', '-')}",
             level=Level.LOCKING if new or kind == "primary key" else Level.BREAKING,
@@ -376,10 +379,18 @@ class _Look:
             deed=deed,
             subject=subject,
             message=("" if new or kind == "primary key" else refused) + held,
-            change=changes.add_constraint(deed.table, constraint),
-            left=_repair(kind) if not new else (),
+            change=change or changes.at_the_end(place.text),
+            left=_BY_ITSELF if change is None else _repair(kind) if not new else (),
         )
         yield self._along(found, deed.table, constraint.columns)
+
+    def _pointed(self, constraint: Constraint) -> Constraint:
+        """Return a foreign key with the key that it points to, where it leaves that out and it is known."""
+        pointed = constraint.references
+        if pointed is None or pointed.columns or len(constraint.columns) != 1:
+            return constraint
+        keys = tuple(each.name for each in self.known.tables.get(pointed.table, {}).values() if each.primary)
+        return replace(constraint, references=replace(pointed, columns=keys)) if len(keys) == 1 else constraint
 
     def _along(self, found: Finding, table: TableName, columns: Sequence[str]) -> Finding:
         """Return a finding about an index or a constraint, with the rename that has it come along where one does."""
@@ -532,7 +543,8 @@ def _outright(place: Place, deed: Deed, rule: str, subject: str, message: str) -
         deed=deed,
         subject=subject,
         message=message,
-        change=changes.at_the_end(place.text),
+        change=(change := changes.at_the_end(place.text)),
+        left=() if change else ("no plan runs it: run it by hand, once no version uses that any more",),
     )
 
 

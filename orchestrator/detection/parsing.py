@@ -53,6 +53,9 @@ _RENAMED = (
 )  # fmt: skip
 
 
+_OFF = ("false", "off", "0")
+
+
 def read(text: str) -> tuple[Deed, ...]:
     """Return what a statement does, in order; nothing where it cannot be read."""
     try:
@@ -85,7 +88,7 @@ def _alter_table(phrase: Phrase) -> Iterator[Deed]:
         yield from _action(table, action)
 
 
-def _action(table: TableName, action: Phrase) -> Iterator[Deed]:  # noqa: C901 - one line for each form
+def _action(table: TableName, action: Phrase) -> Iterator[Deed]:  # noqa: C901, PLR0912 - one line for each form
     if action.take("rename constraint"):
         return
     if action.take("rename to"):
@@ -107,6 +110,10 @@ def _action(table: TableName, action: Phrase) -> Iterator[Deed]:  # noqa: C901 -
             yield from _altered(table, column, action)
     elif action.take("set schema"):
         yield Withdraw(what="table", name=table, how=f"moves to schema {action.name()}")
+    elif action.take("enable row level security", "force row level security"):
+        yield Withdraw(what="table", name=table, how="shows a role no more rows than its policies allow")
+    elif action.take("detach partition"):
+        yield Withdraw(what="table", name=table, how=f"no longer has the rows of partition {action.table()}")
     elif action.begins("set logged", "set unlogged", "set tablespace", "set access method"):
         how = " ".join(token.text for token in action.rest[: 3 if action.begins("set access") else 2]).upper()
         yield Hold(tables=(table,), how=f"{how} writes the table anew")
@@ -150,6 +157,8 @@ def _altered(table: TableName, column: str, action: Phrase) -> Iterator[Deed]:
         yield AlterColumn(table=table, column=column, how="set default", default=action.text)
     elif action.take("drop default"):
         yield AlterColumn(table=table, column=column, how="drop default")
+    elif action.take("drop identity"):
+        yield Withdraw(what="table", name=table, how=f"no longer draws a value for {column}")
     elif action.take("set expression"):
         yield Hold(tables=(table,), how=f"SET EXPRESSION computes {column} anew in every row")
 
@@ -185,7 +194,8 @@ def _with(column: ColumnText, phrase: Phrase) -> ColumnText:  # noqa: PLR0911 - 
         case "references":
             return replace(column, references=_pointed(phrase))
         case "generated":
-            return replace(column, drawn=True)
+            # One that is VIRTUAL is computed when it is read, so no row is written ("Generated Columns", 18).
+            return replace(column, drawn=not phrase.has("virtual"))
         case _:
             phrase.skip()
             return column
@@ -317,8 +327,18 @@ def _alter_named(what: str) -> Callable[[Phrase], Iterator[Deed]]:
             yield Withdraw(what=what, name=name, how="has a column under another name")
         elif phrase.take("set schema"):
             yield Withdraw(what=what, name=name, how=f"moves to schema {phrase.name()}")
+        elif what == "domain" and phrase.begins("add", "set not null") and not phrase.has("not", "valid"):
+            yield Withdraw(what=what, name=name, how="refuses values that it took, and every table with it is held")
 
     return how
+
+
+def _revoke(phrase: Phrase) -> Iterator[Deed]:
+    """Read which rights go; those on a role, or to grant, are nobody's who only reads and writes."""
+    if phrase.begins("grant option for") or not phrase.seek("on"):
+        return
+    what = "schema" if phrase.begins("all") and phrase.seek("schema") else phrase.take(*_THINGS) or "table"
+    yield from (Withdraw(what=what, name=name, how="is no longer allowed to roles") for name in phrase.tables())
 
 
 def _create(phrase: Phrase) -> Iterator[Deed]:
@@ -341,7 +361,7 @@ def _create(phrase: Phrase) -> Iterator[Deed]:
 def _drop(phrase: Phrase) -> Iterator[Deed]:
     if phrase.take("index"):
         yield Shed()
-    if (what := phrase.take(*_THINGS)) is None:
+    if (what := phrase.take(*_THINGS, "extension")) is None:
         return
     phrase.take("if exists")
     names: list[TableName] = []
@@ -365,7 +385,8 @@ def _cluster(phrase: Phrase) -> Iterator[Deed]:
 
 def _vacuum(phrase: Phrase) -> Iterator[Deed]:
     options = phrase.within()
-    full = phrase.take("full") is not None or (options is not None and options.has("full"))
+    said = list(options.parts()) if options else []
+    full = phrase.take("full") is not None or any(each.take("full") and each.text.lower() not in _OFF for each in said)
     phrase.take("verbose")
     if full:
         yield Hold(tables=phrase.tables(), how="VACUUM FULL writes the table anew", instead="plain VACUUM")
@@ -449,5 +470,6 @@ _HEADS: tuple[tuple[str, Callable[[Phrase], Iterator[Deed]]], ...] = (
     ("update", _update),
     ("delete from", _delete),
     ("do", _do),
+    ("revoke", _revoke),
 )
 """How a statement begins, and what reads the rest."""

@@ -64,6 +64,21 @@ BREAKING = [
     ("ALTER TABLE books SET SCHEMA library", "sql", {"contract": "ALTER TABLE books SET SCHEMA library"}),
     ("CREATE UNIQUE INDEX books_title ON books (title)", "sql", {"contract": "CREATE UNIQUE INDEX CONCURRENTLY books_title ON books (title)"}),
     ("ALTER TABLE books ALTER year DROP DEFAULT", "sql", {"contract": "ALTER TABLE books ALTER year DROP DEFAULT"}),
+    ("CREATE UNIQUE INDEX ON books (title)", "sql", {"contract": "CREATE UNIQUE INDEX CONCURRENTLY books_title_idx ON books (title)"}),
+    ("ALTER TABLE shelves ADD FOREIGN KEY (a) REFERENCES books", "add_foreign_key",
+     {"table": "shelves", "name": "shelves_a_fkey", "columns": ["a"], "references": {"table": "books", "columns": ["id"]}}),
+    *((text, "sql", {"contract": text}) for text in (
+        "ALTER TABLE books ADD EXCLUDE USING gist (title WITH =)",
+        "ALTER TABLE books ADD UNIQUE NULLS NOT DISTINCT (title)",
+        "ALTER TABLE books ENABLE ROW LEVEL SECURITY",
+        "ALTER TABLE books ADD FOREIGN KEY (year) REFERENCES years",
+        "ALTER TABLE books DETACH PARTITION old_books",
+        "ALTER TABLE books ALTER id DROP IDENTITY IF EXISTS",
+        "ALTER DOMAIN isbn ADD CONSTRAINT long CHECK (length(value) = 13)",
+        "DROP EXTENSION citext",
+        "REVOKE SELECT (title), UPDATE ON TABLE books FROM shop",
+        "REVOKE ALL ON ALL TABLES IN SCHEMA library FROM shop",
+    )),
 ]  # fmt: skip
 
 
@@ -118,6 +133,11 @@ NOTHING = [
     "ALTER TYPE status ADD VALUE 'gone'",
     "UPDATE books SET year = 0 WHERE id = 1",
     "CREATE VIEW titles AS SELECT title FROM books",
+    "ALTER TABLE books ADD COLUMN decade integer GENERATED ALWAYS AS (year / 10) VIRTUAL",
+    "VACUUM (FULL false, ANALYZE) books",
+    "ALTER DOMAIN isbn ADD CHECK (length(value) = 13) NOT VALID",
+    "REVOKE clerks FROM shop",
+    "REVOKE GRANT OPTION FOR SELECT ON books FROM shop",
     "INSERT INTO books (title) VALUES ('ALTER TABLE books DROP COLUMN title')",
     "COMMENT ON TABLE books IS 'DROP TABLE books; -- no'",
     "SELECT 1",
