@@ -9,7 +9,7 @@ from orchestrator.workspace import read_text
 
 FILES = ("drizzle.config.ts", "drizzle.config.js", "drizzle.config.mjs", "drizzle.config.json")
 
-_OUT = re.compile(r"""["']?\bout\b["']?\s*:\s*["'`]([^"'`]+)["'`]""")
+_OUT = re.compile(r"""["']?\bout\b["']?\s*:\s*(?:["'`](?P<said>[^"'`$]+)["'`](?!\s*[+.?|]))?""")
 _TABLE = re.compile(r"""["']?\bmigrations\b["']?\s*:\s*\{[^}]*?["']?\btable\b["']?\s*:\s*["'`]([^"'`]+)["'`]""")
 _SCHEMA = re.compile(r"""["']?\bmigrations\b["']?\s*:\s*\{[^}]*?["']?\bschema\b["']?\s*:\s*["'`]([^"'`]+)["'`]""")
 _COMMENT = re.compile(r"""("(?:\\.|[^"\\\n])*"|'(?:\\.|[^'\\\n])*'|`(?:\\.|[^`\\])*`)|//[^\n]*|/\*.*?\*/""", re.DOTALL)
@@ -22,13 +22,13 @@ class Config:
 
     Attributes:
         file: its name; None where there is none.
-        folder: where migrations are, from the project's folder.
+        folder: where migrations are, from the project's folder; None where that is computed.
         table: where Drizzle keeps what was applied.
         filtered: whether it says which schemas are Drizzle's.
     """
 
     file: str | None
-    folder: Path
+    folder: Path | None
     table: TableName
     filtered: bool
 
@@ -46,7 +46,14 @@ def read(root: Path) -> Config | None:
 
     return Config(
         file=file,
-        folder=Path(said(_OUT, "./drizzle")),
+        folder=_folder(text),
         table=TableName(said(_SCHEMA, "drizzle"), said(_TABLE, "__drizzle_migrations")),
         filtered=_FILTERED.search(text) is not None,
     )
+
+
+def _folder(text: str) -> Path | None:
+    out = _OUT.search(text)
+    if out is None:
+        return Path("drizzle")
+    return Path(out["said"]) if out["said"] else None

@@ -14,7 +14,7 @@ from cli.conftest import MakeProject
 from cli.runs import Project
 from toolchains.drizzle_kit import generate
 
-from orchestrator.errors import InvalidFileError
+from orchestrator.errors import ConfigurationError, InvalidFileError
 from orchestrator.toolchains.reading import drizzle as reading
 
 BEFORE = """\
@@ -153,3 +153,17 @@ def test_what_a_comment_of_the_config_says_counts_for_nothing(tmp_path: Path) ->
 
     assert found is not None
     assert found.folder == "new"
+
+
+@pytest.mark.parametrize("out", ["process.env.OUT", "path.join(here, './x')", "`./${name}`", "'./x' + name"])
+def test_a_folder_that_is_computed_is_not_guessed(tmp_path: Path, out: str) -> None:
+    """A wrong folder has no migrations, and so nothing dangerous: that would be silence where there is harm."""
+    (tmp_path / "drizzle.config.ts").write_text(f"export default {{ out: {out}, dialect: 'postgresql' }};\n")
+    settings = reading.find(tmp_path)
+    assert settings is not None
+    with pytest.raises(ConfigurationError, match="computes where migrations are") as caught:
+        reading.listed(tmp_path, settings)
+    assert caught.value.hint == "say it in ecm.yaml: toolchain: {kind: drizzle, folder: …}"
+
+    (tmp_path / "drizzle").mkdir()
+    assert reading.listed(tmp_path, settings) == (), "the usual one, where it is there"

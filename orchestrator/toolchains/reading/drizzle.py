@@ -6,7 +6,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any, cast
 
-from orchestrator.errors import InvalidFileError
+from orchestrator.errors import ConfigurationError, InvalidFileError
 from orchestrator.plan.project import ToolchainSettings
 from orchestrator.sql.identifiers import TableName
 from orchestrator.toolchains import drizzle_config
@@ -14,15 +14,18 @@ from orchestrator.toolchains.reading.files import shown, sql_file
 from orchestrator.toolchains.toolchain import Migration
 from orchestrator.workspace import read_text
 
+_USUAL = "drizzle"
+"""Where migrations are if nothing else is said."""
 _BREAKPOINT = "--> statement-breakpoint"
 
 
 def find(root: Path) -> ToolchainSettings | None:
-    """Return the settings where there is a drizzle.config, with the folder that it names as `out`."""
+    """Return the settings where there is a drizzle.config, with the folder that it names as `out`, if that is plain."""
     config = drizzle_config.read(root)
     if config is None:
         return None
-    return ToolchainSettings(kind="drizzle", folder=config.folder.as_posix(), table=str(config.table))
+    folder = config.folder.as_posix() if config.folder else None
+    return ToolchainSettings(kind="drizzle", folder=folder, table=str(config.table))
 
 
 def listed(root: Path, settings: ToolchainSettings) -> tuple[Migration, ...]:
@@ -78,7 +81,14 @@ def _passed_over(entry: Mapping[str, Any], times: set[int]) -> bool:
 
 
 def _folder(root: Path, settings: ToolchainSettings) -> Path:
-    return root / (settings.folder or (found.folder if (found := find(root)) else None) or "drizzle")
+    said = settings.folder or (found.folder if (found := find(root)) else _USUAL)
+    if said is None and not (root / _USUAL).is_dir():
+        raise ConfigurationError(
+            "drizzle.config computes where migrations are (`out`)",
+            details=["it is a program, and ecm runs none to read it"],
+            hint="say it in ecm.yaml: toolchain: {kind: drizzle, folder: …}",
+        )
+    return root / (said or _USUAL)
 
 
 def _from(root: Path, path: Path) -> Path:
