@@ -304,6 +304,7 @@ def _report(found: Finding, plan: str | None) -> DetectedReport:
         path=found.place.path,
         line=found.place.line,
         statement=_in_short(found.place.text),
+        deferred=found.change is not None and found.change.written().get("contract") == found.place.text,
         subject=found.subject,
         message=found.message,
         change=_change(found.change),

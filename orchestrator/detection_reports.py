@@ -37,6 +37,14 @@ class DetectedReport(Report):
     covered_by: str | None
     """The plan that does it."""
 
+    deferred: bool
+    """Whether the plan runs the statement as it is, at contract: what is lost by it is lost all the same."""
+
+    @property
+    def done_by_plan(self) -> str:
+        """What its plan does with it, after the plan's name."""
+        return "runs it at contract, once no version needs that" if self.deferred else "does it safely"
+
 
 class MigrationReport(Report):
     """A migration that was read."""

@@ -87,9 +87,9 @@ def _result(found: DetectedReport, rule: int, folder: str) -> dict[str, Any]:
 def _said(found: DetectedReport) -> str:
     lines = [f"{found.subject}: {found.message}." if found.subject else f"{found.message}."]
     if found.covered_by is not None:
-        return f"{lines[0]} Plan {found.covered_by} does it safely; take the statement out of the migration."
+        return f"{lines[0]} Plan {found.covered_by} {found.done_by_plan}; take the statement out of the migration."
     commands = [each.command for each in _offers(found) if each.command]
-    lines += [f"Safely, as a plan: {commands[0]}" if len(commands) == 1 else ""]
+    lines += [f"{'Later' if found.deferred else 'Safely'}, as a plan: {commands[0]}" if len(commands) == 1 else ""]
     lines += ["Say which it is: " + ", or ".join(commands) if len(commands) > 1 else ""]
     return "\n".join(filter(None, lines))
 

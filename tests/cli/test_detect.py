@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 from cli.conftest import MakeProject
-from cli.runs import Project
+from cli.runs import Project, said
 
 from orchestrator.conductor import Conductor
 from orchestrator.workspace import Workspace
@@ -70,6 +70,15 @@ def test_written_plans_cover_what_they_were_written_for(folder: Project) -> None
     assert "rename-published-year does it safely" in again.out
     assert "next      ecm plan show rename-published-year" in again.out
     assert [path.name for path in (folder.root / "plans").iterdir()] == ["rename-published-year.yaml"]
+
+
+def test_what_a_plan_only_puts_off_is_not_said_to_be_safe(folder: Project) -> None:
+    """Whoever drops a table loses its rows, at whatever time."""
+    migrate(folder, "0003_shelves", "DROP TABLE books")
+    answer = folder.ecm("detect", "--all", "--write")
+
+    assert "runs it at contract, once no version needs that" in said(answer.out)
+    assert "drop-table-books does it safely" not in said(answer.out)
 
 
 def test_a_plan_file_is_never_written_over(folder: Project) -> None:

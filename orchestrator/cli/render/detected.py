@@ -47,7 +47,7 @@ def _finding(found: DetectedReport) -> Iterator[RenderableType]:
 
 def _remedies(found: DetectedReport) -> list[tuple[str, str | RenderableType]]:
     if found.covered_by is not None:
-        return [("plan", f"{found.covered_by} does it safely; take the statement out of the migration")]
+        return [("plan", f"{found.covered_by} {found.done_by_plan}; take the statement out of the migration")]
     if found.level == "note":
         return []
     lines: list[tuple[str, str | RenderableType]] = []
@@ -55,7 +55,7 @@ def _remedies(found: DetectedReport) -> list[tuple[str, str | RenderableType]]:
         lines.append(("rename?", _way(found.likely)))
         lines += [("or", _way(found.change))] if found.change else []
     elif found.change is not None:
-        lines.append(("safely", _way(found.change)))
+        lines.append(("later" if found.deferred else "safely", _way(found.change)))
     lines += [("say", line) for line in found.left]
     return lines
 
