@@ -146,6 +146,13 @@ class Conductor:
         """
         return Workspace.init(Path(folder), provider)
 
+    @staticmethod
+    def tools(folder: str | Path = ".") -> tuple[str, ...]:
+        """Return the migration tools whose files are in a folder, such as `drizzle`."""
+        from orchestrator.toolchains.reading import there
+
+        return there(Path(folder))
+
     def write_workflows(self) -> tuple[tuple[Path, ...], tuple[Path, ...]]:
         """Write workflows for GitHub; return the files written, and those that were there and are left as they are.
 
@@ -242,6 +249,7 @@ class Conductor:
         everything: bool = False,
         write: bool = False,
         renames: bool = False,
+        tool: str | None = None,
     ) -> "DetectReport":
         """Return what another tool's migrations would break, and which plan does the same safely.
 
@@ -251,6 +259,7 @@ class Conductor:
             everything: read all, each as what ran when those before it had.
             write: write a plan for each statement that none covers.
             renames: take a column that goes, and one like it that comes, for a rename; never assumed otherwise.
+            tool: whose migrations, where the project has several: as `emit`.
 
         Raises:
             UsageError: no such file or commit.
@@ -259,7 +268,7 @@ class Conductor:
         from orchestrator.detecting import Detecting
 
         return Detecting(self._stage).detect(
-            [Path(file) for file in files], base=base, everything=everything, write=write, renames=renames
+            [Path(file) for file in files], base=base, everything=everything, write=write, renames=renames, tool=tool
         )
 
     def inspect(self, tables: Sequence[str] = (), branch: str | None = None) -> "InspectReport":

@@ -62,13 +62,20 @@ class Detecting:
         self._root = stage.workspace.root
 
     def detect(
-        self, files: Sequence[Path], *, base: str | None, everything: bool, write: bool, renames: bool
+        self,
+        files: Sequence[Path],
+        *,
+        base: str | None,
+        everything: bool,
+        write: bool,
+        renames: bool,
+        tool: str | None = None,
     ) -> DetectReport:
         """Return what is found; as `Conductor.detect`."""
         given = [name for name, said in (("FILES", files), ("--base", base), ("--all", everything)) if said]
         if len(given) > 1:
             raise UsageError(f"{given[0]} and {given[1]} both say which migrations to read", hint="give one of them")
-        settings = reading.find(self._root, self._stage.project.toolchain)
+        settings = reading.find(self._root, self._stage.project.toolchain, tool=tool)
         selected = self._selected(settings, files, base, everything=everything)
         remarks: list[str] = []
         own = {each.name: self._emitted_for(each) for each in selected.migrations}
@@ -82,6 +89,7 @@ class Detecting:
         reported = tuple(_report(each, covering(each, plans.plans)) for each in found)
         again = " ".join(["ecm detect", *(["--all"] if everything else ["--base", shlex.quote(base)] if base else [])])
         again = shlex.join(["ecm", "detect", *map(str, files)]) if files else again
+        again += f" --as {tool}" if tool else ""
         return DetectReport(
             toolchain=settings.kind if settings else None,
             selection=selected.said,

@@ -79,6 +79,10 @@ def detect(
         bool,
         typer.Option("--renames", help="With --write: a column that goes, and one like it that comes, is a rename."),
     ] = False,
+    tool: Annotated[
+        str | None,
+        typer.Option("--as", metavar="TOOL", show_default=False, help="The tool, where the project has several."),
+    ] = None,
     strict: Annotated[bool, typer.Option("--strict", help="Exit 4 for what is lock-hungry, too.")] = False,
     sarif: Annotated[
         Path | None,
@@ -95,7 +99,9 @@ def detect(
     if renames and not write:
         raise UsageError("--renames says what --write writes", hint="ecm detect --write --renames")
     with desk.watched() as conductor:
-        report = conductor.detect(files or (), base=base, everything=everything, write=write, renames=renames)
+        report = conductor.detect(
+            files or (), base=base, everything=everything, write=write, renames=renames, tool=tool
+        )
     if sarif is not None:
         conductor.write_sarif(report, sarif)
         report = report.model_copy(update={"sarif": str(sarif)})

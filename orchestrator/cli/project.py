@@ -48,6 +48,8 @@ def init(
     written: tuple[Path, ...] = ()
     left: tuple[Path, ...] = ()
     steps = ["name your branches in ecm.yaml", "ecm doctor", "ecm plan rename-column TABLE COLUMN NEW_NAME"]
+    if Conductor.tools(here):
+        steps.insert(2, "ecm detect --all, which tells what your migrations would break")
     if github and (here / "ecm.yaml").exists():
         steps = []
     else:

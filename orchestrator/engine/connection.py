@@ -376,7 +376,8 @@ def explained(doing: str, *, statement: str | None = None) -> Generator[None]:
         raise StatementFailedError(
             f"{doing}: {error.diag.message_primary or str(error)}",
             details=_lines(error, statement),
-            hint="nothing of this step was kept; put right what it names, then run the same command again",
+            hint="nothing of this step was kept; put right what it names, then run the same command again, or take the"
+            " plan back: ecm rollback",
         ) from error
 
 

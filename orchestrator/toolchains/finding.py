@@ -4,17 +4,16 @@ from collections.abc import Callable, Mapping
 from datetime import datetime
 from pathlib import Path
 
-from orchestrator.errors import ConfigurationError, UsageError
+from orchestrator.errors import ConfigurationError
 from orchestrator.plan.project import ToolchainKind, ToolchainSettings
 from orchestrator.toolchains.alembic import Alembic
 from orchestrator.toolchains.django import Django
 from orchestrator.toolchains.drizzle import Drizzle
 from orchestrator.toolchains.drizzle_folders import DrizzleFolders
 from orchestrator.toolchains.prisma import Prisma
-from orchestrator.toolchains.reading import READINGS, find
+from orchestrator.toolchains.reading import READINGS, find, kind_of
 from orchestrator.toolchains.sql import Sql
 from orchestrator.toolchains.toolchain import Toolchain
-from orchestrator.words import did_you_mean
 
 Clock = Callable[[], datetime]
 
@@ -40,9 +39,7 @@ def named(kind: str, root: Path, now: Clock, configured: ToolchainSettings | Non
         UsageError: there is no such kind.
         ConfigurationError: the project has no such tool.
     """
-    known = _KINDS.get(kind)
-    if known is None:
-        raise UsageError(f"there is no tool {kind}", details=[did_you_mean(kind, READINGS)])
+    known = kind_of(kind)
     own = configured if configured is not None and configured.kind == kind else None
     settings = find(root, own) if own else READINGS[known].find(root)
     made = _MAKERS[known](root, settings, now) if settings else None
@@ -81,4 +78,3 @@ _MAKERS: Mapping[ToolchainKind, Callable[[Path, ToolchainSettings, Clock], Toolc
     "prisma": lambda root, settings, now: Prisma(root=root, settings=settings, now=now),
     "sql": lambda root, settings, now: Sql(root=root, settings=settings, now=now),
 }
-_KINDS: Mapping[str, ToolchainKind] = {each: each for each in READINGS}

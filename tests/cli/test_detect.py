@@ -81,6 +81,23 @@ def test_what_a_plan_only_puts_off_is_not_said_to_be_safe(folder: Project) -> No
     assert "drop-table-books does it safely" not in said(answer.out)
 
 
+def test_one_of_several_tools_is_named(folder: Project) -> None:
+    """With the files of two, neither is guessed; `init` says what reads them."""
+    (folder.root / "prisma" / "migrations" / "1_a").mkdir(parents=True)
+    (folder.root / "prisma" / "migrations" / "1_a" / "migration.sql").write_text("SELECT 1")
+    (folder.root / "alembic.ini").write_text("[alembic]\nscript_location = alembic\n")
+    (folder.root / "alembic" / "versions").mkdir(parents=True)
+    refused = folder.ecm("detect", "--all", "--json")
+    assert refused.json["error"]["hint"] == "name one: ecm detect --as alembic"
+
+    named = folder.ecm("detect", "--all", "--as", "prisma", "--json")
+    assert (named.json["toolchain"], len(named.json["migrations"])) == ("prisma", 1)
+    assert folder.ecm("detect", "--all", "--as", "sql").code == 4
+    assert "drizzle" in folder.ecm("detect", "--as", "drizle").err
+    (folder.root / "ecm.yaml").unlink()
+    assert "ecm detect --all" in folder.ecm("init").out
+
+
 def test_a_plan_file_is_never_written_over(folder: Project) -> None:
     """A name that another plan has is left to it; what is left to say stands at the new one's head."""
     other = folder.root / "plans" / "require-title.yaml"
