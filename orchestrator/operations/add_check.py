@@ -8,7 +8,8 @@ from typing_extensions import override
 
 from orchestrator.operations import constraints, rehearsing
 from orchestrator.operations.repairing import Constraining, Expression
-from orchestrator.sql.edits import Edits, Facts, Other, named
+from orchestrator.sql.edits import AddCheck as Kept
+from orchestrator.sql.edits import Edits, Facts
 from orchestrator.sql.facts import Table
 from orchestrator.sql.identifiers import verbatim, words
 from orchestrator.sql.repair import Repair
@@ -85,7 +86,4 @@ class AddCheck(Constraining):
 
     @override
     def edits(self, facts: Facts) -> Edits:
-        definition = sql.SQL("CHECK ({})").format(verbatim(self.check))
-        return Edits(
-            contract=(Other(statement=named(self.target, self.name, definition), says=f"constraint {self.name}"),)
-        )
+        return Edits(contract=(Kept(table=self.target, name=self.name, condition=self.check),))

@@ -15,8 +15,8 @@ from typing_extensions import override
 from orchestrator.errors import EcmError, PreconditionError
 from orchestrator.operations import constraints, foreseeing, rehearsing, trying
 from orchestrator.operations.base import ColumnField, Guide, NewColumnField, OnTable, TableField, taken
+from orchestrator.sql.edits import AddCheck, AddForeignKey, AddUnique, Edit, Edits, Facts, Other, SetNullable
 from orchestrator.sql.edits import AddColumn as Added
-from orchestrator.sql.edits import Edit, Edits, Facts, Other, SetNullable
 from orchestrator.sql.facts import Dependent, Table
 from orchestrator.sql.filling import Filling
 from orchestrator.sql.identifiers import NAME_BYTES, TableName, bounded, verbatim, words
@@ -309,30 +309,23 @@ class AddColumn(OnTable):
 
     @override
     def edits(self, facts: Facts) -> Edits:
-        table, column = self.target, sql.Identifier(self.column)
-
-        def constrained(name: str, definition: sql.Composable, says: str) -> Other:
-            named = sql.SQL("ALTER TABLE {} ADD CONSTRAINT {} ").format(
-                table.identifier, sql.Identifier(self._name(name))
-            )
-            return Other(statement=named + definition, says=f"{says} of {table}.{self.column}")
-
-        begun: list[Edit] = [Added(table=table, column=self.column, type=self.type, default=self.default)]
+        table, column = self.target, self.column
+        begun: list[Edit] = [Added(table=table, column=column, type=self.type, default=self.default)]
         if self.comment is not None:
             comment = sql.SQL("COMMENT ON COLUMN {}.{} IS {}").format(
-                table.identifier, column, sql.Literal(self.comment)
+                table.identifier, sql.Identifier(column), sql.Literal(self.comment)
             )
             begun.append(Other(statement=comment, says="the comment", silent=True))
         ended: list[Edit] = []
         if self.not_null:
-            ended.append(SetNullable(table=table, column=self.column, nullable=False))
+            ended.append(SetNullable(table=table, column=column, nullable=False))
         if self.check is not None:
-            ended.append(constrained("check", sql.SQL("CHECK ({})").format(verbatim(self.check)), "the check"))
+            ended.append(AddCheck(table=table, name=self._name("check"), condition=self.check))
         if self.unique:
-            ended.append(constrained("key", sql.SQL("UNIQUE ({})").format(column), "the UNIQUE constraint"))
+            ended.append(AddUnique(table=table, name=self._name("key"), columns=(column,)))
         if (other := self.references) is not None:
-            pointing = sql.SQL("FOREIGN KEY ({}) REFERENCES {}{}").format(
-                column, other.target.identifier, other.columns_of_it
+            pointing = AddForeignKey(
+                table=table, name=self._name("fkey"), columns=(column,), to=other.target, to_columns=other.columns
             )
-            ended.append(constrained("fkey", pointing, "the foreign key"))
+            ended.append(pointing)
         return Edits(expand=tuple(begun), contract=tuple(ended))

@@ -17,7 +17,8 @@ from orchestrator.operations import constraints, rehearsing
 from orchestrator.operations.add_column import Reference
 from orchestrator.operations.base import ColumnField
 from orchestrator.operations.repairing import Constraining
-from orchestrator.sql.edits import Edits, Facts, Other, named
+from orchestrator.sql.edits import AddForeignKey as Kept
+from orchestrator.sql.edits import Edits, Facts
 from orchestrator.sql.facts import Table
 from orchestrator.sql.identifiers import TableName, verbatim
 from orchestrator.sql.repair import Repair, is_repaired
@@ -222,16 +223,16 @@ class AddForeignKey(Constraining):
 
     @override
     def edits(self, facts: Facts) -> Edits:
-        actions = ((" ON DELETE ", self.on_delete), (" ON UPDATE ", self.on_update))
-        definition = sql.SQL("FOREIGN KEY ({}) REFERENCES {}{}{}").format(
-            sql.SQL(", ").join(map(sql.Identifier, self.columns)),
-            self.references.target.identifier,
-            self.references.columns_of_it,
-            verbatim("".join(words + action.upper() for words, action in actions if action)),
+        kept = Kept(
+            table=self.target,
+            name=self.name,
+            columns=self.columns,
+            to=self.references.target,
+            to_columns=self.references.columns,
+            on_delete=self.on_delete,
+            on_update=self.on_update,
         )
-        return Edits(
-            contract=(Other(statement=named(self.target, self.name, definition), says=f"constraint {self.name}"),)
-        )
+        return Edits(contract=(kept,))
 
 
 def _action(event: str, action: str | None) -> sql.Composable:

@@ -16,7 +16,8 @@ from typing_extensions import override
 from orchestrator.errors import EcmError, PreconditionError
 from orchestrator.operations.base import ColumnField
 from orchestrator.operations.repairing import Constraining
-from orchestrator.sql.edits import Edits, Facts, Other, named
+from orchestrator.sql.edits import AddUnique as Kept
+from orchestrator.sql.edits import Edits, Facts
 from orchestrator.sql.facts import Index, Table
 from orchestrator.sql.identifiers import NAME_BYTES, TableName, bounded
 from orchestrator.sql.repair import Repair, Replacement, is_repaired, kept
@@ -223,10 +224,7 @@ class AddUnique(Constraining):
 
     @override
     def edits(self, facts: Facts) -> Edits:
-        definition = sql.SQL("UNIQUE ({})").format(sql.SQL(", ").join(map(sql.Identifier, self.columns)))
-        return Edits(
-            contract=(Other(statement=named(self.target, self.name, definition), says=f"constraint {self.name}"),)
-        )
+        return Edits(contract=(Kept(table=self.target, name=self.name, columns=self.columns),))
 
 
 def _free(index: TableName) -> Statement:

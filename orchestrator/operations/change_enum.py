@@ -21,6 +21,7 @@ from orchestrator.operations.labels import Pair
 from orchestrator.operations.labels_judged import JudgedLabels
 from orchestrator.sql import moving, relabeling, sync
 from orchestrator.sql.conversion import Conversion
+from orchestrator.sql.edits import ChangeLabels, Edits, Facts
 from orchestrator.sql.enums import Enum, former, second
 from orchestrator.sql.facts import Column, Table
 from orchestrator.sql.heritage import Heir
@@ -213,6 +214,24 @@ class ChangeEnum(JudgedLabels):
             *succession.on_return(succession.held(facts)),
             *succession.on_return(succession.required(facts, self._required(facts))),
         )
+
+    # ---------------------------------------------------------------- on empty tables
+
+    @override
+    def edits(self, facts: Facts) -> Edits:
+        """Change the labels at contract; told by the old type, which is there until then."""
+        enum = next((table.enums[self.target] for table in facts.values() if self.concerns(table)), None)
+        if enum is None or any(self._wrong_labels(enum)):
+            return Edits(contract=None)
+        changed = ChangeLabels(
+            type=self.target,
+            before=enum.labels,
+            rename=self.rename,
+            remove=self.remove,
+            add=self.add,
+            tables=enum.tables,
+        )
+        return Edits(contract=(changed,))
 
     # ---------------------------------------------------------------- contract
 

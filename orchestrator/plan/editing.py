@@ -8,7 +8,7 @@ from orchestrator.operations import Operation
 from orchestrator.plan import scope
 from orchestrator.plan.lifecycle import STATES, Phase, State
 from orchestrator.plan.model import Plan
-from orchestrator.sql.edits import Edit, Edits, Facts
+from orchestrator.sql.edits import ChangeLabels, Edit, Edits, Facts
 from orchestrator.sql.facts import Table
 from orchestrator.sql.guard import guarded
 from orchestrator.sql.identifiers import TableName
@@ -80,7 +80,7 @@ def statement(plan: Plan, part: Part, edited: Sequence[Edit]) -> str:
         [each for edit in edited for each in edit.statements],
         plan=plan.plan,
         states=part.done,
-        tables=_to_be_empty(plan, part),
+        tables=_to_be_empty(plan, part, edited),
         anywhere=_is_open(plan, part),
         begun=f"{plan.plan}: it is under way in this database, and ecm has not done {part.value} there",
         refusal=f"{plan.plan}: the tables have rows, and ecm has not done {part.value} in this database",
@@ -103,9 +103,10 @@ def _written(plan: Plan, part: Part) -> Iterator[tuple[Written, Reading]]:
             yield each, read(each)
 
 
-def _to_be_empty(plan: Plan, part: Part) -> tuple[TableName, ...]:
+def _to_be_empty(plan: Plan, part: Part, edited: Sequence[Edit]) -> tuple[TableName, ...]:
     """Return every table that has to be without a row for the statements to run; what they make is not there yet."""
     found = list(scope.tables(plan))
+    found += [table for edit in edited if isinstance(edit, ChangeLabels) for table in edit.tables]
     for change in plan.changes:
         if (written := change.outright()) is not None:
             begins = part is Part.EXPAND

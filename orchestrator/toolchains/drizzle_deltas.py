@@ -8,13 +8,20 @@ merged.
 import copy
 import hashlib
 import json
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import replace
 from typing import Any
 
 from orchestrator.errors import UsageError
 from orchestrator.sql.edits import (
+    AddCheck,
     AddColumn,
+    AddForeignKey,
+    AddIndex,
+    AddUnique,
+    ChangeLabels,
     ChangeType,
+    CreateTable,
     DropColumn,
     Edit,
     Other,
@@ -23,8 +30,9 @@ from orchestrator.sql.edits import (
     SetNullable,
 )
 from orchestrator.sql.identifiers import TableName
+from orchestrator.toolchains import drizzle_entities
 from orchestrator.toolchains.drizzle_snapshot import unsayable
-from orchestrator.toolchains.drizzle_types import mentions, renamed, type_name, uncounted
+from orchestrator.toolchains.drizzle_types import mentions, relabeled, renamed, type_name, uncounted
 
 Json = dict[str, Any]
 
@@ -69,42 +77,42 @@ class State:
         """
         for edit in edits:
             match edit:
-                case AddColumn():
-                    self._add(edit)
-                case DropColumn():
-                    self._drop(edit)
-                case RenameColumn():
-                    self._rename(edit)
+                case AddColumn() | DropColumn() | RenameColumn() | ChangeType() | SetNullable():
+                    self._edit_column(edit)
+                case AddUnique() | AddCheck() | AddForeignKey():
+                    self._constrain(edit)
+                case AddIndex():
+                    self._index(edit)
+                case CreateTable():
+                    self._create(edit)
                 case RenameTable():
                     self._rename_table(edit)
-                case ChangeType():
-                    spelled = type_name(edit.type).replace(", ", ",")
-                    self._alter(edit.table, edit.column, {"type": spelled.rstrip("[]0123456789") or spelled}, "type")
-                case SetNullable():
-                    self._alter(edit.table, edit.column, {"notNull": not edit.nullable}, "notNull")
+                case ChangeLabels():
+                    self._relabel(edit)
                 case Other():
                     if not edit.silent:
                         raise unsayable(edit, "drizzle")
+
+    def _edit_column(self, edit: AddColumn | DropColumn | RenameColumn | ChangeType | SetNullable) -> None:
+        match edit:
+            case AddColumn():
+                self._add(edit)
+            case DropColumn():
+                self._drop(edit)
+            case RenameColumn():
+                self._rename(edit)
+            case ChangeType():
+                spelled = type_name(edit.type).replace(", ", ",")
+                self._alter(edit.table, edit.column, {"type": spelled.rstrip("[]0123456789") or spelled}, "type")
+            case SetNullable():
+                self._alter(edit.table, edit.column, {"notNull": not edit.nullable}, "notNull")
 
     # ---------------------------------------------------------------- edits
 
     def _add(self, edit: AddColumn) -> None:
         self._table(edit.table)
         like = self._find(edit.table, edit.like) if edit.like else None
-        spelled = type_name(edit.type).replace(", ", ",")
-        made: Json = {
-            "schema": edit.table.schema,
-            "table": edit.table.name,
-            "name": edit.column,
-            "type": spelled.partition("[")[0],
-            "typeSchema": None,
-            "notNull": False,
-            "dimensions": spelled.count("["),
-            "default": edit.default,
-            "generated": None,
-            "identity": None,
-            "entityType": "columns",
-        }
+        made = {**drizzle_entities.column(edit.table, edit.column, edit.type), "default": edit.default}
         if like is not None:
             default = None if edit.default is None else like["default"]
             made |= {name: like[name] for name in ("typeSchema", "dimensions")}
@@ -160,6 +168,45 @@ class State:
                 "sqlHash": hashlib.sha256(f"{at}.{column} {change}".encode()).hexdigest()[:16],
             }
         )
+
+    def _constrain(self, edit: AddUnique | AddCheck | AddForeignKey) -> None:
+        self._table(edit.table)
+        if isinstance(edit, AddForeignKey) and not edit.to_columns:
+            edit = replace(edit, to_columns=tuple(self._key(edit.to)))
+        for each in () if isinstance(edit, AddCheck) else edit.columns:
+            self._column(edit.table, each)
+        self._do({"op": "create", "row": drizzle_entities.constraint(edit)})
+        known = [row["name"] for row in self._of(edit.table) if row["entityType"] == "columns"]
+        self.footprints.append(drizzle_entities.constrained(edit, known))
+
+    def _key(self, table: TableName) -> list[str]:
+        self._table(table)
+        keys: Iterator[list[str]] = (row["columns"] for row in self._of(table) if row["entityType"] == "pks")
+        return next(keys, [])
+
+    def _index(self, edit: AddIndex) -> None:
+        self._column(edit.table, edit.column)
+        self._do({"op": "create", "row": drizzle_entities.index(edit)})
+        self.footprints.append(drizzle_entities.indexed(edit))
+
+    def _create(self, edit: CreateTable) -> None:
+        likes = {each.column: self._find(edit.like, each.column) for each in edit.columns}
+        for row in drizzle_entities.table(edit, likes):
+            self._do({"op": "create", "row": row})
+        self.footprints.append(drizzle_entities.created(edit))
+
+    def _relabel(self, edit: ChangeLabels) -> None:
+        own = (edit.type.schema, edit.type.name)
+        found = (row for row in self.rows if (row["entityType"], row.get("schema"), row["name"]) == ("enums", *own))
+        enum = next(found, None) or self._absent(f"enum {edit.type}")
+        self._do({"op": "alter", "key": key(enum), "set": {"values": [*edit.labels]}})
+        columns = [row for row in self.rows if row["entityType"] == "columns"]
+        columns = [row for row in columns if (row["typeSchema"], row["type"]) == own]
+        for row in columns:
+            default = row["default"]
+            if isinstance(default, str) and (now := relabeled(default, edit)) != default:
+                self._do({"op": "alter", "key": key(row), "set": {"default": now}})
+        self.footprints.append(drizzle_entities.relabeled(edit, columns))
 
     def _touched(self, statement: str, kind: str, table: TableName, column: str) -> None:
         at = f"{table.schema}.{table.name}"

@@ -1,13 +1,19 @@
 """Drizzle's snapshots of version 7 (drizzle-kit 0.31): a schema as nested JSON, changed as ecm changes the schema."""
 
 import copy
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
 from orchestrator.errors import UsageError
 from orchestrator.sql.edits import (
+    AddCheck,
     AddColumn,
+    AddForeignKey,
+    AddIndex,
+    AddUnique,
+    ChangeLabels,
     ChangeType,
+    CreateTable,
     DropColumn,
     Edit,
     Other,
@@ -17,7 +23,15 @@ from orchestrator.sql.edits import (
 )
 from orchestrator.sql.identifiers import TableName
 from orchestrator.sql.lexer import scan
-from orchestrator.toolchains.drizzle_types import default_value, mentions, renamed, type_name, uncounted
+from orchestrator.toolchains.drizzle_types import (
+    counting,
+    default_value,
+    mentions,
+    relabeled,
+    renamed,
+    type_name,
+    uncounted,
+)
 
 Json = dict[str, Any]
 
@@ -44,18 +58,18 @@ def edited(snapshot: Json, edits: Iterable[Edit], *, tool: str = "drizzle") -> J
     made = _Snapshot(copy.deepcopy(snapshot))
     for edit in edits:
         match edit:
-            case AddColumn():
-                made.add(edit)
-            case DropColumn():
-                made.drop(edit)
-            case RenameColumn():
-                made.rename(edit)
+            case AddColumn() | DropColumn() | RenameColumn() | ChangeType() | SetNullable():
+                made.edit_column(edit)
+            case AddUnique() | AddCheck() | AddForeignKey():
+                made.constrain(edit)
+            case AddIndex():
+                made.index(edit)
+            case CreateTable():
+                made.create(edit)
             case RenameTable():
                 made.rename_table(edit)
-            case ChangeType():
-                made.column(edit.table, edit.column)["type"] = type_name(edit.type)
-            case SetNullable():
-                made.column(edit.table, edit.column)["notNull"] = not edit.nullable
+            case ChangeLabels():
+                made.relabel(edit)
             case Other():
                 if not edit.silent:
                     raise unsayable(edit, tool)
@@ -92,6 +106,19 @@ class _Snapshot:
             )
         return found
 
+    def edit_column(self, edit: AddColumn | DropColumn | RenameColumn | ChangeType | SetNullable) -> None:
+        match edit:
+            case AddColumn():
+                self.add(edit)
+            case DropColumn():
+                self.drop(edit)
+            case RenameColumn():
+                self.rename(edit)
+            case ChangeType():
+                self.column(edit.table, edit.column)["type"] = type_name(edit.type)
+            case SetNullable():
+                self.column(edit.table, edit.column)["notNull"] = not edit.nullable
+
     def add(self, edit: AddColumn) -> None:
         columns = self.table(edit.table)["columns"]
         if edit.like is not None and edit.like in columns:
@@ -104,6 +131,98 @@ class _Snapshot:
         if edit.default is not None:
             made.setdefault("default", default_value(edit.default))
         columns[edit.column] = made
+
+    def constrain(self, edit: AddUnique | AddCheck | AddForeignKey) -> None:
+        table = self.table(edit.table)
+        match edit:
+            case AddUnique():
+                for column in edit.columns:
+                    self.column(edit.table, column)
+                made: Json = {"name": edit.name, "nullsNotDistinct": False, "columns": [*edit.columns]}
+                table["uniqueConstraints"] = {**table.get("uniqueConstraints", {}), edit.name: made}
+            case AddCheck():
+                made = {"name": edit.name, "value": edit.condition}
+                table["checkConstraints"] = {**table.get("checkConstraints", {}), edit.name: made}
+            case AddForeignKey():
+                for column in edit.columns:
+                    self.column(edit.table, column)
+                made = {
+                    "name": edit.name,
+                    "tableFrom": edit.table.name,
+                    "tableTo": edit.to.name,
+                    **({} if edit.to.schema == "public" else {"schemaTo": edit.to.schema}),
+                    "columnsFrom": [*edit.columns],
+                    "columnsTo": [*(edit.to_columns or self._key(edit.to))],
+                    "onDelete": edit.on_delete or "no action",
+                    "onUpdate": edit.on_update or "no action",
+                }
+                table["foreignKeys"] = {**table.get("foreignKeys", {}), edit.name: made}
+
+    def _key(self, name: TableName) -> list[str]:
+        table = self.table(name)
+        own = [key for key, column in table["columns"].items() if column["primaryKey"]]
+        keys: Iterator[list[str]] = (each["columns"] for each in table.get("compositePrimaryKeys", {}).values())
+        return own or next(keys, [])
+
+    def index(self, edit: AddIndex) -> None:
+        self.column(edit.table, edit.column)
+        column: Json = {"expression": edit.column, "isExpression": False, "asc": True, "nulls": "last"}
+        table = self.table(edit.table)
+        table["indexes"] = {
+            **table.get("indexes", {}),
+            edit.name: {
+                "name": edit.name,
+                "columns": [column],
+                "isUnique": False,
+                "concurrently": False,
+                "method": "btree",
+                "with": {},
+            },
+        }
+
+    def create(self, edit: CreateTable) -> None:
+        columns: Json = {
+            edit.key: {
+                "name": edit.key,
+                "type": "bigint",
+                "primaryKey": True,
+                "notNull": True,
+                "identity": {**counting(edit.table, edit.key), "schema": edit.table.schema, "cache": "1"},
+            }
+        }
+        for each in edit.columns:
+            like = self.table(edit.like)["columns"].get(each.column, {"type": type_name(each.type)})
+            kept = {name: like[name] for name in ("type", "typeSchema") if name in like}
+            columns[each.column] = {"name": each.column, **kept, "primaryKey": False, "notNull": False}
+        self._tables[f"{edit.table.schema}.{edit.table.name}"] = {
+            "name": edit.table.name,
+            "schema": "" if edit.table.schema == "public" else edit.table.schema,
+            "columns": columns,
+            "indexes": {},
+            "foreignKeys": {},
+            "compositePrimaryKeys": {},
+            "uniqueConstraints": {},
+            "policies": {},
+            "checkConstraints": {},
+            "isRLSEnabled": False,
+        }
+        names = tuple(each.column for each in edit.columns)
+        self.constrain(AddUnique(table=edit.table, name=edit.unique, columns=names))
+
+    def relabel(self, edit: ChangeLabels) -> None:
+        found = self.json.get("enums", {}).get(f"{edit.type.schema}.{edit.type.name}")
+        if found is None:
+            raise UsageError(
+                f"the last snapshot of drizzle has no enum {edit.type}",
+                details=["what ecm writes there follows from it"],
+                hint="drizzle-kit generate, so that the snapshot has what schema.ts declares",
+            )
+        found["values"] = [*edit.labels]
+        for table in self._tables.values():
+            for column in table["columns"].values():
+                own = (column.get("typeSchema") or "public", column["type"].partition("[")[0])
+                if own == (edit.type.schema, edit.type.name) and isinstance(column.get("default"), str):
+                    column["default"] = relabeled(column["default"], edit)
 
     def drop(self, edit: DropColumn) -> None:
         table = self.table(edit.table)

@@ -19,9 +19,10 @@ from servers import Server
 PLAN = "rename-published-year"
 
 SCHEMA = """\
-import {{ check, index, integer, pgTable, text, varchar }} from "drizzle-orm/pg-core";
+import {{ bigint, check, foreignKey, index, integer, pgEnum, pgTable, text, unique, varchar }} from "drizzle-orm/pg-core";
 import {{ sql }} from "drizzle-orm";
 
+export const status = pgEnum("status", ["draft", "in print", "gone"]);
 export const authors = pgTable("authors", {{ id: integer("id").primaryKey(), name: text("name").notNull() }});
 export const books = pgTable(
   "books",
@@ -29,6 +30,10 @@ export const books = pgTable(
     id: integer("id").primaryKey(),
     title: varchar("title", {{ length: 200 }}).notNull(),
     authorId: integer("author_id").references(() => authors.id),
+    editorId: integer("editor_id"),
+    publisher: varchar("publisher", {{ length: 80 }}),
+    status: status("status").default("in print").notNull(),
+    was: status("was").array().default(["in print", "draft"]),
 {columns}
   }},
   (books) => [
@@ -115,7 +120,11 @@ def begun(server: Server, tmp_path_factory: pytest.TempPathFactory) -> Callable[
         kit = Kit(project, modules)
         kit("generate")
         kit.migrate("begun")
-        project.sql("begun", "INSERT INTO books SELECT n, 'book ' || n, NULL, 1900 + n FROM generate_series(1, 20) n")
+        project.sql(
+            "begun",
+            "INSERT INTO books (id, title, published_year) SELECT n, 'book ' || n, 1900 + n"
+            " FROM generate_series(1, 20) n",
+        )
         return root, name
 
     return made
@@ -227,16 +236,16 @@ def test_what_is_pending_and_what_goes_back(kit: Kit) -> None:
     assert len(applied(project, "development")) == 2
 
     for name, change in {
-        "unique-title": "{kind: add_unique, table: books, name: books_title_key, columns: [title]}",
+        "own-words": "{kind: sql, expand: CREATE TABLE words (id int), rollback: {expand: DROP TABLE words}}",
         "wide-title": "{kind: change_type, table: books, column: title, type: text, to: name}",
         "no-author": "{kind: drop_column, table: books, column: author_id}",
         "volumes": "{kind: rename_table, table: books, to: volumes}",
     }.items():
         (project.root / "plans" / f"{name}.yaml").write_text(f"plan: {name}\nchanges:\n  - {change}\n")
-    refused = project.ecm("emit", "unique-title", "--as", "drizzle", "--json")
+    refused = project.ecm("emit", "own-words", "--as", "drizzle", "--json")
     assert "ecm emit --as sql" in refused.json["error"]["hint"]
     before = kit.files
-    assert not any("unique_title" in name for name in before)
+    assert not any("own_words" in name for name in before)
     for name in ("wide-title", "no-author", "volumes"):
         ecm(project, "emit", name, "--as", "drizzle")
     _nothing_to_generate(
@@ -274,3 +283,108 @@ def test_what_no_snapshot_can_be_told_goes_into_a_migration_that_drizzle_kit_mad
     assert kit.migrate("development") == noted
     _nothing_to_generate(kit, schema)
     kit.migrate("fresh")
+
+
+_RULES = """\
+plan: rules
+changes:
+  - {kind: add_unique, table: books, name: books_title_key, columns: [title, published_year]}
+  - {kind: add_check, table: books, name: books_id_check, check: "id > 0"}
+  - kind: add_foreign_key
+    table: books
+    name: books_editor_id_fkey
+    columns: [editor_id]
+    references: {table: authors, columns: [id]}
+    on_delete: set null
+  - kind: add_column
+    table: books
+    column: agent_id
+    type: integer
+    check: agent_id <> 0
+    unique: true
+    references: {table: authors}
+"""
+_PUBLISHERS = """\
+plan: publishers
+changes:
+  - kind: extract_table
+    table: books
+    columns: [publisher]
+    into: {table: publishers, key: id}
+    reference: publisher_id
+    index: true
+"""
+_LABELS = """\
+plan: labels
+changes:
+  - kind: change_enum
+    type: status
+    rename: {in print: printed, draft: in print}
+    remove: {gone: printed}
+    add: [lost]
+"""
+_ALL = (
+    BEFORE.replace('["draft", "in print", "gone"]', '["in print", "printed", "lost"]')
+    .replace('.default("in print")', '.default("printed")')
+    .replace('.default(["in print", "draft"])', '.default(["printed", "in print"])')
+    .replace(
+        "export const books",
+        """\
+export const publishers = pgTable(
+  "publishers",
+  {
+    id: bigint("id", { mode: "number" }).primaryKey().generatedByDefaultAsIdentity(),
+    publisher: varchar("publisher", { length: 80 }),
+  },
+  (table) => [unique("publishers_publisher_key").on(table.publisher)],
+);
+export const books""",
+    )
+    .replace(
+        '    publisher: varchar("publisher", { length: 80 }),\n    status',
+        """\
+    publisherId: bigint("publisher_id", { mode: "number" }),
+    agentId: integer("agent_id"),
+    status""",
+    )
+    .replace(
+        "    check(",
+        """\
+    unique("books_title_key").on(books.title, books.publishedYear),
+    unique("books_agent_id_key").on(books.agentId),
+    check("books_id_check", sql`id > 0`),
+    check("books_agent_id_check", sql`agent_id <> 0`),
+    index("books_publisher_id_idx").on(books.publisherId),
+    foreignKey({
+      name: "books_editor_id_fkey",
+      columns: [books.editorId],
+      foreignColumns: [authors.id],
+    }).onDelete("set null"),
+    foreignKey({ name: "books_agent_id_fkey", columns: [books.agentId], foreignColumns: [authors.id] }),
+    foreignKey({ name: "books_publisher_id_fkey", columns: [books.publisherId], foreignColumns: [publishers.id] }),
+    check(""",
+    )
+)
+_DESCRIBED = (
+    "SELECT table_name || '.' || column_name AS name, concat_ws(', ', data_type, column_default, is_nullable)"
+    " FROM information_schema.columns WHERE table_schema = 'public'"
+    " UNION ALL SELECT conname, pg_get_constraintdef(oid) FROM pg_constraint"
+    " WHERE connamespace = 'public'::regnamespace"
+    " UNION ALL SELECT indexname, indexdef FROM pg_indexes WHERE schemaname = 'public'"
+    " UNION ALL SELECT typname, enum_range(NULL::status)::text FROM pg_type WHERE typname = 'status' ORDER BY 1, 2"
+)
+
+
+def test_constraints_labels_and_a_table_are_told(kit: Kit) -> None:
+    """All that a schema can say of constraints, enums and a new table stands in the snapshots as drizzle-kit has it."""
+    project = kit.project
+    for name, text in {"rules": _RULES, "publishers": _PUBLISHERS, "labels": _LABELS}.items():
+        (project.root / "plans" / f"{name}.yaml").write_text(text)
+        ecm(project, "emit", name, "--as", "drizzle")
+    _nothing_to_generate(kit, _ALL)
+    kit.migrate("fresh")
+    for name in ("rules", "publishers", "labels"):
+        ecm(project, "advance", name, "--branch", "development", "--to", "contracted")
+    before = applied(project, "development")
+    assert kit.migrate("development") == before
+    assert project.sql("fresh", _DESCRIBED) == project.sql("development", _DESCRIBED)
