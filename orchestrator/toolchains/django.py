@@ -5,7 +5,8 @@ RunSQL, with the operations that Django would have made as its `state_operations
 """
 
 import json
-from dataclasses import fields
+from collections.abc import Mapping
+from dataclasses import fields, is_dataclass
 from pathlib import Path
 from typing import Any, cast
 
@@ -13,7 +14,7 @@ from psycopg import sql
 
 from orchestrator.errors import ConfigurationError, UsageError
 from orchestrator.sql.bookkeeping import Row
-from orchestrator.sql.edits import Edit, Other, RenameTable
+from orchestrator.sql.edits import ChangeLabels, Edit, Other, RenameTable
 from orchestrator.sql.identifiers import TableName
 from orchestrator.toolchains import header
 from orchestrator.toolchains.drizzle_snapshot import unsayable
@@ -105,11 +106,24 @@ def _is_silent(edit: Edit) -> bool:
 
 def _plain(edit: Edit) -> dict[str, Any]:
     """Return an edit as JSON has it; a table as its name alone, or with its schema where that is not public."""
-    values = {each.name: getattr(edit, each.name) for each in fields(edit)}
+    values = {each.name: _json(getattr(edit, each.name)) for each in fields(edit)}
     if isinstance(edit, RenameTable):
         values["to"] = edit.to.name
-    named = {name: str(value) if isinstance(value, TableName) else value for name, value in values.items()}
-    return {"kind": type(edit).__name__, **named}
+    if isinstance(edit, ChangeLabels):
+        values["table"] = str(edit.table)
+    return {"kind": type(edit).__name__, **values}
+
+
+def _json(value: Any) -> Any:
+    if isinstance(value, TableName):
+        return str(value)
+    if is_dataclass(value):
+        return {each.name: _json(getattr(value, each.name)) for each in fields(value)}
+    if isinstance(value, Mapping):
+        return dict(cast("Mapping[str, str]", value))
+    if isinstance(value, tuple):
+        return [_json(each) for each in cast("tuple[Any, ...]", value)]
+    return value
 
 
 def _file(text: str, said: list[str], emission: Emission) -> str:

@@ -1,6 +1,7 @@
 """Beside the real Alembic and Django: what ecm emitted is applied to them once ecm has done it."""
 
 import sys
+from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -230,18 +231,13 @@ EXPANDED = _MODELS.format(title="null=True", year=f"{_OLD}\n{_NEW.format('')}", 
 AFTER = _MODELS.format(title="", year=_NEW.format(", db_index=True"), pages="BigIntegerField")
 
 
-def test_django(project: Project) -> None:
-    """Its rows come and go with ecm's phases; makemigrations --check is clean, and migrate builds a fresh database."""
+def _manage(project: Project, models: str) -> Callable[..., str]:
+    """Make a project of Django's with an application and its first migration; return what runs manage.py."""
 
     def manage(*words: str, branch: str = "development", fails: bool = False) -> str:
         done = project.tool("manage.py", *words, DATABASE_URL=project.urls[branch])
         assert (done.code != 0) == fails, done.out + done.err
         return done.out + done.err
-
-    def applied(branch: str) -> list[str]:
-        return [
-            row[0] for row in project.sql(branch, "SELECT name FROM django_migrations WHERE app = 'shop' ORDER BY id")
-        ]
 
     with (project.root / "ecm.yaml").open("a") as file:
         file.write(f"toolchain: {{kind: django, command: [{sys.executable}, manage.py]}}\n")
@@ -251,8 +247,20 @@ def test_django(project: Project) -> None:
     (shop / "migrations" / "__init__.py").touch()
     (project.root / "settings.py").write_text(_SETTINGS)
     (project.root / "manage.py").write_text(_MANAGE)
-    (shop / "models.py").write_text(BEFORE)
+    (shop / "models.py").write_text(models)
     manage("makemigrations", "shop")
+    return manage
+
+
+def test_django(project: Project) -> None:
+    """Its rows come and go with ecm's phases; makemigrations --check is clean, and migrate builds a fresh database."""
+
+    def applied(branch: str) -> list[str]:
+        return [
+            row[0] for row in project.sql(branch, "SELECT name FROM django_migrations WHERE app = 'shop' ORDER BY id")
+        ]
+
+    shop, manage = project.root / "shop", _manage(project, BEFORE)
     for branch in BRANCHES:
         manage("migrate", branch=branch)
         project.sql(branch, ROWS)
@@ -274,8 +282,102 @@ def test_django(project: Project) -> None:
     manage("migrate", branch="fresh")
     assert project.sql("fresh", DESCRIBED) == project.sql("production", DESCRIBED)
 
-    (project.root / "plans" / "unique-title.yaml").write_text(
-        "plan: unique-title\nchanges: [{kind: add_unique, table: books, name: books_title_key, columns: [title]}]\n"
-    )
-    refused = project.ecm("emit", "unique-title", "--as", "django", "--json", DATABASE_URL=project.urls["development"])
-    assert "ecm emit --as sql" in refused.json["error"]["hint"]
+
+_KINDS = {
+    "unique-title": "{kind: add_unique, table: books, name: books_title_key, columns: [title, publication_year]}",
+    "checked": '{kind: add_check, table: books, name: books_pages_check, check: "pages % 1000 <> 7"}',
+    "author": "{kind: add_foreign_key, table: books, name: books_author_fkey, columns: [author_id],"
+    " references: {table: authors, columns: [id]}}",
+    "agent": "{kind: add_column, table: books, column: agent_id, type: bigint, unique: true,"
+    " references: {table: authors}}",
+    "labels": "{kind: change_enum, type: state, rename: {draft: printed}, remove: {gone: kept}}",
+    "publishers": "{kind: extract_table, table: books, columns: [publisher], into: {table: publishers, key: id},"
+    " reference: publisher_id, index: true}",
+}
+_ALL = """\
+from django.db import models
+from django.db.models.expressions import RawSQL
+
+
+class Author(models.Model):
+    class Meta:
+        db_table = "authors"
+
+
+class Publishers(models.Model):
+    publisher = models.CharField(max_length=80, null=True)
+
+    class Meta:
+        db_table = "publishers"
+        constraints = [models.UniqueConstraint(fields=["publisher"], name="publishers_publisher_key")]
+
+
+class Book(models.Model):
+    title = models.TextField()
+    publication_year = models.IntegerField(null=True, db_index=True)
+    pages = models.BigIntegerField(null=True)
+    author = models.ForeignKey(Author, null=True, db_index=False, on_delete=models.DO_NOTHING)
+    agent = models.ForeignKey(Author, null=True, db_index=False, on_delete=models.DO_NOTHING, related_name="+")
+    publisher_ref = models.ForeignKey(Publishers, null=True, on_delete=models.DO_NOTHING, db_column="publisher_id")
+
+    class Meta:
+        db_table = "books"
+        constraints = [
+            models.UniqueConstraint(fields=["title", "publication_year"], name="books_title_key"),
+            models.CheckConstraint(
+                condition=RawSQL("pages %% 1000 <> 7", [], models.BooleanField()), name="books_pages_check"
+            ),
+            models.UniqueConstraint(fields=["agent"], name="books_agent_id_key"),
+        ]
+"""
+_BEGUN = """\
+from django.db import models
+
+
+class Author(models.Model):
+    class Meta:
+        db_table = "authors"
+
+
+class Book(models.Model):
+    title = models.TextField()
+    publication_year = models.IntegerField(null=True, db_index=True)
+    pages = models.BigIntegerField(null=True)
+    author_id = models.BigIntegerField(null=True)
+    publisher = models.CharField(max_length=80, null=True)
+
+    class Meta:
+        db_table = "books"
+        indexes = [models.Index(fields=["publisher"], name="books_publisher")]
+"""
+_ENUM = (
+    "CREATE TYPE state AS ENUM ('draft', 'kept', 'gone'); ALTER TABLE books ADD state state DEFAULT 'draft', ADD was"
+    " state[]; CREATE INDEX books_draft ON books (pages) WHERE state = 'draft';"
+    " ALTER TABLE books ADD CONSTRAINT books_kept CHECK (state <> 'kept' OR pages > 0)"
+)
+_ALL_DESCRIBED = (
+    "SELECT table_name || '.' || column_name AS name, concat_ws(', ', data_type, column_default, is_nullable)"
+    " FROM information_schema.columns WHERE table_schema = 'public'"
+    " UNION ALL SELECT conname, pg_get_constraintdef(oid) FROM pg_constraint"
+    " WHERE connamespace = 'public'::regnamespace"
+    " UNION ALL SELECT indexname, indexdef FROM pg_indexes WHERE schemaname = 'public'"
+    " UNION ALL SELECT typname, enum_range(NULL::state)::text FROM pg_type WHERE typname = 'state' ORDER BY 1, 2"
+)
+
+
+def test_constraints_labels_and_a_table_in_django(project: Project) -> None:
+    """The state of Django's models tells of all that a model can say, and migrate comes to what ecm comes to."""
+    manage = _manage(project, _BEGUN)
+    for branch in ("development", "fresh"):
+        manage("migrate", branch=branch)
+        project.sql(branch, _ENUM)
+    for name, change in _KINDS.items():
+        (project.root / "plans" / f"{name}.yaml").write_text(f"plan: {name}\nchanges:\n  - {change}\n")
+        ecm(project, "emit", name, "--as", "django")
+    (project.root / "shop" / "models.py").write_text(_ALL)
+    assert "No changes detected" in manage("makemigrations", "--check")
+    manage("migrate", branch="fresh")
+    for name in _KINDS:
+        ecm(project, "advance", name, "--branch", "development", "--to", "contracted")
+    assert "No migrations to apply" in manage("migrate", branch="development")
+    assert project.sql("fresh", _ALL_DESCRIBED) == project.sql("development", _ALL_DESCRIBED)
