@@ -276,13 +276,40 @@ changes:
         assert project.sql("fresh", described) == project.sql("development", described)
 
 
+_ENUMS = """\
+CREATE TYPE state AS ENUM ('new', 'old', 'lost', 'gone');
+COMMENT ON TYPE state IS 'of a book';
+CREATE TYPE size AS ENUM ('small', 'large');
+ALTER TABLE books ADD state state NOT NULL DEFAULT 'new', ADD states state[] DEFAULT '{new,old}', ADD cover state,
+  ADD size size;
+ALTER TABLE covers ADD state state UNIQUE;
+CREATE INDEX books_new ON books (published_year) WHERE state = 'new';
+ALTER TABLE books ADD CONSTRAINT books_old CHECK (state <> 'old' OR published_year > 0),
+  ADD CONSTRAINT books_state_fkey FOREIGN KEY (cover) REFERENCES covers (state),
+  ADD CONSTRAINT books_small CHECK (size <> 'small');
+"""
+_DESCRIBED = (
+    "SELECT table_name || '.' || column_name AS name, concat_ws(', ', data_type, column_default, is_nullable)"
+    " FROM information_schema.columns WHERE table_schema = 'public' AND table_name <> 'ecm_plans'"
+    " UNION ALL SELECT conname, pg_get_constraintdef(oid) FROM pg_constraint"
+    " WHERE connamespace = 'public'::regnamespace"
+    " UNION ALL SELECT indexname, indexdef FROM pg_indexes WHERE schemaname = 'public'"
+    " UNION ALL SELECT typname, concat_ws(', ', obj_description(t.oid, 'pg_type'),"
+    " (SELECT string_agg(enumlabel, ',' ORDER BY enumsortorder) FROM pg_enum WHERE enumtypid = t.oid))"
+    " FROM pg_type t WHERE typtype = 'e' AND typnamespace = 'public'::regnamespace ORDER BY 1, 2"
+)
+
+
 def test_every_kind_comes_to_something_on_empty_tables(project: Project) -> None:
     """Constraints, moved columns and statements of one's own: what ecm's own cycle ends with, the file makes too."""
     (project.root / "migrations").mkdir()
     (project.root / "migrations" / "1_books.sql").write_text("-- +goose Up\n" + _TABLE)
     for branch in project.urls:
         project.sql(branch, "CREATE TABLE authors (id int PRIMARY KEY); CREATE TABLE covers (book int PRIMARY KEY)")
-        project.sql(branch, "ALTER TABLE books ADD author_id int, ADD image text")
+        project.sql(
+            branch, "ALTER TABLE books ADD author_id int, ADD image text, ADD publisher text, ADD city varchar(9)"
+        )
+        project.sql(branch, _ENUMS)
     (project.root / "plans" / "all.yaml").write_text("""\
 plan: all
 changes:
@@ -302,19 +329,42 @@ changes:
       DROP INDEX books_by_title
     rollback: {expand: DROP INDEX books_by_title}
 """)
-    project.sql("development", "UPDATE books SET title = id")
-    for name in ("all", "own"):
+    (project.root / "plans" / "new.yaml").write_text("""\
+plan: new
+changes:
+  - {kind: add_column, table: books, column: isbn, type: text, unique: true, check: "isbn <> ''"}
+  - {kind: add_column, table: books, column: agent, type: int, not_null: true, default: "1", references: {table: authors}}
+  - kind: extract_table
+    table: books
+    columns: [publisher, city]
+    into: {table: publishers, key: id}
+    reference: publisher_id
+    not_null: true
+    index: true
+""")
+    (project.root / "plans" / "labels.yaml").write_text("""\
+plan: labels
+changes:
+  - {kind: change_enum, type: state, rename: {new: old, old: new}, remove: {lost: gone}, add: [lost]}
+""")
+    (project.root / "plans" / "more-labels.yaml").write_text("""\
+plan: more-labels
+changes:
+  - {kind: change_enum, type: size, rename: {small: little}, add: [it's huge]}
+""")
+    project.sql("development", "UPDATE books SET title = id, publisher = 'p'; INSERT INTO authors VALUES (1)")
+    for name in ("all", "own", "new", "labels", "more-labels"):
         ecm(project, "emit", name, "--as", "sql")
-        for file in sorted((project.root / "migrations").glob(f"*_{name}_*.sql")):
+        for file in sorted((project.root / "migrations").glob(f"*_{name.replace('-', '_')}_*.sql")):
             text = file.read_text()
             assert "INDEX CONCURRENTLY" not in text.partition("DO $ecm$")[2]
             assert text.startswith("-- +goose Up\n-- +goose StatementBegin\n")
             project.sql("fresh", text)
-    ecm(project, "advance", "all", "--branch", "development", "--to", "contracted")
-    described = (
-        "SELECT conname, pg_get_constraintdef(oid) FROM pg_constraint WHERE conrelid = 'books'::regclass"
-        " AND contype IN ('c', 'u', 'f') ORDER BY 1"
-    )
-    assert project.sql("fresh", described) == project.sql("development", described)
+    for name in ("all", "new", "labels", "more-labels"):
+        ecm(project, "advance", name, "--branch", "development", "--to", "contracted")
+    assert project.sql("fresh", _DESCRIBED) == project.sql("development", _DESCRIBED)
+    assert [labels for (labels,) in project.sql("fresh", "SELECT enum_range(NULL::state)::text")] == [
+        "{old,new,gone,lost}"
+    ]
     assert project.sql("fresh", "SELECT image FROM covers") == []
     assert project.sql("fresh", "SELECT FROM pg_class WHERE relname = 'books_by_title'") == []
