@@ -7,6 +7,7 @@ again as it read. ecm's own cycle refuses what mentions a label that goes, so ev
 such a column, or a function of the type, has PostgreSQL refuse it.
 """
 
+import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
@@ -14,6 +15,9 @@ from psycopg import sql
 
 from orchestrator.sql.identifiers import TableName
 from orchestrator.sql.steps import Statement
+
+_TEXT = re.compile(r"'((?:[^']|'')*)'(.*)", re.DOTALL)
+_ELEMENT = re.compile(r'"((?:[^"\\]|\\.)*)"|([^{},"]+)')
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -50,6 +54,25 @@ class ChangeLabels:
     def relabeled(self, label: str) -> str:
         """Return what a value is called in the end."""
         return self.rename.get(label) or self.remove.get(label) or label
+
+    def default(self, text: str) -> str:
+        """Return a default, of one value or of an array of them, with the labels of the end; an expression as it is."""
+        found = _TEXT.fullmatch(text)
+        if found is None:
+            return text
+        value, rest = found[1].replace("''", "'"), found[2]
+        if value.startswith("{") and value.endswith("}"):
+            value = _ELEMENT.sub(self._element, value)
+        else:
+            value = self.relabeled(value)
+        return "'" + value.replace("'", "''") + f"'{rest}"
+
+    def _element(self, found: "re.Match[str]") -> str:
+        """Return an element of an array, in quotes or without as it was ("Array Value Input", manual 8.15.2)."""
+        if found[1] is None:
+            return self.relabeled(found[2])
+        label = self.relabeled(re.sub(r"\\(.)", r"\1", found[1]))
+        return '"' + re.sub(r'(["\\])', r"\\\1", label) + '"'
 
     @property
     def statements(self) -> tuple[Statement, ...]:

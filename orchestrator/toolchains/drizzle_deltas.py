@@ -8,7 +8,7 @@ merged.
 import copy
 import hashlib
 import json
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -32,7 +32,7 @@ from orchestrator.sql.edits import (
 from orchestrator.sql.identifiers import TableName
 from orchestrator.toolchains import drizzle_entities
 from orchestrator.toolchains.drizzle_snapshot import unsayable
-from orchestrator.toolchains.drizzle_types import mentions, relabeled, renamed, type_name, uncounted
+from orchestrator.toolchains.drizzle_types import mentions, renamed, type_name, uncounted
 
 Json = dict[str, Any]
 
@@ -181,8 +181,8 @@ class State:
 
     def _key(self, table: TableName) -> list[str]:
         self._table(table)
-        keys: Iterator[list[str]] = (row["columns"] for row in self._of(table) if row["entityType"] == "pks")
-        return next(keys, [])
+        keys: list[list[str]] = [row["columns"] for row in self._of(table) if row["entityType"] == "pks"]
+        return keys[0] if keys else []
 
     def _index(self, edit: AddIndex) -> None:
         self._column(edit.table, edit.column)
@@ -204,7 +204,7 @@ class State:
         columns = [row for row in columns if (row["typeSchema"], row["type"]) == own]
         for row in columns:
             default = row["default"]
-            if isinstance(default, str) and (now := relabeled(default, edit)) != default:
+            if isinstance(default, str) and (now := edit.default(default)) != default:
                 self._do({"op": "alter", "key": key(row), "set": {"default": now}})
         self.footprints.append(drizzle_entities.relabeled(edit, columns))
 

@@ -1,7 +1,7 @@
 """Drizzle's snapshots of version 7 (drizzle-kit 0.31): a schema as nested JSON, changed as ecm changes the schema."""
 
 import copy
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable
 from typing import Any
 
 from orchestrator.errors import UsageError
@@ -27,7 +27,6 @@ from orchestrator.toolchains.drizzle_types import (
     counting,
     default_value,
     mentions,
-    relabeled,
     renamed,
     type_name,
     uncounted,
@@ -161,8 +160,8 @@ class _Snapshot:
     def _key(self, name: TableName) -> list[str]:
         table = self.table(name)
         own = [key for key, column in table["columns"].items() if column["primaryKey"]]
-        keys: Iterator[list[str]] = (each["columns"] for each in table.get("compositePrimaryKeys", {}).values())
-        return own or next(keys, [])
+        keys: list[list[str]] = [each["columns"] for each in table.get("compositePrimaryKeys", {}).values()]
+        return own or (keys[0] if keys else [])
 
     def index(self, edit: AddIndex) -> None:
         self.column(edit.table, edit.column)
@@ -222,7 +221,7 @@ class _Snapshot:
             for column in table["columns"].values():
                 own = (column.get("typeSchema") or "public", column["type"].partition("[")[0])
                 if own == (edit.type.schema, edit.type.name) and isinstance(column.get("default"), str):
-                    column["default"] = relabeled(column["default"], edit)
+                    column["default"] = edit.default(column["default"])
 
     def drop(self, edit: DropColumn) -> None:
         table = self.table(edit.table)

@@ -4,7 +4,6 @@ import re
 
 from psycopg import sql
 
-from orchestrator.sql.edits import ChangeLabels
 from orchestrator.sql.identifiers import TableName
 from orchestrator.sql.lexer import scan
 
@@ -27,8 +26,6 @@ _NAMES = {
 }
 _COUNTING = {"serial": "integer", "bigserial": "bigint", "smallserial": "smallint"}
 _TYPE = re.compile(r"(?P<name>[^()\[\]]+?)\s*(?P<length>\([^()]*\))?(?P<rest>[^()\[\]]*?)\s*(?P<array>(?:\[\d*\])*)")
-_TEXT = re.compile(r"'((?:[^']|'')*)'(.*)", re.DOTALL)
-_ELEMENT = re.compile(r'"((?:[^"\\]|\\.)*)"|([^{},"]+)')
 _NUMBER = re.compile(r"-?\d+(\.\d+)?")
 
 
@@ -87,24 +84,3 @@ def counting(table: TableName, column: str) -> dict[str, str | bool]:
         "maxValue": "9223372036854775807",
         "cycle": False,
     }
-
-
-def relabeled(default: str, change: ChangeLabels) -> str:
-    """Return a default of an enum's, one value or an array of them, with the labels of the end."""
-    found = _TEXT.fullmatch(default)
-    if found is None:
-        return default
-    text, rest = found[1].replace("''", "'"), found[2]
-    if text.startswith("{") and text.endswith("}"):
-        text = _ELEMENT.sub(lambda each: _element(each, change), text)
-    else:
-        text = change.relabeled(text)
-    return "'" + text.replace("'", "''") + f"'{rest}"
-
-
-def _element(found: "re.Match[str]", change: ChangeLabels) -> str:
-    """Return an element of an array as it was written, in quotes or without ("Array Value Input", manual 8.15.2)."""
-    if found[1] is None:
-        return change.relabeled(found[2])
-    label = change.relabeled(re.sub(r"\\(.)", r"\1", found[1]))
-    return '"' + re.sub(r'(["\\])', r"\\\1", label) + '"'

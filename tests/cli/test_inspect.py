@@ -105,6 +105,80 @@ def test_an_index_that_an_orm_makes_the_name_of_up(project: Project) -> None:
     assert max(map(len, shown.out.splitlines())) <= 80
 
 
+_KINDS = """\
+plan: kinds
+changes:
+  - {kind: add_unique, table: books, name: books_title_key, columns: [title]}
+  - {kind: add_check, table: books, name: books_id_check, check: "id > 0"}
+  - kind: add_foreign_key
+    table: books
+    name: books_author_id_fkey
+    columns: [author_id]
+    references: {table: authors, columns: [id]}
+    on_delete: set null
+  - kind: extract_table
+    table: books
+    columns: [city]
+    into: {table: cities, key: id}
+    reference: city_id
+    index: true
+"""
+_LABELS = "plan: labels\nchanges: [{kind: change_enum, type: state, rename: {draft: new}, add: [gone]}]\n"
+
+
+def test_the_lines_of_what_is_no_column(project: Project) -> None:
+    """Constraints and indexes, a table that comes and an enum's labels, with the defaults of its columns."""
+    project.sql(
+        "development",
+        "CREATE TABLE authors (id int PRIMARY KEY); CREATE TYPE state AS ENUM ('draft', 'kept');"
+        " ALTER TABLE books ADD author_id int, ADD city text, ADD state state DEFAULT 'draft'",
+    )
+    for name, text in {"kinds": _KINDS, "labels": _LABELS}.items():
+        (project.root / "plans" / f"{name}.yaml").write_text(text)
+
+    def lines(orm: str, plan: str, phase: str) -> list[str]:
+        told = project.ecm("inspect", f"--{orm}", plan, "--json").json["phases"]
+        tables = next(each["tables"] for each in told if each["phase"] == phase)
+        return [f"{sign} {line}" for each in tables for sign in ("remove", "add") for line in each[sign]]
+
+    assert lines("drizzle", "kinds", "expand") == [
+        'add export const cities = pgTable("cities", {',
+        'add   id: bigint("id", { mode: "number" }).primaryKey().generatedByDefaultAsIdentity(),',
+        'add   city: text("city"),',
+        'add }, (table) => [unique("cities_city_key").on(table.city)]);',
+        'add cityId: bigint("city_id", { mode: "number" }),',
+        'add foreignKey({ name: "books_city_id_fkey", columns: [table.cityId], foreignColumns: [cities.id] }),',
+    ]
+    assert lines("drizzle", "kinds", "contract") == [
+        'remove city: text("city"),',
+        'add unique("books_title_key").on(table.title),',
+        'add check("books_id_check", sql`id > 0`),',
+        'add foreignKey({ name: "books_author_id_fkey", columns: [table.authorId], foreignColumns: [authors.id] })'
+        '.onDelete("set null"),',
+        'add index("books_city_id_idx").on(table.cityId),',
+    ]
+    assert lines("drizzle", "labels", "contract") == [
+        'remove export const state = pgEnum("state", ["draft", "kept"]);',
+        'remove state: state("state").default("draft"), // state: your pgEnum or customType for public.state',
+        'add export const state = pgEnum("state", ["new", "kept", "gone"]);',
+        'add state: state("state").default("new"), // state: your pgEnum or customType for public.state',
+    ]
+    assert lines("sqlalchemy", "kinds", "expand")[:5] == [
+        "add class Cities(Base):",
+        "add     __tablename__ = 'cities'",
+        "add     id: Mapped[int] = mapped_column(BigInteger, Identity(), primary_key=True)",
+        "add     city: Mapped[str | None] = mapped_column(Text)",
+        "add     __table_args__ = (UniqueConstraint('city', name='cities_city_key'),)",
+    ]
+    assert lines("sqlalchemy", "kinds", "contract")[1:] == [
+        "add UniqueConstraint('title', name='books_title_key'),",
+        "add CheckConstraint('id > 0', name='books_id_check'),",
+        "add ForeignKeyConstraint(['author_id'], ['authors.id'], name='books_author_id_fkey', ondelete='SET NULL'),",
+        "add Index('books_city_id_idx', 'city_id'),",
+    ]
+    assert "add Enum('new', 'kept', 'gone', name='state')" in lines("sqlalchemy", "labels", "contract")
+
+
 def test_the_lines_of_sqlalchemy_models(project: Project) -> None:
     """The same in the declarative form; also once the plan is under way."""
     first = project.ecm("inspect", "--sqlalchemy", PLAN, "--json").json

@@ -4,8 +4,14 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 
 from orchestrator.sql.edits import (
+    AddCheck,
     AddColumn,
+    AddForeignKey,
+    AddIndex,
+    AddUnique,
+    ChangeLabels,
     ChangeType,
+    CreateTable,
     DropColumn,
     Edit,
     Other,
@@ -20,7 +26,7 @@ from orchestrator.toolchains.declaring.described import Described
 
 Schema = dict[TableName, dict[str, Described]]
 
-ORMS = {"drizzle": drizzle.line, "sqlalchemy": sqlalchemy.line}
+ORMS = {"drizzle": drizzle, "sqlalchemy": sqlalchemy}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -104,15 +110,29 @@ def _edited(schema: Schema, edits: Iterable[Edit]) -> Schema:
                 made[table][column] = replace(made[table][column], not_null=not nullable)
             case RenameTable(table=table, to=to) if table in made:
                 made[to] = made.pop(table)
+            case CreateTable(table=table, key=key, columns=columns):
+                counted = Described(name=key, type="bigint", not_null=True, primary=True, identity=True)
+                others = {each.column: Described(name=each.column, type=each.type) for each in columns}
+                made[table] = {key: counted, **others}
+            case ChangeLabels():
+                made = {
+                    table: {name: _relabeled(each, edit) for name, each in columns.items()}
+                    for table, columns in made.items()
+                }
             case _:
                 pass
     return made
 
 
+def _relabeled(column: Described, edit: ChangeLabels) -> Described:
+    of_it = column.type.replace('"', "").removesuffix("[]") in (str(edit.type), f"{edit.type.schema}.{edit.type.name}")
+    return replace(column, default=edit.default(column.default)) if of_it and column.default else column
+
+
 def _between(
     orm: str, old: Schema, new: Schema, edits: tuple[Edit, ...], kept: Iterable[str] = ()
 ) -> tuple[LineEdit, ...]:
-    line = ORMS[orm]
+    line = ORMS[orm].line
     renamed = {each.table: each.to for each in edits if isinstance(each, RenameTable)}
     notes = [*(each.says for each in edits if isinstance(each, Other)), *kept]
     found: list[LineEdit] = []
@@ -121,9 +141,35 @@ def _between(
         before = {name: line(each) for name, each in columns.items()}
         after = {name: line(each) for name, each in new.get(now, {}).items()}
         said = [f"the table's name becomes {now.name}"] if now != table else []
-        add = [text for name, text in after.items() if before.get(name) != text]
-        remove = [text for name, text in before.items() if after.get(name) != text]
+        typed = [each for each in edits if isinstance(each, ChangeLabels) and each.table == table]
+        add = [*(ORMS[orm].labels(each.type, each.labels) for each in typed)]
+        add += [text for name, text in after.items() if before.get(name) != text]
+        add += _beside_columns(orm, table, new, edits)
+        remove = [*(ORMS[orm].labels(each.type, each.before) for each in typed)]
+        remove += [text for name, text in before.items() if after.get(name) != text]
         if add or remove or said or notes:
             found.append(LineEdit(table=table, add=tuple(add), remove=tuple(remove), notes=(*said, *notes)))
             notes = []
-    return tuple(found)
+    made = (each for each in edits if isinstance(each, CreateTable))
+    return (*(_created(orm, each, new) for each in made), *found)
+
+
+def _beside_columns(orm: str, table: TableName, schema: Schema, edits: Iterable[Edit]) -> list[str]:
+    """Return what comes to a table that is no column: constraints and indexes."""
+    found: list[str] = []
+    for edit in edits:
+        match edit:
+            case AddForeignKey() if edit.table == table:
+                key = tuple(name for name, each in schema.get(edit.to, {}).items() if each.primary)
+                found.append(ORMS[orm].beside(replace(edit, to_columns=edit.to_columns or key or ("id",))))
+            case AddUnique() | AddCheck() | AddIndex() if edit.table == table:
+                found.append(ORMS[orm].beside(edit))
+            case _:
+                pass
+    return found
+
+
+def _created(orm: str, edit: CreateTable, schema: Schema) -> LineEdit:
+    columns = [ORMS[orm].line(each) for each in schema[edit.table].values()]
+    unique = AddUnique(table=edit.table, name=edit.unique, columns=tuple(each.column for each in edit.columns))
+    return LineEdit(table=edit.table, add=tuple(ORMS[orm].table(edit.table, columns, ORMS[orm].beside(unique))))

@@ -1,7 +1,13 @@
-"""A column as a line of Drizzle's schema ("PostgreSQL column types", drizzle-orm/pg-core)."""
+"""Columns, constraints, enums and tables as lines of Drizzle's schema.
+
+"PostgreSQL column types", "Indexes & Constraints" and "Schemas", drizzle-orm/pg-core.
+"""
 
 import json
+from collections.abc import Iterable
 
+from orchestrator.sql.edits import AddCheck, AddForeignKey, AddIndex, AddUnique
+from orchestrator.sql.identifiers import TableName
 from orchestrator.toolchains.declaring.described import Described, apart, camel, own_type
 
 _PLAIN = {
@@ -24,6 +30,50 @@ def line(column: Described) -> str:
     parts.append(".notNull()" if column.not_null and not column.primary else "")
     parts.append(_default(column, name))
     return f"{camel(column.name)}: {''.join(parts)},{remark}"
+
+
+def beside(edit: AddUnique | AddCheck | AddForeignKey | AddIndex) -> str:
+    """Return the line of a constraint or index, in the list that pgTable takes last: (table) => […]."""
+    name = json.dumps(edit.name, ensure_ascii=False)
+    match edit:
+        case AddUnique():
+            return f"unique({name}).on({_of('table', edit.columns)}),"
+        case AddCheck():
+            return f"check({name}, {_sql(edit.condition)}),"
+        case AddIndex():
+            return f"index({name}).on({_of('table', (edit.column,))}),"
+        case AddForeignKey():
+            columns, there = _of("table", edit.columns), _of(camel(edit.to.name), edit.to_columns)
+            actions = ((".onDelete", edit.on_delete), (".onUpdate", edit.on_update))
+            said = "".join(f'{call}("{action}")' for call, action in actions if action)
+            return f"foreignKey({{ name: {name}, columns: [{columns}], foreignColumns: [{there}] }}){said},"
+
+
+def labels(name: TableName, given: Iterable[str]) -> str:
+    """Return the line of an enum."""
+    values = json.dumps([*given], ensure_ascii=False)
+    return f"export const {camel(name.name)} = {_made('pgEnum', name)}, {values});"
+
+
+def table(name: TableName, columns: Iterable[str], constraint: str) -> list[str]:
+    """Return the lines of a table with one constraint."""
+    begins = f"export const {camel(name.name)} = {_made('pgTable', name)}, {{"
+    return [begins, *(f"  {each}" for each in columns), f"}}, (table) => [{constraint.removesuffix(',')}]);"]
+
+
+def _made(call: str, name: TableName) -> str:
+    """Return how a call begins: a schema of its own has calls of its own ("Schemas", drizzle-orm/pg-core)."""
+    own = call if name.schema == "public" else f"{camel(name.schema)}.{call.removeprefix('pg').lower()}"
+    return f"{own}({json.dumps(name.name, ensure_ascii=False)}"
+
+
+def _of(variable: str, columns: Iterable[str]) -> str:
+    return ", ".join(f"{variable}.{camel(each)}" for each in columns)
+
+
+def _sql(text: str) -> str:
+    written = text.replace("\\", "\\\\").replace("`", "\\`").replace("${", "\\${")
+    return f"sql`{written}`"
 
 
 def _called(column: Described, name: str, sizes: tuple[str, ...]) -> tuple[str, str]:  # noqa: PLR0911 - a table
@@ -72,5 +122,4 @@ def _default(column: Described, name: str) -> str:  # noqa: PLR0911 - a table
         return f".default({column.number})"
     if column.literal is not None and name not in ("json", "jsonb") and not column.type.endswith("]"):
         return f".default({json.dumps(column.literal, ensure_ascii=False)})"
-    written = column.default.replace("\\", "\\\\").replace("`", "\\`").replace("${", "\\${")
-    return f".default(sql`{written}`)"
+    return f".default({_sql(column.default)})"

@@ -1,8 +1,14 @@
-"""A column as a line of a SQLAlchemy model, in the declarative form ("ORM Mapped Class Configuration")."""
+"""Columns, constraints, enums and tables as lines of SQLAlchemy models, in the declarative form.
+
+"ORM Mapped Class Configuration" and "Defining Constraints and Indexes".
+"""
 
 import keyword
 import re
+from collections.abc import Iterable
 
+from orchestrator.sql.edits import AddCheck, AddForeignKey, AddIndex, AddUnique
+from orchestrator.sql.identifiers import TableName
 from orchestrator.toolchains.declaring.described import Described, apart, own_type
 
 _TYPES = {
@@ -35,6 +41,46 @@ def line(column: Described) -> str:
     return f"{attribute}: Mapped[{python}{optional}] = mapped_column({', '.join(arguments)}){remark}"
 
 
+def beside(edit: AddUnique | AddCheck | AddForeignKey | AddIndex) -> str:
+    """Return the line of a constraint or index, in __table_args__."""
+    match edit:
+        case AddUnique():
+            return f"UniqueConstraint({_listed(edit.columns)}, name={edit.name!r}),"
+        case AddCheck():
+            # text() takes `:name` for a parameter.
+            condition = re.sub(r"(?<!:):(?=\w)", r"\\:", edit.condition)
+            return f"CheckConstraint({condition!r}, name={edit.name!r}),"
+        case AddIndex():
+            return f"Index({edit.name!r}, {edit.column!r}),"
+        case AddForeignKey():
+            there = _listed(f"{_plain(edit.to)}.{each}" for each in edit.to_columns)
+            actions = (("ondelete", edit.on_delete), ("onupdate", edit.on_update))
+            said = "".join(f", {word}={action.upper()!r}" for word, action in actions if action)
+            return f"ForeignKeyConstraint([{_listed(edit.columns)}], [{there}], name={edit.name!r}{said}),"
+
+
+def labels(name: TableName, given: Iterable[str]) -> str:
+    """Return the type of an enum."""
+    schema = "" if name.schema == "public" else f", schema={name.schema!r}"
+    return f"Enum({_listed(given)}, name={name.name!r}{schema})"
+
+
+def table(name: TableName, columns: Iterable[str], constraint: str) -> list[str]:
+    """Return the lines of a table's model with one constraint."""
+    words = "".join(part[:1].upper() + part[1:] for part in re.split(r"\W|_", name.name))
+    schema = "" if name.schema == "public" else f", {{'schema': {name.schema!r}}}"
+    body = [f"__tablename__ = {name.name!r}", *columns, f"__table_args__ = ({constraint.removesuffix(',')},{schema})"]
+    return [f"class {words}(Base):", *(f"    {each}" for each in body)]
+
+
+def _plain(name: TableName) -> str:
+    return name.name if name.schema == "public" else f"{name.schema}.{name.name}"
+
+
+def _listed(values: Iterable[str]) -> str:
+    return ", ".join(map(repr, values))
+
+
 def _type(name: str, sizes: tuple[str, ...]) -> tuple[str, str, str]:
     """Return a type, what it is in Python, and a remark to stand after the line."""
     if name in _SIZED:
@@ -55,11 +101,11 @@ def _type(name: str, sizes: tuple[str, ...]) -> tuple[str, str, str]:
 
 
 def _more(column: Described) -> list[str]:
-    found = ["primary_key=True"] if column.primary else []
+    key = ["primary_key=True"] if column.primary else []
     if column.generated:
-        return [*found, f"Computed({column.default!r}, persisted=True)"] if column.default else found
+        return [f"Computed({column.default!r}, persisted=True)", *key] if column.default else key
     if column.identity:
-        return [*found, "Identity()"]
+        return ["Identity()", *key]
     if column.default is not None and not (column.counts and column.primary):
-        found.append(f"server_default=text({column.default!r})")
-    return found
+        return [*key, f"server_default=text({column.default!r})"]
+    return key
