@@ -55,7 +55,20 @@ with create_engine(url, poolclass=pool.NullPool).connect() as connection:
     with context.begin_transaction():
         context.run_migrations()
 """
-_FIRST = """\
+_ENUM = (
+    "CREATE TYPE state AS ENUM ('draft', 'kept', 'gone'); ALTER TABLE books ADD state state DEFAULT 'draft', ADD was"
+    " state[]; CREATE INDEX books_draft ON books (pages) WHERE state = 'draft';"
+    " ALTER TABLE books ADD CONSTRAINT books_kept CHECK (state <> 'kept' OR pages > 0)"
+)
+_ALL_DESCRIBED = (
+    "SELECT table_name || '.' || column_name AS name, concat_ws(', ', data_type, column_default, is_nullable)"
+    " FROM information_schema.columns WHERE table_schema = 'public'"
+    " UNION ALL SELECT conname, pg_get_constraintdef(oid) FROM pg_constraint"
+    " WHERE connamespace = 'public'::regnamespace"
+    " UNION ALL SELECT indexname, indexdef FROM pg_indexes WHERE schemaname = 'public'"
+    " UNION ALL SELECT typname, enum_range(NULL::state)::text FROM pg_type WHERE typname = 'state' ORDER BY 1, 2"
+)
+_FIRST = f"""\
 \"\"\"books\"\"\"
 from alembic import op
 
@@ -65,6 +78,8 @@ down_revision = None
 
 def upgrade():
     op.execute("CREATE TABLE books (id int PRIMARY KEY, title text, published_year int DEFAULT 2000, pages int)")
+    op.execute(\"\"\"{_ENUM}\"\"\")
+    op.execute("ALTER TABLE books ADD publisher text")
 
 
 def downgrade():
@@ -111,6 +126,14 @@ def test_alembic(project: Project) -> None:
     alembic("upgrade", "head", branch="fresh")
     assert project.sql("fresh", DESCRIBED) == project.sql("production", DESCRIBED)
     assert "Running upgrade" not in alembic("upgrade", "head", branch="fresh")
+
+    for name in ("labels", "publishers"):
+        (project.root / "plans" / f"{name}.yaml").write_text(f"plan: {name}\nchanges:\n  - {_KINDS[name]}\n")
+        ecm(project, "emit", name, "--as", "alembic")
+        ecm(project, "advance", name, "--branch", "development", "--to", "contracted")
+    alembic("upgrade", "head", branch="fresh")
+    assert project.sql("fresh", _ALL_DESCRIBED) == project.sql("development", _ALL_DESCRIBED)
+    contracted = version("development")
 
     (project.root / "plans" / "other.yaml").write_text(
         "plan: other\nchanges: [{kind: drop_column, table: books, column: pages}]\n"
@@ -294,6 +317,24 @@ _KINDS = {
     "publishers": "{kind: extract_table, table: books, columns: [publisher], into: {table: publishers, key: id},"
     " reference: publisher_id, index: true}",
 }
+_REFUSED = {
+    "two": (
+        "{kind: add_foreign_key, table: books, name: two, columns: [pages, author_id],"
+        " references: {table: authors, columns: [id, id]}}",
+        "points by several columns",
+    ),
+    "narrow": (
+        "{kind: add_foreign_key, table: books, name: narrow, columns: [publication_year],"
+        " references: {table: authors, columns: [id]}}",
+        "is integer, and a ForeignKey to shop.Author would be bigint",
+    ),
+    "elsewhere": (
+        "{kind: add_foreign_key, table: books, name: elsewhere, columns: [author_id],"
+        " references: {table: publishers, columns: [id]}}",
+        "does not point to shop.Publishers",
+    ),
+    "own-words": ("{kind: sql, contract: SELECT 1}", "cannot be written into the records of django"),
+}
 _ALL = """\
 from django.db import models
 from django.db.models.expressions import RawSQL
@@ -350,19 +391,6 @@ class Book(models.Model):
         db_table = "books"
         indexes = [models.Index(fields=["publisher"], name="books_publisher")]
 """
-_ENUM = (
-    "CREATE TYPE state AS ENUM ('draft', 'kept', 'gone'); ALTER TABLE books ADD state state DEFAULT 'draft', ADD was"
-    " state[]; CREATE INDEX books_draft ON books (pages) WHERE state = 'draft';"
-    " ALTER TABLE books ADD CONSTRAINT books_kept CHECK (state <> 'kept' OR pages > 0)"
-)
-_ALL_DESCRIBED = (
-    "SELECT table_name || '.' || column_name AS name, concat_ws(', ', data_type, column_default, is_nullable)"
-    " FROM information_schema.columns WHERE table_schema = 'public'"
-    " UNION ALL SELECT conname, pg_get_constraintdef(oid) FROM pg_constraint"
-    " WHERE connamespace = 'public'::regnamespace"
-    " UNION ALL SELECT indexname, indexdef FROM pg_indexes WHERE schemaname = 'public'"
-    " UNION ALL SELECT typname, enum_range(NULL::state)::text FROM pg_type WHERE typname = 'state' ORDER BY 1, 2"
-)
 
 
 def test_constraints_labels_and_a_table_in_django(project: Project) -> None:
@@ -381,3 +409,9 @@ def test_constraints_labels_and_a_table_in_django(project: Project) -> None:
         ecm(project, "advance", name, "--branch", "development", "--to", "contracted")
     assert "No migrations to apply" in manage("migrate", branch="development")
     assert project.sql("fresh", _ALL_DESCRIBED) == project.sql("development", _ALL_DESCRIBED)
+
+    for name, (change, why) in _REFUSED.items():
+        (project.root / "plans" / f"{name}.yaml").write_text(f"plan: {name}\nchanges:\n  - {change}\n")
+        refused = project.ecm("emit", name, "--as", "django", "--json", DATABASE_URL=project.urls["development"])
+        assert why in refused.json["error"]["message"]
+        assert "ecm emit --as sql" in refused.json["error"]["hint"]
