@@ -11,7 +11,7 @@ from orchestrator.plan.checksum import checksum
 from orchestrator.plan.editing import Part
 from orchestrator.plan.lifecycle import State
 from orchestrator.reporting import named
-from orchestrator.sql.edits import RenameColumn
+from orchestrator.sql.edits import AddCheck, AddForeignKey, AddUnique, CreateTable, RenameColumn
 from orchestrator.stage import Scene, Stage
 from orchestrator.toolchains import finding
 from orchestrator.toolchains.toolchain import Emission, Toolchain
@@ -54,7 +54,12 @@ class Emitting:
                 for each in emissions
                 if each not in wanted and (found := chain.emitted(plan.plan, each.part)) is not None
             ),
-            beware=(*_between(emissions, plan.plan, tool), *_renamed(emissions, tool), *chain.traps()),
+            beware=(
+                *_between(emissions, plan.plan, tool),
+                *_renamed(emissions, tool),
+                *_to_the_letter(emissions, tool),
+                *chain.traps(),
+            ),
             next_command=self._stage.next_command(plan.plan, scene.branch, scene.position),
         )
 
@@ -127,5 +132,18 @@ def _renamed(emissions: Sequence[Emission], tool: str) -> tuple[str, ...]:
     said = (
         f"constraints and indexes keep their names: one that {_NAMING[tool]} makes up from the name of a column has to"
         f" be written out in the schema once the column is {listed(names)}"
+    )
+    return (said,)
+
+
+def _to_the_letter(emissions: Sequence[Emission], tool: str) -> tuple[str, ...]:
+    """Tell that Drizzle takes a constraint under another name, or a check in other words, for another one."""
+    named = (AddUnique, AddCheck, AddForeignKey, CreateTable)
+    plan = next((each.plan for each in emissions for edit in each.edits if isinstance(edit, named)), None)
+    if plan is None or tool != "drizzle":
+        return ()
+    said = (
+        f"drizzle knows constraints by their names, and a check by its words: ecm inspect --drizzle {plan} prints how"
+        " schema.ts has to have them"
     )
     return (said,)

@@ -380,7 +380,8 @@ def test_constraints_labels_and_a_table_are_told(kit: Kit) -> None:
     project = kit.project
     for name, text in {"rules": _RULES, "publishers": _PUBLISHERS, "labels": _LABELS}.items():
         (project.root / "plans" / f"{name}.yaml").write_text(text)
-        ecm(project, "emit", name, "--as", "drizzle")
+        told = said(ecm(project, "emit", name, "--as", "drizzle"))
+        assert (f"ecm inspect --drizzle {name} prints" in told) == (name != "labels")
     _nothing_to_generate(kit, _ALL)
     kit.migrate("fresh")
     for name in ("rules", "publishers", "labels"):
