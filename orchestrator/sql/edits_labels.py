@@ -8,7 +8,7 @@ such a column, or a function of the type, has PostgreSQL refuse it.
 """
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 
 from psycopg import sql
@@ -18,6 +18,10 @@ from orchestrator.sql.steps import Statement
 
 _TEXT = re.compile(r"'((?:[^']|'')*)'(.*)", re.DOTALL)
 _ELEMENT = re.compile(r'"((?:[^"\\]|\\.)*)"|([^{},"]+)')
+
+
+def _is_quoted(label: str) -> bool:
+    return not label or label.upper() == "NULL" or re.search(r'[\s"\\{},]', label) is not None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -55,24 +59,29 @@ class ChangeLabels:
         """Return what a value is called in the end."""
         return self.rename.get(label) or self.remove.get(label) or label
 
-    def default(self, text: str) -> str:
-        """Return a default, of one value or of an array of them, with the labels of the end; an expression as it is."""
+    def default(self, text: str, *, quotes: Callable[[str], bool] | None = None) -> str:
+        """Return a default, of one value or of an array of them, with the labels of the end; an expression as it is.
+
+        Args:
+            text: the default.
+            quotes: whether a label is put in quotes in an array; as PostgreSQL does otherwise ("Array Output", 8.15.6).
+        """
         found = _TEXT.fullmatch(text)
         if found is None:
             return text
-        value, rest = found[1].replace("''", "'"), found[2]
+        value, rest, wanted = found[1].replace("''", "'"), found[2], quotes or _is_quoted
         if value.startswith("{") and value.endswith("}"):
-            value = _ELEMENT.sub(self._element, value)
+            value = _ELEMENT.sub(lambda each: self._element(each, wanted), value)
         else:
             value = self.relabeled(value)
         return "'" + value.replace("'", "''") + f"'{rest}"
 
-    def _element(self, found: "re.Match[str]") -> str:
-        """Return an element of an array, in quotes or without as it was ("Array Value Input", manual 8.15.2)."""
-        if found[1] is None:
-            return self.relabeled(found[2])
-        label = self.relabeled(re.sub(r"\\(.)", r"\1", found[1]))
-        return '"' + re.sub(r'(["\\])', r"\\\1", label) + '"'
+    def _element(self, found: "re.Match[str]", quotes: Callable[[str], bool]) -> str:
+        quoted = found[1] is not None
+        label = re.sub(r"\\(.)", r"\1", found[1]) if quoted else found[2]
+        if (now := self.relabeled(label)) == label:
+            return found[0]
+        return '"' + re.sub(r'(["\\])', r"\\\1", now) + '"' if quotes(now) else now
 
     @property
     def statements(self) -> tuple[Statement, ...]:

@@ -204,7 +204,7 @@ class State:
         columns = [row for row in columns if (row["typeSchema"], row["type"]) == own]
         for row in columns:
             default = row["default"]
-            if isinstance(default, str) and (now := edit.default(default)) != default:
+            if isinstance(default, str) and (now := edit.default(default, quotes=_is_quoted)) != default:
                 self._do({"op": "alter", "key": key(row), "set": {"default": now}})
         self.footprints.append(drizzle_entities.relabeled(edit, columns))
 
@@ -301,6 +301,11 @@ class State:
             for table, schema in (("table", "schema"), ("tableTo", "schemaTo")):
                 if table in row and (row.get(schema), row[table]) == (before["schema"], before["name"]):
                     row |= {table: now["name"], schema: now["schema"]}
+
+
+def _is_quoted(label: str) -> bool:
+    """Whether drizzle-kit 1.0 writes a value in quotes in the default of an array."""
+    return any(each in label for each in '",\\')
 
 
 def _renamed(column: Any, old: str, new: str) -> Any:

@@ -221,7 +221,7 @@ class _Snapshot:
             for column in table["columns"].values():
                 own = (column.get("typeSchema") or "public", column["type"].partition("[")[0])
                 if own == (edit.type.schema, edit.type.name) and isinstance(column.get("default"), str):
-                    column["default"] = edit.default(column["default"])
+                    column["default"] = edit.default(column["default"], quotes=lambda _: True)
 
     def drop(self, edit: DropColumn) -> None:
         table = self.table(edit.table)

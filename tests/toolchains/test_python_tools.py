@@ -246,12 +246,15 @@ class Book(models.Model):
 
     class Meta:
         db_table = "books"
+        indexes = [models.Index(fields=["pages", "-{named}"], name="books_by_year")]
 """
 _OLD = "    published_year = models.IntegerField(null=True, db_index=True)"
 _NEW = "    publication_year = models.IntegerField(null=True{})"
-BEFORE = _MODELS.format(title="null=True", year=_OLD, pages="IntegerField")
-EXPANDED = _MODELS.format(title="null=True", year=f"{_OLD}\n{_NEW.format('')}", pages="IntegerField")
-AFTER = _MODELS.format(title="", year=_NEW.format(", db_index=True"), pages="BigIntegerField")
+BEFORE = _MODELS.format(title="null=True", year=_OLD, pages="IntegerField", named="published_year")
+EXPANDED = _MODELS.format(
+    title="null=True", year=f"{_OLD}\n{_NEW.format('')}", pages="IntegerField", named="published_year"
+)
+AFTER = _MODELS.format(title="", year=_NEW.format(", db_index=True"), pages="BigIntegerField", named="publication_year")
 
 
 def _manage(project: Project, models: str) -> Callable[..., str]:
