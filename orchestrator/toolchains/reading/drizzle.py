@@ -24,7 +24,9 @@ def find(root: Path) -> ToolchainSettings | None:
     config = drizzle_config.read(root)
     if config is None:
         return None
-    folder = config.folder.as_posix() if config.folder else None
+    # Where it is computed, the usual folder is taken for it if it is there, by who writes to it as well.
+    usual = _USUAL if (root / _USUAL).is_dir() else None
+    folder = config.folder.as_posix() if config.folder else usual
     return ToolchainSettings(kind="drizzle", folder=folder, table=str(config.table))
 
 
