@@ -262,7 +262,7 @@ def test_what_is_pending_and_what_goes_back(kit: Kit) -> None:
 def test_what_no_snapshot_can_be_told_goes_into_a_migration_that_drizzle_kit_made(kit: Kit) -> None:
     """As the page says: its snapshot is right, ecm writes its row, and a fresh database gets it all from drizzle-kit."""
     project = kit.project
-    change = "{kind: add_unique, table: books, name: books_title_key, columns: [title]}"
+    change = "{kind: sql, contract: 'ALTER TABLE books ADD CONSTRAINT books_title_key UNIQUE (title)'}"
     (project.root / "plans" / "unique-title.yaml").write_text(f"plan: unique-title\nchanges:\n  - {change}\n")
     (project.root / "migrations").mkdir()
     (project.root / "migrations" / "0001_first.sql").write_text("SELECT 1;\n")
