@@ -389,3 +389,15 @@ def test_constraints_labels_and_a_table_are_told(kit: Kit) -> None:
     before = applied(project, "development")
     assert kit.migrate("development") == before
     assert project.sql("fresh", _DESCRIBED) == project.sql("development", _DESCRIBED)
+
+    project.sql("development", "CREATE TYPE size AS ENUM ('large'); ALTER TABLE books ADD size size")
+    for name, change, what in (
+        ("unknown", "{kind: change_enum, type: size, add: [small]}", "no enum size"),
+        ("unseen", "{kind: add_unique, table: books, name: books_size_key, columns: [size]}", "no column books.size"),
+    ):
+        (project.root / "plans" / f"{name}.yaml").write_text(f"plan: {name}\nchanges:\n  - {change}\n")
+        before = kit.files
+        refused = project.ecm("emit", name, "--as", "drizzle", "--json").json["error"]
+        assert what in refused["message"]
+        assert "drizzle-kit generate" in refused["hint"]
+        assert kit.files == before
