@@ -156,6 +156,8 @@ class PhaseLines(Report):
     """The edits of a phase."""
 
     phase: str
+    done: bool
+    """Whether it is over on the branch."""
     tables: tuple[LineReport, ...]
     application: str
     """What the application does once the phase is through."""

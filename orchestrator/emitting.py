@@ -5,11 +5,10 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from orchestrator import instep, reports
-from orchestrator.errors import ConfigurationError, PreconditionError, UsageError
+from orchestrator.errors import ConfigurationError, UsageError
 from orchestrator.plan import editing, scope
 from orchestrator.plan.checksum import checksum
 from orchestrator.plan.editing import Part
-from orchestrator.plan.lifecycle import State
 from orchestrator.reporting import named
 from orchestrator.sql.edits import AddCheck, AddForeignKey, AddUnique, CreateTable, RenameColumn
 from orchestrator.stage import Scene, Stage
@@ -31,7 +30,7 @@ class Emitting:
         """Write the parts of a plan, or one of them; as `Conductor.emit`."""
         workspace, plan = self._stage.workspace, scene.plan
         chain = self._tool(tool)
-        facts = self._facts(scene)
+        facts = self._stage.facts_if_named(scene)
         parts = (named(Part, part),) if part else tuple(Part)
         emissions = [found for each in parts if (found := self._emission(scene, each, facts)) is not None]
         if not emissions:
@@ -62,15 +61,6 @@ class Emitting:
             ),
             next_command=self._stage.next_command(plan.plan, scene.branch, scene.position),
         )
-
-    def _facts(self, scene: Scene) -> scope.Facts:
-        """Return the facts of the plan's tables; none where contract gave them names that the plan does not know."""
-        try:
-            return self._stage.facts_of(scene)
-        except PreconditionError:
-            if scene.position.state is not State.CONTRACTED:
-                raise
-            return {}
 
     def _emission(self, scene: Scene, part: Part, facts: scope.Facts) -> Emission | None:
         plan = scene.plan

@@ -16,14 +16,15 @@ from orchestrator.detection_reports import (
 )
 from orchestrator.engine import catalog, inspection, survey
 from orchestrator.engine.connection import Connection
-from orchestrator.errors import UsageError
+from orchestrator.errors import PreconditionError, UsageError
 from orchestrator.plan import editing
 from orchestrator.plan.editing import Part
-from orchestrator.plan.lifecycle import PHASES, Phase
+from orchestrator.plan.lifecycle import PHASES, STATES, Phase, State
+from orchestrator.records import last_state
 from orchestrator.sql.facts import Trigger
 from orchestrator.sql.identifiers import TableName
-from orchestrator.stage import Stage
-from orchestrator.toolchains.declaring import LineEdit, lines
+from orchestrator.stage import Scene, Stage
+from orchestrator.toolchains.declaring import LineEdit, UntoldError, lines
 
 
 class Inspecting:
@@ -46,9 +47,8 @@ class Inspecting:
     def schema_edit(self, plan: str, branch: str, orm: Literal["drizzle", "sqlalchemy"]) -> SchemaEditReport:
         """Return a plan as edits of an ORM's schema; as `Conductor.schema_edit`."""
         with self._stage.scene(plan, branch) as scene:
-            facts = self._stage.facts_of(scene)
-            edits = {part: editing.edits(scene.plan, part, facts) for part in Part}
-            expand, contract = lines(orm, facts, edits[Part.EXPAND], edits[Part.CONTRACT])
+            state = scene.position.state
+            expand, contract = self._lines(scene, orm)
             by_phase = {Phase.EXPAND: expand, Phase.CONTRACT: contract}
             return SchemaEditReport(
                 plan=plan,
@@ -57,6 +57,7 @@ class Inspecting:
                 phases=tuple(
                     PhaseLines(
                         phase=phase,
+                        done=STATES.index(phase.leads_to) <= STATES.index(state),
                         tables=tuple(map(_line, by_phase.get(phase, ()))),
                         application=scene.plan.phase(phase).deploy.strip(),
                     )
@@ -64,6 +65,47 @@ class Inspecting:
                 ),
                 next_command=self._stage.next_command(plan, branch, scene.position) or f"ecm plan show {plan}",
             )
+
+    def _lines(self, scene: Scene, orm: str) -> tuple[tuple[LineEdit, ...], tuple[LineEdit, ...]]:
+        """Return the edits for expand and for contract, the same wherever the plan is.
+
+        Raises:
+            PreconditionError: the branch's tables do not tell what they were like.
+        """
+        plan, state = scene.plan, scene.position.state
+        contracted = state is State.CONTRACTED
+        try:
+            facts = self._stage.facts_if_named(scene)
+            planned = editing.as_planned(plan, facts, state)
+            expand, contract = (editing.edits(plan, part, facts) for part in Part)
+            if planned is not None:
+                return lines(orm, planned, expand, contract)
+        except UntoldError as error:
+            if not contracted:
+                option = f"ecm inspect --{orm} {plan.plan}"
+                raise PreconditionError(
+                    f"{error} on {scene.branch}",
+                    details=["the lines of a schema are told by the tables as they were before the plan began"],
+                    hint=f"correct the plan, or name a branch that has it: {option} --branch BRANCH",
+                ) from None
+        except PreconditionError:
+            if not contracted:
+                raise
+        raise self._untold(scene, orm)
+
+    def _untold(self, scene: Scene, orm: str) -> PreconditionError:
+        plan, command = scene.plan.plan, f"ecm inspect --{orm} {scene.plan.plan} --branch"
+        entries = self._stage.entries(plan)
+        behind = [
+            name
+            for name in self._stage.project.branches
+            if name != scene.branch and ((last := last_state(entries, name)) is None or last[0] is not State.CONTRACTED)
+        ]
+        return PreconditionError(
+            f"{plan} is contracted on {scene.branch}, and its tables do not tell any more what they were like",
+            details=["the lines of a schema are told by the tables as they were before the plan began"],
+            hint=f"name a branch that has not contracted it: {command} {behind[0] if behind else 'BRANCH'}",
+        )
 
 
 def _parsed(name: str) -> TableName:

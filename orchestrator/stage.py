@@ -226,6 +226,15 @@ class Stage:
             found = scene.facts[texts] = self.facts(scene.connection, scene.plan, texts=texts, known=known, kept=kept)
         return found
 
+    def facts_if_named(self, scene: Scene) -> scope.Facts:
+        """Return the facts of a scene's tables; none where contract gave them names that the plan does not know."""
+        try:
+            return self.facts_of(scene)
+        except PreconditionError:
+            if scene.position.state is not State.CONTRACTED:
+                raise
+            return {}
+
     @staticmethod
     def _is_reopened(scene: Scene) -> bool:
         """Whether a rollback that stopped on its way has brought the old structure back already."""

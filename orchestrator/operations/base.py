@@ -7,7 +7,7 @@ sweep, the proof, the order of things) is added by `orchestrator.plan.compile`.
 from abc import ABC, abstractmethod
 from collections.abc import Iterable
 from collections.abc import Mapping as Dictionary
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Annotated, ClassVar
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field
@@ -365,6 +365,21 @@ class Operation(BaseModel, ABC):
         """Return the facts of a table as they are before readers are moved: the way back from `switched`."""
         return facts
 
+    def unexpanded(self, facts: Table, *, contracted: bool) -> Table | None:
+        """Return the facts of a table with the columns that it changes as they were before expand.
+
+        Columns that expand makes may be left in.
+
+        Args:
+            facts: of a table, as before readers are moved (`unswitched`), in any state from expanded on.
+            contracted: whether contract is over; where it kept the old side, `facts` have that under its own names.
+
+        Returns:
+            None where contract took what would tell. A column that is gone is left out, and told of by nobody.
+        """
+        del contracted
+        return facts
+
     def moves(self, facts: Table) -> tuple[Move, ...]:
         """Which columns' readers the switch moves, and to which; asked before these readers are in the facts."""
         return ()
@@ -494,6 +509,13 @@ def described(facts: Facts, table: TableName, *names: str) -> Column | None:
     """Return the first of these columns that is there, where the table is."""
     there = facts.get(table)
     return next((column for name in names if there and (column := there.column(name))), None)
+
+
+def with_column(facts: Table, column: Column | None) -> Table:
+    """Return the facts with another description of a column that is there."""
+    if column is None:
+        return facts
+    return replace(facts, columns=tuple(column if each.name == column.name else each for each in facts.columns))
 
 
 def begun_with(facts: Table, name: str) -> Column:

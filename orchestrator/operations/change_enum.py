@@ -200,6 +200,16 @@ class ChangeEnum(JudgedLabels):
         pairs = [pair for pair in self._pairs(facts) if pair.switched]
         return _exchanged(facts, [(pair, succession.beside(pair.column)) for pair in pairs])
 
+    @override
+    def unexpanded(self, facts: Table, *, contracted: bool) -> Table:
+        enum = self._enum(facts)
+        if not enum.switched or enum.made is None:
+            return facts
+        named = {enum.spelling.plain: enum.made.plain, enum.spelling.array: enum.made.array}
+        return replace(
+            facts, columns=tuple(replace(each, type=named.get(each.type, each.type)) for each in facts.columns)
+        )
+
     # ---------------------------------------------------------------- the way back
 
     @override

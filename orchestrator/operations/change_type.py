@@ -17,7 +17,7 @@ from psycopg import sql
 from typing_extensions import override
 
 from orchestrator.operations import at_once, casts, feeding, succession, trying
-from orchestrator.operations.base import described
+from orchestrator.operations.base import described, with_column
 from orchestrator.operations.retyping import Expression, Retyping
 from orchestrator.sql import identifiers, moving, sync
 from orchestrator.sql.conversion import Conversion
@@ -219,6 +219,20 @@ class ChangeType(Retyping):
             return facts
         before = self._exchanged(facts, {self._left: self.column, self.column: self._new}, self._new)
         return replace(before, readers_moved=True)
+
+    @override
+    def unexpanded(self, facts: Table, *, contracted: bool) -> Table | None:
+        """Take back what the successor has from the column: a default that draws, and an identity.
+
+        With `to`, contract hands all of it over, and what is kept of the old column tells no more.
+        """
+        old, new = facts.column(self.column), facts.column(self._new)
+        if old is not None and (former := facts.heritage.former.get(self.column)) is not None:
+            return with_column(facts, replace(old, type=former.partition(" COLLATE ")[0]))
+        if old is None or new is None or (contracted and self.to):
+            return None
+        default = new.default if old.default is None else old.default
+        return with_column(facts, replace(old, default=default, identity=old.identity or new.identity))
 
     def _exchanged(self, facts: Table, names: dict[str, str], successor: str) -> Table:
         """Return the facts with other names of the columns; the one that readers find has all that hangs on it."""

@@ -1,6 +1,7 @@
 """Drop a column once nobody uses it, with a time before in which new writers leave it out and old ones do not."""
 
 from collections.abc import Mapping as Dictionary
+from dataclasses import replace
 from typing import Annotated, ClassVar, Literal
 
 from psycopg import sql
@@ -9,7 +10,16 @@ from typing_extensions import override
 
 from orchestrator.errors import EcmError, PreconditionError
 from orchestrator.operations import constraints, dropping, keepsake, trying
-from orchestrator.operations.base import ColumnField, Guide, OnTable, described, missing, never_null, nothing_to_fill
+from orchestrator.operations.base import (
+    ColumnField,
+    Guide,
+    OnTable,
+    described,
+    missing,
+    never_null,
+    nothing_to_fill,
+    with_column,
+)
 from orchestrator.operations.converting import Expression
 from orchestrator.sql import plpgsql
 from orchestrator.sql.edits import DropColumn as Dropped
@@ -236,6 +246,12 @@ class DropColumn(OnTable):
             return ()
         remedy = f"reverse gives NULL there: give these rows {a(self.column)}, then roll back again"
         return constraints.refused_again(facts, self.column, remedy=remedy)
+
+    @override
+    def unexpanded(self, facts: Table, *, contracted: bool) -> Table:
+        column, had = facts.column(self.column), self._had(facts)
+        not_null = column is not None and (column.not_null or "not_null" in had)
+        return with_column(facts, column and replace(column, not_null=not_null, default=had.get("default")))
 
     @override
     def hidden(self, table: TableName) -> tuple[tuple[str, str], ...]:

@@ -1,6 +1,7 @@
 """Let a column be NULL. The catalog is all that changes, at expand; what takes care is the way back."""
 
 from collections.abc import Mapping as Dictionary
+from dataclasses import replace
 from typing import Annotated, ClassVar, Literal
 
 from psycopg import sql
@@ -9,7 +10,7 @@ from typing_extensions import override
 
 from orchestrator.errors import EcmError, PreconditionError
 from orchestrator.operations import constraints, dropping, keepsake, trying
-from orchestrator.operations.base import ColumnField, Guide, OnTable, missing, nothing_to_fill
+from orchestrator.operations.base import ColumnField, Guide, OnTable, missing, nothing_to_fill, with_column
 from orchestrator.operations.converting import Expression
 from orchestrator.sql.edits import Edits, Facts, SetNullable
 from orchestrator.sql.facts import Dependent, Table
@@ -174,6 +175,11 @@ class DropNotNull(OnTable):
     @override
     def contract(self, facts: Table) -> tuple[Statement, ...]:
         return keepsake.forgotten(facts, self.column)
+
+    @override
+    def unexpanded(self, facts: Table, *, contracted: bool) -> Table:
+        column = facts.column(self.column)
+        return with_column(facts, column and replace(column, not_null=True))
 
     @override
     def edits(self, facts: Facts) -> Edits:

@@ -4,6 +4,7 @@ Without `using`, nobody but a person can say what the value should be: expand re
 """
 
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Annotated, ClassVar, Literal
 
 from psycopg import sql
@@ -12,7 +13,7 @@ from typing_extensions import override
 
 from orchestrator.errors import EcmError, PreconditionError
 from orchestrator.operations import constraints
-from orchestrator.operations.base import ColumnField
+from orchestrator.operations.base import ColumnField, with_column
 from orchestrator.operations.repairing import Expression, Repairing
 from orchestrator.sql import plpgsql
 from orchestrator.sql.edits import Edits, Facts, SetNullable
@@ -98,6 +99,11 @@ class SetNotNull(Repairing):
     @override
     def contract(self, facts: Table) -> tuple[Statement, ...]:
         return (*super().contract(facts), *constraints.not_null(facts, self.column))
+
+    @override
+    def unexpanded(self, facts: Table, *, contracted: bool) -> Table:
+        column = facts.column(self.column)
+        return with_column(facts, column and replace(column, not_null=False))
 
     @override
     def edits(self, facts: Facts) -> Edits:

@@ -45,16 +45,49 @@ def edits(plan: Plan, part: Part, facts: Facts) -> tuple[Edit, ...]:
         UsageError: a change cannot be written for any tool.
         PreconditionError: the branch does not tell any more what the tables were like.
     """
-    before = {name: _as_begun(plan, name, facts) for name in facts}
+    before = as_begun(plan, facts)
     ordered = sorted(plan.changes, key=lambda change: change.comes_last)
     return tuple(edit for change in ordered for edit in _of(plan, change, part, before))
 
 
-def _as_begun(plan: Plan, name: TableName, facts: Facts) -> Table:
-    table = scope.unhidden(plan, facts[name])
+def as_begun(plan: Plan, facts: Facts) -> Facts:
+    """Return the facts of a plan's tables as they are before readers are moved, wherever the plan is."""
+    return {name: _unswitched(plan, table) for name, table in facts.items()}
+
+
+def _unswitched(plan: Plan, facts: Table) -> Table:
+    table = scope.unhidden(plan, facts)
     for change in scope.on(plan, table):
         table = change.unswitched(table)
     return table
+
+
+def as_planned(plan: Plan, facts: Facts, state: State) -> Facts | None:
+    """Return the facts of a plan's tables with the columns as they were before it began.
+
+    Columns that the plan makes may be among them, and one that is gone is not.
+
+    Args:
+        plan: the plan.
+        facts: of its tables on a branch.
+        state: where the plan is there.
+
+    Returns:
+        None where contract took what would tell.
+    """
+    begun, contracted = as_begun(plan, facts), state is State.CONTRACTED
+    if state is State.PLANNED:
+        return begun
+    planned: dict[TableName, Table] = {}
+    for name, found in begun.items():
+        table = found
+        for change in scope.on(plan, found):
+            before = change.unexpanded(table, contracted=contracted)
+            if before is None:
+                return None
+            table = before
+        planned[name] = table
+    return planned
 
 
 def _of(plan: Plan, change: Operation, part: Part, facts: Facts) -> Sequence[Edit]:

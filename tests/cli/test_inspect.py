@@ -188,4 +188,5 @@ def test_the_lines_of_sqlalchemy_models(project: Project) -> None:
     assert first["phases"][0]["tables"][0]["add"] == [
         "publication_year: Mapped[int | None] = mapped_column(Integer, server_default=text('2000'))"
     ]
-    assert again["phases"] == first["phases"]
+    assert [each["tables"] for each in again["phases"]] == [each["tables"] for each in first["phases"]]
+    assert [each["done"] for each in again["phases"]] == [True, False, False, False]

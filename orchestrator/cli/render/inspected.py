@@ -88,7 +88,8 @@ def schema_edit(report: SchemaEditReport) -> RenderableType:
 
 
 def _phase(phase: PhaseLines) -> Iterator[RenderableType]:
-    yield Text(words.phase(phase.phase), style="bold")
+    title = Text(words.phase(phase.phase), style="bold")
+    yield Text.assemble(look.icon(look.GOOD), " ", title, ", done") if phase.done else title
     for table in phase.tables:
         yield look.indented(Text(f"table {table.table}", style="dim"))
         yield from (look.indented(_signed("-", line)) for line in table.remove)

@@ -29,6 +29,13 @@ Schema = dict[TableName, dict[str, Described]]
 ORMS = {"drizzle": drizzle, "sqlalchemy": sqlalchemy}
 
 
+class UntoldError(LookupError):
+    """The facts lack a column that changes, so that nothing tells what its line is."""
+
+    def __init__(self, table: TableName, column: str) -> None:
+        super().__init__(f"{table} has no column {column}")
+
+
 @dataclass(frozen=True, kw_only=True)
 class LineEdit:
     """What becomes of a table's description in an ORM's schema.
@@ -53,13 +60,18 @@ def lines(
 
     Args:
         orm: `drizzle` or `sqlalchemy`.
-        facts: of the plan's tables.
+        facts: of the plan's tables, with the columns as they were before it began.
         expand: what the plan does to the schema in expand.
         contract: what it does in contract.
+
+    Raises:
+        UntoldError: a column that the plan changes is not among the facts.
     """
     expand, contract = tuple(expand), tuple(contract)
     made = {(each.table, each.column) for each in expand if isinstance(each, AddColumn)}
-    before: Schema = {
+    # What a table is called in the end says its plan alone.
+    before: Schema = {each.table: {} for each in contract if isinstance(each, RenameTable)}
+    before |= {
         name: {column.name: _described(table, column) for column in table.columns if (name, column.name) not in made}
         for name, table in facts.items()
     }
@@ -97,17 +109,19 @@ def _edited(schema: Schema, edits: Iterable[Edit]) -> Schema:
                 plain = Described(name=column, type=kind, default=default)
                 made[table][column] = replace(plain, default=default or old.default) if old else plain
             case DropColumn(table=table, column=column):
-                made.get(table, {}).pop(column, None)
-            case RenameColumn(table=table, column=column, to=to) if column in made.get(table, {}):
+                _there(made, table, column)
+                made[table].pop(column)
+            case RenameColumn(table=table, column=column, to=to):
+                _there(made, table, column)
                 columns = {name: each for name, each in made[table].items() if name != to}
                 made[table] = {
                     (to if name == column else name): (replace(each, name=to) if name == column else each)
                     for name, each in columns.items()
                 }
-            case ChangeType(table=table, column=column, type=kind) if column in made.get(table, {}):
-                made[table][column] = replace(made[table][column], type=kind)
-            case SetNullable(table=table, column=column, nullable=nullable) if column in made.get(table, {}):
-                made[table][column] = replace(made[table][column], not_null=not nullable)
+            case ChangeType(table=table, column=column, type=kind):
+                made[table][column] = replace(_there(made, table, column), type=kind)
+            case SetNullable(table=table, column=column, nullable=nullable):
+                made[table][column] = replace(_there(made, table, column), not_null=not nullable)
             case RenameTable(table=table, to=to) if table in made:
                 made[to] = made.pop(table)
             case CreateTable(table=table, key=key, columns=columns):
@@ -124,6 +138,14 @@ def _edited(schema: Schema, edits: Iterable[Edit]) -> Schema:
     return made
 
 
+def _there(schema: Schema, table: TableName, column: str) -> Described:
+    """Return a column's description, or tell that there is none."""
+    found = schema.get(table, {}).get(column)
+    if found is None:
+        raise UntoldError(table, column)
+    return found
+
+
 def _relabeled(column: Described, edit: ChangeLabels) -> Described:
     of_it = column.type.replace('"', "").removesuffix("[]") in (str(edit.type), f"{edit.type.schema}.{edit.type.name}")
     return replace(column, default=edit.default(column.default)) if of_it and column.default else column
@@ -134,7 +156,7 @@ def _between(
 ) -> tuple[LineEdit, ...]:
     line = ORMS[orm].line
     renamed = {each.table: each.to for each in edits if isinstance(each, RenameTable)}
-    notes = [*(each.says for each in edits if isinstance(each, Other)), *kept]
+    notes = [*(each.says for each in edits if isinstance(each, Other) and not each.silent), *kept]
     found: list[LineEdit] = []
     for table, columns in old.items():
         now = renamed.get(table, table)
