@@ -17,14 +17,14 @@ from orchestrator.detection_reports import (
 from orchestrator.engine import catalog, inspection, survey
 from orchestrator.engine.connection import Connection
 from orchestrator.errors import PreconditionError, UsageError
-from orchestrator.plan import editing
+from orchestrator.plan import editing, scope
 from orchestrator.plan.editing import Part
 from orchestrator.plan.lifecycle import PHASES, STATES, Phase, State
 from orchestrator.records import last_state
 from orchestrator.sql.facts import Trigger
 from orchestrator.sql.identifiers import TableName
 from orchestrator.stage import Scene, Stage
-from orchestrator.toolchains.declaring import LineEdit, UntoldError, lines
+from orchestrator.toolchains.declaring import Hung, LineEdit, UntoldError, lines
 
 
 class Inspecting:
@@ -79,7 +79,7 @@ class Inspecting:
             planned = editing.as_planned(plan, facts, state)
             expand, contract = (editing.edits(plan, part, facts) for part in Part)
             if planned is not None:
-                return lines(orm, planned, expand, contract)
+                return lines(orm, planned, expand, contract, _hung(scene, facts))
         except UntoldError as error:
             if not contracted:
                 option = f"ecm inspect --{orm} {plan.plan}"
@@ -106,6 +106,17 @@ class Inspecting:
             details=["the lines of a schema are told by the tables as they were before the plan began"],
             hint=f"name a branch that has not contracted it: {command} {behind[0] if behind else 'BRANCH'}",
         )
+
+
+def _hung(scene: Scene, facts: scope.Facts) -> dict[TableName, Hung]:
+    found: dict[TableName, Hung] = {}
+    for name, table in facts.items():
+        at, names = table.behind or table.at, scope.names_before(scene.plan, table)
+        found[name] = Hung(
+            constraints=inspection.constraints(scene.connection, at, of=name, names=names),
+            always=frozenset(names.get(each, each) for each in inspection.always(scene.connection, at)),
+        )
+    return found
 
 
 def _parsed(name: str) -> TableName:

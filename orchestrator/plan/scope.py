@@ -64,8 +64,12 @@ def unhidden(plan: Plan, facts: Table) -> Table:
     """Return the facts of a table as they are before that: the way back from `hidden`."""
     if not facts.kept:
         return facts
-    names = {then: now for now, then in _hidden(plan, facts.name).items()}
-    return replace(facts.under(names), kept=False, now=None)
+    return replace(facts.under(names_before(plan, facts)), kept=False, now=None)
+
+
+def names_before(plan: Plan, facts: Table) -> Dictionary[str, str]:
+    """Return the columns of a table that contract gave other names, each now with the name that it had before."""
+    return {then: now for now, then in _hidden(plan, facts.name).items()} if facts.kept else {}
 
 
 def kept_by_trigger(plan: Plan) -> bool:

@@ -80,10 +80,7 @@ def schema_edit(report: SchemaEditReport) -> RenderableType:
     parts: list[RenderableType] = [look.heading(f"{report.plan} in {report.orm}", f"as on {report.branch}")]
     for phase in report.phases:
         parts += [Text(), *_phase(phase)]
-    end = Text(
-        "no file was written: these lines are yours to edit; keep what else yours say, such as what a key points to",
-        style="dim",
-    )
+    end = Text("no file was written: these lines are yours to edit; keep what else yours say", style="dim")
     return look.stacked(*parts, Text(), end, *look.onward([report.next_command]))
 
 

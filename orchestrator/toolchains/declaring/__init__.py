@@ -10,30 +10,20 @@ from orchestrator.sql.edits import (
     AddIndex,
     AddUnique,
     ChangeLabels,
-    ChangeType,
     CreateTable,
-    DropColumn,
     Edit,
     Other,
     RenameColumn,
     RenameTable,
-    SetNullable,
 )
-from orchestrator.sql.facts import Column, Table
+from orchestrator.sql.facts import Table
 from orchestrator.sql.identifiers import TableName
 from orchestrator.toolchains.declaring import drizzle, sqlalchemy
-from orchestrator.toolchains.declaring.described import Described
+from orchestrator.toolchains.declaring.shape import Hung, Shape, Shapes, UntoldError, edited, shaped
 
-Schema = dict[TableName, dict[str, Described]]
+__all__ = ["Hung", "LineEdit", "UntoldError", "lines"]
 
 ORMS = {"drizzle": drizzle, "sqlalchemy": sqlalchemy}
-
-
-class UntoldError(LookupError):
-    """The facts lack a column that changes, so that nothing tells what its line is."""
-
-    def __init__(self, table: TableName, column: str) -> None:
-        super().__init__(f"{table} has no column {column}")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -54,7 +44,11 @@ class LineEdit:
 
 
 def lines(
-    orm: str, facts: Mapping[TableName, Table], expand: Iterable[Edit], contract: Iterable[Edit]
+    orm: str,
+    facts: Mapping[TableName, Table],
+    expand: Iterable[Edit],
+    contract: Iterable[Edit],
+    hung: Mapping[TableName, Hung] | None = None,
 ) -> tuple[tuple[LineEdit, ...], tuple[LineEdit, ...]]:
     """Return the edits of an ORM's schema for expand and for contract.
 
@@ -63,112 +57,53 @@ def lines(
         facts: of the plan's tables, with the columns as they were before it began.
         expand: what the plan does to the schema in expand.
         contract: what it does in contract.
+        hung: what else is known of the tables' columns.
 
     Raises:
         UntoldError: a column that the plan changes is not among the facts.
     """
-    expand, contract = tuple(expand), tuple(contract)
-    made = {(each.table, each.column) for each in expand if isinstance(each, AddColumn)}
+    expand, contract, hung = tuple(expand), tuple(contract), hung or {}
     # What a table is called in the end says its plan alone.
-    before: Schema = {each.table: {} for each in contract if isinstance(each, RenameTable)}
-    before |= {
-        name: {column.name: _described(table, column) for column in table.columns if (name, column.name) not in made}
-        for name, table in facts.items()
-    }
-    between = _edited(before, expand)
-    kept = [said for edit in contract for said in _kept(facts, edit)]
-    return _between(orm, before, between, expand), _between(orm, between, _edited(between, contract), contract, kept)
+    before: Shapes = {each.table: Shape() for each in contract if isinstance(each, RenameTable)}
+    for name, table in facts.items():
+        made = frozenset(each.column for each in expand if isinstance(each, AddColumn) and each.table == name)
+        before[name] = shaped(table, hung.get(name, Hung()), made)
+    between = edited(before, expand)
+    kept = [said for edit in contract for said in _kept(facts, hung, edit)]
+    return _between(orm, before, between, expand), _between(orm, between, edited(between, contract), contract, kept)
 
 
-def _kept(facts: Mapping[TableName, Table], edit: Edit) -> Iterator[str]:
+def _kept(facts: Mapping[TableName, Table], hung: Mapping[TableName, Hung], edit: Edit) -> Iterator[str]:
     """Give what keeps its name when a column that it is over gets another, and an ORM may have made up from that."""
     if isinstance(edit, RenameColumn) and (table := facts.get(edit.table)) is not None:
+        told = {each.name for each in hung.get(edit.table, Hung()).constraints}
         for index in table.indexes:
-            if edit.column in index.columns and not index.primary:
+            if edit.column in index.columns and not index.primary and index.name not in told:
                 yield f"index {index.name} is over {edit.to} now and keeps its name: write it out"
 
 
-def _described(table: Table, column: Column) -> Described:
-    return Described(
-        name=column.name,
-        type=column.type,
-        not_null=column.not_null,
-        default=column.default,
-        primary=table.key == (column.name,),
-        identity=column.identity,
-        generated=column.generated,
-    )
-
-
-def _edited(schema: Schema, edits: Iterable[Edit]) -> Schema:
-    made = {name: dict(columns) for name, columns in schema.items()}
-    for edit in edits:
-        match edit:
-            case AddColumn(table=table, column=column, type=kind, default=default, like=like):
-                old = made.setdefault(table, {}).get(like or "")
-                plain = Described(name=column, type=kind, default=default)
-                made[table][column] = replace(plain, default=default or old.default) if old else plain
-            case DropColumn(table=table, column=column):
-                _there(made, table, column)
-                made[table].pop(column)
-            case RenameColumn(table=table, column=column, to=to):
-                _there(made, table, column)
-                columns = {name: each for name, each in made[table].items() if name != to}
-                made[table] = {
-                    (to if name == column else name): (replace(each, name=to) if name == column else each)
-                    for name, each in columns.items()
-                }
-            case ChangeType(table=table, column=column, type=kind):
-                made[table][column] = replace(_there(made, table, column), type=kind)
-            case SetNullable(table=table, column=column, nullable=nullable):
-                made[table][column] = replace(_there(made, table, column), not_null=not nullable)
-            case RenameTable(table=table, to=to) if table in made:
-                made[to] = made.pop(table)
-            case CreateTable(table=table, key=key, columns=columns):
-                counted = Described(name=key, type="bigint", not_null=True, primary=True, identity=True)
-                others = {each.column: Described(name=each.column, type=each.type) for each in columns}
-                made[table] = {key: counted, **others}
-            case ChangeLabels():
-                made = {
-                    table: {name: _relabeled(each, edit) for name, each in columns.items()}
-                    for table, columns in made.items()
-                }
-            case _:
-                pass
-    return made
-
-
-def _there(schema: Schema, table: TableName, column: str) -> Described:
-    """Return a column's description, or tell that there is none."""
-    found = schema.get(table, {}).get(column)
-    if found is None:
-        raise UntoldError(table, column)
-    return found
-
-
-def _relabeled(column: Described, edit: ChangeLabels) -> Described:
-    of_it = column.type.replace('"', "").removesuffix("[]") in (str(edit.type), f"{edit.type.schema}.{edit.type.name}")
-    return replace(column, default=edit.default(column.default)) if of_it and column.default else column
-
-
 def _between(
-    orm: str, old: Schema, new: Schema, edits: tuple[Edit, ...], kept: Iterable[str] = ()
+    orm: str, old: Shapes, new: Shapes, edits: tuple[Edit, ...], kept: Iterable[str] = ()
 ) -> tuple[LineEdit, ...]:
-    line = ORMS[orm].line
     renamed = {each.table: each.to for each in edits if isinstance(each, RenameTable)}
     notes = [*(each.says for each in edits if isinstance(each, Other) and not each.silent), *kept]
     found: list[LineEdit] = []
-    for table, columns in old.items():
+    for table, shape in old.items():
         now = renamed.get(table, table)
-        before = {name: line(each) for name, each in columns.items()}
-        after = {name: line(each) for name, each in new.get(now, {}).items()}
+        end = new.get(now, Shape())
+        before, after = _columns(orm, shape), _columns(orm, end)
+        changed = {name for name, text in after.items() if before.get(name) != text}
+        apart, then = _apart(orm, shape), _apart(orm, end)
         said = [f"the table's name becomes {now.name}"] if now != table else []
+        said += [f"stays: {text}" for text, of in then.items() if text in apart and changed & set(of)]
         typed = [each for each in edits if isinstance(each, ChangeLabels) and each.table == table]
         add = [*(ORMS[orm].labels(each.type, each.labels) for each in typed)]
-        add += [text for name, text in after.items() if before.get(name) != text]
+        add += [text for name, text in after.items() if name in changed]
+        add += [text for text in then if text not in apart]
         add += _beside_columns(orm, table, new, edits)
         remove = [*(ORMS[orm].labels(each.type, each.before) for each in typed)]
         remove += [text for name, text in before.items() if after.get(name) != text]
+        remove += [text for text in apart if text not in then]
         if add or remove or said or notes:
             found.append(LineEdit(table=table, add=tuple(add), remove=tuple(remove), notes=(*said, *notes)))
             notes = []
@@ -176,13 +111,27 @@ def _between(
     return (*(_created(orm, each, new) for each in made), *found)
 
 
-def _beside_columns(orm: str, table: TableName, schema: Schema, edits: Iterable[Edit]) -> list[str]:
+def _columns(orm: str, shape: Shape) -> dict[str, str]:
+    """Return the line of each column, with those constraints that an ORM has on it."""
+    on_columns = [each for each in shape.constraints if ORMS[orm].on_column(each)]
+    return {
+        name: ORMS[orm].line(replace(each, own=tuple(own for own in on_columns if own.columns == (name,))))
+        for name, each in shape.columns.items()
+    }
+
+
+def _apart(orm: str, shape: Shape) -> dict[str, tuple[str, ...]]:
+    """Return the lines of the other constraints, each with the columns that it is on."""
+    return {ORMS[orm].beside(each): each.columns for each in shape.constraints if not ORMS[orm].on_column(each)}
+
+
+def _beside_columns(orm: str, table: TableName, shapes: Shapes, edits: Iterable[Edit]) -> list[str]:
     """Return what comes to a table that is no column: constraints and indexes."""
     found: list[str] = []
     for edit in edits:
         match edit:
             case AddForeignKey() if edit.table == table:
-                key = tuple(name for name, each in schema.get(edit.to, {}).items() if each.primary)
+                key = tuple(name for name, each in shapes.get(edit.to, Shape()).columns.items() if each.primary)
                 found.append(ORMS[orm].beside(replace(edit, to_columns=edit.to_columns or key or ("id",))))
             case AddUnique() | AddCheck() | AddIndex() if edit.table == table:
                 found.append(ORMS[orm].beside(edit))
@@ -191,7 +140,7 @@ def _beside_columns(orm: str, table: TableName, schema: Schema, edits: Iterable[
     return found
 
 
-def _created(orm: str, edit: CreateTable, schema: Schema) -> LineEdit:
-    columns = [ORMS[orm].line(each) for each in schema[edit.table].values()]
+def _created(orm: str, edit: CreateTable, shapes: Shapes) -> LineEdit:
+    columns = [ORMS[orm].line(each) for each in shapes[edit.table].columns.values()]
     unique = AddUnique(table=edit.table, name=edit.unique, columns=tuple(each.column for each in edit.columns))
     return LineEdit(table=edit.table, add=tuple(ORMS[orm].table(edit.table, columns, ORMS[orm].beside(unique))))

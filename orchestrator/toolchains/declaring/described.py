@@ -4,6 +4,11 @@ import re
 from dataclasses import dataclass
 
 from orchestrator.detection.types import ALIASES
+from orchestrator.sql.edits import AddForeignKey, AddUnique
+from orchestrator.sql.identifiers import NAME_BYTES
+
+Own = AddForeignKey | AddUnique
+"""A constraint as what would add it."""
 
 _LITERAL = re.compile(r"'((?:[^']|'')*)'(?:::[\w\s.\"()\[\],]+)?")
 _NUMBER = re.compile(r"'?(-?\d+(?:\.\d+)?)'?(?:::[\w\s.\"()\[\],]+)?")
@@ -21,7 +26,9 @@ class Described:
         default: its default expression, as PostgreSQL prints it.
         primary: whether it is the primary key.
         identity: whether it draws its values from a sequence of its own.
+        always: whether a writer's value is refused there (GENERATED ALWAYS).
         generated: whether it is computed from others.
+        own: constraints on it alone that stand in its line.
     """
 
     name: str
@@ -30,7 +37,9 @@ class Described:
     default: str | None = None
     primary: bool = False
     identity: bool = False
+    always: bool = False
     generated: bool = False
+    own: tuple[Own, ...] = ()
 
     @property
     def counts(self) -> bool:
@@ -59,6 +68,11 @@ def apart(type_name: str) -> tuple[str, tuple[str, ...], int]:
     name = found["name"] + found["rest"]
     plain = name if '"' in name else name.lower()  # as PostgreSQL reads it, where a person or a tool wrote NUMERIC
     return ALIASES.get(plain, plain), sizes, found["array"].count("[]")
+
+
+def cut(name: str) -> str:
+    """Return a name as PostgreSQL keeps it."""
+    return name.encode()[:NAME_BYTES].decode(errors="ignore")
 
 
 def own_type(name: str) -> str:

@@ -8,7 +8,7 @@ from collections.abc import Iterable
 
 from orchestrator.sql.edits import AddCheck, AddForeignKey, AddIndex, AddUnique
 from orchestrator.sql.identifiers import TableName
-from orchestrator.toolchains.declaring.described import Described, apart, camel, own_type
+from orchestrator.toolchains.declaring.described import Described, Own, apart, camel, cut, own_type
 
 _PLAIN = {
     "smallint": "smallint", "integer": "integer", "text": "text", "boolean": "boolean", "real": "real",
@@ -29,7 +29,33 @@ def line(column: Described) -> str:
     parts = [called, ".array()" * dimensions, ".primaryKey()" if column.primary else ""]
     parts.append(".notNull()" if column.not_null and not column.primary else "")
     parts.append(_default(column, name))
+    parts += map(_on, column.own)
     return f"{camel(column.name)}: {''.join(parts)},{remark}"
+
+
+def on_column(constraint: Own) -> bool:
+    """Whether a constraint stands in a column's line: it has the name that Drizzle makes up for one there.
+
+    Any other is made anew by drizzle-kit unless its name is written out.
+    """
+    of = constraint.table.name, *constraint.columns
+    if len(constraint.columns) != 1:
+        return False
+    if isinstance(constraint, AddUnique):
+        return constraint.name == cut("_".join((*of, "unique")))
+    made = "_".join((*of, constraint.to.name, *constraint.to_columns))
+    return constraint.name in (cut(f"{made}_fk"), cut(f"{made}_fkey"))  # 0.31, 1.0
+
+
+def _on(constraint: Own) -> str:
+    if isinstance(constraint, AddUnique):
+        return ".unique()"
+    # TypeScript infers no type of a table from itself ("Indexes & Constraints", self reference).
+    to = "(): AnyPgColumn" if constraint.to == constraint.table else "()"
+    actions = (("onDelete", constraint.on_delete), ("onUpdate", constraint.on_update))
+    said = ", ".join(f'{word}: "{action}"' for word, action in actions if action)
+    there = f"{camel(constraint.to.name)}.{camel(constraint.to_columns[0])}"
+    return f".references({to} => {there}{f', {{ {said} }}' if said else ''})"
 
 
 def beside(edit: AddUnique | AddCheck | AddForeignKey | AddIndex) -> str:
@@ -109,7 +135,7 @@ def _default(column: Described, name: str) -> str:  # noqa: PLR0911 - a table
     if column.generated:
         return f".generatedAlwaysAs(sql`{column.default}`)" if column.default else ""
     if column.identity:
-        return ".generatedByDefaultAsIdentity()"
+        return ".generatedAlwaysAsIdentity()" if column.always else ".generatedByDefaultAsIdentity()"
     if column.default is None or column.counts:
         return ""
     if column.default == "now()" and name.startswith("timestamp"):

@@ -9,7 +9,7 @@ from collections.abc import Iterable
 
 from orchestrator.sql.edits import AddCheck, AddForeignKey, AddIndex, AddUnique
 from orchestrator.sql.identifiers import TableName
-from orchestrator.toolchains.declaring.described import Described, apart, own_type
+from orchestrator.toolchains.declaring.described import Described, Own, apart, cut, own_type
 
 _TYPES = {
     "smallint": ("SmallInteger", "int"), "integer": ("Integer", "int"), "bigint": ("BigInteger", "int"),
@@ -37,8 +37,28 @@ def line(column: Described) -> str:
     attribute = (
         column.name if plain else re.sub(r"\W|^(?=\d)", "_", column.name) + ("_" if column.name.isidentifier() else "")
     )
-    arguments = [*([] if plain else [repr(column.name)]), kind, *_more(column)]
+    keys = [_reference(each) for each in column.own if isinstance(each, AddForeignKey)]
+    unique = ["unique=True" for each in column.own if isinstance(each, AddUnique)]
+    arguments = [*([] if plain else [repr(column.name)]), kind, *keys, *_more(column), *unique]
     return f"{attribute}: Mapped[{python}{optional}] = mapped_column({', '.join(arguments)}){remark}"
+
+
+def on_column(constraint: Own) -> bool:
+    """Whether a constraint stands in a column's line: a unique one only by the name that PostgreSQL gives it."""
+    made = cut("_".join((constraint.table.name, *constraint.columns, "key")))
+    return len(constraint.columns) == 1 and (isinstance(constraint, AddForeignKey) or constraint.name == made)
+
+
+def _reference(key: AddForeignKey) -> str:
+    named = key.name != cut("_".join((key.table.name, *key.columns, "fkey")))
+    words = (("name", key.name if named else None), *_actions(key))
+    said = "".join(f", {word}={text!r}" for word, text in words if text)
+    return f"ForeignKey({f'{_plain(key.to)}.{key.to_columns[0]}'!r}{said})"
+
+
+def _actions(key: AddForeignKey) -> tuple[tuple[str, str | None], ...]:
+    given = (("ondelete", key.on_delete), ("onupdate", key.on_update))
+    return tuple((word, action and action.upper()) for word, action in given)
 
 
 def beside(edit: AddUnique | AddCheck | AddForeignKey | AddIndex) -> str:
@@ -54,8 +74,7 @@ def beside(edit: AddUnique | AddCheck | AddForeignKey | AddIndex) -> str:
             return f"Index({edit.name!r}, {edit.column!r}),"
         case AddForeignKey():
             there = _listed(f"{_plain(edit.to)}.{each}" for each in edit.to_columns)
-            actions = (("ondelete", edit.on_delete), ("onupdate", edit.on_update))
-            said = "".join(f", {word}={action.upper()!r}" for word, action in actions if action)
+            said = "".join(f", {word}={action!r}" for word, action in _actions(edit) if action)
             return f"ForeignKeyConstraint([{_listed(edit.columns)}], [{there}], name={edit.name!r}{said}),"
 
 
@@ -105,7 +124,7 @@ def _more(column: Described) -> list[str]:
     if column.generated:
         return [f"Computed({column.default!r}, persisted=True)", *key] if column.default else key
     if column.identity:
-        return ["Identity()", *key]
+        return ["Identity(always=True)" if column.always else "Identity()", *key]
     if column.default is not None and not (column.counts and column.primary):
         return [*key, f"server_default=text({column.default!r})"]
     return key
