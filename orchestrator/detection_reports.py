@@ -149,6 +149,8 @@ class LineReport(Report):
     table: str
     add: tuple[str, ...]
     remove: tuple[str, ...]
+    keep: tuple[str, ...]
+    """Lines beside the columns that are there already, and say the same of a column whose line changes."""
     notes: tuple[str, ...]
 
 

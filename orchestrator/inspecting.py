@@ -175,4 +175,4 @@ def _trigger(found: Trigger) -> TriggerReport:
 
 
 def _line(edit: LineEdit) -> LineReport:
-    return LineReport(table=str(edit.table), add=edit.add, remove=edit.remove, notes=edit.notes)
+    return LineReport(table=str(edit.table), add=edit.add, remove=edit.remove, keep=edit.keep, notes=edit.notes)

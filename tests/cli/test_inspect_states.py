@@ -1,5 +1,6 @@
 """The lines of an ORM's schema are the same from wherever a plan is, as long as the tables tell them."""
 
+import re
 from typing import Any
 
 from cli.runs import Project, said
@@ -171,15 +172,33 @@ def test_a_line_keeps_what_hangs_on_its_column(project: Project) -> None:
     ):
         assert line in drizzle["add"], drizzle
     assert 'parent: integer("parent").references((): AnyPgColumn => orders.id),' in drizzle["remove"]
-    assert drizzle["notes"] == [
-        'stays: unique("orders_author_badge_key").on(table.author, table.badge),',
-        'stays: foreignKey({ name: "orders_editor_fkey", columns: [table.editor], foreignColumns: [authors.id] }),',
+    assert drizzle["keep"] == [
+        'unique("orders_author_badge_key").on(table.author, table.badge),',
+        'foreignKey({ name: "orders_editor_fkey", columns: [table.editor], foreignColumns: [authors.id] }),',
     ]
     assert (
         "author: Mapped[int | None] = mapped_column("
         "BigInteger, ForeignKey('authors.id', name='orders_author_authors_id_fk', ondelete='CASCADE'))"
     ) in models["add"]
     assert "editor: Mapped[int | None] = mapped_column(BigInteger, ForeignKey('authors.id'))" in models["add"]
-    assert "stays: UniqueConstraint('badge', name='orders_badge_unique')," in models["notes"]
+    assert "UniqueConstraint('badge', name='orders_badge_unique')," in models["keep"]
     drawn = next(each for each in told["drizzle"] if each["table"] == "drawn")
     assert drawn["add"] == ['no: bigint("no", { mode: "number" }).primaryKey().generatedAlwaysAsIdentity(),']
+
+
+def test_a_line_of_a_schema_is_never_broken(project: Project) -> None:
+    """Neither in a pipe nor on a terminal, however long it is; all else fits the screen."""
+    project.sql("development", _TABLES)
+    _written(project, _PLAN)
+    for command in (("--drizzle", "many"), ("--sqlalchemy", "many")):
+        told = project.ecm("inspect", *command, "--json").json
+        tables = [table for phase in told["phases"] for table in phase["tables"]]
+        signed = {"+": "add", "-": "remove", "=": "keep"}
+        lines = [f"  {sign} {line}" for each in tables for sign, name in signed.items() for line in each[name]]
+        assert max(map(len, lines)) > 80
+        terminal = project.terminal("inspect", *command, COLUMNS="60")
+        terminal.end()
+        plain = re.sub(r"\x1b\[[0-9;]*m", "", terminal.shown).split("\r\n")
+        for shown, width in ((project.ecm("inspect", *command).out.splitlines(), 80), (plain, 60)):
+            assert [line for line in lines if line not in shown] == []
+            assert [line for line in shown if len(line) > width and line not in lines] == []

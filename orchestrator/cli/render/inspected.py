@@ -11,6 +11,7 @@ from orchestrator.detection_reports import ColumnReport, InspectReport, PhaseLin
 from orchestrator.words import counted
 
 _LABEL = 13
+_COLOURS = {"+": "green", "-": "red", "=": "dim"}
 
 
 def inspected(report: InspectReport) -> RenderableType:
@@ -80,7 +81,9 @@ def schema_edit(report: SchemaEditReport) -> RenderableType:
     parts: list[RenderableType] = [look.heading(f"{report.plan} in {report.orm}", f"as on {report.branch}")]
     for phase in report.phases:
         parts += [Text(), *_phase(phase)]
-    end = Text("no file was written: these lines are yours to edit; keep what else yours say", style="dim")
+    kept = any(table.keep for phase in report.phases for table in phase.tables)
+    said = "a line after = is there already and stays; " if kept else ""
+    end = Text(f"no file was written: these lines are yours to edit; {said}keep what else yours say", style="dim")
     return look.stacked(*parts, Text(), end, *look.onward([report.next_command]))
 
 
@@ -89,8 +92,9 @@ def _phase(phase: PhaseLines) -> Iterator[RenderableType]:
     yield Text.assemble(look.icon(look.GOOD), " ", title, ", done") if phase.done else title
     for table in phase.tables:
         yield look.indented(Text(f"table {table.table}", style="dim"))
-        yield from (look.indented(_signed("-", line)) for line in table.remove)
-        yield from (look.indented(_signed("+", line)) for line in table.add)
+        yield from (_signed("-", line) for line in table.remove)
+        yield from (_signed("+", line) for line in table.add)
+        yield from (_signed("=", line) for line in table.keep)
         yield from (look.indented(look.labelled([("note", line)])) for line in table.notes)
     if not phase.tables:
         yield look.indented(Text("no line changes", style="dim"))
@@ -98,5 +102,5 @@ def _phase(phase: PhaseLines) -> Iterator[RenderableType]:
         yield look.indented(look.labelled([("deploy", phase.application)]))
 
 
-def _signed(sign: str, line: str) -> Text:
-    return Text(f"{sign} {line}", style="green" if sign == "+" else "red", overflow="fold")
+def _signed(sign: str, line: str) -> look.Line:
+    return look.Line(f"{sign} {line}", style=_COLOURS[sign], indent=2)

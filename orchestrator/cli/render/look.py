@@ -11,6 +11,7 @@ from typing import TextIO
 from rich.console import Console, ConsoleOptions, Group, RenderableType
 from rich.measure import Measurement
 from rich.padding import Padding
+from rich.segment import Segment
 from rich.table import Table
 from rich.text import Text
 
@@ -68,7 +69,7 @@ def item(mark: str, words: str) -> Table:
 def rendered(console: Console, screen: RenderableType) -> str:
     """Return a screen laid out for a console's width, without the blanks that pad its lines."""
     with console.capture() as captured:
-        console.print(screen)
+        console.print(screen, crop=False)
     return "\n".join(line.rstrip() for line in captured.get().rstrip("\n").split("\n"))
 
 
@@ -171,6 +172,26 @@ class Code:
                 replace_whitespace=False,
             )
             yield Text("\n".join(wrapped).replace(_HELD, " "), overflow="fold")
+
+
+class Line:
+    """A line to copy: it is never broken here, and a terminal that breaks it gives it back whole.
+
+    Where it is put into something that has a width of its own, such as a grid, it is cut there: it stands by itself.
+    """
+
+    def __init__(self, text: str, *, style: str = "", indent: int = 0) -> None:
+        # Text leaves out what would move a terminal's cursor.
+        self._text, self._style = " " * indent + Text(text).plain.replace("\n", " "), style
+
+    def __rich_console__(self, console: Console, options: ConsoleOptions) -> Iterator[Segment]:
+        del options
+        yield Segment(self._text, console.get_style(self._style))
+        yield Segment.line()
+
+    def __rich_measure__(self, console: Console, options: ConsoleOptions) -> Measurement:
+        del console
+        return Measurement(1, options.max_width)
 
 
 _FURTHER = 4

@@ -34,12 +34,14 @@ class LineEdit:
         table: the table.
         add: lines that come.
         remove: lines that go.
+        keep: lines beside the columns that are there and stay, on a column whose line changes.
         notes: what no line says.
     """
 
     table: TableName
     add: tuple[str, ...] = ()
     remove: tuple[str, ...] = ()
+    keep: tuple[str, ...] = ()
     notes: tuple[str, ...] = ()
 
 
@@ -95,7 +97,7 @@ def _between(
         changed = {name for name, text in after.items() if before.get(name) != text}
         apart, then = _apart(orm, shape), _apart(orm, end)
         said = [f"the table's name becomes {now.name}"] if now != table else []
-        said += [f"stays: {text}" for text, of in then.items() if text in apart and changed & set(of)]
+        keep = tuple(text for text, of in then.items() if text in apart and changed & set(of))
         typed = [each for each in edits if isinstance(each, ChangeLabels) and each.table == table]
         add = [*(ORMS[orm].labels(each.type, each.labels) for each in typed)]
         add += [text for name, text in after.items() if name in changed]
@@ -105,7 +107,8 @@ def _between(
         remove += [text for name, text in before.items() if after.get(name) != text]
         remove += [text for text in apart if text not in then]
         if add or remove or said or notes:
-            found.append(LineEdit(table=table, add=tuple(add), remove=tuple(remove), notes=(*said, *notes)))
+            edit = LineEdit(table=table, add=tuple(add), remove=tuple(remove), keep=keep, notes=(*said, *notes))
+            found.append(edit)
             notes = []
     made = (each for each in edits if isinstance(each, CreateTable))
     return (*(_created(orm, each, new) for each in made), *found)
