@@ -161,6 +161,8 @@ class PhaseLines(Report):
     done: bool
     """Whether it is over on the branch."""
     tables: tuple[LineReport, ...]
+    unread: bool
+    """Whether it has statements in the plan's own words, of which nothing is told."""
     application: str
     """What the application does once the phase is through."""
 

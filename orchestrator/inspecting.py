@@ -1,6 +1,7 @@
 """`ecm inspect`: tables as PostgreSQL has them, and a plan as edits of an ORM's schema."""
 
 from collections.abc import Sequence
+from shlex import quote
 from typing import Literal
 
 from orchestrator.detection_reports import (
@@ -39,9 +40,9 @@ class Inspecting:
             wanted = [_parsed(name) for name in names or catalog.tables(connection)]
             tables = tuple(_table(connection, name) for name in dict.fromkeys(wanted))
         one = tables[0].table if len(tables) == 1 else None
-        onward = f"ecm plan rename-column {one} COLUMN NEW_NAME --branch {branch}"
+        onward = f"ecm plan rename-column {quote(one or '')} COLUMN NEW_NAME --branch {branch}"
         own = next((each.table for each in tables if "." not in each.table), tables[0].table if tables else "TABLE")
-        overview = f"ecm inspect {own} --branch {branch}"
+        overview = f"ecm inspect {quote(own)} --branch {branch}"
         return InspectReport(branch=branch, tables=tables, next_command=onward if one else overview)
 
     def schema_edit(self, plan: str, branch: str, orm: Literal["drizzle", "sqlalchemy"]) -> SchemaEditReport:
@@ -50,6 +51,7 @@ class Inspecting:
             state = scene.position.state
             expand, contract = self._lines(scene, orm)
             by_phase = {Phase.EXPAND: expand, Phase.CONTRACT: contract}
+            unread = {Phase(key) for change in scene.plan.changes for key in change.written() if key in [*Part]}
             return SchemaEditReport(
                 plan=plan,
                 branch=branch,
@@ -59,6 +61,7 @@ class Inspecting:
                         phase=phase,
                         done=STATES.index(phase.leads_to) <= STATES.index(state),
                         tables=tuple(map(_line, by_phase.get(phase, ()))),
+                        unread=phase in unread,
                         application=scene.plan.phase(phase).deploy.strip(),
                     )
                     for phase in PHASES

@@ -190,3 +190,28 @@ def test_the_lines_of_sqlalchemy_models(project: Project) -> None:
     ]
     assert [each["tables"] for each in again["phases"]] == [each["tables"] for each in first["phases"]]
     assert [each["done"] for each in again["phases"]] == [True, False, False, False]
+
+
+def test_a_name_that_a_shell_would_take_apart(project: Project) -> None:
+    """What is next can be run as it stands."""
+    project.sql("development", 'CREATE TABLE "Weird Table" (id int); CREATE TABLE zoo (id int); DROP TABLE books')
+    listed = project.ecm("inspect").out
+    shown = project.ecm("inspect", "Weird Table").out
+
+    assert "next      ecm inspect 'Weird Table' --branch development" in listed
+    assert "ecm plan rename-column 'Weird Table' COLUMN NEW_NAME \\\n" in shown
+    assert "\n  id  integer\n" in shown
+
+
+def test_raw_sql_is_not_read(project: Project) -> None:
+    """Nobody is told that nothing changes."""
+    (project.root / "plans" / "raw.yaml").write_text(
+        "plan: raw\nchanges: [{kind: sql, contract: ALTER TABLE books ADD COLUMN pages int}]\n"
+    )
+    shown = project.ecm("inspect", "--drizzle", "raw")
+
+    assert shown.code == 0, shown.err
+    expand, contract = shown.out.partition("\nexpand\n")[2].split("\ncontract\n")
+    assert "no line changes" in expand
+    assert "raw SQL is not read" in contract
+    assert "no line changes" not in contract

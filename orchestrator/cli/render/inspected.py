@@ -45,8 +45,10 @@ def _whole(table: TableReport, branch: str) -> Iterator[RenderableType]:
     yield look.heading(f"{table.table} on {branch}", size)
     yield Text()
     grid = Table.grid(padding=(0, 2, 0, 0))
+    more = any(map(_more, table.columns))  # rich takes the width of a last column without a word from the one before
     for column in table.columns:
-        grid.add_row(Text(column.name, style="bold"), Text(column.type), Text(_more(column), style="dim"))
+        said = [Text(_more(column), style="dim")] if more else []
+        grid.add_row(Text(column.name, style="bold"), Text(column.type), *said)
     yield look.indented(grid)
     rows = [
         *(("constraint", f"{each.name} {each.definition}") for each in table.constraints),
@@ -96,7 +98,10 @@ def _phase(phase: PhaseLines) -> Iterator[RenderableType]:
         yield from (_signed("+", line) for line in table.add)
         yield from (_signed("=", line) for line in table.keep)
         yield from (look.indented(look.labelled([("note", line)])) for line in table.notes)
-    if not phase.tables:
+    if phase.unread:
+        unread = "raw SQL is not read: what it changes in your schema is yours to write"
+        yield look.indented(look.labelled([("note", unread)]))
+    elif not phase.tables:
         yield look.indented(Text("no line changes", style="dim"))
     if phase.application:
         yield look.indented(look.labelled([("deploy", phase.application)]))

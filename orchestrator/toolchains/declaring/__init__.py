@@ -12,7 +12,6 @@ from orchestrator.sql.edits import (
     ChangeLabels,
     CreateTable,
     Edit,
-    Other,
     RenameColumn,
     RenameTable,
 )
@@ -88,7 +87,7 @@ def _between(
     orm: str, old: Shapes, new: Shapes, edits: tuple[Edit, ...], kept: Iterable[str] = ()
 ) -> tuple[LineEdit, ...]:
     renamed = {each.table: each.to for each in edits if isinstance(each, RenameTable)}
-    notes = [*(each.says for each in edits if isinstance(each, Other) and not each.silent), *kept]
+    notes = [*kept]
     found: list[LineEdit] = []
     for table, shape in old.items():
         now = renamed.get(table, table)
