@@ -9,6 +9,8 @@ from orchestrator.errors import ConfigurationError, UsageError
 from orchestrator.plan import editing, scope
 from orchestrator.plan.checksum import checksum
 from orchestrator.plan.editing import Part
+from orchestrator.plan.lifecycle import STATES, State
+from orchestrator.records import last_state
 from orchestrator.reporting import named
 from orchestrator.sql.edits import AddCheck, AddForeignKey, AddUnique, CreateTable, RenameColumn
 from orchestrator.stage import Scene, Stage
@@ -16,6 +18,8 @@ from orchestrator.toolchains import finding
 from orchestrator.toolchains.toolchain import Emission, Toolchain
 from orchestrator.words import listed
 
+_LINES = {"drizzle": "drizzle", "alembic": "sqlalchemy"}
+"""How `ecm inspect` calls the lines of a tool's schema."""
 _NAMING = {"drizzle": "drizzle", "alembic": "SQLAlchemy"}
 """Who makes up names of indexes and constraints, where a tool then looks for them."""
 
@@ -34,11 +38,7 @@ class Emitting:
         parts = (named(Part, part),) if part else tuple(Part)
         emissions = [found for each in parts if (found := self._emission(scene, each, facts)) is not None]
         if not emissions:
-            raise UsageError(
-                f"{plan.plan} has nothing to emit" + (f" for {part}" if part else ""),
-                details=["what it does in that part is no change of the schema that a migration tool would make"],
-                hint=f"ecm emit {plan.plan} --as {tool}" if part else "",
-            )
+            raise self._nothing(scene, tool, named(Part, part) if part else None)
         wanted = [each for each in emissions if self._is_to_be_written(chain, scene, Part(each.part))]
         written = tuple(self._written(tool, workspace.root, each) for each in wanted)
         chain = self._tool(tool)
@@ -54,13 +54,52 @@ class Emitting:
                 if each not in wanted and (found := chain.emitted(plan.plan, each.part)) is not None
             ),
             beware=(
-                *_between(emissions, plan.plan, tool),
+                *_between(emissions, plan.plan, tool, alone=part is not None),
                 *_renamed(emissions, tool),
                 *_to_the_letter(emissions, tool),
                 *chain.traps(),
             ),
+            schema_edit=self._schema_edit(scene, tool, written),
             next_command=self._stage.next_command(plan.plan, scene.branch, scene.position),
         )
+
+    def _nothing(self, scene: Scene, tool: str, part: Part | None) -> UsageError:
+        """Return that a part has no migration, and what comes before the other part's: as late as can be."""
+        plan, command = scene.plan.plan, f"ecm emit {scene.plan.plan} --as {tool} --part"
+        said = "what it does in that part is no change of the schema that a migration tool would make"
+        if part is None:
+            return UsageError(f"{plan} has nothing to emit", details=[said])
+        behind = self._behind(scene)
+        hint = f"{command} {Part.EXPAND if part is Part.CONTRACT else Part.CONTRACT}"
+        details = [said]
+        if part is Part.EXPAND and behind is not None:
+            details.append(
+                f"its migration is that of contract, which comes later: --part contract, or {tool} would stop there"
+                " wherever ecm has not contracted"
+            )
+            hint = f"ecm advance {plan} --to {State.READS_MIGRATED} --branch {behind}"
+        return UsageError(f"{plan} has nothing to emit for {part}", details=details, hint=hint)
+
+    def _behind(self, scene: Scene) -> str | None:
+        """Return the first branch where the next phase is not contract yet, as far as is known."""
+        entries = self._stage.entries_if_any(scene.plan.plan)
+        for name in self._stage.project.branches:
+            last = last_state(entries, name)
+            state = scene.position.state if name == scene.branch else last[0] if last else State.PLANNED
+            if STATES.index(state) < STATES.index(State.READS_MIGRATED):
+                return name
+        return None
+
+    def _schema_edit(self, scene: Scene, tool: str, written: Sequence[reports.EmittedMigration]) -> str | None:
+        """Return where the change of the ORM's schema is told that goes with the migrations."""
+        if tool == "django":
+            files = [name for each in written for name in each.files]
+            return f"the change of the models is in the head of {listed(files)}" if files else None
+        if tool not in _LINES:
+            return None
+        first = next(iter(self._stage.project.branches))
+        where = "" if scene.branch == first else f" --branch {scene.branch}"
+        return f"ecm inspect --{_LINES[tool]} {scene.plan.plan}{where}"
 
     def _emission(self, scene: Scene, part: Part, facts: scope.Facts) -> Emission | None:
         plan = scene.plan
@@ -104,13 +143,16 @@ class Emitting:
         )
 
 
-def _between(emissions: Sequence[Emission], plan: str, tool: str) -> tuple[str, ...]:
+def _between(emissions: Sequence[Emission], plan: str, tool: str, *, alone: bool) -> tuple[str, ...]:
+    """Tell what a contract migration stops, and how to write it later where it was not asked for by itself."""
     if not any(each.part == Part.CONTRACT for each in emissions):
         return ()
     said = (
         f"until ecm has contracted {plan} in a database, {tool} stops there at its contract migration, and at all that"
-        " come after it; --part expand writes the first one alone"
+        " come after it"
     )
+    if not alone and any(each.part == Part.EXPAND for each in emissions):
+        said += "; --part expand writes the first one alone"
     return (said,)
 
 

@@ -98,7 +98,7 @@ class Inspecting:
 
     def _untold(self, scene: Scene, orm: str) -> PreconditionError:
         plan, command = scene.plan.plan, f"ecm inspect --{orm} {scene.plan.plan} --branch"
-        entries = self._stage.entries(plan)
+        entries = self._stage.entries_if_any(plan)
         behind = [
             name
             for name in self._stage.project.branches

@@ -627,6 +627,8 @@ class EmitReport(Report):
     existing: tuple[str, ...] = ()
     """Those that had been emitted before, and are left as they are."""
     beware: tuple[str, ...] = ()
+    schema_edit: str | None = None
+    """Where the change of the ORM's schema that goes with it is told: a command, or in words."""
     next_command: str | None = None
 
 

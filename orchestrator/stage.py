@@ -321,7 +321,7 @@ class Stage:
 
         Where the ledger does not answer, that it was reset cannot be told; what needs its word says so itself.
         """
-        entries = scene.entries[0] if scene.entries else self._entries_if_any(scene.plan.plan)
+        entries = scene.entries[0] if scene.entries else self.entries_if_any(scene.plan.plan)
         known = frozenset(journal.known(scene.connection))
         return tuple(note.message for note in resets.notes(scene.branch, entries, known, scene.record))
 
@@ -343,7 +343,7 @@ class Stage:
             scene.entries.append(self.entries(scene.plan.plan))
         return scene.entries[0]
 
-    def _entries_if_any(self, plan: str) -> tuple[Entry, ...]:
+    def entries_if_any(self, plan: str) -> tuple[Entry, ...]:
         """Return the ledger's entries of a plan; none where it does not answer, for what must not wait for it."""
         if not self._ledger_is_silent:
             with suppress(EcmError):
@@ -376,7 +376,7 @@ class Stage:
             return f"ecm advance {plan} --branch {branch}"
         if position.kept and not undoable:
             return f"ecm finalize {plan} --branch {branch}"
-        entries = self._entries_if_any(plan)
+        entries = self.entries_if_any(plan)
 
         def over(name: str) -> bool:
             last = last_state(entries, name)

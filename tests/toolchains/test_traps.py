@@ -1,10 +1,34 @@
 """What a tool does in silence is told where a person is about to meet it."""
 
 import json
+from typing import Any
 
 from cli.runs import PLAN, Project, said
 
 _CONFIG = 'export default { dialect: "postgresql", schema: "./schema.ts", out: "./migrations" };\n'
+
+
+def test_a_part_that_has_no_migration(project: Project) -> None:
+    """What comes first is ecm's, on each branch; the contract migration would stop the tool where ecm has not been."""
+    (project.root / "prisma" / "migrations").mkdir(parents=True)
+    (project.root / "plans" / "require-title.yaml").write_text(
+        "plan: require-title\nchanges: [{kind: set_not_null, table: books, column: title}]\n"
+    )
+
+    def refused() -> Any:
+        answer = project.ecm("emit", "require-title", "--as", "prisma", "--part", "expand", "--json")
+        assert answer.code == 2
+        return answer.json["error"]
+
+    told = refused()
+    assert told["message"] == "require-title has nothing to emit for expand"
+    assert "comes later: --part contract" in told["details"][1]
+    for branch in ("development", "production"):
+        assert refused()["hint"] == f"ecm advance require-title --to reads_migrated --branch {branch}"
+        moved = project.ecm("advance", "require-title", "--to", "reads_migrated", "--branch", branch, "--yes")
+        assert moved.code == 0, moved.err
+    assert refused()["hint"] == "ecm emit require-title --as prisma --part contract"
+    assert not list((project.root / "prisma" / "migrations").iterdir())
 
 
 def test_drizzle(project: Project) -> None:
@@ -54,6 +78,11 @@ def test_drizzle(project: Project) -> None:
     told = " ".join(emitted.json["beware"])
     for line in (filtered, concurrently, older, "keep their names", "--part expand"):
         assert line in told
+    assert emitted.json["schema_edit"] == f"ecm inspect --drizzle {PLAN}"
+    again = project.ecm("emit", PLAN, "--as", "drizzle", "--part", "contract", "--branch", "production")
+    assert f"schema    ecm inspect --drizzle {PLAN} --branch production" in again.out
+    assert "that come after it" in said(again.out)
+    assert "--part expand" not in again.out, "both were not asked for"
     journal = json.loads((folder / "meta" / "_journal.json").read_text())
     whens = [entry["when"] for entry in journal["entries"][1:]]
     assert whens[0] < whens[2] < whens[3], "later than all that are there, not than the last, and than the clock"

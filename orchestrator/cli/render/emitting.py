@@ -15,4 +15,6 @@ def emitted(report: EmitReport) -> RenderableType:
         parts += [look.indented(Text(name, style="dim")) for name in migration.files]
     parts += [look.item(look.GOOD, f"{path} is there already") for path in report.existing]
     parts += [look.labelled([("beware", line)]) for line in report.beware]
-    return look.stacked(*parts, *look.onward([report.next_command]))
+    onward = (("schema", report.schema_edit), ("next", report.next_command))
+    rows = [(label, look.step(told)) for label, told in onward if told]
+    return look.stacked(*parts, *((Text(), look.labelled(rows)) if rows else ()))
