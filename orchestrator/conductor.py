@@ -219,7 +219,13 @@ class Conductor:
             return self._previews.preview(scene, named(Phase, phase) if phase else None)
 
     def emit(
-        self, plan: str | None, tool: str, *, part: str | None = None, branch: str | None = None
+        self,
+        plan: str | None,
+        tool: str,
+        *,
+        part: str | None = None,
+        branch: str | None = None,
+        folder: str | Path | None = None,
     ) -> reports.EmitReport:
         """Write a plan's parts as migrations of a tool, in its folder, with its records.
 
@@ -228,16 +234,18 @@ class Conductor:
             tool: `drizzle`, `alembic`, `django`, `prisma` or `sql`.
             part: `expand` or `contract`; both where it is None, those that are there already left out.
             branch: whose tables tell what types and defaults are; the project's first where it is None.
+            folder: for `sql`: where its files go, from the project's folder, beside whatever tool the project has.
 
         Raises:
-            UsageError: the tool's records cannot tell of what the plan does.
+            UsageError: the tool's records cannot tell of what the plan does, or the folder is not in the project's.
             ConfigurationError: there is no such tool here, or it was emitted for another text of the plan.
         """
         from orchestrator.emitting import Emitting
 
         name = self._only("emit", plan)
         with self._stage.scene(name, branch or next(iter(self._project.branches))) as scene:
-            return Emitting(self._stage).emit(scene, tool, part)
+            within = None if folder is None else self._stage.workspace.within(folder)
+            return Emitting(self._stage).emit(scene, tool, part, within)
 
     # ------------------------------------------------------------ migrations of other tools
 

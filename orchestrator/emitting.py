@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from datetime import UTC, datetime
-from pathlib import Path
+from shlex import quote
 
 from orchestrator import instep, reports
 from orchestrator.errors import ConfigurationError, UsageError
@@ -30,18 +30,18 @@ class Emitting:
     def __init__(self, stage: Stage) -> None:
         self._stage = stage
 
-    def emit(self, scene: Scene, tool: str, part: str | None) -> reports.EmitReport:
+    def emit(self, scene: Scene, tool: str, part: str | None, folder: str | None = None) -> reports.EmitReport:
         """Write the parts of a plan, or one of them; as `Conductor.emit`."""
-        workspace, plan = self._stage.workspace, scene.plan
-        chain = self._tool(tool)
+        plan = scene.plan
+        chain = self._tool(tool, folder)
         facts = self._stage.facts_if_named(scene)
         parts = (named(Part, part),) if part else tuple(Part)
         emissions = [found for each in parts if (found := self._emission(scene, each, facts)) is not None]
         if not emissions:
-            raise self._nothing(scene, tool, named(Part, part) if part else None)
+            raise self._nothing(scene, tool, named(Part, part) if part else None, folder)
         wanted = [each for each in emissions if self._is_to_be_written(chain, scene, Part(each.part))]
-        written = tuple(self._written(tool, workspace.root, each) for each in wanted)
-        chain = self._tool(tool)
+        written = tuple(self._written(tool, folder, each) for each in wanted)
+        chain = self._tool(tool, folder)
         return reports.EmitReport(
             plan=plan.plan,
             branch=scene.branch,
@@ -63,9 +63,10 @@ class Emitting:
             next_command=self._stage.next_command(plan.plan, scene.branch, scene.position),
         )
 
-    def _nothing(self, scene: Scene, tool: str, part: Part | None) -> UsageError:
+    def _nothing(self, scene: Scene, tool: str, part: Part | None, folder: str | None) -> UsageError:
         """Return that a part has no migration, and what comes before the other part's: as late as can be."""
-        plan, command = scene.plan.plan, f"ecm emit {scene.plan.plan} --as {tool} --part"
+        plan, where = scene.plan.plan, f" --folder {quote(folder)}" if folder else ""
+        command = f"ecm emit {plan} --as {tool}{where} --part"
         said = "what it does in that part is no change of the schema that a migration tool would make"
         if part is None:
             return UsageError(f"{plan} has nothing to emit", details=[said])
@@ -127,15 +128,16 @@ class Emitting:
             )
         return migration is None
 
-    def _tool(self, kind: str) -> Toolchain:
+    def _tool(self, kind: str, folder: str | None) -> Toolchain:
         workspace = self._stage.workspace
-        return finding.named(kind, workspace.root, lambda: datetime.now(UTC), workspace.project.toolchain)
+        configured = workspace.project.toolchain
+        return finding.named(kind, workspace.root, lambda: datetime.now(UTC), configured, folder=folder)
 
-    def _written(self, tool: str, root: Path, emission: Emission) -> reports.EmittedMigration:
+    def _written(self, tool: str, folder: str | None, emission: Emission) -> reports.EmittedMigration:
         # Each time from the files: the second part follows the first.
-        chain = self._tool(tool)
+        root, chain = self._stage.workspace.root, self._tool(tool, folder)
         files = chain.emit(emission)
-        name = self._tool(tool).emitted(emission.plan, emission.part)
+        name = self._tool(tool, folder).emitted(emission.plan, emission.part)
         return reports.EmittedMigration(
             part=emission.part,
             name=name.name if name else "",

@@ -99,6 +99,19 @@ class Workspace:
         project = parse(read_text(path, shown=path.name), file=path.name, model=Project)
         return cls(root=path.parent, project=project, environment=_environment(path.parent / ".env", environment))
 
+    def within(self, folder: str | Path) -> str:
+        """Return a folder as the project has it, from its own; it need not be there yet.
+
+        Raises:
+            UsageError: it is outside of the project, or a file.
+        """
+        path, root = (self.root / folder).resolve(), self.root.resolve()
+        if not path.is_relative_to(root):
+            raise UsageError(f"{folder} is outside of the project, which is {root}", hint="name a folder in it")
+        if path.exists() and not path.is_dir():
+            raise UsageError(f"{folder} is no folder", hint="name a folder in the project")
+        return path.relative_to(root).as_posix()
+
     @staticmethod
     def init(folder: Path, provider: str) -> tuple[Path, ...]:
         """Make a folder a project; return the files written or added to.

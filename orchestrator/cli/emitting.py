@@ -1,5 +1,6 @@
 """The command that writes a plan as migrations of the project's own tool."""
 
+from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -32,11 +33,17 @@ def emit(
         str | None,
         typer.Option("--part", metavar="expand|contract", show_default=False, help="Only this one; both otherwise."),
     ] = None,
+    folder: Annotated[
+        Path | None,
+        typer.Option("--folder", metavar="DIR", show_default=False, help="With --as sql: where the files go."),
+    ] = None,
     branch: LookAt = None,
 ) -> None:
     """Write a plan as migrations of your tool, one for expand and one for contract.
 
     Each does nothing where ecm has done that part, all of it on empty tables, and stops with an error else. Where ecm
     runs the part, it writes the tool's own row with it, so that the tool finds its migration applied.
+
+    With --as sql --folder DIR, .sql files are written there, whatever tool the project has, numbered by what is there.
     """
-    desk.show(desk.conductor().emit(plan, tool, part=part, branch=branch))
+    desk.show(desk.conductor().emit(plan, tool, part=part, branch=branch, folder=folder and folder.absolute()))

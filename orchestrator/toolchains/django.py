@@ -41,11 +41,11 @@ class Django(Written):
         asked = {"slug": emission.slug, "edits": [_plain(edit) for edit in emission.edits if not _is_silent(edit)]}
         if not asked["edits"]:
             raise UsageError(
-                f"{emission.plan} does nothing that a model of Django's tells of", hint="ecm emit --as sql"
+                f"{emission.plan} does nothing that a model of Django's tells of", hint="ecm emit --as sql --folder DIR"
             )
         answer = self._ask(asked)
         if (refused := answer.get("refused")) is not None:
-            raise UsageError(str(refused), hint="ecm emit --as sql, and write Django's migration yourself")
+            raise UsageError(str(refused), hint="ecm emit --as sql --folder DIR, and write Django's migration yourself")
         return (replace_file(Path(str(answer["path"])), _file(str(answer["text"]), answer["fields"], emission)),)
 
     def _ask(self, asked: dict[str, Any]) -> dict[str, Any]:

@@ -43,8 +43,8 @@ def unsayable(edit: Other, tool: str) -> UsageError:
     return UsageError(
         f"{edit.says} cannot be written into the records of {tool}",
         details=["they would not tell what the database has, and the next migration would take it away again"],
-        hint=f"change the schema, have {tool} make that migration, and put what `ecm emit --as sql` writes in place of"
-        " its SQL",
+        hint=f"change the schema, have {tool} make that migration, and put what `ecm emit --as sql --folder DIR` writes"
+        " in place of its SQL",
     )
 
 

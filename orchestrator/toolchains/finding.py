@@ -4,16 +4,17 @@ from collections.abc import Callable, Mapping
 from datetime import datetime
 from pathlib import Path
 
-from orchestrator.errors import ConfigurationError
+from orchestrator.errors import ConfigurationError, UsageError
 from orchestrator.plan.project import ToolchainKind, ToolchainSettings
 from orchestrator.toolchains.alembic import Alembic
 from orchestrator.toolchains.django import Django
 from orchestrator.toolchains.drizzle import Drizzle
 from orchestrator.toolchains.drizzle_folders import DrizzleFolders
 from orchestrator.toolchains.prisma import Prisma
-from orchestrator.toolchains.reading import READINGS, find, kind_of
+from orchestrator.toolchains.reading import READINGS, find, kind_of, there
 from orchestrator.toolchains.sql import Sql
 from orchestrator.toolchains.toolchain import Toolchain
+from orchestrator.words import listed
 
 Clock = Callable[[], datetime]
 
@@ -26,7 +27,9 @@ _FOUND_BY = {
 }
 
 
-def named(kind: str, root: Path, now: Clock, configured: ToolchainSettings | None = None) -> Toolchain:
+def named(
+    kind: str, root: Path, now: Clock, configured: ToolchainSettings | None = None, *, folder: str | None = None
+) -> Toolchain:
     """Return a project's tool of a kind.
 
     Args:
@@ -34,15 +37,29 @@ def named(kind: str, root: Path, now: Clock, configured: ToolchainSettings | Non
         root: the project's folder.
         now: tells the time, for names of files.
         configured: what ecm.yaml says of the project's tool.
+        folder: where .sql files are to be, from the project's folder, whatever else it has.
 
     Raises:
-        UsageError: there is no such kind.
+        UsageError: there is no such kind, or it has a place of its own for its files.
         ConfigurationError: the project has no such tool.
     """
     known = kind_of(kind)
+    if folder is not None:
+        if known != "sql":
+            raise UsageError(
+                f"{kind} keeps its migrations in a place of its own, and --folder is for .sql files",
+                hint="leave --folder out, or: ecm emit --as sql --folder DIR",
+            )
+        return Sql(root=root, settings=ToolchainSettings(kind="sql", folder=folder), now=now)
     own = configured if configured is not None and configured.kind == kind else None
     settings = find(root, own) if own else READINGS[known].find(root)
     made = _MAKERS[known](root, settings, now) if settings else None
+    if made is None and known == "sql" and (others := {*there(root), *([configured.kind] if configured else [])}):
+        raise ConfigurationError(
+            f"there is no folder of .sql files in {root}",
+            details=[f"it is found by {_FOUND_BY[kind]}; the project's tool is {listed(sorted(others))}"],
+            hint="say where they are to be written, beside that tool's: ecm emit --as sql --folder DIR",
+        )
     if made is None:
         raise ConfigurationError(
             f"there is no {kind} in {root}",

@@ -29,7 +29,7 @@ class Sql(Written):
         """Write the next file."""
         there = self.migrations()
         last = there[-1] if there else None
-        name = Path(last.path.name if last else "0000_.sql")
+        name = Path(last.path.name if last else "0000_none.sql")
         found = _NAME.match(name.name)
         before, joint = (found["before"], found["joint"] or "_") if found else ("", "_")
         number = self._number(found["number"]) if found else f"{self.now():%Y%m%d%H%M%S}"

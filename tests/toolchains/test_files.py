@@ -112,6 +112,34 @@ def test_in_the_order_in_which_they_were_emitted(project: Project) -> None:
     )
 
 
+def test_sql_beside_the_tool_of_the_project(project: Project) -> None:
+    """Files go where they are told to, numbered by what is there; ecm.yaml, and so the project's tool, stay."""
+    (project.root / "prisma" / "migrations").mkdir(parents=True)
+    refused = project.ecm("emit", PLAN, "--as", "sql", "--json").json["error"]
+    assert "toolchain" not in refused["hint"], "that would take the place of Prisma"
+    assert "ecm emit --as sql --folder DIR" in refused["hint"]
+    assert "the project's tool is prisma" in refused["details"][0]
+
+    told = json.loads(
+        ecm(project, "emit", PLAN, "--as", "sql", "--folder", "sql/by hand", "--part", "expand", "--json")
+    )
+    assert told["migrations"][0]["files"] == ["sql/by hand/0001_rename_published_year_expand.sql"]
+    ecm(project, "emit", PLAN, "--as", "sql", "--folder", "sql/by hand")
+    assert sorted(path.name for path in (project.root / "sql" / "by hand").iterdir()) == [
+        "0001_rename_published_year_expand.sql",
+        "0002_rename_published_year_contract.sql",
+    ]
+    assert list((project.root / "prisma" / "migrations").iterdir()) == []
+    for arguments, message in (
+        (("--as", "sql", "--folder", ".."), "outside of the project"),
+        (("--as", "sql", "--folder", "ecm.yaml"), "is no folder"),
+        (("--as", "prisma", "--folder", "sql"), "--folder is for .sql files"),
+    ):
+        answer = project.ecm("emit", PLAN, *arguments)
+        assert answer.code == 2
+        assert message in said(answer.err)
+
+
 def _columns(project: Project, branch: str = "development") -> list[str]:
     query = "SELECT attname FROM pg_attribute WHERE attrelid = 'books'::regclass AND attnum > 0 AND NOT attisdropped"
     return [name for (name,) in project.sql(branch, query)]
