@@ -4,7 +4,7 @@ import os
 import shlex
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from orchestrator import instep, linter
@@ -12,6 +12,7 @@ from orchestrator.detection import squawk
 from orchestrator.detection.classify import findings
 from orchestrator.detection.commands import command_for, name_for
 from orchestrator.detection.covering import covering
+from orchestrator.detection.deeds import CreateIndex
 from orchestrator.detection.finding import Finding, Level, Place
 from orchestrator.detection.parsing import read
 from orchestrator.detection_reports import ChangeReport, DetectedReport, DetectReport, MigrationReport
@@ -86,7 +87,7 @@ class Detecting:
             written = self._write(found, renames=renames, remarks=remarks)
         plans = self._stage.workspace.plans()
         remarks += [f"{error.message}: it was not read, and covers nothing" for error in plans.errors]
-        reported = tuple(_report(each, covering(each, plans.plans)) for each in found)
+        reported = tuple(_report(_awaiting(each, found, plans.plans), covering(each, plans.plans)) for each in found)
         again = " ".join(["ecm detect", *(["--all"] if everything else ["--base", shlex.quote(base)] if base else [])])
         again = shlex.join(["ecm", "detect", *map(str, files)]) if files else again
         again += f" --as {tool}" if tool else ""
@@ -257,7 +258,7 @@ class Detecting:
             name = name_for(each, change, self._stage.workspace.plan_names())
             try:
                 plan = new_plan(change, name)
-                text = _plan_text(plan, each, self._stage.workspace.schema_reference)
+                text = _plan_text(plan, _awaiting(each, found, plans), self._stage.workspace.schema_reference)
                 path = self._stage.workspace.write_plan(text, name)
             except EcmError as error:
                 remarks.append(f"{each.place.path}: no plan was written: {error.message}")
@@ -265,6 +266,26 @@ class Detecting:
             plans.append(plan)
             written.append(of_files.shown(self._root, path))
         return tuple(written)
+
+
+def _awaiting(found: Finding, several: Sequence[Finding], plans: Sequence[Plan]) -> Finding:
+    """Return a finding with what has to be done before its plan can begin: the columns that it needs have to come."""
+    said: list[str] = []
+    for column in found.needs:
+        makers = [each for each in several if each.change is not None and _makes(each.change, found, column)]
+        plan = next((name for each in makers if (name := covering(each, plans)) is not None), None)
+        what = f"{found.deed.table}.{column}" if isinstance(found.deed, CreateIndex) else column
+        if plan is not None:
+            said.append(f"plan {plan} makes {what}, and has to expand first")
+        elif makers:
+            said.append(f"the plan that makes {what} has to expand first")
+        else:
+            said.append(f"{what} comes with the migrations, and has to be there first")
+    return replace(found, left=(*found.left, *said)) if said else found
+
+
+def _makes(change: Operation, found: Finding, column: str) -> bool:
+    return isinstance(found.deed, CreateIndex) and change.target == found.deed.table and column in change.made()
 
 
 def _uncovered(found: Iterable[DetectedReport], level: str) -> list[DetectedReport]:

@@ -38,7 +38,7 @@ from orchestrator.detection.known import Known
 from orchestrator.detection.pairs import Pair
 from orchestrator.detection.parsing import read
 from orchestrator.operations import Operation  # noqa: TC001 - not a type alone to whoever reads fields
-from orchestrator.sql.identifiers import TableName
+from orchestrator.sql.identifiers import TableName, words
 from orchestrator.words import listed
 
 Column = tuple[TableName, str]
@@ -204,7 +204,7 @@ class _Look:
             case AddConstraint(table=table) if table not in self.made:
                 yield from self._add_constraint(place, deed)
             case CreateIndex(table=table, concurrently=False) if table not in self.made:
-                yield self._along(_create_index(place, deed), table, deed.columns or ())
+                yield self._waiting(self._along(_create_index(place, deed), table, deed.columns or ()), deed)
             case CreateIndex(table=table, unique=True) if table not in self.made:
                 yield _unique_index(place, deed)
             case RenameValue(type=name) if name not in self.made:
@@ -404,6 +404,13 @@ class _Look:
             if pair is not None and pair.new == column and pair.likely is not None:
                 return replace(found, message=f"{found.message}; {_ALONG.format(pair.old)}", likely=pair.likely)
         return found
+
+    def _waiting(self, found: Finding, deed: CreateIndex) -> Finding:
+        """Return a finding about an index with the columns under it that the migrations add."""
+        if found.change is None or not found.change.written():
+            return found
+        named = words(deed.tail)
+        return replace(found, needs=tuple(name for table, name in self.added if table == deed.table and name in named))
 
     def _drop(self, place: Place, deed: Drop) -> Iterator[Finding]:
         for name in deed.names:

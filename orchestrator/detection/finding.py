@@ -58,6 +58,7 @@ class Finding:
         change: the change that does it safely; None where there is no kind for it.
         likely: what it may be as well, with the statement that it goes with: offered, never assumed.
         left: what a person has to say before the plan can run, a line each.
+        needs: columns of the table that the migrations add, and that have to be there before the plan begins.
     """
 
     rule: str
@@ -70,3 +71,4 @@ class Finding:
     change: Operation | None = None
     likely: Operation | None = None
     left: tuple[str, ...] = ()
+    needs: tuple[str, ...] = ()

@@ -141,6 +141,31 @@ def test_lock_hungry_alone_passes_unless_told_otherwise(folder: Project) -> None
     assert "CREATE INDEX CONCURRENTLY" in (folder.root / "plans" / "create-index-books-title.yaml").read_text()
 
 
+def test_an_index_on_a_column_that_comes_with_it_waits_for_its_plan(folder: Project) -> None:
+    """The plan of the index says which one has to expand first; without one for the column, that the migration has to.
+
+    Names and order of the plans are as ever.
+    """
+    migrate(
+        folder,
+        "0003_pages",
+        "ALTER TABLE books ADD COLUMN pages integer NOT NULL;\nALTER TABLE books ADD COLUMN note text;\n"
+        "CREATE INDEX books_pages ON books (lower(title), pages);\nCREATE INDEX books_note ON books (note);\n",
+    )
+    one = ("detect", "migrations/0003_pages.sql")
+    before = {each["subject"]: each["left"] for each in folder.ecm(*one, "--json").json["findings"]}
+    assert before["books books_pages"] == ["the plan that makes books.pages has to expand first"]
+
+    written = folder.ecm(*one, "--write", "--json").json["written"]
+    assert written == [
+        "plans/add-pages.yaml", "plans/create-index-books-pages.yaml", "plans/create-index-books-note.yaml",
+    ]  # fmt: skip
+    texts = [(folder.root / name).read_text() for name in written]
+    assert "# Left to say: plan add-pages makes books.pages, and has to expand first." in texts[1]
+    assert "# Left to say: books.note comes with the migrations, and has to be there first." in texts[2]
+    assert "has to" not in texts[0].split("changes:")[0]
+
+
 def test_only_what_changed_since_a_ref(folder: Project) -> None:
     """Committed or not; a table that the same changes make is nobody's yet; a ref that is none is an error."""
     committed(folder)
