@@ -14,10 +14,7 @@ def register(app: typer.Typer) -> None:
     command(
         app,
         "emit",
-        examples=[
-            "ecm emit rename-published-year --as drizzle",
-            "ecm emit rename-published-year --as drizzle --part expand",
-        ],
+        examples=["ecm emit --as drizzle --part expand", "ecm emit rename-published-year --as alembic"],
     )(emit)
 
 

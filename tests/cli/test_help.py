@@ -26,6 +26,14 @@ def test_every_command_explains_itself_with_an_example(nowhere: Project, command
     assert max(map(len, answer.out.splitlines())) <= 80
 
 
+@pytest.mark.parametrize("command", ["detect", "inspect", "emit"])
+def test_help_fits_a_narrow_terminal(nowhere: Project, command: str) -> None:
+    """Also its examples, which no screen may break."""
+    answer = nowhere.ecm(command, "--help", COLUMNS="60")
+
+    assert [line for line in answer.out.splitlines() if len(line) > 60] == []
+
+
 @pytest.mark.parametrize("arguments", [("--help",), ("-h",)])
 def test_help_lists_every_command(nowhere: Project, arguments: tuple[str, ...]) -> None:
     """The first page names all commands with a whole sentence each."""
