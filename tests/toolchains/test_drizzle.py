@@ -259,14 +259,41 @@ def test_what_is_pending_and_what_goes_back(kit: Kit) -> None:
     assert project.sql("fresh", "SELECT id, name, publication_year FROM volumes") == []
 
 
+def test_the_lines_of_inspect_leave_nothing_to_generate(kit: Kit) -> None:
+    """A foreign key stays on a column of another type, and is written out where the column gets another name."""
+    project, schema = kit.project, BEFORE
+    for name, change in {
+        "wide-author": "{kind: change_type, table: books, column: author_id, type: bigint}",
+        "writer": "{kind: rename_column, table: books, column: author_id, to: writer_id}",
+    }.items():
+        (project.root / "plans" / f"{name}.yaml").write_text(f"plan: {name}\nchanges:\n  - {change}\n")
+        ecm(project, "emit", name, "--as", "drizzle")
+        for phase in json.loads(ecm(project, "inspect", "--drizzle", name, "--json"))["phases"]:
+            for table in phase["tables"]:
+                schema = _put_in(schema, table["add"], table["remove"])
+        _nothing_to_generate(kit, schema)
+        ecm(project, "advance", name, "--branch", "development", "--to", "contracted")
+    assert schema.count("authors.id") == 1
+
+
+def _put_in(schema: str, add: list[str], remove: list[str]) -> str:
+    """Return a schema edited as the lines say; those of columns begin with their names."""
+    for line in remove:
+        assert f"    {line}\n" in schema, schema
+        schema = schema.replace(f"    {line}\n", "")
+    for line in add:
+        apart = line.startswith("foreignKey(")
+        before = "    check(" if apart else "    publishedYear:"
+        schema = schema.replace(before, f"    {line.replace('table.', 'books.') if apart else line}\n{before}", 1)
+    return schema
+
+
 def test_what_no_snapshot_can_be_told_goes_into_a_migration_that_drizzle_kit_made(kit: Kit) -> None:
     """As the page says: its snapshot is right, ecm writes its row, and a fresh database gets it all from drizzle-kit."""
     project = kit.project
     change = "{kind: sql, contract: 'ALTER TABLE books ADD CONSTRAINT books_title_key UNIQUE (title)'}"
     (project.root / "plans" / "unique-title.yaml").write_text(f"plan: unique-title\nchanges:\n  - {change}\n")
-    (project.root / "migrations").mkdir()
-    (project.root / "migrations" / "0001_first.sql").write_text("SELECT 1;\n")
-    ecm(project, "emit", "unique-title", "--as", "sql")
+    ecm(project, "emit", "unique-title", "--as", "sql", "--folder", "by-hand")
     schema = BEFORE.replace("{ length: 200 })", '{ length: 200 }).unique("books_title_key")')
     (project.root / "schema.ts").write_text(schema)
     kit("generate", "--name", "unique")
@@ -274,7 +301,7 @@ def test_what_no_snapshot_can_be_told_goes_into_a_migration_that_drizzle_kit_mad
     (made,) = [
         path for path in (project.root / "drizzle").rglob("*.sql") if "unique" in str(path.relative_to(project.root))
     ]
-    made.write_text((project.root / "migrations" / "0002_unique_title_contract.sql").read_text())
+    made.write_text((project.root / "by-hand" / "0001_unique_title_contract.sql").read_text())
     before = len(applied(project, "development"))
     ecm(project, "advance", "unique-title", "--branch", "development", "--to", "contracted")
 
