@@ -104,10 +104,11 @@ class Inspecting:
             for name in self._stage.project.branches
             if name != scene.branch and ((last := last_state(entries, name)) is None or last[0] is not State.CONTRACTED)
         ]
+        over = "every branch has contracted it: what went with it is in the history of your schema's own file"
         return PreconditionError(
             f"{plan} is contracted on {scene.branch}, and its tables do not tell any more what they were like",
             details=["the lines of a schema are told by the tables as they were before the plan began"],
-            hint=f"name a branch that has not contracted it: {command} {behind[0] if behind else 'BRANCH'}",
+            hint=f"name a branch that has not contracted it: {command} {behind[0]}" if behind else over,
         )
 
 

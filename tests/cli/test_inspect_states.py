@@ -100,6 +100,8 @@ def test_the_lines_are_the_same_from_planned_to_reads_migrated(project: Project)
     assert refused.code == 1
     assert "its tables do not tell any more what they were like" in said(refused.err)
     assert "ecm inspect --drizzle many --branch production" in said(refused.err)
+    (project.root / "ecm.yaml").write_text("project: bookstore\nbranches: {development: {}}\n")
+    assert "every branch has contracted it" in said(project.ecm("inspect", "--drizzle", "many").err)
 
 
 def test_the_lines_while_contract_can_be_undone(project: Project) -> None:
