@@ -3,8 +3,8 @@
 A label gets another name and another one comes in place ("ALTER TYPE", RENAME VALUE and ADD VALUE), and all that
 mentions the type follows. PostgreSQL takes none away, so for that the type is made anew: what prints the type's name
 with a value of it (defaults, checks, indexes over some of the rows) is dropped before its columns change, and made
-again as it read. ecm's own cycle refuses what mentions a label that goes, so every text can be read again. A view over
-such a column, or a function of the type, has PostgreSQL refuse it.
+again as it read, views too. ecm's own cycle refuses what mentions a label that goes, so every text can be read again. A
+function of the type has PostgreSQL refuse it.
 """
 
 import re
@@ -13,6 +13,7 @@ from dataclasses import dataclass
 
 from psycopg import sql
 
+from orchestrator.sql import edits_views
 from orchestrator.sql.identifiers import TableName
 from orchestrator.sql.steps import Statement
 
@@ -86,7 +87,12 @@ class ChangeLabels:
     @property
     def statements(self) -> tuple[Statement, ...]:
         """What changes it."""
-        return tuple(self._in_place()) + ((self._anew(),) if self.remove else ())
+        anew = edits_views.around(_TYPED.format(type=self._name), (self._anew(),)) if self.remove else ()
+        return (*self._in_place(), *anew)
+
+    @property
+    def _name(self) -> sql.Literal:
+        return sql.Literal(self.type.identifier.as_string(None))
 
     def _in_place(self) -> Iterator[Statement]:
         rename = sql.SQL("ALTER TYPE {} RENAME VALUE {} TO {}")
@@ -106,7 +112,7 @@ class ChangeLabels:
         )
         renamed = sql.SQL("ALTER TYPE {} RENAME TO {}").format(self.type.identifier, sql.Identifier(former.name))
         body = _ANEW.format(
-            type=sql.Literal(self.type.identifier.as_string(None)),
+            type=self._name,
             renamed=renamed,
             made=made,
             dropped=sql.SQL("DROP TYPE {}").format(former.identifier),
@@ -124,6 +130,10 @@ def _one_by_one(names: Mapping[str, str]) -> Iterator[tuple[str, str]]:
     yield from ((between[old], new) for old, new in names.items())
 
 
+_TYPED = sql.SQL(
+    "SELECT a.attrelid, a.attnum FROM pg_type t JOIN pg_attribute a ON a.atttypid IN (t.oid, t.typarray)"
+    " JOIN pg_class c ON c.oid = a.attrelid AND c.relkind IN ('r', 'p') WHERE t.oid = {type}::regtype"
+)
 _ANEW = sql.SQL(
     """
 DECLARE
