@@ -1,5 +1,6 @@
 """Beside the real Alembic and Django: what ecm emitted is applied to them once ecm has done it."""
 
+import json
 import sys
 from collections.abc import Callable
 from typing import Any
@@ -184,6 +185,38 @@ def test_beside_a_revision_of_somebody_else(project: Project) -> None:
     assert versions() == {"m1"}
     ecm(project, "rollback", PLAN, "--branch", "development")
     assert versions() == {"m1"}
+
+
+def test_beside_a_branch_that_depends_on_the_one_before(project: Project) -> None:
+    """Alembic counts what a revision depends on as applied with it, and has no row of it then."""
+
+    def alembic(*words: str) -> None:
+        done = project.tool("alembic", *words, DATABASE_URL=project.urls["development"])
+        assert done.code == 0, done.out + done.err
+
+    def versions() -> set[str]:
+        return {name for (name,) in project.sql("development", "SELECT version_num FROM alembic_version")}
+
+    alembic("init", "migrations")
+    (project.root / "migrations" / "env.py").write_text(_ENV)
+    template, folder = project.root / "migrations" / "script.py.mako", project.root / "migrations" / "versions"
+    template.write_text(template.read_text().partition("def downgrade")[0])
+    (folder / "a1_books.py").write_text(_FIRST)
+    alembic("upgrade", "head")
+    ecm(project, "emit", PLAN, "--as", "alembic", "--part", "expand")
+    (emitted,) = (path.name.partition("_")[0] for path in folder.glob("*_expand.py"))
+    (folder / "b1_others.py").write_text(
+        'revision = "b1"\ndown_revision = None\ndepends_on = "a1"\n\n\ndef upgrade():\n    pass\n'
+    )
+    alembic("upgrade", "b1")
+    assert versions() == {"b1"}
+    pending = json.loads(ecm(project, "detect", "--json"))
+    assert [each["name"] for each in pending["migrations"]] == [emitted]
+    ecm(project, "advance", PLAN, "--branch", "development")
+    assert versions() == {emitted, "b1"}
+    alembic("upgrade", "heads")
+    ecm(project, "rollback", PLAN, "--branch", "development")
+    assert versions() == {"b1"}
 
 
 def test_a_row_that_a_later_one_stands_on(project: Project) -> None:
