@@ -342,6 +342,43 @@ def test_django(project: Project) -> None:
     assert project.sql("fresh", DESCRIBED) == project.sql("production", DESCRIBED)
 
 
+def test_a_squashed_migration_and_another_application_in_django(project: Project) -> None:
+    """Rows of what was squashed count for what is in their place; what a key points to is made first."""
+    manage = _manage(project, BEFORE)
+    people = project.root / "writers" / "migrations"
+    people.mkdir(parents=True)
+    for package in (people.parent, people):
+        (package / "__init__.py").touch()
+    (people.parent / "models.py").write_text(_WRITERS)
+    settings = project.root / "settings.py"
+    settings.write_text(settings.read_text().replace('["shop"]', '["shop", "writers"]'))
+    (project.root / "shop" / "models.py").write_text(
+        BEFORE.replace("    pages", "    x = models.TextField(null=True)\n    pages")
+    )
+    manage("makemigrations", "shop", "writers", "--name", "more")
+    manage("migrate")
+    manage("squashmigrations", "--noinput", "shop", "0002")
+    assert json.loads(ecm(project, "detect", "--json"))["migrations"] == []
+
+    (project.root / "plans" / "writer.yaml").write_text(
+        "plan: writer\nchanges: [{kind: add_column, table: books, column: writer_id, type: bigint,"
+        " references: {table: writers}}]\n"
+    )
+    ecm(project, "emit", "writer", "--as", "django")
+    ecm(project, "advance", "writer", "--branch", "development", "--to", "contracted")
+    assert "No migrations to apply" in manage("migrate")
+    manage("migrate", branch="fresh")
+    assert project.sql("fresh", DESCRIBED) == project.sql("development", DESCRIBED)
+
+
+_WRITERS = """\
+from django.db import models
+
+
+class Writer(models.Model):
+    class Meta:
+        db_table = "writers"
+"""
 _KINDS = {
     "unique-title": "{kind: add_unique, table: books, name: books_title_key, columns: [title, publication_year]}",
     "checked": '{kind: add_check, table: books, name: books_pages_check, check: "pages % 1000 <> 7"}',
