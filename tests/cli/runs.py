@@ -150,7 +150,8 @@ class Project:
 
     def sql(self, branch: str, statement: str) -> list[tuple[Any, ...]]:
         with psycopg.connect(self.urls[branch], autocommit=True) as connection:
-            cursor: psycopg.Cursor[Any] = connection.execute(statement)  # pyright: ignore[reportArgumentType, reportCallIssue]
+            cursor = connection.cursor()
+            cursor.execute(statement)  # pyright: ignore[reportArgumentType, reportCallIssue]
             # Rows of no columns are rows, and have no description.
             rows = cursor.pgresult is not None and cursor.pgresult.status == psycopg.pq.ExecStatus.TUPLES_OK
             return cursor.fetchall() if rows else []
