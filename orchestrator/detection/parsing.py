@@ -361,6 +361,10 @@ def _create(phrase: Phrase) -> Iterator[Deed]:
 def _drop(phrase: Phrase) -> Iterator[Deed]:
     if phrase.take("index"):
         yield Shed()
+    if phrase.take("owned by"):
+        how = "loses its rights here, and all that it owns is gone with its rows"
+        yield from (Withdraw(what="role", name=name, how=how) for name in phrase.tables())
+        return
     if (what := phrase.take(*_THINGS, "extension")) is None:
         return
     phrase.take("if exists")

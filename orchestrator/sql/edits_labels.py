@@ -155,10 +155,11 @@ BEGIN
     WHERE t.oid = own
   ), held AS (
     SELECT 1 AS n, format('ALTER TABLE %s ALTER COLUMN %I DROP DEFAULT', place, attname) AS off,
-      format('ALTER TABLE %s ALTER COLUMN %I SET DEFAULT %s', place, attname, value) AS again
+      format('ALTER TABLE %s ALTER COLUMN %I SET DEFAULT %s', place, attname, value) AS again, NULL AS said
     FROM typed WHERE value IS NOT NULL
     UNION ALL
-    SELECT 2, format('DROP INDEX %s', i.indexrelid::regclass), pg_get_indexdef(i.indexrelid)
+    SELECT 2, format('DROP INDEX %s', i.indexrelid::regclass), pg_get_indexdef(i.indexrelid),
+      format('COMMENT ON INDEX %s IS %L', i.indexrelid::regclass, obj_description(i.indexrelid, 'pg_class'))
     FROM pg_index i
     WHERE (i.indpred IS NOT NULL OR i.indexprs IS NOT NULL)
       AND NOT EXISTS (SELECT FROM pg_constraint WHERE conindid = i.indexrelid)
@@ -170,7 +171,9 @@ BEGIN
     UNION ALL
     SELECT CASE c.contype WHEN 'f' THEN 4 ELSE 3 END,
       format('ALTER TABLE %s DROP CONSTRAINT %I', c.conrelid::regclass, c.conname),
-      format('ALTER TABLE %s ADD CONSTRAINT %I %s', c.conrelid::regclass, c.conname, pg_get_constraintdef(c.oid))
+      format('ALTER TABLE %s ADD CONSTRAINT %I %s', c.conrelid::regclass, c.conname, pg_get_constraintdef(c.oid)),
+      format('COMMENT ON CONSTRAINT %I ON %s IS %L',
+        c.conname, c.conrelid::regclass, obj_description(c.oid, 'pg_constraint'))
     FROM pg_constraint c
     WHERE c.contype IN ('c', 'f', 'x') AND c.coninhcount = 0 AND c.conparentid = 0
       AND EXISTS (
@@ -179,7 +182,9 @@ BEGIN
           OR (attrelid = c.confrelid AND attnum = ANY (c.confkey))
       )
   )
-  SELECT (SELECT array_agg(off ORDER BY n DESC) FROM held), (SELECT array_agg(again ORDER BY n) FROM held),
+  SELECT (SELECT array_agg(off ORDER BY n DESC) FROM held),
+    (SELECT array_agg(again ORDER BY n) FROM held)
+      || (SELECT array_agg(said) FROM held WHERE said IS NOT NULL AND said NOT LIKE '% IS NULL'),
     (SELECT array_agg(
        format('ALTER TABLE %1$s ALTER COLUMN %2$I TYPE %3$s USING %2$I::%4$s::%3$s', place, attname, type, written)
      ) FROM typed)

@@ -62,7 +62,11 @@ class Django(Written):
     def row(self, migration: Migration) -> Row:
         """Return the row of an application's migration."""
         app, _, name = migration.name.partition(".")
-        own = [each.name for each in self.migrations() if each.name.startswith(f"{app}.")]
+        there = [each.name for each in self.migrations()]
+        # One in the place of others has a row of its own late; while their files are there, their rows tell as much.
+        squashed = reading.replacing(self.root, self.settings)
+        spare = {name for name, others in squashed.items() if set(there).issuperset(others)} - {migration.name}
+        own = [name for name in there if name.startswith(f"{app}.") and name not in spare]
         place = own.index(migration.name)
         table = self.table.identifier
         return Row(

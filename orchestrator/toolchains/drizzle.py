@@ -61,7 +61,9 @@ class Drizzle(Written):
         # A greater `when` than all others: Drizzle passes over one that is not.
         when = max(int(self.now().timestamp() * 1000), 1 + max(entry["when"] for entry in self._entries))
         index = last["idx"] + 1
-        tag = self._prefix(last["tag"], index, when) + emission.slug
+        taken = {self._snapshot_of(each["tag"]) for each in self._entries}
+        while self._snapshot_of(tag := self._prefix(last["tag"], index, when) + emission.slug) in taken:
+            when += 1000  # names may be by the second, and a snapshot has that part of a migration's name alone
         entry = {"idx": index, "version": "7", "when": when, "tag": tag, "breakpoints": last["breakpoints"]}
         after = {"id": str(uuid4()), "prevId": before["id"]}
         snapshot = {**before, **after, **_without_ids(edited(before, emission.edits))}
@@ -108,7 +110,8 @@ class Drizzle(Written):
                 "INSERT INTO {table} (hash, created_at) SELECT {digest}, {when}"
                 " WHERE NOT EXISTS (SELECT FROM {table} WHERE created_at = {when})"
             ).format(table=table, digest=digest, when=when),
-            delete=sql.SQL("DELETE FROM {} WHERE hash = {} AND created_at = {}").format(table, digest, when),
+            # By the time alone, as Drizzle does: another checkout's lines may end otherwise, and have another hash.
+            delete=sql.SQL("DELETE FROM {} WHERE created_at = {}").format(table, when),
             missing=sql.SQL(
                 "SELECT m.tag || ' is not applied' FROM ({}) AS m (idx, tag, at)"
                 " WHERE m.at > COALESCE((SELECT max(created_at) FROM {}), 0) ORDER BY m.idx"

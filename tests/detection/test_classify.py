@@ -76,6 +76,7 @@ BREAKING = [
         "ALTER TABLE books ALTER id DROP IDENTITY IF EXISTS",
         "ALTER DOMAIN isbn ADD CONSTRAINT long CHECK (length(value) = 13)",
         "DROP EXTENSION citext",
+        "DROP OWNED BY shop CASCADE",
         "REVOKE SELECT (title), UPDATE ON TABLE books FROM shop",
         "REVOKE ALL ON ALL TABLES IN SCHEMA library FROM shop",
     )),
