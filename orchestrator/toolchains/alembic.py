@@ -55,7 +55,7 @@ class Alembic(Written):
         down = reading.followed(self.root, self.settings)[migration.name]
         followed = reading.stands_on(self.root, self.settings)
         later = _later(followed, migration.name)
-        table, own = self.table.identifier, sql.Literal(migration.name)
+        table, own = self.records.identifier, sql.Literal(migration.name)
         # Where the one before is counted within another that follows it too, Alembic has a row for each of the two.
         beside = [each for each in _later(followed, down[0]) if each not in (migration.name, *later)] if down else []
         counted = sql.SQL("EXISTS (SELECT FROM {} WHERE version_num = ANY ({}::text[]))")
@@ -81,7 +81,7 @@ class Alembic(Written):
         return Row(
             tool=self.name,
             migration=migration.name,
-            table=self.table,
+            table=self.records,
             ready=(
                 sql.SQL(
                     "CREATE TABLE IF NOT EXISTS {} (version_num varchar(32) NOT NULL,"

@@ -94,14 +94,14 @@ class Drizzle(Written):
         """Return the row with the file's hash and the journal's time, which is all that Drizzle compares."""
         place = next(n for n, entry in enumerate(self._entries) if entry["tag"] == migration.name)
         entry, earlier = self._entries[place], self._entries[:place]
-        table, when = self.table.identifier, sql.Literal(entry["when"])
+        table, when = self.records.identifier, sql.Literal(entry["when"])
         digest = sql.Literal(hashlib.sha256(self._file(entry).read_bytes()).hexdigest())
         return Row(
             tool=self.name,
             migration=migration.name,
-            table=self.table,
+            table=self.records,
             ready=(
-                sql.SQL("CREATE SCHEMA IF NOT EXISTS {}").format(sql.Identifier(self.table.schema)),
+                sql.SQL("CREATE SCHEMA IF NOT EXISTS {}").format(sql.Identifier(self.records.schema)),
                 sql.SQL(
                     "CREATE TABLE IF NOT EXISTS {} (id serial PRIMARY KEY, hash text NOT NULL, created_at bigint)"
                 ).format(table),

@@ -98,6 +98,28 @@ def test_prisma(project: Project) -> None:
     assert _columns(project, "fresh") == _columns(project)
 
 
+@pytest.mark.parametrize("parts", [1, 2])
+def test_a_branch_that_the_tool_built_alone(project: Project, parts: int) -> None:
+    """Nothing is left there that ecm could begin with, and it says so, and how to go on."""
+    (project.root / "prisma" / "migrations").mkdir(parents=True)
+    ecm(project, "emit", PLAN, "--as", "prisma")
+    project.sql(
+        "development",
+        "TRUNCATE books; CREATE TABLE _prisma_migrations (id text PRIMARY KEY DEFAULT gen_random_uuid(), checksum text,"
+        " finished_at timestamptz, migration_name text, rolled_back_at timestamptz, applied_steps_count integer)",
+    )
+    for folder in sorted((project.root / "prisma" / "migrations").iterdir())[:parts]:
+        project.sql("development", (folder / "migration.sql").read_text())
+        project.sql(
+            "development",
+            f"INSERT INTO _prisma_migrations (finished_at, migration_name) VALUES (now(), '{folder.name}')",
+        )
+    refused = project.ecm("advance", PLAN, "--branch", "development", "--json")
+    assert refused.code == 4
+    assert "before ecm began" in refused.json["error"]["message"]
+    assert refused.json["error"]["hint"].endswith("ecm branch reset development")
+
+
 def test_in_the_order_in_which_they_were_emitted(project: Project) -> None:
     """What is missing and was emitted by ecm, ecm has to do: the tool would stop at it."""
     (project.root / "prisma" / "migrations").mkdir(parents=True)
