@@ -5,7 +5,7 @@ from contextlib import suppress
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
-from orchestrator.engine import bookkeeping, catalog
+from orchestrator.engine import applied, bookkeeping, catalog
 from orchestrator.engine.connection import Connection
 from orchestrator.errors import EcmError, PreconditionError
 from orchestrator.plan import scope
@@ -14,6 +14,7 @@ from orchestrator.plan.editing import Part
 from orchestrator.plan.lifecycle import Direction, Move, Phase
 from orchestrator.plan.model import Plan
 from orchestrator.sql.bookkeeping import Row
+from orchestrator.words import listed
 from orchestrator.workspace import Workspace
 
 if TYPE_CHECKING:
@@ -75,6 +76,27 @@ def _emitted(workspace: Workspace, row: Row, line: str, branch: str) -> str | No
                 said = header.read((workspace.root / migration.path).read_text(encoding="utf-8"))
                 to = Part(said.part).phase.leads_to if said else None
                 return f"ecm advance {said.plan} --to {to} --branch {branch}" if said else None
+    return None
+
+
+def alone(workspace: Workspace, plan: Plan, connection: Connection, *, branch: str) -> EcmError | None:
+    """Return the error for a branch on which a tool ran a plan's migrations before ecm did; None where none did.
+
+    Where tables are empty they do all of it, and nothing is left that ecm could begin with.
+    """
+    for tool in tools(workspace):
+        migrations = [each for part in Part if (each := tool.emitted(plan.plan, part.value)) is not None]
+        if not migrations or tool.table is None:
+            continue
+        pending = tool.pending(applied.rows(connection, tool.table))
+        if ran := [each.name for each in migrations if each.name not in pending]:
+            return PreconditionError(
+                f"{tool.name} has run {listed(ran)} on {branch} before ecm began",
+                details=[
+                    f"its tables were empty, and have what {plan.plan} comes to: nothing is left to do or to prove"
+                ],
+                hint=f"make the branch anew from one that has rows: ecm branch reset {branch}",
+            )
     return None
 
 

@@ -258,6 +258,13 @@ class Judgement:
 
     def obstacles(self, scene: Scene, move: Move) -> tuple[EcmError, ...]:
         """Return what stands in the way of a move in the branch's catalog."""
+        found = self._in_the_catalog(scene, move)
+        if found and scene.record is None:
+            alone = instep.alone(self._stage.workspace, scene.plan, scene.connection, branch=scene.branch)
+            return (alone,) if alone is not None else found
+        return found
+
+    def _in_the_catalog(self, scene: Scene, move: Move) -> tuple[EcmError, ...]:
         if move.resumes and any(step.finished_at for step in journal.steps(scene.connection, scene.plan.plan)):
             return ()  # what was begun is carried on
         try:

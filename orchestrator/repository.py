@@ -1,5 +1,6 @@
 """What git knows of a project's files: which of them are other than at a commit."""
 
+import os
 import subprocess
 from collections.abc import Callable
 from pathlib import Path
@@ -8,6 +9,8 @@ from orchestrator.errors import UsageError
 
 _TIMEOUT = 30.0
 """Seconds; it takes hundredths of one."""
+_OF_A_HOOK = frozenset({"GIT_DIR", "GIT_WORK_TREE", "GIT_INDEX_FILE", "GIT_PREFIX"})
+"""What a hook is told of the repository: with it, git takes the folder that it is asked in for the top of the tree."""
 
 
 def changed_since(root: Path, ref: str) -> frozenset[Path]:
@@ -65,6 +68,7 @@ def ask(root: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
         ["git", *arguments],  # noqa: S607 - git is where the person's PATH says
         cwd=root,
+        env={name: value for name, value in os.environ.items() if name not in _OF_A_HOOK},
         capture_output=True,
         encoding="utf-8",
         check=False,

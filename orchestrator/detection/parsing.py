@@ -334,14 +334,35 @@ def _alter_named(what: str) -> Callable[[Phrase], Iterator[Deed]]:
 
 
 def _revoke(phrase: Phrase) -> Iterator[Deed]:
-    """Read which rights go; those on a role, or to grant, are nobody's who only reads and writes."""
-    if phrase.begins("grant option for") or not phrase.seek("on"):
+    """Read which rights go; that to grant them is nobody's who only reads and writes."""
+    if phrase.take("grant option for", "admin option for"):
         return
+    if not phrase.has("on"):
+        yield from (Withdraw(what="role", name=name, how="has fewer members") for name in phrase.tables())
+        return
+    phrase.seek("on")
     what = "schema" if phrase.begins("all") and phrase.seek("schema") else phrase.take(*_THINGS) or "table"
     yield from (Withdraw(what=what, name=name, how="is no longer allowed to roles") for name in phrase.tables())
 
 
+def _policy(how: str) -> Callable[[Phrase], Iterator[Deed]]:
+    """Return what reads a policy that has rows out of sight; `how` is told with its name."""
+
+    def read_on(phrase: Phrase) -> Iterator[Deed]:
+        phrase.take("if exists")
+        name, _, table = phrase.name(), phrase.take("on"), phrase.table()
+        if name and table and not phrase.begins("rename"):
+            yield Withdraw(what="table", name=table, how=how.format(name))
+
+    return read_on
+
+
 def _create(phrase: Phrase) -> Iterator[Deed]:
+    if phrase.take("policy"):
+        # One that is permissive, as all are if nothing else is said, only adds rows ("CREATE POLICY").
+        if phrase.has("as", "restrictive"):
+            yield from _policy("no longer shows what policy {} refuses")(phrase)
+        return
     phrase.take("or replace")
     phrase.take("temporary", "temp", "unlogged", "global temporary", "local temporary")
     phrase.take("recursive")
@@ -361,6 +382,10 @@ def _create(phrase: Phrase) -> Iterator[Deed]:
 def _drop(phrase: Phrase) -> Iterator[Deed]:
     if phrase.take("index"):
         yield Shed()
+    if phrase.take("owned by"):
+        how = "loses its rights here, and all that it owns is gone with its rows"
+        yield from (Withdraw(what="role", name=name, how=how) for name in phrase.tables())
+        return
     if (what := phrase.take(*_THINGS, "extension")) is None:
         return
     phrase.take("if exists")
@@ -459,7 +484,9 @@ _HEADS: tuple[tuple[str, Callable[[Phrase], Iterator[Deed]]], ...] = (
     ("alter foreign table", _alter_table),
     ("alter type", _alter_type),
     *((f"alter {what}", _alter_named(what)) for what in _RENAMED),
+    ("alter policy", _policy("shows other rows: policy {} is another")),
     ("create", _create),
+    ("drop policy", _policy("no longer shows rows by policy {}")),
     ("drop", _drop),
     ("truncate", _truncate),
     ("cluster", _cluster),

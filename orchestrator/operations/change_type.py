@@ -336,7 +336,15 @@ class ChangeType(Retyping):
         table, column = self.target, described(facts, self.target, self.column)
         default = column.constant_default if column else None
         changed = (
-            Retyped(table=table, column=self.column, type=self.type, using=self.using, default=default),
+            Retyped(
+                table=table,
+                column=self.column,
+                type=self.type,
+                using=self.using,
+                default=default,
+                read=column is not None
+                and any(each.kind == "view" for each in facts[table].tracked.get(column.name, ())),
+            ),
             *(
                 Other(statement=each, says="the type of its sequence", silent=True)
                 for each in (feeding.widened(facts[table], self.column, casts.plain(self.type)) if column else ())

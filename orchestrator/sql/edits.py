@@ -9,6 +9,7 @@ from dataclasses import dataclass
 
 from psycopg import sql
 
+from orchestrator.sql import edits_views
 from orchestrator.sql.edits_constraints import AddCheck, AddForeignKey, AddUnique
 from orchestrator.sql.edits_labels import ChangeLabels
 from orchestrator.sql.facts import Table
@@ -114,6 +115,7 @@ class ChangeType:
         type: as PostgreSQL has it.
         using: the value, over the row as it was; a cast otherwise.
         default: its constant default, which is not always cast by itself.
+        read: whether views read it.
     """
 
     table: TableName
@@ -121,10 +123,15 @@ class ChangeType:
     type: str
     using: str | None = None
     default: str | None = None
+    read: bool = False
 
     @property
     def statements(self) -> tuple[Statement, ...]:
         """What changes it."""
+        own = self._own()
+        return edits_views.around(edits_views.column(self.table, self.column), own) if self.read else own
+
+    def _own(self) -> tuple[Statement, ...]:
         column = sql.Identifier(self.column)
         change = sql.SQL("ALTER TABLE {} ALTER COLUMN {} ").format(self.table.identifier, column)
         value = verbatim(f"({self.using})") if self.using else sql.SQL("{}::{}").format(column, verbatim(self.type))

@@ -3,8 +3,8 @@
 A label gets another name and another one comes in place ("ALTER TYPE", RENAME VALUE and ADD VALUE), and all that
 mentions the type follows. PostgreSQL takes none away, so for that the type is made anew: what prints the type's name
 with a value of it (defaults, checks, indexes over some of the rows) is dropped before its columns change, and made
-again as it read. ecm's own cycle refuses what mentions a label that goes, so every text can be read again. A view over
-such a column, or a function of the type, has PostgreSQL refuse it.
+again as it read, views too. ecm's own cycle refuses what mentions a label that goes, so every text can be read again. A
+function of the type has PostgreSQL refuse it.
 """
 
 import re
@@ -13,6 +13,7 @@ from dataclasses import dataclass
 
 from psycopg import sql
 
+from orchestrator.sql import edits_views
 from orchestrator.sql.identifiers import TableName
 from orchestrator.sql.steps import Statement
 
@@ -86,7 +87,12 @@ class ChangeLabels:
     @property
     def statements(self) -> tuple[Statement, ...]:
         """What changes it."""
-        return tuple(self._in_place()) + ((self._anew(),) if self.remove else ())
+        anew = edits_views.around(_TYPED.format(type=self._name), (self._anew(),)) if self.remove else ()
+        return (*self._in_place(), *anew)
+
+    @property
+    def _name(self) -> sql.Literal:
+        return sql.Literal(self.type.identifier.as_string(None))
 
     def _in_place(self) -> Iterator[Statement]:
         rename = sql.SQL("ALTER TYPE {} RENAME VALUE {} TO {}")
@@ -106,7 +112,7 @@ class ChangeLabels:
         )
         renamed = sql.SQL("ALTER TYPE {} RENAME TO {}").format(self.type.identifier, sql.Identifier(former.name))
         body = _ANEW.format(
-            type=sql.Literal(self.type.identifier.as_string(None)),
+            type=self._name,
             renamed=renamed,
             made=made,
             dropped=sql.SQL("DROP TYPE {}").format(former.identifier),
@@ -124,6 +130,10 @@ def _one_by_one(names: Mapping[str, str]) -> Iterator[tuple[str, str]]:
     yield from ((between[old], new) for old, new in names.items())
 
 
+_TYPED = sql.SQL(
+    "SELECT a.attrelid, a.attnum FROM pg_type t JOIN pg_attribute a ON a.atttypid IN (t.oid, t.typarray)"
+    " JOIN pg_class c ON c.oid = a.attrelid AND c.relkind IN ('r', 'p') WHERE t.oid = {type}::regtype"
+)
 _ANEW = sql.SQL(
     """
 DECLARE
@@ -145,10 +155,11 @@ BEGIN
     WHERE t.oid = own
   ), held AS (
     SELECT 1 AS n, format('ALTER TABLE %s ALTER COLUMN %I DROP DEFAULT', place, attname) AS off,
-      format('ALTER TABLE %s ALTER COLUMN %I SET DEFAULT %s', place, attname, value) AS again
+      format('ALTER TABLE %s ALTER COLUMN %I SET DEFAULT %s', place, attname, value) AS again, NULL AS said
     FROM typed WHERE value IS NOT NULL
     UNION ALL
-    SELECT 2, format('DROP INDEX %s', i.indexrelid::regclass), pg_get_indexdef(i.indexrelid)
+    SELECT 2, format('DROP INDEX %s', i.indexrelid::regclass), pg_get_indexdef(i.indexrelid),
+      format('COMMENT ON INDEX %s IS %L', i.indexrelid::regclass, obj_description(i.indexrelid, 'pg_class'))
     FROM pg_index i
     WHERE (i.indpred IS NOT NULL OR i.indexprs IS NOT NULL)
       AND NOT EXISTS (SELECT FROM pg_constraint WHERE conindid = i.indexrelid)
@@ -160,7 +171,9 @@ BEGIN
     UNION ALL
     SELECT CASE c.contype WHEN 'f' THEN 4 ELSE 3 END,
       format('ALTER TABLE %s DROP CONSTRAINT %I', c.conrelid::regclass, c.conname),
-      format('ALTER TABLE %s ADD CONSTRAINT %I %s', c.conrelid::regclass, c.conname, pg_get_constraintdef(c.oid))
+      format('ALTER TABLE %s ADD CONSTRAINT %I %s', c.conrelid::regclass, c.conname, pg_get_constraintdef(c.oid)),
+      format('COMMENT ON CONSTRAINT %I ON %s IS %L',
+        c.conname, c.conrelid::regclass, obj_description(c.oid, 'pg_constraint'))
     FROM pg_constraint c
     WHERE c.contype IN ('c', 'f', 'x') AND c.coninhcount = 0 AND c.conparentid = 0
       AND EXISTS (
@@ -169,7 +182,9 @@ BEGIN
           OR (attrelid = c.confrelid AND attnum = ANY (c.confkey))
       )
   )
-  SELECT (SELECT array_agg(off ORDER BY n DESC) FROM held), (SELECT array_agg(again ORDER BY n) FROM held),
+  SELECT (SELECT array_agg(off ORDER BY n DESC) FROM held),
+    (SELECT array_agg(again ORDER BY n) FROM held)
+      || (SELECT array_agg(said) FROM held WHERE said IS NOT NULL AND said NOT LIKE '% IS NULL'),
     (SELECT array_agg(
        format('ALTER TABLE %1$s ALTER COLUMN %2$I TYPE %3$s USING %2$I::%4$s::%3$s', place, attname, type, written)
      ) FROM typed)

@@ -52,10 +52,10 @@ class Alembic(Written):
 
     def row(self, migration: Migration) -> Row:
         """Return the step from the revision before to this one: Alembic has a row for each last one, which moves."""
-        followed = reading.followed(self.root, self.settings)
-        down = followed[migration.name]
+        down = reading.followed(self.root, self.settings)[migration.name]
+        followed = reading.stands_on(self.root, self.settings)
         later = _later(followed, migration.name)
-        table, own = self.table.identifier, sql.Literal(migration.name)
+        table, own = self.records.identifier, sql.Literal(migration.name)
         # Where the one before is counted within another that follows it too, Alembic has a row for each of the two.
         beside = [each for each in _later(followed, down[0]) if each not in (migration.name, *later)] if down else []
         counted = sql.SQL("EXISTS (SELECT FROM {} WHERE version_num = ANY ({}::text[]))")
@@ -81,7 +81,7 @@ class Alembic(Written):
         return Row(
             tool=self.name,
             migration=migration.name,
-            table=self.table,
+            table=self.records,
             ready=(
                 sql.SQL(
                     "CREATE TABLE IF NOT EXISTS {} (version_num varchar(32) NOT NULL,"
@@ -120,7 +120,7 @@ def _filled(text: str, emission: Emission) -> str:
         "upgrade": f"    op.execute({literal(_unbound(emission.statement))})",
     }
     # From the end of the file, so that the places before stay what they are.
-    for name in sorted(bodies, key=lambda name: -functions[name].lineno):
+    for name in sorted(bodies.keys() & functions.keys(), key=lambda name: -functions[name].lineno):
         first, last = functions[name].body[0], functions[name].body[-1]
         lines[first.lineno - 1 : last.end_lineno] = [bodies[name]]
     if not re.search(r"^from alembic import .*\bop\b", text, re.MULTILINE):

@@ -72,8 +72,11 @@ def written(asked: Json) -> Json:
     leaves = loader.graph.leaf_nodes(owner.app_label)
     if len(leaves) != 1:
         raise RefusedError(f"{owner.app_label} has several last migrations: manage.py makemigrations --merge")
-    made, said = [], []
+    made, said, others = [], [], set()
     for edit in asked["edits"]:
+        if edit["kind"] == "AddForeignKey":
+            # What it points to has to be there first, where another application makes it.
+            others |= {owning(state, edit["to"]).app_label} - {owner.app_label}
         model = owning(state, about(edit))
         if model.app_label != owner.app_label:
             raise RefusedError(f"{model.label} and {owner.label} are of two applications, and a migration is of one")
@@ -92,7 +95,7 @@ def written(asked: Json) -> Json:
     number = (MigrationAutodetector.parse_number(leaves[0][1]) or 0) + 1
     migration = type("Migration", (Migration,), {
         "operations": [operations.RunSQL(STATEMENT, state_operations=made)],
-        "dependencies": leaves,
+        "dependencies": [*leaves, *(leaf for app in sorted(others) for leaf in loader.graph.leaf_nodes(app))],
     })(f"{number:04}_{asked['slug']}", owner.app_label)  # fmt: skip
     writer = MigrationWriter(migration, include_header=False)
     return {

@@ -61,7 +61,9 @@ class Drizzle(Written):
         # A greater `when` than all others: Drizzle passes over one that is not.
         when = max(int(self.now().timestamp() * 1000), 1 + max(entry["when"] for entry in self._entries))
         index = last["idx"] + 1
-        tag = self._prefix(last["tag"], index, when) + emission.slug
+        taken = {self._snapshot_of(each["tag"]) for each in self._entries}
+        while self._snapshot_of(tag := self._prefix(last["tag"], index, when) + emission.slug) in taken:
+            when += 1000  # names may be by the second, and a snapshot has that part of a migration's name alone
         entry = {"idx": index, "version": "7", "when": when, "tag": tag, "breakpoints": last["breakpoints"]}
         after = {"id": str(uuid4()), "prevId": before["id"]}
         snapshot = {**before, **after, **_without_ids(edited(before, emission.edits))}
@@ -92,14 +94,14 @@ class Drizzle(Written):
         """Return the row with the file's hash and the journal's time, which is all that Drizzle compares."""
         place = next(n for n, entry in enumerate(self._entries) if entry["tag"] == migration.name)
         entry, earlier = self._entries[place], self._entries[:place]
-        table, when = self.table.identifier, sql.Literal(entry["when"])
+        table, when = self.records.identifier, sql.Literal(entry["when"])
         digest = sql.Literal(hashlib.sha256(self._file(entry).read_bytes()).hexdigest())
         return Row(
             tool=self.name,
             migration=migration.name,
-            table=self.table,
+            table=self.records,
             ready=(
-                sql.SQL("CREATE SCHEMA IF NOT EXISTS {}").format(sql.Identifier(self.table.schema)),
+                sql.SQL("CREATE SCHEMA IF NOT EXISTS {}").format(sql.Identifier(self.records.schema)),
                 sql.SQL(
                     "CREATE TABLE IF NOT EXISTS {} (id serial PRIMARY KEY, hash text NOT NULL, created_at bigint)"
                 ).format(table),
@@ -108,7 +110,8 @@ class Drizzle(Written):
                 "INSERT INTO {table} (hash, created_at) SELECT {digest}, {when}"
                 " WHERE NOT EXISTS (SELECT FROM {table} WHERE created_at = {when})"
             ).format(table=table, digest=digest, when=when),
-            delete=sql.SQL("DELETE FROM {} WHERE hash = {} AND created_at = {}").format(table, digest, when),
+            # By the time alone, as Drizzle does: another checkout's lines may end otherwise, and have another hash.
+            delete=sql.SQL("DELETE FROM {} WHERE created_at = {}").format(table, when),
             missing=sql.SQL(
                 "SELECT m.tag || ' is not applied' FROM ({}) AS m (idx, tag, at)"
                 " WHERE m.at > COALESCE((SELECT max(created_at) FROM {}), 0) ORDER BY m.idx"

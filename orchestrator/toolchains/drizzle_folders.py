@@ -80,14 +80,14 @@ class DrizzleFolders(Written):
 
     def row(self, migration: Migration) -> Row:
         """Return the row with the folder's name, which is what Drizzle looks for."""
-        table, name = self.table.identifier, sql.Literal(migration.name)
+        table, name = self.records.identifier, sql.Literal(migration.name)
         time = datetime.strptime(migration.name[:_SECONDS], _TIME).replace(tzinfo=UTC)
         return Row(
             tool=self.name,
             migration=migration.name,
-            table=self.table,
+            table=self.records,
             ready=(
-                sql.SQL("CREATE SCHEMA IF NOT EXISTS {}").format(sql.Identifier(self.table.schema)),
+                sql.SQL("CREATE SCHEMA IF NOT EXISTS {}").format(sql.Identifier(self.records.schema)),
                 sql.SQL(
                     "CREATE TABLE IF NOT EXISTS {} (id serial PRIMARY KEY, hash text NOT NULL, created_at bigint,"
                     " name text, applied_at timestamp with time zone DEFAULT now())"
@@ -109,7 +109,7 @@ class DrizzleFolders(Written):
                 "SELECT {} WHERE NOT EXISTS (SELECT FROM pg_catalog.pg_attribute"
                 " WHERE attrelid = {}::regclass AND attname = 'name' AND NOT attisdropped)"
             ).format(
-                sql.Literal(f"{self.table} is as drizzle-kit 0.31 made it, and its rows have no names yet"),
+                sql.Literal(f"{self.records} is as drizzle-kit 0.31 made it, and its rows have no names yet"),
                 sql.Literal(table.as_string(None)),
             ),
             before=(),

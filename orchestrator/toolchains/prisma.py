@@ -36,12 +36,12 @@ class Prisma(Written):
         """Return the row of a run that ended well, with the file's checksum."""
         names = [each.name for each in self.migrations()]
         earlier = names[: names.index(migration.name)]
-        table, name = self.table.identifier, sql.Literal(migration.name)
+        table, name = self.records.identifier, sql.Literal(migration.name)
         applied = sql.SQL("finished_at IS NOT NULL AND rolled_back_at IS NULL")
         return Row(
             tool=self.name,
             migration=migration.name,
-            table=self.table,
+            table=self.records,
             ready=(
                 sql.SQL(
                     "CREATE TABLE IF NOT EXISTS {} (id varchar(36) PRIMARY KEY, checksum varchar(64) NOT NULL,"

@@ -5,13 +5,14 @@ applied there. ecm reads the files to find what would break production, writes f
 and order, and where it does a migration's work itself leaves the row that the tool would have left.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Protocol
+from typing import Any, Protocol
 
 from orchestrator.sql.bookkeeping import Row
 from orchestrator.sql.edits import Edit
+from orchestrator.sql.identifiers import TableName
 
 __all__ = ["Emission", "Migration", "Row", "Statement", "Toolchain", "Toolchains"]
 
@@ -83,8 +84,17 @@ class Toolchain(Protocol):
         """`drizzle`, `alembic`, `django`, `prisma` or `sql`."""
         ...
 
+    @property
+    def table(self) -> TableName | None:
+        """Where it keeps what was applied; None where it keeps nothing."""
+        ...
+
     def migrations(self) -> tuple[Migration, ...]:
         """Return the migrations that the project has, oldest first."""
+        ...
+
+    def pending(self, rows: Iterable[Mapping[str, Any]]) -> frozenset[str]:
+        """Return the names of the migrations that a database does not have, by the rows of that table."""
         ...
 
     def emit(self, emission: Emission) -> tuple[Path, ...]:

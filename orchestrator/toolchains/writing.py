@@ -1,9 +1,10 @@
 """What the writing side of every tool shares: a project's migrations, as they are read, and which of them ecm wrote."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
+from typing import Any
 
 from orchestrator.plan.project import ToolchainSettings
 from orchestrator.sql.identifiers import TableName
@@ -38,12 +39,21 @@ class Written:
         return self.root / (self.settings.folder or "")
 
     @property
-    def table(self) -> TableName:
-        """Where the tool keeps what was applied."""
-        found = reading(self.settings).table(self.root, self.settings)
+    def table(self) -> TableName | None:
+        """Where the tool keeps what was applied; None where it keeps nothing."""
+        return reading(self.settings).table(self.root, self.settings)
+
+    @property
+    def records(self) -> TableName:
+        """Where the tool keeps what was applied, of one that does."""
+        found = self.table
         if found is None:
             raise NotImplementedError(f"{self.name} keeps nothing in a database")
         return found
+
+    def pending(self, rows: Iterable[Mapping[str, Any]]) -> frozenset[str]:
+        """Return the names of the migrations that a database does not have, by the rows of that table."""
+        return reading(self.settings).pending(self.root, self.settings, rows)
 
     def migrations(self) -> tuple[Migration, ...]:
         """Return the project's migrations without their statements, oldest first."""

@@ -150,8 +150,11 @@ class Project:
 
     def sql(self, branch: str, statement: str) -> list[tuple[Any, ...]]:
         with psycopg.connect(self.urls[branch], autocommit=True) as connection:
-            cursor = connection.execute(statement)  # pyright: ignore[reportArgumentType, reportCallIssue]
-            return cursor.fetchall() if cursor.description else []
+            cursor = connection.cursor()
+            cursor.execute(statement)  # pyright: ignore[reportArgumentType, reportCallIssue]
+            # Rows of no columns are rows, and have no description.
+            rows = cursor.pgresult is not None and cursor.pgresult.status == psycopg.pq.ExecStatus.TUPLES_OK
+            return cursor.fetchall() if rows else []
 
     def environment(self, **more: str) -> dict[str, str]:
         """What the command sees: no settings of whoever runs the tests."""

@@ -188,6 +188,23 @@ def test_only_what_changed_since_a_ref(folder: Project) -> None:
     assert not (folder.root / "x").exists()
 
 
+def test_in_a_hook_of_a_working_tree(folder: Project) -> None:
+    """With what a hook is told of the repository, git takes any folder that it is asked in for the top of the tree."""
+    committed(folder)
+    for path in ("ecm.yaml", "plans", "migrations"):
+        (folder.root / "shop").mkdir(exist_ok=True)
+        (folder.root / path).rename(folder.root / "shop" / path)
+    git(folder, "add", ".")
+    git(folder, "commit", "--quiet", "--message=below")
+    below = Project(root=folder.root / "shop", urls=folder.urls)
+
+    told = {"GIT_DIR": f"{folder.root}/.git", "GIT_INDEX_FILE": f"{folder.root}/.git/index", "GIT_PREFIX": ""}
+    answer = below.ecm("detect", "--base", "main", **told)
+
+    assert answer.code == 0, "nothing has changed since"
+    assert "there is none" in answer.out
+
+
 def test_json_has_the_plan_with_its_fields(folder: Project) -> None:
     """What a script needs to write the plan itself."""
     (found,) = folder.ecm("detect", "--all", "--json").json["findings"]

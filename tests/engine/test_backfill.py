@@ -10,6 +10,7 @@ from typing import Any
 import psycopg
 import pytest
 from cli import forked
+from engine.slowly import AS_SLOW_AS_TOLD
 from operations.conftest import Journeys, Roles
 from operations.harness import BRANCH, Journey, ask, rows, run
 
@@ -429,15 +430,6 @@ def test_signals_that_a_plain_role_may_not_read(journeys: Journeys, roles: Roles
 
 
 # ---------------------------------------------------------------- pause and resume
-
-
-AS_SLOW_AS_TOLD = """;
-    CREATE TABLE pace (seconds float); INSERT INTO pace VALUES (0.003);
-    CREATE FUNCTION slow() RETURNS trigger LANGUAGE plpgsql AS
-      $$BEGIN PERFORM pg_sleep(seconds) FROM pace WHERE seconds > 0; RETURN NULL; END$$;
-    CREATE TRIGGER slows AFTER UPDATE ON books FOR EACH ROW EXECUTE FUNCTION slow();
-"""
-"""Seconds for 5,000 rows, in which another process has time to come by, however busy the machine is."""
 
 
 def test_paused_from_elsewhere(journeys: Journeys, tmp_path_factory: pytest.TempPathFactory) -> None:

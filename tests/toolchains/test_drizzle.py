@@ -288,6 +288,33 @@ def _put_in(schema: str, add: list[str], remove: list[str]) -> str:
     return schema
 
 
+@pytest.mark.parametrize("drizzle", ["0.31"], indirect=True)
+def test_names_by_the_second_and_lines_that_end_otherwise(kit: Kit) -> None:
+    """Two migrations of one second have a snapshot each; a row goes whatever the file's hash is where that is asked."""
+    project, folder = kit.project, kit.project.root / "drizzle"
+    shutil.rmtree(folder)
+    config = CONFIG.replace("dialect:", 'migrations: { prefix: "timestamp" },\n  dialect:')
+    (project.root / "drizzle.config.ts").write_text(config)
+    kit("generate")
+    project.sql("development", "TRUNCATE drizzle.__drizzle_migrations; TRUNCATE books")
+    (entry,) = json.loads((folder / "meta" / "_journal.json").read_text())["entries"]
+    project.sql(
+        "development", f"INSERT INTO drizzle.__drizzle_migrations (hash, created_at) VALUES ('', {entry['when']})"
+    )
+    ecm(project, "emit", PLAN, "--as", "drizzle")
+    snapshots = {name: json.loads(text) for name, text in kit.files.items() if name.endswith("_snapshot.json")}
+    entries = json.loads((folder / "meta" / "_journal.json").read_text())["entries"]
+    assert sorted(snapshots) == [f"meta/{each['tag'].partition('_')[0]}_snapshot.json" for each in entries]
+    assert len({each["prevId"] for each in snapshots.values()}) == len(entries) == 3
+    _nothing_to_generate(kit, AFTER)
+
+    ecm(project, "advance", PLAN, "--branch", "development")
+    for file in folder.glob("*.sql"):
+        file.write_bytes(file.read_bytes().replace(b"\n", b"\r\n"))
+    ecm(project, "rollback", PLAN, "--branch", "development")
+    assert len(applied(project, "development")) == 1
+
+
 def test_what_no_snapshot_can_be_told_goes_into_a_migration_that_drizzle_kit_made(kit: Kit) -> None:
     """As the page says: its snapshot is right, ecm writes its row, and a fresh database gets it all from drizzle-kit."""
     project = kit.project

@@ -98,6 +98,28 @@ def test_prisma(project: Project) -> None:
     assert _columns(project, "fresh") == _columns(project)
 
 
+@pytest.mark.parametrize("parts", [1, 2])
+def test_a_branch_that_the_tool_built_alone(project: Project, parts: int) -> None:
+    """Nothing is left there that ecm could begin with, and it says so, and how to go on."""
+    (project.root / "prisma" / "migrations").mkdir(parents=True)
+    ecm(project, "emit", PLAN, "--as", "prisma")
+    project.sql(
+        "development",
+        "TRUNCATE books; CREATE TABLE _prisma_migrations (id text PRIMARY KEY DEFAULT gen_random_uuid(), checksum text,"
+        " finished_at timestamptz, migration_name text, rolled_back_at timestamptz, applied_steps_count integer)",
+    )
+    for folder in sorted((project.root / "prisma" / "migrations").iterdir())[:parts]:
+        project.sql("development", (folder / "migration.sql").read_text())
+        project.sql(
+            "development",
+            f"INSERT INTO _prisma_migrations (finished_at, migration_name) VALUES (now(), '{folder.name}')",
+        )
+    refused = project.ecm("advance", PLAN, "--branch", "development", "--json")
+    assert refused.code == 4
+    assert "before ecm began" in refused.json["error"]["message"]
+    assert refused.json["error"]["hint"].endswith("ecm branch reset development")
+
+
 def test_in_the_order_in_which_they_were_emitted(project: Project) -> None:
     """What is missing and was emitted by ecm, ecm has to do: the tool would stop at it."""
     (project.root / "prisma" / "migrations").mkdir(parents=True)
@@ -277,6 +299,16 @@ changes:
     assert project.sql("development", "SELECT count(*) FROM books") == [(9999,)]
 
 
+_VIEWS = """\
+CREATE VIEW modern WITH (security_barrier) AS SELECT id, published_year FROM books WHERE published_year > 1900;
+COMMENT ON VIEW modern IS 'not old'; COMMENT ON COLUMN modern.id IS 'a book''s';
+GRANT SELECT ON modern TO PUBLIC;
+CREATE MATERIALIZED VIEW years AS SELECT published_year AS year, count(*) AS books FROM modern GROUP BY 1;
+CREATE UNIQUE INDEX years_key ON years (year);
+CREATE VIEW titles AS SELECT b.title, years.books FROM years JOIN books b ON b.published_year = years.year;
+"""
+
+
 @pytest.mark.parametrize("to", ["", ", to: year"])
 def test_what_hangs_on_a_column_of_another_type(project: Project, to: str) -> None:
     """Its default as it is written, the type of its sequence, and what goes over to the column that follows it."""
@@ -285,6 +317,7 @@ def test_what_hangs_on_a_column_of_another_type(project: Project, to: str) -> No
     for branch in project.urls:
         project.sql(branch, "CREATE INDEX by_year ON books (published_year) WHERE published_year > 0")
         project.sql(branch, "ALTER TABLE books ADD CHECK (published_year > 0), ADD volume serial")
+        project.sql(branch, _VIEWS)
     (project.root / "plans" / f"{PLAN}.yaml").write_text(f"""\
 plan: {PLAN}
 changes:
@@ -292,14 +325,25 @@ changes:
   - {{kind: change_type, table: books, column: volume, type: bigint}}
 """)
     ecm(project, "emit", PLAN, "--as", "sql")
-    for file in sorted((project.root / "migrations").glob("*_rename_*.sql")):
-        project.sql("fresh", file.read_text())
+    files = sorted((project.root / "migrations").glob("*_rename_*.sql"))
+    emitted = [file.read_text() for file in files]
+    for text in emitted:
+        project.sql("fresh", text)
+    ecm(project, "advance", PLAN, "--branch", "development", "--to", "reads_migrated")
+    for file in files:
+        file.unlink()
+    ecm(project, "emit", PLAN, "--as", "sql", "--branch", "development")
+    again = sorted((project.root / "migrations").glob("*_rename_*.sql"))
+    assert [file.read_text() for file in again] == emitted, "whatever the state is"
     ecm(project, "advance", PLAN, "--branch", "development", "--to", "contracted")
     for described in (
         "SELECT column_name, data_type, column_default FROM information_schema.columns WHERE table_name = 'books' ORDER BY 1",
         "SELECT pg_get_indexdef(indexrelid) FROM pg_index WHERE indrelid = 'books'::regclass ORDER BY 1",
         "SELECT conname, pg_get_constraintdef(oid) FROM pg_constraint WHERE conrelid = 'books'::regclass ORDER BY 1",
         "SELECT sequencename, data_type::text FROM pg_sequences WHERE schemaname = 'public'",
+        "SELECT oid::regclass::text, pg_get_viewdef(oid), reloptions, relacl::text, obj_description(oid), col_description(oid, 1)"
+        " FROM pg_class WHERE relkind IN ('v', 'm') AND relnamespace = 'public'::regnamespace ORDER BY 1",
+        "SELECT indexdef FROM pg_indexes WHERE tablename = 'years' ORDER BY 1",
     ):
         assert project.sql("fresh", described) == project.sql("development", described)
 
@@ -312,6 +356,7 @@ ALTER TABLE books ADD state state NOT NULL DEFAULT 'new', ADD states state[] DEF
   ADD size size;
 ALTER TABLE covers ADD state state UNIQUE;
 CREATE INDEX books_new ON books (published_year) WHERE state = 'new';
+CREATE VIEW stated AS SELECT id, state FROM books;
 ALTER TABLE books ADD CONSTRAINT books_old CHECK (state <> 'old' OR published_year > 0),
   ADD CONSTRAINT books_state_fkey FOREIGN KEY (cover) REFERENCES covers (state),
   ADD CONSTRAINT books_small CHECK (size <> 'small');
@@ -322,6 +367,7 @@ _DESCRIBED = (
     " UNION ALL SELECT conname, pg_get_constraintdef(oid) FROM pg_constraint"
     " WHERE connamespace = 'public'::regnamespace"
     " UNION ALL SELECT indexname, indexdef FROM pg_indexes WHERE schemaname = 'public'"
+    " UNION ALL SELECT viewname, definition FROM pg_views WHERE schemaname = 'public'"
     " UNION ALL SELECT typname, concat_ws(', ', obj_description(t.oid, 'pg_type'),"
     " (SELECT string_agg(enumlabel, ',' ORDER BY enumsortorder) FROM pg_enum WHERE enumtypid = t.oid))"
     " FROM pg_type t WHERE typtype = 'e' AND typnamespace = 'public'::regnamespace ORDER BY 1, 2"

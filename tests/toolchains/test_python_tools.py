@@ -1,5 +1,6 @@
 """Beside the real Alembic and Django: what ecm emitted is applied to them once ecm has done it."""
 
+import json
 import sys
 from collections.abc import Callable
 from typing import Any
@@ -186,6 +187,38 @@ def test_beside_a_revision_of_somebody_else(project: Project) -> None:
     assert versions() == {"m1"}
 
 
+def test_beside_a_branch_that_depends_on_the_one_before(project: Project) -> None:
+    """Alembic counts what a revision depends on as applied with it, and has no row of it then."""
+
+    def alembic(*words: str) -> None:
+        done = project.tool("alembic", *words, DATABASE_URL=project.urls["development"])
+        assert done.code == 0, done.out + done.err
+
+    def versions() -> set[str]:
+        return {name for (name,) in project.sql("development", "SELECT version_num FROM alembic_version")}
+
+    alembic("init", "migrations")
+    (project.root / "migrations" / "env.py").write_text(_ENV)
+    template, folder = project.root / "migrations" / "script.py.mako", project.root / "migrations" / "versions"
+    template.write_text(template.read_text().partition("def downgrade")[0])
+    (folder / "a1_books.py").write_text(_FIRST)
+    alembic("upgrade", "head")
+    ecm(project, "emit", PLAN, "--as", "alembic", "--part", "expand")
+    (emitted,) = (path.name.partition("_")[0] for path in folder.glob("*_expand.py"))
+    (folder / "b1_others.py").write_text(
+        'revision = "b1"\ndown_revision = None\ndepends_on = "a1"\n\n\ndef upgrade():\n    pass\n'
+    )
+    alembic("upgrade", "b1")
+    assert versions() == {"b1"}
+    pending = json.loads(ecm(project, "detect", "--json"))
+    assert [each["name"] for each in pending["migrations"]] == [emitted]
+    ecm(project, "advance", PLAN, "--branch", "development")
+    assert versions() == {emitted, "b1"}
+    alembic("upgrade", "heads")
+    ecm(project, "rollback", PLAN, "--branch", "development")
+    assert versions() == {"b1"}
+
+
 def test_a_row_that_a_later_one_stands_on(project: Project) -> None:
     """It stays at a rollback: Django refuses a history in which a migration comes before one that it needs."""
     project.sql("development", "CREATE TABLE books (title text, published_year int, pages int)")
@@ -309,6 +342,43 @@ def test_django(project: Project) -> None:
     assert project.sql("fresh", DESCRIBED) == project.sql("production", DESCRIBED)
 
 
+def test_a_squashed_migration_and_another_application_in_django(project: Project) -> None:
+    """Rows of what was squashed count for what is in their place; what a key points to is made first."""
+    manage = _manage(project, BEFORE)
+    people = project.root / "writers" / "migrations"
+    people.mkdir(parents=True)
+    for package in (people.parent, people):
+        (package / "__init__.py").touch()
+    (people.parent / "models.py").write_text(_WRITERS)
+    settings = project.root / "settings.py"
+    settings.write_text(settings.read_text().replace('["shop"]', '["shop", "writers"]'))
+    (project.root / "shop" / "models.py").write_text(
+        BEFORE.replace("    pages", "    x = models.TextField(null=True)\n    pages")
+    )
+    manage("makemigrations", "shop", "writers", "--name", "more")
+    manage("migrate")
+    manage("squashmigrations", "--noinput", "shop", "0002")
+    assert json.loads(ecm(project, "detect", "--json"))["migrations"] == []
+
+    (project.root / "plans" / "writer.yaml").write_text(
+        "plan: writer\nchanges: [{kind: add_column, table: books, column: writer_id, type: bigint,"
+        " references: {table: writers}}]\n"
+    )
+    ecm(project, "emit", "writer", "--as", "django")
+    ecm(project, "advance", "writer", "--branch", "development", "--to", "contracted")
+    assert "No migrations to apply" in manage("migrate")
+    manage("migrate", branch="fresh")
+    assert project.sql("fresh", DESCRIBED) == project.sql("development", DESCRIBED)
+
+
+_WRITERS = """\
+from django.db import models
+
+
+class Writer(models.Model):
+    class Meta:
+        db_table = "writers"
+"""
 _KINDS = {
     "unique-title": "{kind: add_unique, table: books, name: books_title_key, columns: [title, publication_year]}",
     "checked": '{kind: add_check, table: books, name: books_pages_check, check: "pages % 1000 <> 7"}',

@@ -37,6 +37,8 @@ class _Revision:
 
     name: str
     down: tuple[str, ...]
+    needs: tuple[str, ...]
+    """Revisions of other branches that have to be there first (`depends_on`), and count as applied with it."""
     path: Path
     empty: bool
     """Whether its upgrade does nothing."""
@@ -96,6 +98,11 @@ def followed(root: Path, settings: ToolchainSettings) -> dict[str, tuple[str, ..
     return {each.name: each.down for each in _revisions(root, settings)}
 
 
+def stands_on(root: Path, settings: ToolchainSettings) -> dict[str, tuple[str, ...]]:
+    """Return which revisions each revision follows or depends on: with its row, Alembic counts them as applied."""
+    return {each.name: each.down + each.needs for each in _revisions(root, settings)}
+
+
 def table(_root: Path, settings: ToolchainSettings) -> TableName | None:
     """Return where Alembic keeps the revision that a database is at."""
     return TableName.parse(settings.table or "alembic_version")
@@ -110,7 +117,7 @@ def pending(root: Path, settings: ToolchainSettings, rows: Iterable[Mapping[str,
         name = frontier.pop()
         if name in revisions and name not in reached:
             reached.add(name)
-            frontier += revisions[name].down
+            frontier += revisions[name].down + revisions[name].needs
     return frozenset(revisions.keys() - reached)
 
 
@@ -140,9 +147,12 @@ def _revision(root: Path, path: Path) -> _Revision | None:
                 said[target.id] = ast.literal_eval(value)
     if not isinstance(said.get("revision"), str):
         return None
-    down = said.get("down_revision")
-    follows = (down,) if isinstance(down, str) else tuple(down or ())
-    return _Revision(name=said["revision"], down=follows, path=path, empty=_is_empty(tree))
+    down, needs = _several(said.get("down_revision")), _several(said.get("depends_on"))
+    return _Revision(name=said["revision"], down=down, needs=needs, path=path, empty=_is_empty(tree))
+
+
+def _several(said: str | Iterable[str] | None) -> tuple[str, ...]:
+    return (said,) if isinstance(said, str) else tuple(said or ())
 
 
 def _is_empty(tree: ast.Module) -> bool:

@@ -19,12 +19,13 @@ _NOT_OURS = frozenset({"node_modules", "site-packages", "build", "dist", "__pyca
 
 @dataclass(frozen=True, kw_only=True)
 class _File:
-    """A migration's file, and the migrations that it says it comes after."""
+    """A migration's file, the migrations that it says it comes after, and those in whose place it is."""
 
     app: str
     name: str
     path: Path
     after: tuple[tuple[str, str], ...]
+    replaces: tuple[tuple[str, str], ...]
 
 
 def find(root: Path) -> ToolchainSettings | None:
@@ -56,9 +57,19 @@ def table(_root: Path, settings: ToolchainSettings) -> TableName | None:
 
 
 def pending(root: Path, settings: ToolchainSettings, rows: Iterable[Mapping[str, Any]]) -> frozenset[str]:
-    """Return the migrations without a row."""
+    """Return the migrations without a row; one in the place of others may have theirs."""
     done = {f"{row['app']}.{row['name']}" for row in rows}
+    done |= {name for name, others in replacing(root, settings).items() if done.issuperset(others)}
     return frozenset(each.name for each in listed(root, settings)) - done
+
+
+def replacing(root: Path, settings: ToolchainSettings) -> dict[str, tuple[str, ...]]:
+    """Return the migrations in whose place another one is, by that one's name (`squashmigrations`)."""
+    return {
+        f"{each.app}.{each.name}": tuple(f"{app}.{name}" for app, name in each.replaces)
+        for each in _files(root, settings)
+        if each.replaces
+    }
 
 
 def _migration(root: Path, file: _File) -> Migration:
@@ -94,17 +105,25 @@ def _label(root: Path, app: Path) -> str:
 
 
 def _file(root: Path, label: str, path: Path) -> _File:
-    after: list[tuple[str, str]] = []
-    for node in ast.walk(python(root, path)):
+    tree = python(root, path)
+    return _File(
+        app=label, name=path.stem, path=path, after=_pairs(tree, "dependencies"), replaces=_pairs(tree, "replaces")
+    )
+
+
+def _pairs(tree: ast.Module, said: str) -> tuple[tuple[str, str], ...]:
+    """Return the migrations that a list names."""
+    found: list[tuple[str, str]] = []
+    for node in ast.walk(tree):
         if isinstance(node, ast.Assign) and any(
-            isinstance(target, ast.Name) and target.id == "dependencies" for target in node.targets
+            isinstance(target, ast.Name) and target.id == said for target in node.targets
         ):
             pairs = node.value.elts if isinstance(node.value, ast.List | ast.Tuple) else []
             for pair in pairs:
                 if isinstance(pair, ast.Tuple) and all(isinstance(each, ast.Constant) for each in pair.elts):
                     app, name = ast.literal_eval(pair)
-                    after.append((str(app), str(name)))
-    return _File(app=label, name=path.stem, path=path, after=tuple(after))
+                    found.append((str(app), str(name)))
+    return tuple(found)
 
 
 def _ordered(files: list[_File]) -> tuple[_File, ...]:
