@@ -5,10 +5,11 @@ trigger, the sweep, the proof, the switch of truth. The facts are always the bra
 moment, so the same phase compiled before and after it ran gives the same inverses.
 """
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import replace
 from functools import reduce
 from itertools import chain
+from typing import TypeVar
 
 from psycopg import sql
 
@@ -39,6 +40,7 @@ from orchestrator.sql.sync import Ddl
 from orchestrator.words import listed
 
 Facts = scope.Facts
+_OfChange = TypeVar("_OfChange", Transaction, ConcurrentIndex, Proof, Step)
 
 _SWITCH = "switch"
 """The key of the step at which readers move."""
@@ -122,7 +124,7 @@ def undo(plan: Plan, phase: Phase, facts: Facts, *, filled: bool, in_step: bool 
         *_withdrawal(plan, repaired),
         *counting,
         *proven,
-        *(step for change, table in scope.each(plan, facts) for step in change.before_withdrawal(table)),
+        *_own(plan, facts, lambda change, table: change.before_withdrawal(table)),
         *(_restoration(plan, table) for table in repaired),
         *(
             replace(step, kept_by=kept, counted=_counted(counting)) if isinstance(step, Transaction) else step
@@ -224,8 +226,8 @@ def _returning(plan: Plan, facts: Facts, backward: tuple[Step, ...]) -> tuple[St
     return (
         *counting,
         *proven,
-        *(step for change, table in scope.each(plan, facts) for step in change.built_on_return(table)),
-        *(step for change, table in scope.each(plan, facts) for step in change.before_return(table)),
+        *_own(plan, facts, lambda change, table: change.built_on_return(table)),
+        *_own(plan, facts, lambda change, table: change.before_return(table)),
         *(
             replace(step, inverse=(*_ended(counted), *step.inverse), counted=counted)
             if isinstance(step, Transaction) and step.key == _SWITCH
@@ -293,7 +295,7 @@ def _expand(plan: Plan, facts: Facts) -> tuple[Step, ...]:
     parts = [Ddl(statements=each.expand, inverse=each.inverse) for each in written]
     parts += [part for table in facts.values() for part in (*_expansions(plan, table), keeping.installed(plan, table))]
     return (
-        *(step for change, table in scope.each(plan, facts) for step in change.before_expand(table)),
+        *_own(plan, facts, lambda change, table: change.before_expand(table)),
         *demanded(plan, facts),
         *_unless_empty(
             Transaction(
@@ -354,6 +356,14 @@ def _contracts(plan: Plan, facts: Facts) -> str:
     endings = listed(change.ending for change in changes(plan))
     kept = _triggers(plan, facts)
     return f"take {kept} away, and {endings}" if kept else endings
+
+
+def _own(plan: Plan, facts: Facts, hook: Callable[[Operation, Table], Iterable[_OfChange]]) -> Iterator[_OfChange]:
+    """Give the steps of changes' own, each with its table in its key: two tables may have what is of one name."""
+    for change, table in scope.each(plan, facts):
+        for step in hook(change, table):
+            named = step.key.endswith(f" {table.name}")
+            yield step if named else replace(step, key=f"{step.key} of {table.name}")
 
 
 def _unless_empty(step: Transaction) -> tuple[Transaction, ...]:
@@ -450,12 +460,12 @@ def _migrate_reads(plan: Plan, facts: Facts) -> tuple[Step, ...]:
     return (
         *chain.from_iterable(_twin_steps(plan, table) for table in facts.values()),
         *statistics,
-        *(step for change, table in scope.each(plan, facts) for step in change.before_reads(table)),
+        *_own(plan, facts, lambda change, table: change.before_reads(table)),
         *_again(plan, facts, Phase.MIGRATE_READS),
         *watched.steps(plan, facts),
         *counting,
         *proven,
-        *(step for change, table in scope.each(plan, facts) for step in change.before_switch(table)),
+        *_own(plan, facts, lambda change, table: change.before_switch(table)),
         *(
             replace(step, statements=(*_ended(counted), *step.statements), counted=counted)
             for step in _switch(plan, facts)
@@ -463,8 +473,7 @@ def _migrate_reads(plan: Plan, facts: Facts) -> tuple[Step, ...]:
         *(
             # They take back what the switch did, which has the last record of the phase.
             replace(step, follows=_SWITCH)
-            for change, table in scope.each(plan, facts)
-            for step in change.on_return(table)
+            for step in _own(plan, facts, lambda change, table: change.on_return(table))
         ),
     )
 
@@ -569,14 +578,14 @@ def _contract(plan: Plan, facts: Facts) -> tuple[Step, ...]:
         counted=_counted(counting),
     )
     return (
-        *(step for change, table in scope.each(plan, facts) for step in change.hold(table)),
+        *_own(plan, facts, lambda change, table: change.hold(table)),
         *again.values(),
         *counting,
         *proven,
         *(
             replace(step, again=again.get(table.name)) if isinstance(step, ConcurrentIndex) else step
-            for change, table in scope.each(plan, facts)
-            for step in change.before_contract(table)
+            for table in facts.values()
+            for step in _own(plan, {table.name: table}, lambda change, table: change.before_contract(table))
         ),
         *chain.from_iterable(each.before_contract for each in written),
         *_unless_empty(window.hiding(plan, facts, contract) if window.is_open(plan) else contract),

@@ -138,6 +138,15 @@ def test_two_columns_of_one_table(journeys: Journeys) -> None:
     round_trip(journeys(start, WIDEN, {**WIDEN, "column": "id"}), direct=direct, holds=tree)
 
 
+def test_columns_of_one_name_in_two_tables(journeys: Journeys) -> None:
+    """What stands for the column in each, and is of one name too (NOT NULL, a check), is done in each."""
+    held = "ALTER TABLE {0} ALTER amount SET NOT NULL, ADD CONSTRAINT positive CHECK (amount > 0);"
+    start = f"{EVENTS} CREATE TABLE sales AS TABLE events; ALTER TABLE sales ADD PRIMARY KEY (id);"
+    start += held.format("events") + held.format("sales")
+    direct = f"{DIRECT}; {DIRECT.replace('events', 'sales')}"
+    round_trip(journeys(start, WIDEN, {**WIDEN, "table": "sales"}), direct=direct, holds=in_step)
+
+
 def test_values_by_position(journeys: Journeys) -> None:
     """Who names no columns gives values in their order, in which the old column stands where it stood."""
     journey = journeys(EVENTS + "ALTER TABLE events ALTER amount SET DEFAULT 5", WIDEN)

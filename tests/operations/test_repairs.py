@@ -457,8 +457,8 @@ def test_the_order_of_steps(journeys: Journeys, kind: str) -> None:
     assert keys(journey, Phase.BACKFILL) == ["sweep books"]
     assert keys(journey, Phase.MIGRATE_READS) == ["analyze books", *again, "watch", "proof books"]
     contract = {
-        "set_not_null": ["hold title_not_null_ecm", "proof books", "validate title_not_null_ecm"],
-        "add_check": ["hold fair", "proof books", "validate fair"],
+        "set_not_null": ["hold title_not_null_ecm of books", "proof books", "validate title_not_null_ecm of books"],
+        "add_check": ["hold fair of books", "proof books", "validate fair of books"],
         "add_unique": [
             *again,
             "proof books",
