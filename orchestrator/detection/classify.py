@@ -8,7 +8,7 @@ the same migrations make is no finding: nobody uses it, and it is empty.
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 
-from orchestrator.detection import changes, pairs, types
+from orchestrator.detection import changes, pairs, types, verdicts
 from orchestrator.detection.deeds import (
     AddColumn,
     AddConstraint,
@@ -25,7 +25,6 @@ from orchestrator.detection.deeds import (
     DropColumn,
     Hidden,
     Hold,
-    RemakeEnum,
     RenameColumn,
     RenameTable,
     RenameType,
@@ -37,7 +36,6 @@ from orchestrator.detection.finding import Finding, Level, Place
 from orchestrator.detection.known import Known
 from orchestrator.detection.pairs import Pair
 from orchestrator.detection.parsing import read
-from orchestrator.operations import Operation  # noqa: TC001 - not a type alone to whoever reads fields
 from orchestrator.sql.identifiers import TableName, words
 from orchestrator.words import listed
 
@@ -122,7 +120,7 @@ class _Look:
                 found += self._of(place, deed)
             elif of is not None and id(of) not in said:
                 said.add(id(of))
-                found.append(_remade(place, of.deed))
+                found.append(verdicts.remade(place, of.deed))
             if not self._stays(deed):
                 self._note(deed)
             self.known.take(deed)
@@ -143,7 +141,9 @@ class _Look:
                     key = (table, constraint.columns[0])
             if (added := self.added.get(key)) is not None:
                 change = changes.add_column(key[0], added.column, was=added.was)
-                return replace(finding, change=change, left=_left(added.column, added.was) if change else ())
+                return replace(
+                    finding, change=change, left=verdicts.left_to_say(added.column, added.was) if change else ()
+                )
         return finding
 
     def _note(self, deed: Deed) -> None:
@@ -190,9 +190,9 @@ class _Look:
     def _of(self, place: Place, deed: Deed) -> Iterator[Finding]:  # noqa: C901, PLR0912 - one line for each kind
         match deed:
             case RenameTable(table=table) if table not in self.made:
-                yield _rename_table(place, deed)
+                yield verdicts.rename_table(place, deed)
             case RenameColumn(table=table, column=column) if self._used(table, column):
-                yield _rename_column(place, deed)
+                yield verdicts.rename_column(place, deed)
             case DropColumn(table=table, column=column) if self._used(table, column):
                 yield self._drop_column(place, deed)
             case AddColumn(table=table) if table not in self.made:
@@ -204,22 +204,26 @@ class _Look:
             case AddConstraint(table=table) if table not in self.made:
                 yield from self._add_constraint(place, deed)
             case CreateIndex(table=table, concurrently=False) if table not in self.made:
-                yield self._waiting(self._along(_create_index(place, deed), table, deed.columns or ()), deed)
+                yield self._waiting(self._along(verdicts.create_index(place, deed), table, deed.columns or ()), deed)
             case CreateIndex(table=table, unique=True) if table not in self.made:
-                yield _unique_index(place, deed)
+                yield verdicts.unique_index(place, deed)
             case RenameValue(type=name) if name not in self.made:
-                yield _rename_value(place, deed)
+                yield verdicts.rename_value(place, deed)
             case RenameType(type=name) if name not in self.made:
-                yield _outright(place, deed, "rename-type", f"type {name}", f"casts to {name} fail from here on")
+                yield verdicts.outright(
+                    place, deed, "rename-type", f"type {name}", f"casts to {name} fail from here on"
+                )
             case Withdraw(name=name) if name not in self.made:
                 said = f"a version that uses it as {name} fails from here on: it {deed.how}"
-                yield _outright(place, deed, f"alter-{deed.what.replace(' ', '-')}", f"{deed.what} {name}", said)
+                yield verdicts.outright(
+                    place, deed, f"alter-{deed.what.replace(' ', '-')}", f"{deed.what} {name}", said
+                )
             case Drop():
                 yield from self._drop(place, deed)
             case Hold(tables=tables) if not tables or not self.made.issuperset(tables):
-                yield _hold(place, deed)
+                yield verdicts.hold(place, deed)
             case Hidden():
-                yield _hidden(place)
+                yield verdicts.hidden(place)
             case _:
                 pass
 
@@ -277,7 +281,7 @@ class _Look:
             message="; ".join(filter(None, said)),
             change=changes.add_column(deed.table, column),
             likely=pair.likely if pair else None,
-            left=_left(column, None),
+            left=verdicts.left_to_say(column, None),
         )
 
     def _change_type(self, place: Place, deed: ChangeType) -> Finding:
@@ -290,7 +294,7 @@ class _Look:
                 rule="change-type", level=Level.NOTE, place=place, deed=deed, subject=subject, message=message
             )
         was = f"{before.type} becomes {deed.type}" if before else f"it becomes {deed.type}"
-        using = deed.using if deed.using and not _plain_cast(deed) else None
+        using = deed.using if deed.using and not verdicts.is_plain_cast(deed) else None
         change = changes.change("change_type", table=str(deed.table), column=deed.column, type=deed.type, using=using)
         left = ("give `reverse`: the old value, over the new one",) if using and change else ()
         if deed.collation is not None:
@@ -380,7 +384,7 @@ class _Look:
             subject=subject,
             message=("" if new or kind == "primary key" else refused) + held,
             change=change or changes.at_the_end(place.text),
-            left=_BY_ITSELF if change is None else _repair(kind) if not new else (),
+            left=_BY_ITSELF if change is None else verdicts.repair_to_say(kind) if not new else (),
         )
         yield self._along(found, deed.table, constraint.columns)
 
@@ -435,48 +439,6 @@ class _Look:
             )
 
 
-# ---------------------------------------------------------------- those that need nothing but themselves
-
-
-def _rename_table(place: Place, deed: RenameTable) -> Finding:
-    return Finding(
-        rule="rename-table",
-        level=Level.BREAKING,
-        place=place,
-        deed=deed,
-        subject=str(deed.table),
-        message=f"a version that knows it as {deed.table} fails from here on, one that knows {deed.to} until here",
-        change=changes.change("rename_table", table=str(deed.table), to=deed.to.name)
-        if deed.to.schema == "public"
-        else changes.change("rename_table", table=str(deed.table), to=str(deed.to)),
-    )
-
-
-def _rename_column(place: Place, deed: RenameColumn) -> Finding:
-    return Finding(
-        rule="rename-column",
-        level=Level.BREAKING,
-        place=place,
-        deed=deed,
-        subject=f"{deed.table}.{deed.column}",
-        message=f"a version that reads or writes {deed.column} fails from here on, one that knows {deed.to} until here",
-        change=changes.change("rename_column", table=str(deed.table), column=deed.column, to=deed.to),
-    )
-
-
-def _rename_value(place: Place, deed: RenameValue) -> Finding:
-    return Finding(
-        rule="rename-value",
-        level=Level.BREAKING,
-        place=place,
-        deed=deed,
-        subject=f"type {deed.type}",
-        message=f"a version that reads or writes {deed.old!r} fails from here on, one that knows {deed.new!r} until"
-        " here",
-        change=changes.change("change_enum", type=str(deed.type), rename={deed.old: deed.new}),
-    )
-
-
 def _passing(deeds: Sequence[Deed]) -> frozenset[int]:
     """Return which deeds take a default away that the same migration gives again, as tools do around a new type."""
     found: set[int] = set()
@@ -489,116 +451,3 @@ def _passing(deeds: Sequence[Deed]) -> frozenset[int]:
                 found.add(id(deed))
             given.discard((deed.table, deed.column))
     return frozenset(found)
-
-
-def _remade(place: Place, deed: RemakeEnum) -> Finding:
-    subject, likely, left = f"type {deed.type}", None, ()
-    removed, added = deed.removed, deed.added
-    change: Operation | None = None
-    if not removed:
-        change = changes.change("change_enum", type=str(deed.type), add=added) if added else None
-    elif len(removed) == len(added) == 1:
-        likely = changes.change("change_enum", type=str(deed.type), rename={removed[0]: added[0]})
-    if removed:
-        taken = " ".join(f"--remove {label}=INSTEAD" for label in removed)
-        left = (f"say what takes the place of {listed(map(repr, removed))}: ecm plan change-enum {deed.type} {taken}",)
-    gone = f"a version that uses {listed(map(repr, removed))} fails from here on, and " if removed else ""
-    return Finding(
-        rule="change-enum",
-        level=Level.BREAKING if removed else Level.LOCKING,
-        locks=True,
-        place=place,
-        deed=deed,
-        subject=subject,
-        message=f"{gone}readers and writers wait while every row of each column of the type is written anew",
-        change=change,
-        likely=likely,
-        left=left,
-    )
-
-
-def _create_index(place: Place, deed: CreateIndex) -> Finding:
-    refused = "a version that writes duplicates fails from here on, and " if deed.unique else ""
-    return Finding(
-        rule="create-unique-index" if deed.unique else "create-index",
-        level=Level.BREAKING if deed.unique else Level.LOCKING,
-        locks=True,
-        place=place,
-        deed=deed,
-        subject=f"{deed.table} {deed.name or ''}".strip(),
-        message=f"{refused}writers wait while every row is read",
-        change=changes.index(deed),
-    )
-
-
-def _unique_index(place: Place, deed: CreateIndex) -> Finding:
-    return Finding(
-        rule="create-unique-index",
-        level=Level.NOTE,
-        place=place,
-        deed=deed,
-        subject=f"{deed.table} {deed.name or ''}".strip(),
-        message="duplicates are refused from here on, also from a version that is running; nobody waits",
-    )
-
-
-def _outright(place: Place, deed: Deed, rule: str, subject: str, message: str) -> Finding:
-    return Finding(
-        rule=rule,
-        level=Level.BREAKING,
-        place=place,
-        deed=deed,
-        subject=subject,
-        message=message,
-        change=(change := changes.at_the_end(place.text)),
-        left=() if change else ("no plan runs it: run it by hand, once no version uses that any more",),
-    )
-
-
-def _hold(place: Place, deed: Hold) -> Finding:
-    tables = listed(map(str, deed.tables)) if deed.tables else "a table"
-    instead = f"; instead: {deed.instead}" if deed.instead else ""
-    return Finding(
-        rule="lose-rows" if deed.loses else "hold-table",
-        level=Level.BREAKING if deed.loses else Level.LOCKING,
-        locks=True,
-        place=place,
-        deed=deed,
-        subject=tables,
-        message=f"{deed.how}, and others wait for it to the end of the transaction{instead}",
-        change=changes.at_the_end(place.text) if deed.loses else None,
-    )
-
-
-def _hidden(place: Place) -> Finding:
-    return Finding(
-        rule="not-read",
-        level=Level.NOTE,
-        place=place,
-        deed=Hidden(),
-        subject="",
-        message="ecm cannot tell what it does: it is put together as it runs, or cannot be read",
-    )
-
-
-def _left(column: ColumnText, was: str | None) -> tuple[str, ...]:
-    if not changes.needs_value(column, was):
-        return ()
-    return ("give `using` or `default`: what a row gets that does not give it; without it such rows stop the plan",)
-
-
-def _repair(kind: str) -> tuple[str, ...]:
-    if kind not in ("check", "unique", "foreign key"):
-        return ()
-    return ("give `using`: the values of rows that break it; without it such rows stop the plan",)
-
-
-def _plain_cast(deed: ChangeType) -> bool:
-    """Whether USING is the cast that a plan makes anyhow: `"amount"::bigint`."""
-    using = "".join((deed.using or "").replace('"', "").lower().split())
-    kind = "".join(deed.type.replace('"', "").lower().split())
-    return using in (
-        f"{deed.column.lower()}::{kind}",
-        f"({deed.column.lower()})::{kind}",
-        f"cast({deed.column.lower()}as{kind})",
-    )
