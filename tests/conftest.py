@@ -31,6 +31,17 @@ for _name in [name for name in os.environ if name.startswith("PG")]:
 os.environ.setdefault("PYTEST_DEBUG_TEMPROOT", str(scratch_parent()))
 
 _numbers = count(1)
+_LONG = (("crash", "test_demo.py"), ("docs", "toolchains", "rehearsal", "neon", "branches", "test_rehearse.py"))
+"""Folders and files whose tests take seconds each, the longest first."""
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Begin with what takes longest, so that at the end no worker waits for another's long test."""
+
+    def place(item: pytest.Item) -> int:
+        return next((n for n, names in enumerate(_LONG) if set(names) & set(item.path.parts)), len(_LONG))
+
+    items.sort(key=place)
 
 
 class Databases(Protocol):

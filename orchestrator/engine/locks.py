@@ -1,7 +1,7 @@
 """Locks within a budget, and who stood in the way."""
 
 from collections.abc import Callable, Generator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from datetime import timedelta
 from random import uniform
@@ -9,6 +9,7 @@ from time import monotonic, sleep
 from typing import TypeVar
 
 from psycopg import errors, sql
+from psycopg.pq import TransactionStatus
 from tenacity import RetryCallState, Retrying, retry_if_exception, stop_after_attempt, wait_random_exponential
 
 from orchestrator.engine.connection import Connection
@@ -221,12 +222,26 @@ def looking(connection: Connection, *, seconds: float, undone: bool = False) -> 
         seconds: the longest that a statement may take.
         undone: whether it may write, which is undone; otherwise it may only read.
     """
-    with connection.transaction(force_rollback=undone):
-        if not undone:
-            connection.execute("SET TRANSACTION READ ONLY")
-        set_local(connection, statement_timeout=milliseconds(timedelta(seconds=seconds)))
-        as_the_owner(connection)
-        yield
+    try:
+        with connection.transaction(force_rollback=undone):
+            if not undone:
+                connection.execute("SET TRANSACTION READ ONLY")
+            set_local(connection, statement_timeout=milliseconds(timedelta(seconds=seconds)))
+            as_the_owner(connection)
+            yield
+    finally:
+        let_go(connection)
+
+
+def let_go(connection: Connection) -> None:
+    """End the transaction of a statement that ran out of time, where its ROLLBACK did, too; to be called outside of it.
+
+    statement_timeout counts for ROLLBACK like for any other command until that has gone through, and psycopg passes
+    over an error there.
+    """
+    while not connection.closed and connection.info.transaction_status is TransactionStatus.INERROR:
+        with suppress(errors.QueryCanceled):
+            connection.rollback()
 
 
 @contextmanager

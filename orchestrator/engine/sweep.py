@@ -481,6 +481,7 @@ class _HeapSweep:
         try:
             rows, in_place = self._write(wave, turn, filenode, connection)
         except locks.REFUSED as met:
+            locks.let_go(connection)
             out_of_time = isinstance(met, errors.QueryCanceled)
             seconds = wave.refuse(turn, out_of_time=out_of_time, seconds=monotonic() - began)
             # Time in which nobody tried (paused, a frozen process) says nothing about the rows.

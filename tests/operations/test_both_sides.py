@@ -278,6 +278,8 @@ def test_the_sweep_writes_only_what_is_not_filled(bench) -> None:
 
 # ---------------------------------------------------------------- any sequence of writes and moves
 
+SWEEPS = 4
+"""After how many sweeps over a part of the pages every row is filled."""
 VALUES = st.one_of(st.none(), st.integers(0, 3))
 GIVEN = st.one_of(st.just("DEFAULT"), VALUES)
 
@@ -308,7 +310,7 @@ class Application(RuleBasedStateMachine):
         self.state = State.PLANNED
         self.rows: dict[int, Row] = {}
         self.numbers = count(1)
-        self.next_page = 0
+        self.swept = 0
         self.pages = 0
         self.bench.make()
         self.start = fingerprint(self.bench.db)
@@ -427,16 +429,18 @@ class Application(RuleBasedStateMachine):
         self.bench.do(Phase.EXPAND)
         for row in self.rows.values():
             row.filled = False
-        self.state, self.next_page, self.pages = State.EXPANDED, 0, self.bench.pages
+        self.state, self.swept, self.pages = State.EXPANDED, 0, self.bench.pages
 
     @precondition(lambda self: self.state is State.EXPANDED)
     @rule()
-    def sweep_a_page(self) -> None:
-        if self.next_page < self.pages:
-            self.bench.sweep(self.next_page, self.next_page + 1)
-            self.next_page += 1
+    def sweep_some_pages(self) -> None:
+        # How many pages there are hangs on what PostgreSQL has pruned, and no rule may: what comes next would, too.
+        first, end = (self.pages * third // SWEEPS for third in (self.swept, self.swept + 1))
+        if first < end:
+            self.bench.sweep(first, end)
+        self.swept += 1
         self.notice()
-        if self.next_page >= self.pages:
+        if self.swept == SWEEPS:
             self.state = State.BACKFILLED
             for row in self.rows.values():
                 row.filled = True

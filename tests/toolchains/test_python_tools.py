@@ -3,6 +3,7 @@
 import json
 import sys
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import pytest
@@ -88,13 +89,20 @@ def downgrade():
 """
 
 
+def _alembic(project: Project, *words: str, branch: str, fails: bool = False) -> str:
+    """Run alembic on a branch; return what it said."""
+    done = project.tool("alembic", *words, DATABASE_URL=project.urls[branch])
+    assert (done.code != 0) == fails, done.out + done.err
+    return done.out + done.err
+
+
+def _versions(project: Project) -> set[str]:
+    return {name for (name,) in project.sql("development", "SELECT version_num FROM alembic_version")}
+
+
 def test_alembic(project: Project) -> None:
     """Its version moves with ecm's phases, forward and back; upgrade finds nothing to do, and builds a fresh database."""
-
-    def alembic(*words: str, branch: str, fails: bool = False) -> str:
-        done = project.tool("alembic", *words, DATABASE_URL=project.urls[branch])
-        assert (done.code != 0) == fails, done.out + done.err
-        return done.out + done.err
+    alembic = partial(_alembic, project)
 
     def version(branch: str) -> str:
         return project.sql(branch, "SELECT version_num FROM alembic_version")[0][0]
@@ -157,14 +165,7 @@ def test_alembic(project: Project) -> None:
 
 def test_beside_a_revision_of_somebody_else(project: Project) -> None:
     """Where a colleague's revision follows the same one, a database has both, as Alembic counts them; and back."""
-
-    def alembic(*words: str) -> None:
-        done = project.tool("alembic", *words, DATABASE_URL=project.urls["development"])
-        assert done.code == 0, done.out + done.err
-
-    def versions() -> set[str]:
-        return {name for (name,) in project.sql("development", "SELECT version_num FROM alembic_version")}
-
+    alembic = partial(_alembic, project, branch="development")
     alembic("init", "migrations")
     (project.root / "migrations" / "env.py").write_text(_ENV)
     folder = project.root / "migrations" / "versions"
@@ -176,27 +177,20 @@ def test_beside_a_revision_of_somebody_else(project: Project) -> None:
     alembic("revision", "-m", "beside it", "--rev-id", "b1", "--head", "a1", "--splice")
     alembic("upgrade", "b1")
     ecm(project, "advance", PLAN, "--branch", "development")
-    assert versions() == {emitted, "b1"}
+    assert _versions(project) == {emitted, "b1"}
     ecm(project, "rollback", PLAN, "--branch", "development")
-    assert versions() == {"b1"}
+    assert _versions(project) == {"b1"}
     ecm(project, "advance", PLAN, "--branch", "development")
     alembic("merge", "heads", "-m", "both", "--rev-id", "m1")
     alembic("upgrade", "head")
-    assert versions() == {"m1"}
+    assert _versions(project) == {"m1"}
     ecm(project, "rollback", PLAN, "--branch", "development")
-    assert versions() == {"m1"}
+    assert _versions(project) == {"m1"}
 
 
 def test_beside_a_branch_that_depends_on_the_one_before(project: Project) -> None:
     """Alembic counts what a revision depends on as applied with it, and has no row of it then."""
-
-    def alembic(*words: str) -> None:
-        done = project.tool("alembic", *words, DATABASE_URL=project.urls["development"])
-        assert done.code == 0, done.out + done.err
-
-    def versions() -> set[str]:
-        return {name for (name,) in project.sql("development", "SELECT version_num FROM alembic_version")}
-
+    alembic = partial(_alembic, project, branch="development")
     alembic("init", "migrations")
     (project.root / "migrations" / "env.py").write_text(_ENV)
     template, folder = project.root / "migrations" / "script.py.mako", project.root / "migrations" / "versions"
@@ -209,14 +203,14 @@ def test_beside_a_branch_that_depends_on_the_one_before(project: Project) -> Non
         'revision = "b1"\ndown_revision = None\ndepends_on = "a1"\n\n\ndef upgrade():\n    pass\n'
     )
     alembic("upgrade", "b1")
-    assert versions() == {"b1"}
+    assert _versions(project) == {"b1"}
     pending = json.loads(ecm(project, "detect", "--json"))
     assert [each["name"] for each in pending["migrations"]] == [emitted]
     ecm(project, "advance", PLAN, "--branch", "development")
-    assert versions() == {emitted, "b1"}
+    assert _versions(project) == {emitted, "b1"}
     alembic("upgrade", "heads")
     ecm(project, "rollback", PLAN, "--branch", "development")
-    assert versions() == {"b1"}
+    assert _versions(project) == {"b1"}
 
 
 def test_a_row_that_a_later_one_stands_on(project: Project) -> None:
