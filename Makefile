@@ -4,8 +4,7 @@ BIN := .venv/bin
 STAMP := .venv/.ready
 VERSIONS ?= 14 15 16 17 18
 MATRIX := tests/operations tests/engine tests/crash tests/ledger
-# One more than there are processors: a test also waits, for pauses and for processes that it started.
-WORKERS ?= $(shell n=$$(nproc 2>/dev/null || sysctl -n hw.ncpu 2>/dev/null || echo 2); echo $$((n + 1)))
+WORKERS ?= $(shell nproc 2>/dev/null || sysctl -n hw.ncpu 2>/dev/null || echo 2)
 
 .DEFAULT_GOAL := help
 .PHONY: help setup demo test test-toolchains test-matrix bench check format lint types layers clean
