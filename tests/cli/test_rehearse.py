@@ -259,13 +259,15 @@ def test_what_is_recorded_is_the_text_that_was_rehearsed(bookstore: Project) -> 
 @pytest.mark.parametrize("name", [BRANCH, "try-out"])
 def test_a_record_deletes_no_branch_that_no_rehearsal_made(bookstore: Project, name: str) -> None:
     """Whatever stands in the folder of copies, a branch of the project stays, and so does one that a person made."""
-    bookstore.ecm("branch", "create", "try-out", "--parent", BRANCH)
-    forged = bookstore.root / ".ecm" / "rehearsals" / "forged"
-    forged.mkdir(parents=True)
-    (forged / "record.json").write_text(json.dumps({"branch": name}))
+    assert bookstore.ecm("branch", "create", "try-out", "--parent", BRANCH).code == 0
+    try:
+        forged = bookstore.root / ".ecm" / "rehearsals" / "forged"
+        forged.mkdir(parents=True)
+        (forged / "record.json").write_text(json.dumps({"branch": name}))
 
-    bookstore.ecm(*REHEARSE)
+        bookstore.ecm(*REHEARSE)
 
-    assert name in {
-        each["branch"] for each in bookstore.ecm("branch", "list", "--json").json["branches"] if each["exists"]
-    }
+        listed = bookstore.ecm("branch", "list", "--json").json["branches"]
+        assert name in {each["branch"] for each in listed if each["exists"]}
+    finally:
+        assert bookstore.ecm("branch", "delete", "try-out", "--yes").code == 0
