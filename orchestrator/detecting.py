@@ -30,7 +30,6 @@ from orchestrator.toolchains import header, reading
 from orchestrator.toolchains.reading import files as of_files
 from orchestrator.toolchains.reading import sql as plain
 from orchestrator.toolchains.toolchain import Migration
-from orchestrator.workspace import read_text
 
 _LONGEST = 200
 """Characters of a statement that are told."""
@@ -113,7 +112,7 @@ class Detecting:
 
     def _emitted_for(self, migration: Migration) -> str | None:
         """Return the plan that ecm wrote a migration for, as its header says; None where somebody else wrote it."""
-        said = header.read(read_text(self._root / migration.path, shown=migration.path.as_posix()))
+        said = header.of(self._root, migration)
         return said.plan if said else None
 
     def _traps(self, settings: ToolchainSettings | None) -> list[str]:

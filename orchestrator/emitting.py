@@ -118,9 +118,8 @@ class Emitting:
         )
 
     def _is_to_be_written(self, chain: Toolchain, scene: Scene, part: Part) -> bool:
-        stale = instep.stale(chain, scene.plan, part, self._stage.workspace)
         migration = chain.emitted(scene.plan.plan, part.value)
-        if stale and migration is not None:
+        if migration is not None and instep.is_stale(self._stage.workspace, scene.plan, migration):
             raise ConfigurationError(
                 f"{migration.path} was emitted for another text of {scene.plan.plan}",
                 details=["what it writes is not what the plan says now"],

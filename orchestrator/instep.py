@@ -1,6 +1,6 @@
 """Migration tools kept in step: which of their rows go with a move, and what keeps them from being written."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from contextlib import suppress
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
@@ -18,7 +18,7 @@ from orchestrator.words import listed
 from orchestrator.workspace import Workspace
 
 if TYPE_CHECKING:
-    from orchestrator.toolchains.toolchain import Toolchain
+    from orchestrator.toolchains.toolchain import Migration, Toolchain
 
 _PARTS = {Phase.EXPAND: Part.EXPAND, Phase.CONTRACT: Part.CONTRACT}
 
@@ -37,16 +37,17 @@ def rows(workspace: Workspace, plan: Plan, move: Move) -> tuple[Row, ...]:
     Raises:
         ConfigurationError, InvalidFileError: a tool's files are not as it leaves them.
     """
-    parts = [_PARTS[phase] for phase in move.phases if phase in _PARTS]
-    if not parts:
-        return ()
-    return tuple(
-        row
-        for tool in tools(workspace)
-        for part in parts
-        if (migration := tool.emitted(plan.plan, part.value)) is not None
-        if (row := tool.row(migration)) is not None
-    )
+    emitted = _emitted(workspace, plan, (move,))
+    return tuple(row for tool, migration in emitted if (row := tool.row(migration)) is not None)
+
+
+def _emitted(workspace: Workspace, plan: Plan, moves: Iterable[Move]) -> "Iterator[tuple[Toolchain, Migration]]":
+    """Give the migrations that were emitted for what moves do, tool by tool."""
+    parts = [_PARTS[phase] for move in moves for phase in move.phases if phase in _PARTS]
+    for tool in tools(workspace) if parts else ():
+        for part in parts:
+            if (migration := tool.emitted(plan.plan, part.value)) is not None:
+                yield tool, migration
 
 
 def obstacles(
@@ -59,21 +60,21 @@ def obstacles(
         PreconditionError(
             f"the row of {row.migration} cannot be written here yet: {row.tool} has something to do before it",
             details=[*lines, f"once the row is there, {row.tool} would not look for that any more"],
-            hint=f"{_emitted(workspace, row, lines[0], branch) or row.catch_up}, then run the same command again",
+            hint=f"{_of_ecm(workspace, row, lines[0], branch) or row.catch_up}, then run the same command again",
         )
         for row in rows(workspace, plan, move)
         if (lines := bookkeeping.missing(connection, row))
     )
 
 
-def _emitted(workspace: Workspace, row: Row, line: str, branch: str) -> str | None:
+def _of_ecm(workspace: Workspace, row: Row, line: str, branch: str) -> str | None:
     """Return the command of ecm's that does what is missing first, where ecm emitted it: the tool would stop at it."""
     from orchestrator.toolchains import header
 
     for tool in tools(workspace):
         for migration in tool.migrations() if tool.name == row.tool else ():
             if line.startswith(f"{migration.name} "):
-                said = header.read((workspace.root / migration.path).read_text(encoding="utf-8"))
+                said = header.of(workspace.root, migration)
                 to = Part(said.part).phase.leads_to if said else None
                 return f"ecm advance {said.plan} --to {to} --branch {branch}" if said else None
     return None
@@ -113,20 +114,12 @@ def left(workspace: Workspace, plan: Plan, moves: Iterable[Move], connection: Co
 
 def outdated(workspace: Workspace, plan: Plan, moves: Iterable[Move]) -> tuple[str, ...]:
     """Return which migrations say something else than what is done for them, a line each."""
-    parts = [
-        _PARTS[phase]
-        for move in moves
-        if move.direction is Direction.FORWARD
-        for phase in move.phases
-        if phase in _PARTS
-    ]
+    forward = (move for move in moves if move.direction is Direction.FORWARD)
     return tuple(
         f"{tool.name}: {migration.path} was emitted for another text of {plan.plan}, and a fresh database gets what it"
         " says: where no database has it yet, remove it as the tool would, then emit it again"
-        for tool in (tools(workspace) if parts else ())
-        for part in parts
-        if (migration := tool.emitted(plan.plan, part.value)) is not None
-        if stale(tool, plan, part, workspace)
+        for tool, migration in _emitted(workspace, plan, forward)
+        if is_stale(workspace, plan, migration)
     )
 
 
@@ -158,12 +151,9 @@ def unpullable(workspace: Workspace, plan: Plan, connection: Connection) -> tupl
     return ()
 
 
-def stale(tool: "Toolchain", plan: Plan, part: Part, workspace: Workspace) -> bool | None:
-    """Whether the migration that was emitted for a part is of another text of the plan; None where there is none."""
+def is_stale(workspace: Workspace, plan: Plan, migration: "Migration") -> bool:
+    """Whether a migration that was emitted for a plan is of another text of it."""
     from orchestrator.toolchains import header
 
-    migration = tool.emitted(plan.plan, part.value)
-    if migration is None:
-        return None
-    said = header.read((workspace.root / migration.path).read_text(encoding="utf-8"))
+    said = header.of(workspace.root, migration)
     return said is None or said.checksum != checksum(plan)

@@ -14,50 +14,52 @@ from orchestrator.detection.deeds import (
     RenameValue,
 )
 from orchestrator.detection.finding import Finding, Level, Place
-from orchestrator.operations import Operation  # noqa: TC001 - not a type alone to whoever reads fields
+from orchestrator.operations import Operation
 from orchestrator.words import listed
+
+
+def _breaking(
+    place: Place,
+    deed: Deed,
+    rule: str,
+    subject: str,
+    message: str,
+    *,
+    change: Operation | None,
+    left: tuple[str, ...] = (),
+) -> Finding:
+    return Finding(
+        rule=rule,
+        level=Level.BREAKING,
+        place=place,
+        deed=deed,
+        subject=subject,
+        message=message,
+        change=change,
+        left=left,
+    )
 
 
 def rename_table(place: Place, deed: RenameTable) -> Finding:
     """Return that a table gets another name."""
-    return Finding(
-        rule="rename-table",
-        level=Level.BREAKING,
-        place=place,
-        deed=deed,
-        subject=str(deed.table),
-        message=f"a version that knows it as {deed.table} fails from here on, one that knows {deed.to} until here",
-        change=changes.change("rename_table", table=str(deed.table), to=deed.to.name)
-        if deed.to.schema == "public"
-        else changes.change("rename_table", table=str(deed.table), to=str(deed.to)),
-    )
+    message = f"a version that knows it as {deed.table} fails from here on, one that knows {deed.to} until here"
+    to = deed.to.name if deed.to.schema == "public" else str(deed.to)
+    change = changes.change("rename_table", table=str(deed.table), to=to)
+    return _breaking(place, deed, "rename-table", str(deed.table), message, change=change)
 
 
 def rename_column(place: Place, deed: RenameColumn) -> Finding:
     """Return that a column gets another name."""
-    return Finding(
-        rule="rename-column",
-        level=Level.BREAKING,
-        place=place,
-        deed=deed,
-        subject=f"{deed.table}.{deed.column}",
-        message=f"a version that reads or writes {deed.column} fails from here on, one that knows {deed.to} until here",
-        change=changes.change("rename_column", table=str(deed.table), column=deed.column, to=deed.to),
-    )
+    message = f"a version that reads or writes {deed.column} fails from here on, one that knows {deed.to} until here"
+    change = changes.change("rename_column", table=str(deed.table), column=deed.column, to=deed.to)
+    return _breaking(place, deed, "rename-column", f"{deed.table}.{deed.column}", message, change=change)
 
 
 def rename_value(place: Place, deed: RenameValue) -> Finding:
     """Return that a label of an enum gets another name."""
-    return Finding(
-        rule="rename-value",
-        level=Level.BREAKING,
-        place=place,
-        deed=deed,
-        subject=f"type {deed.type}",
-        message=f"a version that reads or writes {deed.old!r} fails from here on, one that knows {deed.new!r} until"
-        " here",
-        change=changes.change("change_enum", type=str(deed.type), rename={deed.old: deed.new}),
-    )
+    message = f"a version that reads or writes {deed.old!r} fails from here on, one that knows {deed.new!r} until here"
+    change = changes.change("change_enum", type=str(deed.type), rename={deed.old: deed.new})
+    return _breaking(place, deed, "rename-value", f"type {deed.type}", message, change=change)
 
 
 def remade(place: Place, deed: RemakeEnum) -> Finding:
@@ -116,16 +118,9 @@ def unique_index(place: Place, deed: CreateIndex) -> Finding:
 
 def outright(place: Place, deed: Deed, rule: str, subject: str, message: str) -> Finding:
     """Return that something a version uses is not there any more, which a plan puts off to contract."""
-    return Finding(
-        rule=rule,
-        level=Level.BREAKING,
-        place=place,
-        deed=deed,
-        subject=subject,
-        message=message,
-        change=(change := changes.at_the_end(place.text)),
-        left=() if change else ("no plan runs it: run it by hand, once no version uses that any more",),
-    )
+    change = changes.at_the_end(place.text)
+    left = () if change else ("no plan runs it: run it by hand, once no version uses that any more",)
+    return _breaking(place, deed, rule, subject, message, change=change, left=left)
 
 
 def hold(place: Place, deed: Hold) -> Finding:

@@ -2,8 +2,10 @@
 
 import re
 from dataclasses import dataclass
+from pathlib import Path
 
-from orchestrator.toolchains.toolchain import Emission
+from orchestrator.toolchains.toolchain import Emission, Migration
+from orchestrator.workspace import read_text
 
 _HEADER = re.compile(r"ecm: (?P<plan>[a-z0-9-]+) (?P<part>expand|contract) (?P<checksum>\S+)")
 _WHERE = 12
@@ -31,6 +33,11 @@ def lines(emission: Emission) -> tuple[str, ...]:
 def sql_text(emission: Emission) -> str:
     """Return a migration as a file of SQL."""
     return "".join(f"-- {line}\n" for line in lines(emission)) + f"{emission.statement};\n"
+
+
+def of(root: Path, migration: Migration) -> Header | None:
+    """Return what a migration of a project says of itself; None where ecm did not write it."""
+    return read(read_text(root / migration.path, shown=migration.path.as_posix()))
 
 
 def read(text: str) -> Header | None:

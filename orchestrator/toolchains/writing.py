@@ -62,7 +62,7 @@ class Written:
     def emitted(self, plan: str, part: str) -> Migration | None:
         """Return the last migration whose header says that it is this part of this plan."""
         for migration in reversed(self.migrations()):
-            said = header.read(self.text(migration.path))
+            said = header.of(self.root, migration)
             if said is not None and (said.plan, said.part) == (plan, part):
                 return migration
         return None
